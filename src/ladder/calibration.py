@@ -1,0 +1,120 @@
+"""Limits that nobody published: measured on seeds of their own, filed, and flagged when what they measured has changed."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ladder.criteria import Criterion
+from ladder.files import write_atomically
+from ladder.fingerprint import Fingerprint, fingerprint
+from ladder.rung import Rung
+from ladder.training import CALIBRATION_STREAM, Seeds, Trainer, Watch
+
+COVERAGE, CONFIDENCE = 0.95, 0.95
+BLOCK = 32
+
+
+def sample_size(limits: int, coverage: float = COVERAGE, confidence: float = CONFIDENCE) -> int:
+    """Seeds for which the worst values bound ``coverage`` of all seeds at ``confidence``: 59, 93, 124 for 1, 2, 3 limits.
+
+    The share of seeds inside the extremes of ``m`` statistics of ``n`` seeds is at least Beta(n - m + 1, m)
+    distributed whatever their distribution, so ``P(Bin(n, 1 - coverage) < m) <= 1 - confidence`` is enough.
+    Source: Wilks, *Determination of sample sizes for setting tolerance limits* (1941).
+    """
+    n = limits
+    while sum(math.comb(n, i) * (1 - coverage) ** i * coverage ** (n - i) for i in range(limits)) > 1 - confidence:
+        n += 1
+    return n
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Measured limits of one rung, by criterion key, with all that is needed to measure them again."""
+
+    rung: str
+    seeds: int
+    limits: dict[str, float]
+    medians: dict[str, float]
+    fingerprint: Fingerprint
+    created: str
+
+    def source(self, key: str) -> str:
+        """Where the limit comes from, in words."""
+        return (
+            f"calibration of {self.created[:10]}: worst of {self.seeds} seeds (median {self.medians[key]:.4g}), "
+            f"bounds {COVERAGE:.0%} of seeds at {CONFIDENCE:.0%} confidence"
+        )
+
+
+def calibrate(rung: Rung, watch: Watch | None = None) -> Calibration:
+    """Measure the limits of a rung's calibrated gates.
+
+    Raises:
+        ValueError: if it has none, or a seed turns non-finite, which leaves no limit to find.
+    """
+    criteria = [gate for gate in rung.criteria if gate.calibrated]
+    if not criteria:
+        raise ValueError(f"{rung.id}: no gate says calibrated=True; nothing to calibrate")
+    n = sample_size(len(criteria))
+    trained = Trainer(rung.experiment, BLOCK)(Seeds(stream=CALIBRATION_STREAM), range(n), watch)
+    if np.any(bad := trained.first_bad_step > 0):
+        raise ValueError(
+            f"{rung.id}: calibration seeds {np.flatnonzero(bad).tolist()} of {n} turned non-finite; mend the rung first"
+        )
+    return Calibration(
+        rung=rung.id,
+        seeds=n,
+        limits={gate.key: gate.worst(trained.curves) for gate in criteria},
+        medians={gate.key: float(np.median(gate.statistic(trained.curves))) for gate in criteria},
+        fingerprint=fingerprint(rung.experiment),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def path(folder: Path, id: str) -> Path:
+    """Where the calibration of that rung is filed."""
+    return folder / f"{id.replace('[', '-').replace(']', '')}.json"
+
+
+def save(calibration: Calibration, folder: Path) -> Path:
+    """File it, replacing what was there."""
+    target = path(folder, calibration.rung)
+    write_atomically(target, json.dumps(asdict(calibration), indent=2, allow_nan=False) + "\n")
+    return target
+
+
+def load(folder: Path, id: str) -> Calibration | None:
+    """The filed calibration of that rung, if there is one.
+
+    Raises:
+        ValueError: for a file that cannot be read; the message names it.
+    """
+    target = path(folder, id)
+    try:
+        stored: dict[str, Any] = json.loads(target.read_text())
+        return Calibration(**{**stored, "fingerprint": Fingerprint(**stored["fingerprint"])})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{target} is no calibration ({error}); measure it again or restore it from git") from error
+
+
+def tightened(rung: Rung, folder: Path) -> Rung:
+    """The rung with every calibrated gate at its measured limit, where one has been filed."""
+    if not any(gate.calibrated for gate in rung.criteria):
+        return rung
+    calibration = load(folder, rung.calibration or rung.id)
+    if calibration is None:
+        return rung
+    gates = tuple(
+        gate.tightened(calibration.limits[gate.key], calibration.source(gate.key))
+        if isinstance(gate, Criterion) and gate.calibrated and gate.key in calibration.limits
+        else gate
+        for gate in rung.gates
+    )
+    return replace(rung, gates=gates)

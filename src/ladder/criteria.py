@@ -1,0 +1,271 @@
+"""Conditions on learning curves: of each seed by itself, or of one rung's seeds against another's.
+
+A criterion reduces a seed's curves to one number, its statistic, and holds that against a limit. The same
+statistic is what a calibration measures and what the report prints.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+Curves = Mapping[str, Float[np.ndarray, "seed epoch"]]
+"""Metric to learning curves; the metrics are evaluated after each epoch, so column ``n - 1`` is epoch ``n``."""
+
+
+def _check_epoch(criterion: object, by: int) -> None:
+    if by < 1:
+        raise ValueError(f"{criterion}: epochs count from 1")
+
+
+def _check_source(criterion: object, source: str) -> None:
+    if not source.strip():
+        raise ValueError(f"{criterion}: say in source= where the number comes from")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion(ABC):
+    """A condition on one seed's curves, met at epoch ``by`` and at every later evaluation.
+
+    ``calibrated`` asks the ladder to tighten the limit to the one that a calibration measured for the rung, kept in
+    ``reports/calibration``; the limit given here is then what no calibration may exceed.
+
+    Raises:
+        ValueError: for a limit that is not finite or cannot be met, an epoch below 1, or no source.
+    """
+
+    metric: str
+    limit: float
+    by: int
+    source: str
+    calibrated: bool = False
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.limit):
+            raise ValueError(f"{type(self).__name__.lower()}({self.metric!r}, {self.limit}): choose a finite limit")
+        _check_epoch(self, self.by)
+        _check_source(self, self.source)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics it reads."""
+        return (self.metric,)
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch that must have been trained for it to be judged."""
+        return self.by
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """The condition in words, without its source."""
+
+    @abstractmethod
+    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+        """The number of each seed that is held against the limit."""
+
+    @property
+    def key(self) -> str:
+        """The condition without its limit: what a calibration files a limit under."""
+        return f"{type(self).__name__.lower()} {' '.join(self.metrics)} by {self.by}"
+
+    def holds(self, curves: Curves) -> Bool[np.ndarray, " seed"]:
+        """Of which seeds it holds. A statistic that is not a number holds of none."""
+        return np.asarray(self.statistic(curves) <= self.limit)
+
+    def worst(self, curves: Curves) -> float:
+        """The statistic of the seed that is furthest from meeting it."""
+        return float(np.max(self.statistic(curves)))
+
+    def tightened(self, limit: float, source: str) -> Self:
+        """The same condition at the stricter of its own limit and ``limit``."""
+        return replace(self, limit=limit, source=source) if limit < self.limit else self
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _from(curves: Curves, metric: str, by: int) -> Float[np.ndarray, "seed epoch"]:
+    return curves[metric][:, by - 1 :]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Below(Criterion):
+    """The metric stays below the limit."""
+
+    signed: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.limit <= 0.0 and not self.signed:
+            raise ValueError(
+                f"below({self.metric!r}, {self.limit}): no loss or distance gets there; choose a positive limit, or "
+                "signed=True for a metric that may be negative"
+            )
+
+    @property
+    def text(self) -> str:
+        """The condition in words."""
+        return f"{self.metric} < {self.limit:.4g} by epoch {self.by}"
+
+    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+        """The largest value from epoch ``by`` on."""
+        return np.asarray(np.max(_from(curves, self.metric, self.by), axis=1))
+
+    def holds(self, curves: Curves) -> Bool[np.ndarray, " seed"]:
+        """Of which seeds it holds."""
+        return np.asarray(self.statistic(curves) < self.limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Above(Criterion):
+    """The metric stays above the limit."""
+
+    @property
+    def text(self) -> str:
+        """The condition in words."""
+        return f"{self.metric} > {self.limit:.4g} by epoch {self.by}"
+
+    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+        """The smallest value from epoch ``by`` on."""
+        return np.asarray(np.min(_from(curves, self.metric, self.by), axis=1))
+
+    def holds(self, curves: Curves) -> Bool[np.ndarray, " seed"]:
+        """Of which seeds it holds."""
+        return np.asarray(self.statistic(curves) > self.limit)
+
+    def worst(self, curves: Curves) -> float:
+        """The smallest statistic."""
+        return float(np.min(self.statistic(curves)))
+
+    def tightened(self, limit: float, source: str) -> Self:
+        """The same condition at the larger of the two limits."""
+        return replace(self, limit=limit, source=source) if limit > self.limit else self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Falls(Criterion):
+    """The metric falls to at most ``limit`` times its value at epoch ``since``."""
+
+    since: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.limit > 0.0:
+            raise ValueError(f"falls({self.metric!r}, {self.limit}): choose a factor above 0")
+        if not 1 <= self.since < self.by:
+            raise ValueError(
+                f"falls({self.metric!r}, since={self.since}, by={self.by}): compare an earlier epoch with a later one"
+            )
+
+    @property
+    def text(self) -> str:
+        """The condition in words."""
+        return f"{self.metric} at most {self.limit:.4g} of epoch {self.since}'s by epoch {self.by}"
+
+    @property
+    def key(self) -> str:
+        """The condition without its limit."""
+        return f"{super().key} since {self.since}"
+
+    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+        """The largest ratio from epoch ``by`` on; not a number where the metric starts at zero."""
+        start = curves[self.metric][:, self.since - 1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.max(_from(curves, self.metric, self.by), axis=1) / start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agrees(Criterion):
+    """Two metrics differ by at most ``limit``."""
+
+    other: str
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The two metrics."""
+        return (self.metric, self.other)
+
+    @property
+    def text(self) -> str:
+        """The condition in words."""
+        return f"{self.metric} and {self.other} within {self.limit:.4g} by epoch {self.by}"
+
+    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+        """The largest difference from epoch ``by`` on."""
+        difference = _from(curves, self.metric, self.by) - _from(curves, self.other, self.by)
+        return np.asarray(np.max(np.abs(difference), axis=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A paired comparison with another rung on the last epoch's metric, the same keys on both sides.
+
+    Holds when the upper end of the interval of the median difference, this rung's value less the other's, stays
+    below ``margin``: 0 for *better*, a positive number fixed beforehand for *no worse*.
+
+    Raises:
+        ValueError: for a margin that is negative or not finite, or no source.
+    """
+
+    metric: str
+    against: str
+    margin: float
+    source: str
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.margin) and self.margin >= 0.0):
+            raise ValueError(
+                f"comparison of {self.metric!r} with {self.against} at margin {self.margin}: choose 0 or a positive number"
+            )
+        _check_source(self, self.source)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metric it reads, on both sides."""
+        return (self.metric,)
+
+    @property
+    def text(self) -> str:
+        """The condition in words, without its source."""
+        if self.margin == 0.0:
+            return f"{self.metric} lower than {self.against}'s (median of pairs)"
+        return f"{self.metric} at most {self.margin:.4g} above {self.against}'s (median of pairs)"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def below(metric: str, limit: float, *, by: int, source: str, signed: bool = False, calibrated: bool = False) -> Below:
+    """``metric`` below ``limit`` at epoch ``by`` and after."""
+    return Below(metric=metric, limit=limit, by=by, source=source, signed=signed, calibrated=calibrated)
+
+
+def above(metric: str, limit: float, *, by: int, source: str, calibrated: bool = False) -> Above:
+    """``metric`` above ``limit`` at epoch ``by`` and after."""
+    return Above(metric=metric, limit=limit, by=by, source=source, calibrated=calibrated)
+
+
+def falls(metric: str, to: float, *, by: int, source: str, since: int = 1, calibrated: bool = False) -> Falls:
+    """``metric`` at most ``to`` times its value at epoch ``since``, at epoch ``by`` and after."""
+    return Falls(metric=metric, limit=to, by=by, source=source, since=since, calibrated=calibrated)
+
+
+def agrees(metric: str, other: str, *, within: float, by: int, source: str) -> Agrees:
+    """``metric`` and ``other`` at most ``within`` apart at epoch ``by`` and after."""
+    return Agrees(metric=metric, other=other, limit=within, by=by, source=source)
+
+
+def better_than(against: str, metric: str, *, source: str) -> Comparison:
+    """``metric`` ends lower than on the rung ``against``, paired over seeds."""
+    return Comparison(metric=metric, against=against, margin=0.0, source=source)
+
+
+def no_worse_than(against: str, metric: str, *, margin: float, source: str) -> Comparison:
+    """``metric`` ends at most ``margin`` higher than on the rung ``against``, paired over seeds."""
+    return Comparison(metric=metric, against=against, margin=margin, source=source)

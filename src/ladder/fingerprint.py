@@ -1,0 +1,144 @@
+"""What produced a measurement: the experiment, the code it runs, the versions, the backend, the commit, the machine."""
+
+import ast
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ladder.experiment import components
+
+PACKAGES = ("pytest-ladder", "jax", "jaxlib", "flax", "optax", "numpy")
+ENGINE = "ladder.training"  # whatever the experiment, this module derives its keys and runs it
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Everything a measurement depends on, but for its seeds. Equal fingerprints, comparable measurements."""
+
+    experiment: str
+    code: str
+    versions: str
+    backend: str
+
+    def changed_since(self, old: "Fingerprint") -> list[str]:
+        """Which parts differ, in words."""
+        return [
+            name for name in ("experiment", "code", "versions", "backend") if getattr(self, name) != getattr(old, name)
+        ]
+
+
+def fingerprint(experiment: object) -> Fingerprint:
+    """The fingerprint of an experiment in this process; asks JAX for its backend."""
+    import jax
+
+    kind = type(experiment)
+    sources = sorted(closure(kind.__module__) | closure(ENGINE))
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return Fingerprint(
+        experiment=f"{kind.__module__}.{kind.__qualname__}({described(experiment)})",
+        code=digest.hexdigest()[:16],
+        versions=", ".join(f"{name} {version}" for name, version in versions().items()),
+        backend=jax.default_backend(),
+    )
+
+
+def described(experiment: object) -> str:
+    """The components as ``name=value``, in order."""
+    return ", ".join(f"{path}={value!r}" for path, value in components(experiment).items())
+
+
+def closure(module: str) -> set[Path]:
+    """Source files of an imported module and of all that it imports, directly or not, outside installed packages.
+
+    A package's ``__init__`` runs whenever something below it is imported, so it belongs to the closure. Where an import
+    cannot be resolved to a loaded module it is taken for installed.
+    """
+    own = module.partition(".")[0]
+    found: dict[str, Path] = {}
+    todo = list(_with_parents(module))
+    while todo:
+        name = todo.pop()
+        loaded = sys.modules.get(name)
+        file = getattr(loaded, "__file__", None)
+        if name in found or not file or not file.endswith(".py"):
+            continue
+        path = Path(file)
+        if name.partition(".")[0] != own and _is_installed(path):
+            continue
+        found[name] = path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        todo.extend(_imports(ast.parse(path.read_bytes()), package))
+    return set(found.values())
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _with_parents(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *filter(None, [node.module])])
+            yield from _with_parents(base)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _is_installed(path: Path) -> bool:
+    roots = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return any(path.is_relative_to(root) for root in roots if root)
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def commit(folder: Path) -> dict[str, Any] | None:
+    """The checked-out commit and whether the work tree differs from it; None outside git."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return {"sha": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """The machine: system, processor, cores, and the devices JAX uses if it has been started."""
+    info: dict[str, Any] = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+    }
+    if jax := sys.modules.get("jax"):
+        devices = jax.devices()
+        info["backend"] = jax.default_backend()
+        info["devices"] = [f"{device.device_kind} {device.id}" for device in devices]
+    return info

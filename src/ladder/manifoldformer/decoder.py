@@ -1,0 +1,19 @@
+"""From latent to signal."""
+
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+HIDDEN = 64
+
+
+class Decoder(nnx.Module):
+    """Pointwise in time: Dense 64, ReLU, Dense ``channels``."""
+
+    def __init__(self, latent_dim: int, channels: int, rngs: nnx.Rngs):
+        self.hidden = nnx.Linear(latent_dim, HIDDEN, rngs=rngs)
+        self.out = nnx.Linear(HIDDEN, channels, rngs=rngs)
+
+    def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time channel"]:
+        """Decode each sample by itself."""
+        return self.out(nnx.relu(self.hidden(z)))

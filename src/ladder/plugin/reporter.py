@@ -1,0 +1,104 @@
+"""The role of the process that talks to the user: outcomes in the ladder's words, the ladder printed, the report filed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ladder.files import check_writable
+from ladder.plugin.settings import Settings
+from ladder.verdict import Verdict
+
+NOT_WRITTEN = 73  # EX_CANTCREAT of sysexits.h: every test is green, but the report could not be written
+
+
+class Reporter:
+    """Hooks over reports and the end of the session."""
+
+    def __init__(self, config: pytest.Config, settings: Settings):
+        self.config = config
+        self.settings = settings
+        self._entries: list[dict[str, Any]] = []
+        self._notes: list[str] = []
+        self._document: dict[str, Any] | None = None
+        self._written: list[Path] = []
+        self._error = ""
+
+    def pytest_report_header(self) -> str | None:
+        """How to repeat fresh seeds."""
+        return f"ladder: fresh seeds; repeat them with {self.settings.repeat}" if self.settings.fresh else None
+
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
+        """Say before the climb, not only after it, that its report cannot be written."""
+        if any(item.get_closest_marker("rung") for item in items) and self.settings.calibrate is None:
+            try:
+                check_writable(self.settings.reports)
+            except OSError as error:
+                return f"ladder: the report cannot be written: {error}; choose another folder with --ladder-reports"
+        return None
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """BLOCKED and UNDECIDED are neither failed nor passed, and never green."""
+        entry = getattr(report, "ladder", None)
+        if entry is None:
+            return None
+        from ladder.report.text import seeds, word
+
+        told = f"{word(entry)} {seeds(entry)}"
+        if entry["green"]:
+            return "passed", ".", told
+        if entry["verdict"] == Verdict.BLOCKED:
+            return "blocked", "B", told
+        return ("undecided", "U", told) if entry["verdict"] == Verdict.UNDECIDED else ("failed", "F", told)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather what the climber sent."""
+        if (entry := getattr(report, "ladder", None)) is not None:
+            self._entries.append(entry)
+        if note := getattr(report, "ladder_note", ""):
+            self._notes.append(note)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the report; a folder that cannot be written costs the report and the exit code, not the verdict."""
+        if not self._entries:
+            return
+        from ladder import fingerprint, report
+        from ladder.report.document import document
+
+        self._document = document(
+            self._entries,
+            self.settings.test,
+            seeds={"root": self.settings.root, "fresh": self.settings.fresh, "repeat": self.settings.repeat},
+            environment={
+                "command": shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
+                "machine": fingerprint.machine(),
+                "versions": fingerprint.versions(),
+                "commit": fingerprint.commit(self.config.rootpath),
+            },
+        )
+        try:
+            self._written = report.write(self._document, self.settings.reports)
+        except OSError as error:
+            self._error = str(error)
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = NOT_WRITTEN
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the ladder."""
+        for note in self._notes:
+            terminalreporter.write_line(note)
+        if self._document is None:
+            return
+        from ladder.report.terminal import lines
+
+        terminalreporter.section("ladder")
+        for line, markup in lines(self._document):
+            terminalreporter.write_line(line, **markup)
+        for path in self._written:
+            terminalreporter.write_line(f"wrote {path}")
+        if self._error:
+            terminalreporter.write_line(f"the report could not be written: {self._error}", red=True)

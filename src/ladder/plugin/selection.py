@@ -1,0 +1,86 @@
+"""Which collected tests are rungs, and which of them run: those asked for and all that they require."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ladder.rung import Ladder, LadderError, Rung
+
+MARKER = re.compile(r"\brung([0-9]+)\b")
+
+
+def rung_of(item: pytest.Item) -> Rung | None:
+    """The rung that a test is: the value of one of its parameters."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return None
+    return next((value for value in callspec.params.values() if isinstance(value, Rung)), None)
+
+
+class Found:
+    """The rungs of a collection, each with the test that climbs it.
+
+    Raises:
+        LadderError: for two tests of one rung.
+    """
+
+    def __init__(self, items: Iterable[pytest.Item]):
+        self.rungs: dict[str, Rung] = {}
+        self.items: dict[str, pytest.Item] = {}
+        for item in items:
+            if rung := rung_of(item):
+                if rung.id in self.items:
+                    raise LadderError(
+                        f"{rung.id} is declared twice, by {self.items[rung.id].nodeid} and {item.nodeid}; "
+                        "give one of them another number or variant"
+                    )
+                self.rungs[rung.id] = rung
+                self.items[rung.id] = item
+
+    def gaps(self) -> set[str]:
+        """Ids that the rungs name and nobody has declared."""
+        return {id for rung in self.rungs.values() for id in rung.named} - set(self.rungs)
+
+    def widen(self, session: pytest.Session) -> None:
+        """Add the rungs declared beside these, in the same folders, that were not asked for."""
+        beside = Found(_siblings(session, self.items.values()))
+        self.rungs = {**beside.rungs, **self.rungs}
+        self.items = {**beside.items, **self.items}
+
+
+def _siblings(session: pytest.Session, items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
+    folders: dict[Path, pytest.Collector] = {}
+    for item in items:
+        module = item.getparent(pytest.Module)
+        if module is not None and isinstance(module.parent, pytest.Collector):
+            folders.setdefault(module.path.parent, module.parent)
+    for folder, parent in folders.items():
+        for file in sorted(folder.glob("*.py")):
+            for collector in session.ihook.pytest_collect_file(file_path=file, parent=parent):
+                yield from session.genitems(collector)
+
+
+def check_markers(expression: str, numbers: Iterable[int]) -> None:
+    """Refuse a rung in an ``-m`` expression that nobody declares.
+
+    Raises:
+        LadderError: naming it and those there are.
+    """
+    known = sorted(set(numbers))
+    for k in MARKER.findall(expression):
+        if int(k) not in known:
+            have = ", ".join(f"rung{n}" for n in known) or "none"
+            raise LadderError(f"-m {expression!r}: there is no rung{k}; there are {have}")
+
+
+def climbing_order(items: Sequence[pytest.Item], found: Found, ladder: Ladder, pull: bool) -> list[pytest.Item]:
+    """The items with the rungs together, in climbing order, and where ``pull`` says so those that they require."""
+    chosen = [rung.id for item in items if (rung := rung_of(item))]
+    if not chosen:
+        return list(items)
+    ids = ladder.standing_on(chosen) if pull else [id for id in ladder if id in chosen]
+    first = next(i for i, item in enumerate(items) if rung_of(item))
+    others = [item for item in items[first:] if not rung_of(item)]
+    return [*items[:first], *(found.items[id] for id in ids), *others]

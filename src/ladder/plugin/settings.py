@@ -1,0 +1,149 @@
+"""The plugin's options and ini settings, checked before anything is collected."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ladder.verdict import SequentialTest
+
+RUNG_FILE = re.compile(r"test_rung([0-9]+)_(.+)")
+ROOTS = 2**31  # a root is folded into a key as an unsigned 32-bit number
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare them, in one group."""
+    group = parser.getgroup("ladder", "ablation ladder")
+    group.addoption(
+        "--ladder-only",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="climb this rung, such as 'rung3[mse]', and what it requires (repeatable)",
+    )
+    group.addoption(
+        "--ladder-seeds",
+        metavar="N,N,N",
+        help="numbers of seeds after which the verdict is looked for (default: ini ladder_seeds)",
+    )
+    group.addoption(
+        "--ladder-fresh-seeds", action="store_true", help="draw new seeds, and print the option that repeats them"
+    )
+    group.addoption("--ladder-seed-root", type=int, metavar="ROOT", help="use the seeds of this root (default: 0)")
+    group.addoption(
+        "--ladder-reports", metavar="DIR", help="folder of ladder.json and ladder.md (default: ini ladder_reports)"
+    )
+    group.addoption(
+        "--ladder-calibrate",
+        choices=("missing", "overwrite"),
+        const="missing",
+        nargs="?",
+        help="instead of climbing, measure the calibrated limits of the selected rungs; limits on file are kept unless "
+        "told to overwrite",
+    )
+    parser.addini("ladder_reports", "folder of the ladder's reports", default="reports")
+    parser.addini("ladder_seeds", "numbers of seeds after which the verdict is looked for", default="16,32,64")
+    for name, default, meaning in (
+        ("p0", "0.70", "a rung that learns on at most this fraction of seeds is not to pass"),
+        ("p1", "0.95", "a rung that learns on at least this fraction of seeds is not to fail"),
+        ("alpha", "0.05", "the chance that a rung passes which is not to"),
+        ("beta", "0.01", "the chance that a rung fails which is not to"),
+    ):
+        parser.addini(f"ladder_{name}", f"sequential test: {meaning}", default=default)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user has asked for.
+
+    Attributes:
+        test: The rule by which verdicts are reached.
+        root: Root of the seeds.
+        fresh: Whether the root was drawn in this run.
+        only: Ids of the rungs to climb; empty for all that are selected otherwise.
+        calibrate: ``missing``, ``overwrite``, or None to climb.
+        reports: Folder of the reports.
+        calibrations: Folder of the calibrated limits.
+        rung_files: Rungs that test files are named after: number to name and path.
+    """
+
+    test: SequentialTest
+    root: int
+    fresh: bool
+    only: tuple[str, ...]
+    calibrate: str | None
+    reports: Path
+    calibrations: Path
+    rung_files: dict[int, str]
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Settings:
+        """Read and check them.
+
+        Raises:
+            pytest.UsageError: naming the setting, its value and what to choose instead.
+        """
+        option = config.option
+        reports = config.getini("ladder_reports")
+        return cls(
+            test=_sequential_test(config),
+            root=_root(config),
+            fresh=option.ladder_fresh_seeds,
+            only=tuple(option.ladder_only),
+            calibrate=option.ladder_calibrate,
+            reports=config.rootpath / (option.ladder_reports or reports),
+            calibrations=config.rootpath / reports / "calibration",
+            rung_files=_rung_files(config),
+        )
+
+    @property
+    def repeat(self) -> str:
+        """The option that repeats this run's seeds."""
+        return f"--ladder-seed-root={self.root}"
+
+
+def _sequential_test(config: pytest.Config) -> SequentialTest:
+    given = config.option.ladder_seeds or config.getini("ladder_seeds")
+    try:
+        looks = tuple(int(look) for look in given.split(","))
+    except ValueError:
+        raise pytest.UsageError(f"seeds {given!r}: give whole numbers separated by commas, such as 16,32,64") from None
+    numbers = {}
+    for name in ("p0", "p1", "alpha", "beta"):
+        value = config.getini(f"ladder_{name}")
+        try:
+            numbers[name] = float(value)
+        except ValueError:
+            raise pytest.UsageError(f"ladder_{name} = {value!r}: give a number between 0 and 1") from None
+    try:
+        return SequentialTest(**numbers, looks=looks)
+    except ValueError as error:
+        raise pytest.UsageError(f"the ladder's sequential test: {error}") from error
+
+
+def _root(config: pytest.Config) -> int:
+    fresh, root = config.option.ladder_fresh_seeds, config.option.ladder_seed_root
+    if fresh and root is not None:
+        raise pytest.UsageError("--ladder-fresh-seeds draws a root, --ladder-seed-root names one; give one of the two")
+    if hasattr(config, "workerinput"):
+        return int(config.workerinput["ladder_seed_root"])
+    if fresh:
+        return 1 + secrets.randbelow(ROOTS - 1)  # root 0 is the default's
+    if root is None:
+        return 0
+    if not 0 <= root < ROOTS:
+        raise pytest.UsageError(f"--ladder-seed-root={root}: choose a number from 0 to {ROOTS - 1}")
+    return int(root)
+
+
+def _rung_files(config: pytest.Config) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for folder in config.getini("testpaths"):
+        for file in sorted((config.rootpath / folder).rglob("test_rung*.py")):
+            if name := RUNG_FILE.fullmatch(file.stem):
+                found[int(name[1])] = f"{name[2].replace('_', ' ')} ({file.relative_to(config.rootpath)})"
+    return found

@@ -1,0 +1,193 @@
+"""The report as data: outcomes in, plain Python types out, in the shape that ``schema.json`` publishes.
+
+Every other form of the report is drawn from this document and from nothing else.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from ladder.climb import Outcome
+from ladder.criteria import Comparison
+from ladder.experiment import components, differences
+from ladder.judge import Compared, Held
+from ladder.rung import Ladder
+from ladder.verdict import SequentialTest, Verdict
+
+SCHEMA_VERSION = "1.0.0"
+DIGITS = 6  # significant, for curves: more than any limit is stated to, and float32 has no more than 7
+
+Entry = dict[str, Any]
+"""One rung of the document."""
+
+
+def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequence[str] = ()) -> Entry:
+    """One rung's entry. ``stale`` says what changed since its limits were calibrated."""
+    rung, judgement, trained = outcome.rung, outcome.judgement, outcome.trained
+    found: Entry = {
+        "id": rung.id,
+        "number": rung.number,
+        "name": rung.name,
+        "variant": rung.variant,
+        "role": rung.role,
+        "claim": rung.claim,
+        "control": rung.control,
+        "adds": _adds(outcome, ladder),
+        "parent": rung.parent or None,
+        "requires": list(rung.required),
+        "experiment": {
+            "type": f"{type(rung.experiment).__module__}.{type(rung.experiment).__qualname__}",
+            "epochs": rung.experiment.epochs,
+            "components": {name: _plain(value) for name, value in components(rung.experiment).items()},
+        },
+        "verdict": outcome.verdict.value,
+        "green": outcome.green,
+        "blocked_by": list(outcome.blocked_by),
+        "headline": rung.headline.metric,
+        "stale_calibration": list(stale),
+        "seeds": None,
+        "gates": [],
+        "goals": [],
+        "effects": [],
+        "curves": {},
+        "seconds": None,
+    }
+    if judgement is None or trained is None:
+        return found
+    boundary = test.boundary(judgement.n)
+    found["seeds"] = {
+        "passed": judgement.k,
+        "of": judgement.n,
+        "log_e": number(judgement.log_e),
+        "pass_at": boundary.pass_at,
+        "fail_at": boundary.fail_at,
+        "names_culprit": judgement.names,
+        "non_finite": [{"seed": seed, "step": int(step)} for seed, step in enumerate(trained.first_bad_step) if step],
+    }
+    found["gates"] = [_condition(gate) for gate in judgement.gates]
+    found["goals"] = [_condition(goal) for goal in judgement.goals]
+    found["effects"] = [_effect(effect) for effect in judgement.effects]
+    found["curves"] = {
+        name: [[number(value, DIGITS) for value in seed] for seed in curve.tolist()]
+        for name, curve in trained.curves.items()
+    }
+    found["seconds"] = {"compile": round(trained.compile_seconds, 3), "run": round(trained.run_seconds, 3)}
+    return found
+
+
+def document(
+    entries: Sequence[Entry], test: SequentialTest, seeds: Mapping[str, Any], environment: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole report, its rungs in the order given."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **environment,
+        "seeds": dict(seeds),
+        "test": {
+            "p0": test.p0,
+            "p1": test.p1,
+            "alpha": test.alpha,
+            "beta": test.beta,
+            "looks": [
+                {"seeds": b.seeds, "pass_at": b.pass_at, "fail_at": b.fail_at} for b in map(test.boundary, test.looks)
+            ],
+        },
+        "culprit": culprit(entries),
+        "rungs": list(entries),
+    }
+
+
+def culprit(entries: Sequence[Entry]) -> dict[str, Any] | None:
+    """The component that the first failing rung added; only a suspect where its FAIL is too weak for the ladder's length."""
+    for rung in entries:
+        if rung["role"] == "gate" and rung["verdict"] == Verdict.FAIL:
+            return {
+                "rung": rung["id"],
+                "name": rung["name"],
+                "adds": rung["adds"],
+                "certain": rung["seeds"]["names_culprit"],
+                "blocks": [other["id"] for other in entries if other["verdict"] == Verdict.BLOCKED],
+            }
+    return None
+
+
+def number(value: float, digits: int | None = None) -> float | None:
+    """A JSON number, or None for what JSON has no number for."""
+    if not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}") if digits else float(value)
+
+
+def _adds(outcome: Outcome, ladder: Ladder) -> dict[str, Any] | None:
+    rung = outcome.rung
+    if not rung.parent:
+        return None
+    found = differences(ladder[rung.parent].experiment, rung.experiment)
+    return {
+        "component": rung.adds,
+        "changes": [{"component": path, "from": _plain(a), "to": _plain(b)} for path, (a, b) in found.items()],
+    }
+
+
+def _condition(judged: Held | Compared) -> dict[str, Any]:
+    if isinstance(judged, Compared):
+        assert isinstance(judged.comparison, Comparison)
+        return {
+            "kind": "comparison",
+            "text": judged.comparison.text,
+            "metric": judged.metric,
+            "source": judged.comparison.source,
+            "verdict": None if judged.verdict is None else judged.verdict.value,
+            "against": judged.against,
+            "margin": judged.comparison.margin,
+            **_interval(judged),
+        }
+    criterion = judged.criterion
+    return {
+        "kind": type(criterion).__name__.lower(),
+        "text": criterion.text,
+        "metric": criterion.metric,
+        "source": criterion.source,
+        "verdict": judged.verdict.value,
+        "limit": criterion.limit,
+        "by": criterion.by,
+        "calibrated": criterion.calibrated,
+        "passed": judged.k,
+        "of": judged.n,
+        "median": number(judged.median),
+        "low": number(judged.low),
+        "high": number(judged.high),
+    }
+
+
+def _effect(effect: Compared) -> dict[str, Any]:
+    return {
+        "metric": effect.metric,
+        "against": effect.against,
+        "published": effect.published,
+        **_interval(effect),
+    }
+
+
+def _interval(compared: Compared) -> dict[str, Any]:
+    interval = compared.interval
+    return {
+        "pairs": compared.pairs,
+        "median": number(interval.median),
+        "low": number(interval.low),
+        "high": number(interval.high),
+        "level": interval.level,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A component's value as JSON has it: numbers, strings and flags as they are, all else by its repr."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return number(value)
+    return value if value is None or isinstance(value, bool | int | str) else repr(value)

@@ -1,0 +1,105 @@
+"""The report for reading, in GitHub's Markdown."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ladder.report import text
+from ladder.report.document import Entry
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """The whole report; its first line is the verdict."""
+    rungs = document["rungs"]
+    parts = [
+        f"# {_cell(text.headline(document))}",
+        "Seeds that met every gate, and the first gate's median and range over seeds. " + _rule(document["test"]),
+        _table(
+            ("rung", "adds", "verdict", "seeds", "first gate", "median [range]", "median by epoch"),
+            (_overview(rung) for rung in rungs),
+        ),
+    ]
+    if effects := [(rung, effect) for rung in rungs for effect in rung["effects"]]:
+        parts += [
+            "## What each rung changed",
+            "Paired over seeds, the last epoch: median difference and its 95 % interval. Published values are of one seed.",
+            _table(
+                ("rung", "against", "metric", "difference", "published"),
+                ((rung["id"], e["against"], e["metric"], text.measured(e), e["published"]) for rung, e in effects),
+            ),
+        ]
+    parts += ["## Rung by rung", *(_section(rung) for rung in rungs)]
+    parts += ["## What was run", _fingerprint(document)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rule(test: dict[str, Any]) -> str:
+    looks = ", ".join(f"{look['pass_at']}/{look['seeds']}" for look in test["looks"] if look["pass_at"] is not None)
+    return (
+        f"A rung passes at {looks}: it then learns on more than {test['p0']:.0%} of seeds, "
+        f"but for a chance of {test['alpha']:.0%}."
+    )
+
+
+def _overview(rung: Entry) -> tuple[str, ...]:
+    shown = text.condition(rung)
+    verdict = text.word(rung) + (f" by {', '.join(rung['blocked_by'])}" if rung["blocked_by"] else "")
+    return (
+        rung["id"],
+        text.added(rung) or rung["name"],
+        verdict if rung["green"] else f"**{verdict}**",
+        text.seeds(rung),
+        shown["text"] if shown else "–",
+        text.measured(shown) if shown else "–",
+        text.sparkline(text.median_curve(rung)),
+    )
+
+
+def _section(rung: Entry) -> str:
+    title = f"### {rung['id']}: {rung['name']}"
+    said = [line for line in (rung["claim"], f"Control: {rung['control']}" if rung["control"] else "") if line]
+    rows = [
+        (
+            kind,
+            c["text"],
+            f"{c['passed']}/{c['of']}" if "passed" in c else str(c["verdict"]),
+            text.measured(c),
+            c["source"],
+        )
+        for kind, conditions in (("gate", rung["gates"]), ("goal", rung["goals"]))
+        for c in conditions
+    ]
+    table = [_table(("", "condition", "held", "median [range]", "source"), rows)] if rows else []
+    notes = [f"{remark[0].upper()}{remark[1:]}." for remark in text.remarks(rung)]
+    if rung["seconds"]:
+        notes.append(f"{rung['seconds']['compile']:.1f} s to compile, {rung['seconds']['run']:.1f} s to run.")
+    notes.append(f"Repeat: `pytest -m rung{rung['number']}`")
+    return "\n\n".join([title, *said, *table, " ".join(notes)])
+
+
+def _fingerprint(document: dict[str, Any]) -> str:
+    commit = document["commit"]
+    sha = (
+        f"{commit['sha'][:12]}{' and uncommitted changes' if commit['dirty'] else ''}" if commit else "no git checkout"
+    )
+    seeds = document["seeds"]
+    machine = ", ".join(f"{name} {value}" for name, value in document["machine"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    rows = [
+        ("date", document["created"]),
+        ("command", f"`{document['command']}`"),
+        ("commit", sha),
+        ("seeds", f"root {seeds['root']}, repeated by `{seeds['repeat']}`"),
+        ("machine", machine),
+        ("versions", versions),
+        ("schema", document["schema"]),
+    ]
+    return _table(("", ""), rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    body = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in body)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

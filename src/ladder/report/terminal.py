@@ -1,0 +1,47 @@
+"""The ladder on a terminal: one line a rung, the culprit, and why a rung is red."""
+
+from typing import Any
+
+from ladder.report import text
+from ladder.report.document import Entry
+
+Markup = dict[str, bool]
+
+
+def lines(document: dict[str, Any]) -> list[tuple[str, Markup]]:
+    """The ladder at the end of a run, with markup as pytest's terminal writer takes it."""
+    rungs = document["rungs"]
+    width = max(len(rung["id"]) for rung in rungs)
+    words = max(len(text.word(rung)) for rung in rungs)
+    found: list[tuple[str, Markup]] = [
+        (line(rung, width, words), {"green": rung["green"], "red": not rung["green"]}) for rung in rungs
+    ]
+    for rung in rungs:
+        found += [(f"{rung['id']}: {remark}", {"yellow": True}) for remark in text.remarks(rung)]
+    if culprit := text.culprit(document):
+        found.append((culprit, {"red": True, "bold": True}))
+    return found
+
+
+def line(rung: Entry, width: int = 0, words: int = 0) -> str:
+    """Verdict, seeds, sparkline, and the first condition with its median and range."""
+    head = f"{rung['id']:<{width}}  {text.word(rung):<{words}}  {text.seeds(rung):>5}"
+    if rung["blocked_by"]:
+        return f"{head}  by {', '.join(rung['blocked_by'])}"
+    shown = text.condition(rung)
+    if shown is None:
+        return head
+    return f"{head}  {text.sparkline(text.median_curve(rung))}  {shown['text']}: {text.measured(shown)}"
+
+
+def why(rung: Entry) -> str:
+    """The message of a rung that is not as it should be."""
+    if rung["blocked_by"]:
+        return f"{rung['id']} BLOCKED: {', '.join(rung['blocked_by'])} did not pass"
+    told = [f"{rung['id']} {text.word(rung)}: {text.seeds(rung)} seeds met every gate"]
+    if rung["adds"]:
+        told.append(f"  adds {text.added(rung)} to {rung['parent']}")
+    for gate in rung["gates"]:
+        held = f"{gate['passed']}/{gate['of']}" if "passed" in gate else gate["verdict"]
+        told.append(f"  {held}  {gate['text']}: {text.measured(gate)}  ({gate['source']})")
+    return "\n".join([*told, *(f"  {remark}" for remark in text.remarks(rung))])

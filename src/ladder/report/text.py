@@ -1,0 +1,123 @@
+"""Words and figures that every drawn form of the report shares."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ladder.report.document import Entry
+from ladder.verdict import Verdict
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One bar a value, from the smallest to the largest; what is not finite is a cross."""
+    finite = [value for value in values if np.isfinite(value)]
+    if not finite:
+        return "×" * len(values)
+    low, span = min(finite), max(finite) - min(finite)
+
+    def bar(value: float) -> str:
+        if not np.isfinite(value):
+            return "×"
+        return BARS[round((value - low) / span * (len(BARS) - 1)) if span else 0]
+
+    return "".join(bar(value) for value in values)
+
+
+def median_curve(entry: Entry) -> list[float]:
+    """The headline metric's median over seeds, epoch by epoch; seeds without a value are left out."""
+    curve = np.array(entry["curves"].get(entry["headline"], []), dtype=np.float64)
+    if curve.size == 0:
+        return []
+    return [
+        float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else np.nan for column in curve.T
+    ]
+
+
+def seeds(entry: Entry) -> str:
+    """``16/16``, the seeds that met every gate; of a goal row, those that met its first goal."""
+    if entry["seeds"] is None:
+        return "–"
+    first = entry["goals"][0] if entry["role"] == "goal" else None
+    if first and "passed" in first:
+        return f"{first['passed']}/{first['of']}"
+    return f"{entry['seeds']['passed']}/{entry['seeds']['of']}"
+
+
+def word(entry: Entry) -> str:
+    """The verdict as the reader of a table wants it: a control's FAIL is what was expected, a goal is met or not."""
+    verdict = entry["verdict"]
+    if entry["role"] == "goal":
+        return {Verdict.PASS: "GOAL MET", Verdict.FAIL: "GOAL UNMET"}.get(verdict, "GOAL UNDECIDED")
+    if entry["role"] == "control":
+        return "FAIL, as it must" if entry["green"] else f"{verdict}, must FAIL"
+    return str(verdict)
+
+
+def figure(value: float | None) -> str:
+    """Four significant digits; a dash for what is not a number."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def condition(entry: Entry) -> dict[str, Any] | None:
+    """The condition that stands for the rung in one line: its first gate, of a goal row its first goal."""
+    conditions = entry["gates"] or entry["goals"]
+    return conditions[0] if conditions else None
+
+
+def measured(condition: dict[str, Any]) -> str:
+    """Median and range of the statistic, or median and interval of the paired difference."""
+    spread = f"{figure(condition['low'])}, {figure(condition['high'])}"
+    return f"{figure(condition['median'])} [{spread}]"
+
+
+def remarks(entry: Entry) -> list[str]:
+    """What a reader must know besides the verdict: stale limits, seeds that turned non-finite."""
+    told = []
+    if entry["stale_calibration"]:
+        changed = " and ".join(entry["stale_calibration"])
+        told.append(
+            f"its limits were calibrated before the {changed} changed; measure them again with "
+            f"--ladder-calibrate=overwrite --ladder-only='{entry['id']}'"
+        )
+    bad = (entry["seeds"] or {}).get("non_finite", [])
+    told += [f"seed {seed['seed']} turned non-finite at step {seed['step']}" for seed in bad]
+    return told
+
+
+def added(entry: Entry) -> str:
+    """``latent: euclidean → sphere``; for a root, nothing."""
+    if entry["adds"] is None:
+        return ""
+    return ", ".join(f"{c['component']}: {c['from']} → {c['to']}" for c in entry["adds"]["changes"])
+
+
+def culprit(document: dict[str, Any]) -> str:
+    """The line that names what broke the model; empty where nothing failed."""
+    found = document["culprit"]
+    if found is None:
+        return ""
+    (entry,) = [rung for rung in document["rungs"] if rung["id"] == found["rung"]]
+    broke = next((g for g in entry["gates"] if g["verdict"] == Verdict.FAIL), entry["gates"][0])
+    what = f'"+{entry["name"]}" ({added(entry)})' if entry["adds"] else f'"{entry["name"]}", the root of the ladder'
+    told = (
+        f"{broke['passed']}/{broke['of']} seeds met {broke['text']}"
+        if "passed" in broke
+        else f"{broke['text']}: {measured(broke)}"
+    )
+    blocks = f"; blocks {', '.join(found['blocks'])}" if found["blocks"] else ""
+    return f"{'CULPRIT' if found['certain'] else 'SUSPECT'} {entry['id']} {what}: {told}{blocks}"
+
+
+def headline(document: dict[str, Any]) -> str:
+    """The report's first line: the culprit, or how far the climb was green."""
+    if line := culprit(document):
+        return line
+    gates = [rung for rung in document["rungs"] if rung["role"] == "gate"]
+    red = [rung for rung in document["rungs"] if not rung["green"]]
+    if red:
+        return "NOT GREEN: " + ", ".join(f"{rung['id']} {word(rung)}" for rung in red)
+    top = f"rung{max(rung['number'] for rung in gates)}" if gates else "nothing gated"
+    return f"ALL GREEN up to {top}: {len(gates)} gated rungs passed"

@@ -1,0 +1,281 @@
+"""Rungs and the ladder they form: frozen data, and the rule that a rung adds one component."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from ladder.criteria import Comparison, Criterion
+from ladder.experiment import Experiment, components, differences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """An experiment, the one component it adds to its parent, and what must be true of its learning curves.
+
+    Attributes:
+        number: Position on the ladder, from 1; with ``variant`` it makes the id, ``rung3[mse]``.
+        name: What the rung is called, ``sphere``.
+        experiment: What is trained.
+        gates: Conditions that must hold. A rung without any is a goal row: reported, never red, and exempt from the
+            one-component rule.
+        goals: Conditions that are only reported.
+        variant: Task or loss, where a rung comes in several.
+        parent: Id of the rung it differs from in one component and is compared with; empty for a root.
+        adds: Path of that component.
+        requires: Ids of the rungs that block it unless they pass; by default its parent.
+        compare: Metrics of the paired comparison with the parent, each with what was published of it.
+        control: Why it is expected to FAIL, and by whom; a control is green on FAIL alone and blocks nothing.
+        each_gate_fails: Ask of a control that every gate fails by itself, not only all of them together.
+        calibration: Id of the rung whose calibration tightens its limits; by default its own.
+        claim: The sentence that the rung tests.
+
+    Raises:
+        ValueError: for a rung that is not well formed by itself; ``Ladder`` checks it against the others.
+        TypeError: for an experiment that is not one.
+    """
+
+    number: int
+    name: str
+    experiment: Experiment
+    gates: tuple[Criterion | Comparison, ...] = ()
+    goals: tuple[Criterion | Comparison, ...] = ()
+    variant: str = ""
+    parent: str = ""
+    adds: str = ""
+    requires: tuple[str, ...] | None = None
+    compare: Mapping[str, str] = field(default_factory=dict)
+    control: str = ""
+    each_gate_fails: bool = False
+    calibration: str = ""
+    claim: str = ""
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise ValueError(f"rung number {self.number}: count from 1")
+        if not isinstance(self.experiment, Experiment):
+            raise TypeError(
+                f"{self.id}: {self.experiment!r} is no experiment; it needs epochs, metrics, init(key) and epoch(state, key)"
+            )
+        components(self.experiment)
+        if not self.gates and not self.goals:
+            raise ValueError(f"{self.id}: give it at least one gate or goal")
+        if self.control and not self.gates:
+            raise ValueError(f"{self.id}: a control is a rung whose gates must fail; give it gates")
+        if self.each_gate_fails and not self.control:
+            raise ValueError(f"{self.id}: each_gate_fails is for controls; say in control= why it must fail")
+        if bool(self.parent) != bool(self.adds):
+            raise ValueError(f"{self.id}: parent={self.parent!r}, adds={self.adds!r}; a rung has both or neither")
+        if self.role == "gate" and self.parent and not self.compare:
+            raise ValueError(
+                f"{self.id}: say in compare= on which metrics it is compared with {self.parent}, such as "
+                f"{{{self.headline.metric!r}: 'not published'}}"
+            )
+        for condition in (*self.gates, *self.goals):
+            self._check(condition)
+        for metric in self.compare:
+            self._check_metric(f"the comparison of {metric!r} with {self.parent}", metric)
+
+    def _check(self, condition: Criterion | Comparison) -> None:
+        for metric in condition.metrics:
+            self._check_metric(str(condition), metric)
+        if isinstance(condition, Criterion) and condition.last_epoch > self.experiment.epochs:
+            raise ValueError(
+                f"{self.id}: {condition}: the experiment trains {self.experiment.epochs} epochs; ask for an earlier one"
+            )
+
+    def _check_metric(self, what: str, metric: str) -> None:
+        if metric not in self.experiment.metrics:
+            known = ", ".join(self.experiment.metrics)
+            raise ValueError(f"{self.id}: {what}: the experiment reports no {metric!r}; it reports {known}")
+
+    @property
+    def id(self) -> str:
+        """``rung3`` or, of a variant, ``rung3[mse]``."""
+        return f"{self.marker}[{self.variant}]" if self.variant else self.marker
+
+    @property
+    def marker(self) -> str:
+        """The pytest marker that selects every variant of it."""
+        return f"rung{self.number}"
+
+    @property
+    def role(self) -> str:
+        """``gate``, ``goal`` or ``control``."""
+        if self.control:
+            return "control"
+        return "gate" if self.gates else "goal"
+
+    @property
+    def criteria(self) -> tuple[Criterion, ...]:
+        """The gates that are asked of every seed."""
+        return tuple(gate for gate in self.gates if isinstance(gate, Criterion))
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """The gates that are asked of all pairs together."""
+        return tuple(gate for gate in self.gates if isinstance(gate, Comparison))
+
+    @property
+    def headline(self) -> Criterion | Comparison:
+        """The condition whose metric stands for the rung in one line."""
+        return (*self.gates, *self.goals)[0]
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Ids of the rungs that block it."""
+        if self.requires is not None:
+            return self.requires
+        return (self.parent,) if self.parent and not self.control else ()
+
+    @property
+    def partners(self) -> tuple[str, ...]:
+        """Ids of the rungs whose curves it is compared with, in order, each once."""
+        parent = [self.parent] if self.parent and self.compare else []
+        compared = [c.against for c in (*self.gates, *self.goals) if isinstance(c, Comparison)]
+        return tuple(dict.fromkeys((*parent, *compared)))
+
+    def as_control(self, *, why: str, gates: tuple[Criterion | Comparison, ...] = (), **change: Any) -> "Rung":
+        """A control of this rung: the same experiment but for one changed component, expected to fail each gate.
+
+        Args:
+            why: Why it must fail, and by whom.
+            gates: The gates that it must fail; by default all of the rung's.
+            change: The component and its value, ``learning_rate=0.0``.
+
+        Raises:
+            ValueError: unless exactly one component is given.
+        """
+        if len(change) != 1:
+            raise ValueError(f"{self.id}: a control changes one component, not {sorted(change) or 'none'}")
+        ((component, value),) = change.items()
+        label = f"{component}={value}"
+        return replace(
+            self,
+            experiment=replace(self.experiment, **change),  # type: ignore[type-var]  # experiments are dataclasses
+            gates=gates or self.gates,
+            goals=(),
+            variant=f"{self.variant},{label}" if self.variant else label,
+            parent=self.id,
+            adds=component,
+            requires=(),
+            compare={},
+            control=why,
+            each_gate_fails=True,
+            calibration=self.calibration or self.id,
+        )
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Ids of every other rung it names, each once."""
+        return tuple(dict.fromkeys(filter(None, (self.parent, *self.required, *self.partners))))
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class LadderError(ValueError):
+    """A set of rungs that is no ladder; the message names the rung and what to change."""
+
+
+class Ladder(Mapping[str, Rung]):
+    """Rungs by id, in an order in which each stands above what it requires.
+
+    Raises:
+        LadderError: for two rungs of one id, a parent, requirement or partner that is missing or cannot be one, a cycle,
+            or a rung that does not differ from its parent in exactly the component it declares.
+    """
+
+    def __init__(self, rungs: Sequence[Rung]):
+        self._rungs: dict[str, Rung] = {}
+        for rung in sorted(rungs, key=lambda rung: rung.number):
+            if rung.id in self._rungs:
+                raise LadderError(f"{rung.id} is declared twice; give one of them another number or variant")
+            self._rungs[rung.id] = rung
+        for rung in self._rungs.values():
+            self._check_names(rung)
+        self._rungs = {id: self._rungs[id] for id in self._sorted()}
+        for rung in self._rungs.values():
+            self._check_component(rung)
+
+    def __getitem__(self, id: str) -> Rung:
+        return self._rungs[id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rungs)
+
+    def __len__(self) -> int:
+        return len(self._rungs)
+
+    @cached_property
+    def gated(self) -> int:
+        """The number of rungs that could be named as culprit."""
+        return sum(rung.role == "gate" for rung in self.values())
+
+    def standing_on(self, ids: Sequence[str]) -> list[str]:
+        """The given rungs and all that they require, in climbing order."""
+        wanted: set[str] = set()
+        todo = list(ids)
+        while todo:
+            id = todo.pop()
+            if id not in wanted:
+                wanted.add(id)
+                todo.extend(self[id].required)
+        return [id for id in self if id in wanted]
+
+    def _check_names(self, rung: Rung) -> None:
+        for id in rung.named:
+            if id not in self._rungs:
+                raise LadderError(
+                    f"{rung.id} stands on {id}, which is not on this ladder; it has {', '.join(self._rungs)}"
+                )
+        for id in rung.required:
+            if (role := self._rungs[id].role) != "gate":
+                raise LadderError(
+                    f"{rung.id} requires {id}, which is a {role} row and cannot pass; require a gated rung"
+                )
+        for condition in (*rung.gates, *rung.goals):
+            if (
+                isinstance(condition, Comparison)
+                and condition.metric not in self._rungs[condition.against].experiment.metrics
+            ):
+                raise LadderError(f"{rung.id}: {condition}: {condition.against} reports no {condition.metric!r}")
+        for metric in rung.compare:
+            if rung.parent and metric not in self._rungs[rung.parent].experiment.metrics:
+                raise LadderError(
+                    f"{rung.id}: it is compared with {rung.parent} on {metric!r}, which that rung does not report"
+                )
+
+    def _sorted(self) -> list[str]:
+        order: list[str] = []
+        path: list[str] = []
+
+        def visit(id: str) -> None:
+            if id in order:
+                return
+            if id in path:
+                raise LadderError(
+                    f"the ladder bites its tail: {' → '.join([*path[path.index(id) :], id])}; cut one link"
+                )
+            path.append(id)
+            for below in self._rungs[id].named:
+                visit(below)
+            order.append(path.pop())
+
+        for id in self._rungs:
+            visit(id)
+        return order
+
+    def _check_component(self, rung: Rung) -> None:
+        if not rung.parent or rung.role == "goal":
+            return
+        found = differences(self._rungs[rung.parent].experiment, rung.experiment)
+        if list(found) == [rung.adds]:
+            return
+        said = f"{rung.id} declares that it adds {rung.adds!r} to {rung.parent}"
+        if not found:
+            raise LadderError(f"{said}, but the two experiments are the same: it adds nothing")
+        changes = ", ".join(f"{path} ({a!r} → {b!r})" for path, (a, b) in found.items())
+        if len(found) == 1:
+            raise LadderError(f"{said}, but what differs is {changes}; declare that")
+        raise LadderError(f"{said}, but they differ in {len(found)} components: {changes}; put a rung between them")

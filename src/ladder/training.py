@@ -1,0 +1,235 @@
+"""Training one experiment on many seeds at once, in one compiled program an epoch."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float, Int
+
+from ladder.experiment import Experiment
+
+# Key streams. Gates, fresh seeds and calibrations draw from different ones, so a threshold is never
+# measured on a seed it will judge.
+GATE_STREAM, CALIBRATION_STREAM = 0x6A7E, 0xCA11B
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Where seeds come from: seed ``i`` is ``fold_in(fold_in(key(stream), root), i)``.
+
+    The same seed number gives the same keys to every rung, which is what makes comparisons paired.
+    """
+
+    root: int = 0
+    stream: int = GATE_STREAM
+
+    def keys(self, numbers: Sequence[int]) -> jax.Array:
+        """One key for each seed number."""
+        base = jax.random.fold_in(jax.random.key(self.stream), self.root)
+        return jax.vmap(lambda i: jax.random.fold_in(base, i))(jnp.asarray(numbers, jnp.uint32))
+
+
+class Watch(Protocol):
+    """Told what a training run is doing; every call returns at once."""
+
+    def compiling(self, first: int, last: int) -> None:
+        """The program is being compiled; seeds ``first`` up to but not ``last`` are next."""
+
+    def epoch(self, first: int, last: int, epoch: int, metrics: dict[str, np.ndarray]) -> None:
+        """These seeds have trained this epoch, and what each of them measured."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training one experiment on some seeds yielded.
+
+    Attributes:
+        curves: Metric to values of shape (seed, epoch).
+        traces: Trace to values of shape (seed, epoch, step).
+        compile_seconds: Time to trace and compile, spent once.
+        run_seconds: Time to initialise and train.
+    """
+
+    curves: dict[str, Float[np.ndarray, "seed epoch"]]
+    traces: dict[str, Float[np.ndarray, "seed epoch step"]]
+    compile_seconds: float
+    run_seconds: float
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds were trained."""
+        return len(next(iter(self.curves.values())))
+
+    @cached_property
+    def first_bad_step(self) -> Int[np.ndarray, " seed"]:
+        """For each seed the step (from 1) at which a number first was not finite, or 0.
+
+        Traces tell the step; where only a metric turned, it is the last step of that epoch. An experiment without
+        traces counts epochs for steps.
+        """
+        epochs = next(iter(self.curves.values())).shape[1]
+        steps = max((trace.shape[2] for trace in self.traces.values()), default=1)
+        bad = np.zeros((self.seeds, epochs, steps), bool)
+        for curve in self.curves.values():
+            bad[:, :, -1] |= ~np.isfinite(curve)
+        for trace in self.traces.values():
+            bad[:, :, : trace.shape[2]] |= ~np.isfinite(trace)
+        flat = bad.reshape(self.seeds, -1)
+        return np.where(flat.any(axis=1), flat.argmax(axis=1) + 1, 0)
+
+    def head(self, seeds: int) -> "Trained":
+        """The first seeds alone."""
+        return Trained(
+            {name: curve[:seeds] for name, curve in self.curves.items()},
+            {name: trace[:seeds] for name, trace in self.traces.items()},
+            self.compile_seconds,
+            self.run_seconds,
+        )
+
+    def joined(self, more: "Trained") -> "Trained":
+        """These seeds and then those."""
+        return Trained(
+            {name: np.concatenate([curve, more.curves[name]]) for name, curve in self.curves.items()},
+            {name: np.concatenate([trace, more.traces[name]]) for name, trace in self.traces.items()},
+            self.compile_seconds + more.compile_seconds,
+            self.run_seconds + more.run_seconds,
+        )
+
+
+def use_compilation_cache(folder: Path) -> None:
+    """Keep compiled programs in ``folder``, however quickly they compiled, unless the user has chosen a place."""
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]  # options are attributes at run time
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def use_all_cores() -> None:
+    """Show every core of a CPU as a device, so that seeds are spread over them; a no-op once JAX has started."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    try:
+        if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
+            jax.config.update("jax_num_cpu_devices", max(1, cores // workers))
+    except RuntimeError:  # the backend is running: seeds share the devices there are
+        pass
+
+
+class Trainer:
+    """Compiles an experiment for a block of seeds and trains any seeds in such blocks.
+
+    On a CPU the block is spread over the devices and each device runs its seeds one after another: one seed's arrays
+    fit its caches, and a product of many seeds' small matrices is no faster. Elsewhere a device runs all of
+    its seeds in one batch.
+
+    Raises:
+        ValueError: if the experiment reports other metrics than it declares, or one that is neither a scalar nor a vector.
+    """
+
+    def __init__(self, experiment: Experiment, block: int):
+        use_all_cores()
+        self.experiment = experiment
+        devices = jax.devices()
+        count = math.gcd(block, len(devices))
+        self.block = block
+        self._mesh = Mesh(np.asarray(devices[:count]), ("seed",))
+        self._sharding = NamedSharding(self._mesh, PartitionSpec("seed"))
+        self._sequential = devices[0].platform == "cpu"
+        # Wrapped once, so that the check below and the compilation share one trace.
+        self._init, self._epoch = jax.jit(experiment.init), jax.jit(experiment.epoch)
+        self._programs: tuple[Any, Any] | None = None
+        self._check_report()
+
+    def _check_report(self) -> None:
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        report = jax.eval_shape(lambda key: self._epoch(self._init(key), key)[1], key)
+        scalars = tuple(name for name, value in report.items() if value.ndim == 0)
+        if set(scalars) != set(self.experiment.metrics):
+            raise ValueError(
+                f"{self.experiment!r} declares the metrics {', '.join(self.experiment.metrics)} but epoch() reports the "
+                f"scalars {', '.join(scalars) or '(none)'}; make them the same"
+            )
+        for name, value in report.items():
+            if value.ndim > 1:
+                raise ValueError(
+                    f"{self.experiment!r}: {name!r} has shape {value.shape}; "
+                    "report a scalar (a metric) or a vector over steps (a trace)"
+                )
+
+    def _over_seeds(self, one: Callable[..., Any]) -> Callable[..., Any]:
+        def shard(*args: Any) -> Any:
+            if self._sequential:
+                return jax.lax.map(lambda args: one(*args), args)
+            return jax.vmap(one)(*args)
+
+        spec = PartitionSpec("seed")
+        return jax.shard_map(shard, mesh=self._mesh, in_specs=spec, out_specs=spec, check_vma=False)
+
+    def _compile(self, keys: jax.Array) -> tuple[Any, Any]:
+        if self._programs is None:
+            state = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding),
+                jax.eval_shape(jax.vmap(self._init), keys),
+            )
+            initialise = jax.jit(self._over_seeds(self._init)).lower(keys)
+            train = jax.jit(self._over_seeds(self._epoch), donate_argnums=0).lower(state, keys)
+            # Initialisation runs once: effort spent on its random numbers is never paid back. Training measured no
+            # faster at LLVM's highest level than at its first, and compiled in two thirds of the time.
+            self._programs = (
+                initialise.compile(compiler_options=self._effort(0)),
+                train.compile(compiler_options=self._effort(1)),
+            )
+        return self._programs
+
+    def _effort(self, level: int) -> dict[str, str | bool]:
+        return {"xla_backend_optimization_level": str(level)} if self._sequential else {}
+
+    def __call__(self, seeds: Seeds, numbers: Sequence[int], watch: Watch | None = None) -> Trained:
+        """Train the seeds of these numbers."""
+        done: Trained | None = None
+        for start in range(0, len(numbers), self.block):
+            trained = self._train(seeds, numbers[start : start + self.block], watch)
+            done = trained if done is None else done.joined(trained)
+        if done is None:
+            raise ValueError("no seeds to train; give at least one")
+        return done
+
+    def _train(self, seeds: Seeds, numbers: Sequence[int], watch: Watch | None) -> Trained:
+        start = time.perf_counter()
+        first, last = numbers[0], numbers[-1] + 1
+        # A short last block is filled up with seeds that are trained and dropped: one program serves all.
+        filled = [*numbers, *[numbers[-1]] * (self.block - len(numbers))]
+        keys = jax.device_put(seeds.keys(filled), self._sharding)
+        if watch and self._programs is None:
+            watch.compiling(first, last)
+        initialise, train = self._compile(keys)
+        compiled = time.perf_counter()
+        state = initialise(keys)
+        history: list[dict[str, np.ndarray]] = []
+        for epoch in range(1, self.experiment.epochs + 1):
+            epoch_keys = jax.device_put(_fold_in(keys, epoch), self._sharding)
+            state, report = train(state, epoch_keys)
+            history.append({name: np.asarray(value, np.float64) for name, value in report.items()})
+            if watch:
+                watch.epoch(first, last, epoch, history[-1])
+        stacked = {name: np.stack([report[name] for report in history], axis=1) for name in history[0]}
+        return Trained(
+            {name: values for name, values in stacked.items() if values.ndim == 2},
+            {name: values for name, values in stacked.items() if values.ndim == 3},
+            compiled - start,
+            time.perf_counter() - compiled,
+        ).head(len(numbers))
+
+
+@jax.jit
+def _fold_in(keys: jax.Array, epoch: int) -> jax.Array:
+    return jax.vmap(lambda key: jax.random.fold_in(key, epoch))(keys)

@@ -1,0 +1,131 @@
+"""Verdicts over seeds: a sequential test on the fraction that learns, and intervals for paired differences.
+
+Nothing here knows a model, JAX or pytest.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Verdict(StrEnum):
+    """What the ladder says of a rung."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    UNDECIDED = "UNDECIDED"
+    BLOCKED = "BLOCKED"
+
+    @classmethod
+    def all_of(cls, verdicts: Sequence["Verdict"]) -> "Verdict":
+        """FAIL if any part fails, PASS if every part passes, else UNDECIDED."""
+        if cls.FAIL in verdicts:
+            return cls.FAIL
+        return cls.PASS if all(v is cls.PASS for v in verdicts) else cls.UNDECIDED
+
+
+class Boundary(NamedTuple):
+    """The decision at one look: PASS at ``pass_at`` seeds or more, FAIL at ``fail_at`` or fewer (None: never)."""
+
+    seeds: int
+    pass_at: int | None
+    fail_at: int | None
+
+
+@dataclass(frozen=True)
+class SequentialTest:
+    """An e-value test of "at most ``p0`` of seeds learn" against "``p1`` of seeds learn", looked at a few times.
+
+    After ``k`` of ``n`` seeds have learned, ``E = (p1/p0)^k ((1-p1)/(1-p0))^(n-k)``; PASS at ``E >= 1/alpha``, FAIL at
+    ``E <= beta``, otherwise train up to the next look. By Ville's inequality a rung of which at most ``p0`` of seeds
+    learn passes with probability at most ``alpha``, and one of which at least ``p1`` learn fails with probability at
+    most ``beta``, whenever one stops. Source: Wald (1945); Ramdas et al., *Game-theoretic statistics and safe
+    anytime-valid inference* (2023).
+
+    Raises:
+        ValueError: unless ``0 < p0 < p1 < 1``, ``0 < alpha, beta < 1``, and ``looks`` are increasing numbers
+            of seeds the last of which is enough for a PASS.
+    """
+
+    p0: float = 0.70
+    p1: float = 0.95
+    alpha: float = 0.05
+    beta: float = 0.01
+    looks: tuple[int, ...] = (16, 32, 64)
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.p0 < self.p1 < 1.0:
+            raise ValueError(f"p0={self.p0}, p1={self.p1}: choose 0 < p0 < p1 < 1")
+        for name in ("alpha", "beta"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise ValueError(f"{name}={getattr(self, name)}: choose a probability between 0 and 1")
+        shown = ",".join(map(str, self.looks))
+        if not self.looks or self.looks[0] < 1 or any(b <= a for a, b in zip(self.looks, self.looks[1:], strict=False)):
+            raise ValueError(
+                f"seeds {shown or '(none)'}: choose increasing numbers of seeds, at least 1, such as 16,32,64"
+            )
+        needed = math.ceil(-math.log(self.alpha) / math.log(self.p1 / self.p0))
+        if self.looks[-1] < needed:
+            raise ValueError(
+                f"seeds {shown}: even if every seed learns, a PASS at alpha={self.alpha:g} needs {needed} seeds; "
+                f"choose at least {needed}"
+            )
+
+    def log_e(self, k: int, n: int) -> float:
+        """Natural logarithm of the e-value after ``k`` of ``n`` seeds have learned."""
+        return k * math.log(self.p1 / self.p0) + (n - k) * math.log((1.0 - self.p1) / (1.0 - self.p0))
+
+    def verdict(self, k: int, n: int) -> Verdict:
+        """PASS, FAIL, or UNDECIDED for want of seeds."""
+        log_e = self.log_e(k, n)
+        if log_e >= -math.log(self.alpha):
+            return Verdict.PASS
+        return Verdict.FAIL if log_e <= math.log(self.beta) else Verdict.UNDECIDED
+
+    def boundary(self, n: int, beta: float | None = None) -> Boundary:
+        """The decision table at ``n`` seeds, with ``beta`` in place of the test's own where it is given."""
+        passing = [k for k in range(n + 1) if self.log_e(k, n) >= -math.log(self.alpha)]
+        failing = [k for k in range(n + 1) if self.log_e(k, n) <= math.log(beta or self.beta)]
+        return Boundary(n, min(passing, default=None), max(failing, default=None))
+
+    def names_culprit(self, k: int, n: int, gated: int) -> bool:
+        """Whether a FAIL is strong enough to name a culprit among ``gated`` rungs: ``E <= beta / gated``.
+
+        The union bound over the ladder keeps the chance that any healthy rung is named at ``beta``.
+        """
+        return self.log_e(k, n) <= math.log(self.beta / max(gated, 1))
+
+
+class Interval(NamedTuple):
+    """A median with a distribution-free confidence interval (infinite ends: too few values for the level)."""
+
+    median: float
+    low: float
+    high: float
+    level: float
+
+
+def median_interval(values: Sequence[float], level: float) -> Interval:
+    """Confidence interval of the median by order statistics, of coverage at least ``level``.
+
+    ``[x_(r), x_(n+1-r)]`` covers the median with probability ``1 - 2 P(Bin(n, 1/2) < r)``, whatever the
+    distribution; ``r`` is the largest for which that is at least ``level``. Source: David and Nagaraja, *Order
+    Statistics*, section 7.1.
+
+    Raises:
+        ValueError: for no values, or a level outside (0, 1).
+    """
+    if not values or not 0.0 < level < 1.0:
+        raise ValueError(f"{len(values)} values at level {level}: give at least one value and a level in (0, 1)")
+    x = sorted(values)
+    n = len(x)
+    median = 0.5 * (x[(n - 1) // 2] + x[n // 2])
+    below, r = 0.5**n, 0  # below = P(Bin(n, 1/2) <= r)
+    while 1.0 - 2.0 * below >= level:
+        r += 1
+        below += math.comb(n, r) * 0.5**n
+    if r == 0:
+        return Interval(median, -math.inf, math.inf, level)
+    return Interval(median, x[r - 1], x[n - r], level)

@@ -1,0 +1,23 @@
+"""Rung 1: the simplest thing that learns. Euclidean latent, no dynamics, mean squared error, the identity task."""
+
+import pytest
+
+from ladder import Rung, below
+from ladder.manifoldformer import Bench
+
+PUBLISHED = Rung(
+    number=1,
+    name="MSE identity",
+    claim="A pointwise encoder and decoder learn to reproduce clean two-tone signals in 75 steps of Adam.",
+    experiment=Bench(loss="mse"),
+    gates=(
+        below("mse", 0.1, by=3, source="published: 0.0816, one seed, mean during epoch 3"),
+        below("mse", 0.01, by=5, source="published: 0.0071, one seed, mean during epoch 5"),
+    ),
+    goals=(below("mse", 0.001, by=2, source="published goal of patch A, never met (0.2470)"),),
+)
+
+
+@pytest.mark.parametrize("rung", [PUBLISHED])
+def test_mse_identity(climb, rung):
+    climb(rung)
