@@ -11,6 +11,7 @@ from ladder.geometry.sphere import normalise
 Latent = Literal["euclidean", "sphere"]
 LATENTS: tuple[str, ...] = get_args(Latent)
 HIDDEN = 64
+LATENT_DIM = 16
 
 
 class Encoder(nnx.Module):

@@ -14,14 +14,13 @@ from jaxtyping import Float, Key
 from ladder.geometry.sphere import norm_error
 from ladder.manifoldformer import data, losses
 from ladder.manifoldformer.dynamics import DYNAMICS, INITS, Dynamics, Init
-from ladder.manifoldformer.encoder import LATENTS, Latent
+from ladder.manifoldformer.encoder import LATENT_DIM, LATENTS, Latent
 from ladder.manifoldformer.model import ManifoldFormer
 
 Loss = Literal["mse", "spectral", "mse+spectral"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 Schedule = Literal["constant", "cosine"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
-LATENT_DIM = 16
 
 
 class TrainingState(NamedTuple):

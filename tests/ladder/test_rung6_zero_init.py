@@ -1,0 +1,61 @@
+"""Rung 6: the full dynamics start at zero force, as the identity; nothing else changes.
+
+It differs in one component from rung 5, but stands on rung 3: it must end better than having no dynamics at all.
+"""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from ladder import Rung, better_than
+from ladder.manifoldformer import Bench
+from ladder.manifoldformer.data import signals
+from ladder.manifoldformer.gates import learns, on_sphere
+
+LOSSES = ("mse", "spectral", "mse+spectral")
+PUBLISHED = {"loss": "1.79 against 2.67", "mse": "0.42 against 0.63", "spectral": "1.37 against 2.03"}
+
+
+def zero_init(loss):
+    return Rung(
+        number=6,
+        name="zero-init",
+        variant=loss,
+        claim="DYN-4: starting the dynamics at zero force fixes them.",
+        experiment=Bench(loss=loss, latent="sphere", dynamics="full", dynamics_init="zero"),
+        parent=f"rung5[{loss}]",
+        requires=(f"rung3[{loss}]",),
+        adds="dynamics_init",
+        gates=(
+            *learns(loss),
+            on_sphere(),
+            better_than(f"rung3[{loss}]", "loss", source="published: 1.79 against 1.86, one seed"),
+        ),
+        compare=PUBLISHED if loss == "mse+spectral" else dict.fromkeys(PUBLISHED, "not published"),
+    )
+
+
+RUNGS = [zero_init(loss) for loss in LOSSES]
+CONTROLS = [
+    rung.as_control(learning_rate=0.0, gates=learns(rung.variant), why="an untrained model has learned nothing")
+    for rung in RUNGS
+]
+
+
+@pytest.mark.parametrize("rung", [*RUNGS, *CONTROLS])
+def test_zero_init(climb, rung):
+    climb(rung)
+
+
+@pytest.mark.rung6
+@pytest.mark.parametrize("seed", range(4))
+def test_untrained_it_is_rung_3_bit_for_bit(seed):
+    x = jnp.asarray(signals(64))
+    with_dynamics, without = (
+        jax.jit(lambda key, x, bench=bench: bench.model(key)(x).signal)(jax.random.key(seed), x)
+        for bench in (
+            Bench(latent="sphere", dynamics="full", dynamics_init="zero"),
+            Bench(latent="sphere"),
+        )
+    )
+    assert jnp.array_equal(with_dynamics, without)
