@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,8 +132,8 @@ class Trainer:
     fit its caches, and a product of many seeds' small matrices is no faster. Elsewhere a device runs all of
     its seeds in one batch.
 
-    Raises:
-        ValueError: if the experiment reports other metrics than it declares, or one that is neither a scalar nor a vector.
+    Training raises a ValueError if the experiment reports other metrics than it declares, or one that is neither a scalar
+    nor a vector.
     """
 
     def __init__(self, experiment: Experiment, block: int):
@@ -147,7 +148,6 @@ class Trainer:
         # Wrapped once, so that the check below and the compilation share one trace.
         self._init, self._epoch = jax.jit(experiment.init), jax.jit(experiment.epoch)
         self._programs: tuple[Any, Any] | None = None
-        self._check_report()
 
     def _check_report(self) -> None:
         key = jax.eval_shape(lambda: jax.random.key(0))
@@ -176,18 +176,19 @@ class Trainer:
 
     def _compile(self, keys: jax.Array) -> tuple[Any, Any]:
         if self._programs is None:
+            self._check_report()
             state = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding),
                 jax.eval_shape(jax.vmap(self._init), keys),
             )
             initialise = jax.jit(self._over_seeds(self._init)).lower(keys)
-            train = jax.jit(self._over_seeds(self._epoch), donate_argnums=0).lower(state, keys)
+            train = jax.jit(self._over_seeds(self._epoch), donate_argnums=0)
             # Initialisation runs once: effort spent on its random numbers is never paid back. Training measured no
             # faster at LLVM's highest level than at its first, and compiled in two thirds of the time.
-            self._programs = (
-                initialise.compile(compiler_options=self._effort(0)),
-                train.compile(compiler_options=self._effort(1)),
-            )
+            with ThreadPoolExecutor(1) as pool:  # XLA compiles outside the interpreter's lock: two programs, two cores
+                initialised = pool.submit(initialise.compile, compiler_options=self._effort(0))
+                trained = train.lower(state, keys).compile(compiler_options=self._effort(1))
+                self._programs = initialised.result(), trained
         return self._programs
 
     def _effort(self, level: int) -> dict[str, str | bool]:
