@@ -28,8 +28,12 @@ class Reporter:
         self._error = ""
 
     def pytest_report_header(self) -> str | None:
-        """How to repeat fresh seeds."""
-        return f"ladder: fresh seeds; repeat them with {self.settings.repeat}" if self.settings.fresh else None
+        """How to repeat fresh seeds; said first, so that a run that is broken off can be repeated too."""
+        return self._repeat if self.settings.fresh else None
+
+    @property
+    def _repeat(self) -> str:
+        return f"ladder: fresh seeds; repeat them with {self.settings.repeat}"
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
         """Say before the climb, not only after it, that its report cannot be written."""
@@ -98,6 +102,8 @@ class Reporter:
         terminalreporter.section("ladder")
         for line, markup in lines(self._document):
             terminalreporter.write_line(line, **markup)
+        if self.settings.fresh:
+            terminalreporter.write_line(self._repeat)
         for path in self._written:
             terminalreporter.write_line(f"wrote {path}")
         if self._error:
