@@ -26,7 +26,7 @@ class Outcome:
     def green(self) -> bool:
         """Whether it is as it should be: a gate passed, a control failed, a goal row was measured."""
         if self.rung.role == "goal":
-            return True
+            return self.verdict is not Verdict.BLOCKED
         return self.verdict is (Verdict.FAIL if self.rung.role == "control" else Verdict.PASS)
 
 

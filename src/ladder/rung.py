@@ -23,7 +23,7 @@ class Rung:
         variant: Task or loss, where a rung comes in several.
         parent: Id of the rung it differs from in one component and is compared with; empty for a root.
         adds: Path of that component.
-        requires: Ids of the rungs that block it unless they pass; by default its parent.
+        requires: Ids of the rungs that block it unless they pass; by default a gated rung's parent.
         compare: Metrics of the paired comparison with the parent, each with what was published of it.
         control: Why it is expected to FAIL, and by whom; a control is green on FAIL alone and blocks nothing.
         each_gate_fails: Ask of a control that every gate fails by itself, not only all of them together.
@@ -126,7 +126,7 @@ class Rung:
         """Ids of the rungs that block it."""
         if self.requires is not None:
             return self.requires
-        return (self.parent,) if self.parent and not self.control else ()
+        return (self.parent,) if self.parent and self.role == "gate" else ()
 
     @property
     def partners(self) -> tuple[str, ...]:

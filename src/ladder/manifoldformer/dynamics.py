@@ -30,6 +30,7 @@ def causal_convolution(
     time, taps = z.shape[-2], kernel.shape[-2]
     padded = time + taps - 1
     n = 1 << (padded - 1).bit_length()
+    kernel = kernel.reshape((1,) * (z.ndim - 2) + kernel.shape)
     product = jnp.fft.rfft(z, n, axis=-2) * jnp.fft.rfft(kernel, n, axis=-2)
     return jnp.fft.irfft(product, n, axis=-2)[..., :time, :]
 
@@ -87,7 +88,8 @@ def coupling(
         stop = min(start + QUERY_BLOCK, time)
         q, k = query[..., start:stop, :], key[..., :stop, :]
         weight = lagged_sine(jnp.matmul(q, jnp.swapaxes(k, -1, -2)), cos_lag, sin_lag)
-        forces.append(jnp.matmul(weight * jnp.tri(stop - start, stop, start, dtype=weight.dtype), k))
+        past = jnp.tri(stop - start, stop, start, dtype=weight.dtype)
+        forces.append(jnp.matmul(weight * past.reshape((1,) * (weight.ndim - 2) + past.shape), k))
     return jnp.concatenate(forces, axis=-2)
 
 

@@ -40,7 +40,8 @@ class Climber:
     ) -> Generator[None, None, None]:
         """Mark the rungs before ``-m`` selects, and afterwards pull in what the selected ones require."""
         asked = "rung" in self.config.option.markexpr or self.settings.only
-        if "ladder.rung" not in sys.modules and not asked:
+        # Where a file could not be imported pytest stops and shows why; rungs missing for that reason are no news.
+        if session.testsfailed or ("ladder.rung" not in sys.modules and not asked):
             yield
             return
         from ladder.plugin.selection import climbing_order
@@ -101,21 +102,22 @@ class Climber:
             self._calibrate(rung, item, live)
             return None
         outcome = self._climb(rung.id, live.watch)
-        item.stash[ENTRY] = found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome.rung))
+        item.stash[ENTRY] = found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome))
         live.close(line(found))
         if not outcome.green:
             pytest.fail(why(found), pytrace=False)
         return outcome
 
-    def _stale(self, rung: Rung) -> list[str]:
-        """What has changed since the rung's limits were calibrated."""
+    def _stale(self, outcome: Outcome) -> list[str]:
+        """What has changed since the limits were calibrated that the rung was judged by."""
         from ladder import calibration
         from ladder.fingerprint import fingerprint
 
         assert self._ladder is not None
+        rung = outcome.rung
         id = rung.calibration or rung.id
         measured = calibration.load(self.settings.calibrations, id)
-        if measured is None or not any(gate.calibrated for gate in rung.criteria):
+        if outcome.judgement is None or measured is None or not any(gate.calibrated for gate in rung.criteria):
             return []
         return fingerprint(self._ladder[id].experiment).changed_since(measured.fingerprint)
 

@@ -46,7 +46,6 @@ def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequenc
         "verdict": outcome.verdict.value,
         "green": outcome.green,
         "blocked_by": list(outcome.blocked_by),
-        "headline": rung.headline.metric,
         "stale_calibration": list(stale),
         "seeds": None,
         "gates": [],

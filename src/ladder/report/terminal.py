@@ -16,8 +16,11 @@ def lines(document: dict[str, Any]) -> list[tuple[str, Markup]]:
     found: list[tuple[str, Markup]] = [
         (line(rung, width, words), {"green": rung["green"], "red": not rung["green"]}) for rung in rungs
     ]
+    remarks: dict[str, list[str]] = {}
     for rung in rungs:
-        found += [(f"{rung['id']}: {remark}", {"yellow": True}) for remark in text.remarks(rung)]
+        for remark in text.remarks(rung):
+            remarks.setdefault(remark, []).append(rung["id"])
+    found += [(f"{', '.join(ids)}: {remark}", {"yellow": True}) for remark, ids in remarks.items()]
     if culprit := text.culprit(document):
         found.append((culprit, {"red": True, "bold": True}))
     return found

@@ -27,10 +27,11 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def median_curve(entry: Entry) -> list[float]:
-    """The headline metric's median over seeds, epoch by epoch; seeds without a value are left out."""
-    curve = np.array(entry["curves"].get(entry["headline"], []), dtype=np.float64)
-    if curve.size == 0:
+    """The median over seeds, epoch by epoch, of the metric in that condition; seeds without a value are left out."""
+    shown = condition(entry)
+    if shown is None:
         return []
+    curve = np.array(entry["curves"][shown["metric"]], dtype=np.float64)
     return [
         float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else np.nan for column in curve.T
     ]
@@ -49,6 +50,8 @@ def seeds(entry: Entry) -> str:
 def word(entry: Entry) -> str:
     """The verdict as the reader of a table wants it: a control's FAIL is what was expected, a goal is met or not."""
     verdict = entry["verdict"]
+    if verdict == Verdict.BLOCKED:
+        return str(verdict)
     if entry["role"] == "goal":
         return {Verdict.PASS: "GOAL MET", Verdict.FAIL: "GOAL UNMET"}.get(verdict, "GOAL UNDECIDED")
     if entry["role"] == "control":
@@ -62,8 +65,11 @@ def figure(value: float | None) -> str:
 
 
 def condition(entry: Entry) -> dict[str, Any] | None:
-    """The condition that stands for the rung in one line: its first gate, of a goal row its first goal."""
-    conditions = entry["gates"] or entry["goals"]
+    """The condition that stands for the rung in one line: the first gate, or the first that keeps it from being green."""
+    conditions: list[dict[str, Any]] = entry["gates"] or entry["goals"]
+    if entry["role"] == "gate" and not entry["green"]:
+        worst = [[c for c in conditions if c["verdict"] == v] for v in (Verdict.FAIL, Verdict.UNDECIDED)]
+        conditions = [*worst[0], *worst[1], *conditions]
     return conditions[0] if conditions else None
 
 
@@ -78,10 +84,7 @@ def remarks(entry: Entry) -> list[str]:
     told = []
     if entry["stale_calibration"]:
         changed = " and ".join(entry["stale_calibration"])
-        told.append(
-            f"its limits were calibrated before the {changed} changed; measure them again with "
-            f"--ladder-calibrate=overwrite --ladder-only='{entry['id']}'"
-        )
+        told.append(f"limits calibrated before the {changed} changed; measure them again: --ladder-calibrate=overwrite")
     bad = (entry["seeds"] or {}).get("non_finite", [])
     told += [f"seed {seed['seed']} turned non-finite at step {seed['step']}" for seed in bad]
     return told
@@ -100,7 +103,8 @@ def culprit(document: dict[str, Any]) -> str:
     if found is None:
         return ""
     (entry,) = [rung for rung in document["rungs"] if rung["id"] == found["rung"]]
-    broke = next((g for g in entry["gates"] if g["verdict"] == Verdict.FAIL), entry["gates"][0])
+    broke = condition(entry)
+    assert broke is not None  # a rung that failed was judged
     what = f'"+{entry["name"]}" ({added(entry)})' if entry["adds"] else f'"{entry["name"]}", the root of the ladder'
     told = (
         f"{broke['passed']}/{broke['of']} seeds met {broke['text']}"

@@ -1,0 +1,148 @@
+"""The sequential test's boundaries and error rates, and the interval of a median."""
+
+import math
+import subprocess
+import sys
+from itertools import product
+
+import pytest
+
+from ladder.verdict import Boundary, SequentialTest, Verdict, median_interval
+
+PASS, FAIL, UNDECIDED = Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED
+
+
+def binomial(k, n, p):
+    return math.comb(n, k) * p**k * (1 - p) ** (n - k)
+
+
+def exact_rates(test, p):
+    """Probability of PASS and of FAIL at any look, where a seed learns with probability p."""
+    undecided, seeds, rates = {0: 1.0}, 0, {PASS: 0.0, FAIL: 0.0}
+    for look in test.looks:
+        reached = dict.fromkeys(range(look + 1), 0.0)
+        for (k, mass), more in product(undecided.items(), range(look - seeds + 1)):
+            reached[k + more] += mass * binomial(more, look - seeds, p)
+        for k in list(reached):
+            if (verdict := test.verdict(k, look)) is not UNDECIDED:
+                rates[verdict] += reached.pop(k)
+        undecided, seeds = reached, look
+    assert sum(rates.values()) + sum(undecided.values()) == pytest.approx(1.0)
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("seeds", "pass_at", "fail_at", "culprit_at"), [(16, 16, 11, 10), (32, 29, 25, 24), (64, 57, 52, 51)]
+)
+def test_boundaries_of_the_default_test(seeds, pass_at, fail_at, culprit_at):
+    test = SequentialTest()
+    assert test.boundary(seeds) == Boundary(seeds, pass_at, fail_at)
+    for k in range(seeds + 1):
+        assert test.verdict(k, seeds) is (PASS if k >= pass_at else FAIL if k <= fail_at else UNDECIDED)
+        assert test.names_culprit(k, seeds, gated=10) == (k <= culprit_at)
+
+
+def test_boundary_where_no_count_decides():
+    assert SequentialTest().boundary(1) == Boundary(1, None, None)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        SequentialTest(),
+        SequentialTest(looks=(10,)),
+        SequentialTest(looks=(10, 11, 12, 13, 14, 15, 16, 20, 40, 80)),
+        SequentialTest(p0=0.5, p1=0.8, alpha=0.01, beta=0.05, looks=(20, 60)),
+    ],
+    ids=lambda test: "-".join(map(str, test.looks)),
+)
+def test_error_rates_are_kept_however_often_one_looks(test):
+    for worse in (0.0, 0.2, 0.4):
+        assert exact_rates(test, test.p0 - worse)[PASS] <= test.alpha
+    for better in (0.0, 0.5, 1.0):
+        assert exact_rates(test, test.p1 + better * (1 - test.p1))[FAIL] <= test.beta
+
+
+def test_a_healthy_rung_usually_passes_and_a_broken_one_fails():
+    assert exact_rates(SequentialTest(), 0.95)[PASS] > 0.85
+    assert exact_rates(SequentialTest(), 0.60)[FAIL] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"p0": 0.95, "p1": 0.95}, r"p0=0.95, p1=0.95: choose 0 < p0 < p1 < 1"),
+        ({"p0": 0.99}, "p0=0.99"),
+        ({"p0": 0.0}, "p0=0.0"),
+        ({"p1": 1.0}, "p1=1.0"),
+        ({"p0": math.nan}, "p0=nan"),
+        ({"alpha": 0.0}, "alpha=0.0: choose a probability"),
+        ({"alpha": 1.0}, "alpha=1.0"),
+        ({"beta": 1.5}, "beta=1.5"),
+        ({"looks": ()}, r"seeds \(none\): choose increasing"),
+        ({"looks": (0, 16)}, "seeds 0,16"),
+        ({"looks": (16, 16)}, "seeds 16,16"),
+        ({"looks": (32, 16)}, "seeds 32,16"),
+        ({"looks": (4, 9)}, "seeds 4,9: even if every seed learns, a PASS at alpha=0.05 needs 10 seeds"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        SequentialTest(**setting)
+
+
+def test_the_fewest_seeds_for_a_pass_are_accepted_and_pass():
+    assert SequentialTest(looks=(10,)).verdict(10, 10) is PASS
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        ([PASS, PASS], PASS),
+        ([PASS, UNDECIDED], UNDECIDED),
+        ([UNDECIDED, FAIL], FAIL),
+        ([PASS, Verdict.BLOCKED], UNDECIDED),
+        ([], PASS),
+    ],
+)
+def test_verdict_of_a_whole_from_its_parts(parts, whole):
+    assert Verdict.all_of(parts) is whole
+
+
+@pytest.mark.parametrize(("level", "low", "high"), [(0.95, 4, 13), (1 - 0.05 / 3, 3, 14)])
+def test_interval_of_sixteen_values(level, low, high):
+    values = [float(7 * i % 17) for i in range(1, 17)]  # 1 to 16, shuffled
+    assert median_interval(values, level) == (8.5, low, high, level)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 1 - 0.05 / 3, 0.999])
+@pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 16, 31, 64])
+def test_interval_covers_the_median_at_its_level_and_no_narrower_one_does(n, level):
+    def coverage(rank):  # of [x_(rank), x_(n + 1 - rank)]; rank 0 is the whole line
+        return 1 - 2 * sum(binomial(k, n, 0.5) for k in range(rank))
+
+    _, low, high, _ = median_interval([float(rank) for rank in range(1, n + 1)], level)
+    rank = 0 if math.isinf(low) else int(low)
+    assert high == (math.inf if rank == 0 else n + 1 - rank)
+    assert coverage(rank) >= level > coverage(rank + 1)
+
+
+def test_too_few_values_leave_the_interval_open():
+    assert median_interval([3.0, 1.0, 2.0], 0.95) == (2.0, -math.inf, math.inf, 0.95)
+
+
+def test_interval_survives_infinite_values():
+    assert median_interval([math.inf] * 3 + [1.0] * 13, 0.95)[:3] == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("values", "level"), [([], 0.95), ([1.0], 0.0), ([1.0], 1.0)])
+def test_interval_of_nothing_or_at_no_level_is_refused(values, level):
+    with pytest.raises(ValueError, match="give at least one value and a level"):
+        median_interval(values, level)
+
+
+@pytest.mark.parametrize("module", ["ladder", "ladder.verdict", "ladder.plugin"])
+def test_light_modules_load_neither_jax_nor_numpy(module):
+    code = f"import sys, {module}; sys.exit(repr({{'jax', 'numpy'}} & set(sys.modules)) if 'jax' in sys.modules or 'numpy' in sys.modules else 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,124 @@
+"""Experiments that train in milliseconds and whose every outcome is known, and the shortest way from rungs to a report.
+
+pytest puts this folder on ``sys.path``, so tests import it as ``toys``; so do the rung files that they write.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ladder import Climb, Ladder, Rung, SequentialTest
+from ladder.report.document import document, entry
+
+SOURCE = "made up for the test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coin:
+    """A seed learns with probability ``p``: its loss, 1 to 2 at first, halves every epoch, or else stays."""
+
+    p: float = 1.0
+    shift: float = 0.0
+    epochs: int = 3
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("loss",)
+
+    def init(self, key: Array) -> dict[str, Array]:
+        start, learns = jax.random.split(key)
+        return {
+            "loss": 1.0 + jax.random.uniform(start),
+            "pace": jnp.where(jax.random.bernoulli(learns, self.p), 0.5, 1.0),
+        }
+
+    def epoch(self, state: dict[str, Array], key: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+        state = state | {"loss": state["loss"] * state["pace"]}
+        return state, {"loss": state["loss"] + self.shift}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diverges:
+    """Of a share of seeds the loss is not a number from a known step on; an epoch has four steps."""
+
+    share: float = 0.5
+    step: int = 6
+    traced: bool = True
+    epochs: int = 3
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("loss",)
+
+    def init(self, key: Array) -> dict[str, Array]:
+        start, doomed = jax.random.split(key)
+        return {
+            "start": 1.0 + jax.random.uniform(start),
+            "doomed": jax.random.bernoulli(doomed, self.share),
+            "step": jnp.zeros((), jnp.int32),
+        }
+
+    def epoch(self, state: dict[str, Array], key: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+        steps = state["step"] + jnp.arange(1, 5)
+        losses = jnp.where(state["doomed"] & (steps >= self.step), jnp.nan, state["start"] / steps)
+        report = {"loss": losses[-1]} | ({"step_loss": losses} if self.traced else {})
+        return state | {"step": steps[-1]}, report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Five linear regressions' worth of gradient descent, with noise drawn from the epoch's key."""
+
+    rate: float = 0.1
+    epochs: int = 4
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("loss",)
+
+    def init(self, key: Array) -> Array:
+        return jax.random.normal(key, (5,))
+
+    def epoch(self, state: Array, key: Array) -> tuple[Array, dict[str, Array]]:
+        x = jax.random.normal(jax.random.key(7), (32, 5))
+
+        def loss(w: Array) -> Array:
+            return jnp.mean((x @ w - jnp.sum(x, axis=-1)) ** 2)
+
+        def step(w: Array, noise: Array) -> tuple[Array, Array]:
+            value, slope = jax.value_and_grad(loss)(w)
+            return w - self.rate * (slope + 0.01 * noise), value
+
+        state, losses = jax.lax.scan(step, state, jax.random.normal(key, (3, 5)))
+        return state, {"loss": loss(state), "step_loss": losses}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misreports:
+    """Reports ``loss`` in a given shape, and declares what it is told to."""
+
+    declared: tuple[str, ...] = ("loss",)
+    shape: tuple[int, ...] = ()
+    epochs: int = 1
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return self.declared
+
+    def init(self, key: Array) -> Array:
+        return jnp.zeros(())
+
+    def epoch(self, state: Array, key: Array) -> tuple[Array, dict[str, Array]]:
+        return state, {"loss": jnp.zeros(()), "extra": jnp.zeros(self.shape)}
+
+
+def report_of(*rungs: Rung, looks: tuple[int, ...] = (16,)) -> dict[str, Any]:
+    """Climb all of them, in order, and write them up."""
+    test, ladder = SequentialTest(looks=looks), Ladder(rungs)
+    climb = Climb(ladder, test)
+    entries = [entry(climb(id), ladder, test) for id in ladder]
+    environment = {"command": "pytest", "machine": {"cores": 1}, "versions": {"python": "3"}, "commit": None}
+    return document(entries, test, {"root": 0, "fresh": False, "repeat": "--ladder-seed-root=0"}, environment)
