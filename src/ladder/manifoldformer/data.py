@@ -2,6 +2,7 @@
 
 from itertools import permutations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -49,8 +50,7 @@ def batches(
     if batch_size <= kinds:
         return ids, jnp.full(ids.shape, 1.0 / batch_size)
     rows = jnp.broadcast_to(jnp.arange(kinds), (len(ids), kinds))
-    count = jnp.sum(ids[:, :, None] == jnp.arange(kinds), axis=1)
-    return rows, count / batch_size
+    return rows, jnp.mean(jax.nn.one_hot(ids, kinds), axis=1)
 
 
 def zero_predictor_mse(length: int) -> float:

@@ -154,7 +154,7 @@ class Bench:
 
         state, (step_loss, off) = jax.lax.scan(step, state, data.batches(order, self.batch_size, len(signals)))
 
-        share = jnp.mean(drawn[:, None] == jnp.arange(len(signals)), axis=0)
+        share = jnp.mean(jax.nn.one_hot(drawn, len(signals)), axis=0)
         out = nnx.merge(self._graphdef, state.params)(signals)
         parts = self.sequence_losses(out.signal, signals) | {"amplitude": losses.amplitude(out.signal, signals)}
         metrics = {name: jnp.sum(share * value) for name, value in parts.items()}
