@@ -55,6 +55,7 @@ class Climber:
             if self.settings.only:
                 items[:] = [found.items[id] for id in self.settings.only]
             items[:] = climbing_order(items, found, self._ladder, pull=self.settings.calibrate is None)
+            self._count(items)
 
     def _find(self, session: pytest.Session, items: list[pytest.Item]) -> Found:
         from ladder import calibration
@@ -82,6 +83,13 @@ class Climber:
             item.add_marker("rung")
             item.add_marker(found.rungs[id].marker)
         return found
+
+    def _count(self, items: list[pytest.Item]) -> None:
+        """Have pytest's summary count as deselected only what does not run after all."""
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and "deselected" in reporter.stats:
+            running = set(items)
+            reporter.stats["deselected"] = [item for item in reporter.stats["deselected"] if item not in running]
 
     def climb(self, rung: Rung, item: pytest.Item) -> Outcome | None:
         """Climb the rung, or calibrate it; leave with the item what the reporter is to know."""

@@ -1,0 +1,203 @@
+"""What a rung and a ladder refuse, and the order in which a ladder stands."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from toys import SOURCE, Coin
+
+from ladder import Ladder, LadderError, Rung, above, below, better_than, falls
+from ladder.experiment import components, differences
+
+LEARNS = below("loss", 0.5, by=3, source=SOURCE)
+ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,))
+
+
+def on_root(number=2, **change):
+    """A gated rung that differs from the root in its shift, unless told otherwise."""
+    told = {
+        "name": "shifted",
+        "experiment": Coin(shift=0.1),
+        "gates": (LEARNS,),
+        "parent": "rung1",
+        "adds": "shift",
+        "compare": {"loss": "not published"},
+    }
+    return Rung(number=number, **(told | change))
+
+
+@dataclass(frozen=True)
+class Layer:
+    width: int = 4
+    depth: int = 1
+
+
+@dataclass(frozen=True)
+class Wide:
+    width: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nest(Coin):
+    layer: Layer | Wide = field(default_factory=Layer)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"number": 0}, "count from 1"),
+        ({"gates": (below("mse", 0.5, by=3, source=SOURCE),)}, "mse < 0.5 by epoch 3: the experiment reports no 'mse'"),
+        ({"goals": (better_than("rung1", "mse", source=SOURCE),)}, "the experiment reports no 'mse'; it reports loss"),
+        ({"compare": {"mse": ""}, "parent": "rung1", "adds": "p"}, "the experiment reports no 'mse'"),
+        ({"gates": (below("loss", 0.5, by=4, source=SOURCE),)}, "the experiment trains 3 epochs"),
+        ({"goals": (falls("loss", 0.5, by=4, source=SOURCE),)}, "the experiment trains 3 epochs"),
+        ({"gates": ()}, "at least one gate or goal"),
+        ({"gates": (), "goals": (LEARNS,), "control": "must fail"}, "give it gates"),
+        ({"each_gate_fails": True}, "each_gate_fails is for controls"),
+        ({"parent": "rung1"}, "a rung has both or neither"),
+        ({"adds": "shift"}, "a rung has both or neither"),
+        ({"parent": "rung1", "adds": "shift"}, "say in compare= on which metrics"),
+    ],
+)
+def test_a_rung_that_is_not_well_formed_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Rung(**({"number": 1, "name": "x", "experiment": Coin(), "gates": (LEARNS,)} | change))
+
+
+class Undataclass(Coin):
+    """An experiment by its methods, but no instance of a dataclass of its own."""
+
+    __dataclass_fields__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("experiment", [object(), Coin, Layer()])
+def test_what_cannot_be_trained_is_refused(experiment):
+    with pytest.raises(TypeError, match="is no experiment|not a dataclass instance"):
+        Rung(number=1, name="x", experiment=experiment, gates=(LEARNS,))
+
+
+@pytest.mark.parametrize(
+    ("rungs", "message"),
+    [
+        ([ROOT, on_root(experiment=Coin())], "adds 'shift' to rung1, but the two experiments are the same: it adds no"),
+        (
+            [ROOT, on_root(experiment=Coin(shift=0.1, p=0.9))],
+            r"differ in 2 components: p \(1.0 → 0.9\), shift \(0.0 → 0.1\); put a rung between them",
+        ),
+        ([ROOT, on_root(adds="p")], r"declares that it adds 'p' to rung1, but what differs is shift"),
+        ([ROOT, on_root(experiment=Nest())], "what differs is experiment"),
+        ([on_root()], "rung2 stands on rung1, which is not on this ladder; it has rung2"),
+        ([ROOT, on_root(requires=("rung7",))], "rung2 stands on rung7"),
+        ([ROOT, on_root(gates=(LEARNS, better_than("rung5", "loss", source=SOURCE)))], "rung2 stands on rung5"),
+        ([ROOT, ROOT], "rung1 is declared twice"),
+        ([replace(ROOT, requires=("rung2",)), on_root()], "bites its tail: rung1 → rung2 → rung1"),
+        ([replace(ROOT, requires=("rung1",))], "bites its tail: rung1 → rung1"),
+        (
+            [ROOT, replace(ROOT, number=2, control="must fail"), on_root(3, requires=("rung2",))],
+            "rung3 requires rung2, which is a control row and cannot pass",
+        ),
+        (
+            [ROOT, replace(ROOT, number=2, gates=(), goals=(LEARNS,)), on_root(3, requires=("rung2",))],
+            "rung3 requires rung2, which is a goal row and cannot pass",
+        ),
+    ],
+)
+def test_what_is_no_ladder_is_refused(rungs, message):
+    with pytest.raises(LadderError, match=message):
+        Ladder(rungs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Coin):
+    """Reports a score beside the loss."""
+
+    @property
+    def metrics(self):
+        return ("loss", "score")
+
+
+def test_comparing_on_a_metric_the_other_rung_does_not_report_is_refused():
+    scored = Rung(number=2, name="scored", experiment=Scored(), gates=(better_than("rung1", "score", source=SOURCE),))
+    with pytest.raises(LadderError, match="rung1 reports no 'score'"):
+        Ladder([ROOT, scored])
+    goal = replace(scored, gates=(), goals=(LEARNS,), parent="rung1", adds="score", compare={"score": ""})
+    with pytest.raises(LadderError, match="on 'score', which that rung does not report"):
+        Ladder([ROOT, goal])
+
+
+def test_a_goal_row_may_change_several_components():
+    recipe = on_root(experiment=Coin(shift=0.1, p=0.9), gates=(), goals=(LEARNS,), adds="recipe")
+    assert list(Ladder([ROOT, recipe])) == ["rung1", "rung2"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (Coin(), Coin(), {}),
+        (Coin(), Coin(p=0.5, shift=1.0), {"p": (1.0, 0.5), "shift": (0.0, 1.0)}),
+        (Coin(), Nest(), {"experiment": ("Coin", "Nest")}),
+        (Nest(), Nest(layer=Layer(width=8)), {"layer.width": (4, 8)}),
+        (Nest(), Nest(layer=Layer(8, 2)), {"layer.width": (4, 8), "layer.depth": (1, 2)}),
+        (Nest(), Nest(layer=Wide(8)), {"layer": (Layer(), Wide(8))}),
+    ],
+)
+def test_differences_compare_nested_components_field_by_field(one, other, expected):
+    assert differences(one, other) == expected
+
+
+def test_components_are_listed_by_dotted_path():
+    assert components(Nest(layer=Layer(8))) == {
+        "p": 1.0,
+        "shift": 0.0,
+        "epochs": 3,
+        "layer": Layer(8),
+        "layer.width": 8,
+        "layer.depth": 1,
+    }
+
+
+def test_one_nested_field_is_one_component():
+    root = replace(ROOT, experiment=Nest())
+    deeper = on_root(experiment=Nest(layer=Layer(depth=2)), adds="layer.depth")
+    assert len(Ladder([root, deeper])) == 2
+
+
+def test_ids_markers_and_roles():
+    variant = replace(ROOT, variant="mse")
+    assert [ROOT.id, variant.id, variant.marker, str(variant)] == ["rung1", "rung1[mse]", "rung1", "rung1[mse]"]
+    goal, control = replace(ROOT, gates=(), goals=(LEARNS,)), replace(ROOT, control="must fail")
+    assert [rung.role for rung in (ROOT, goal, control)] == ["gate", "goal", "control"]
+    assert Ladder([ROOT, replace(goal, number=2), replace(control, number=3)]).gated == 1
+
+
+def test_what_a_rung_requires_and_is_compared_with():
+    rung = on_root(3, gates=(LEARNS, better_than("rung2", "loss", source=SOURCE)))
+    assert (rung.required, rung.partners, rung.named) == (("rung1",), ("rung1", "rung2"), ("rung1", "rung2"))
+    assert replace(rung, requires=("rung2",)).required == ("rung2",)
+    assert replace(rung, requires=()).required == ()
+    assert replace(rung, control="must fail").required == ()
+
+
+def test_as_control_changes_one_component_and_must_fail_every_gate():
+    rung = on_root(variant="mse", goals=(LEARNS,))
+    control = rung.as_control(p=0.0, why="no seed learns")
+    assert control.experiment == Coin(shift=0.1, p=0.0)
+    assert (control.id, control.parent, control.adds) == ("rung2[mse,p=0.0]", "rung2[mse]", "p")
+    assert (control.gates, control.goals, control.required) == (rung.gates, (), ())
+    assert (control.role, control.control, control.each_gate_fails) == ("control", "no seed learns", True)
+    assert control.calibration == "rung2[mse]"
+    Ladder([ROOT, rung, control])
+    other = (above("loss", 1.0, by=1, source=SOURCE),)
+    assert ROOT.as_control(p=0.0, why="no seed learns", gates=other).gates == other
+    for change in ({}, {"p": 0.0, "shift": 1.0}):
+        with pytest.raises(ValueError, match="a control changes one component"):
+            rung.as_control(why="no seed learns", **change)
+
+
+def test_the_ladder_stands_in_climbing_order_whatever_the_order_of_declaration():
+    high = on_root(2, gates=(LEARNS, better_than("rung4", "loss", source=SOURCE)), requires=("rung1",))
+    rungs = [on_root(4), high, on_root(3, parent="rung4", experiment=Coin(shift=0.1, p=0.9), adds="p"), ROOT]
+    ladder = Ladder(rungs)
+    assert list(ladder) == ["rung1", "rung4", "rung2", "rung3"]
+    # A partner is trained for the comparison, not climbed: it is not stood on.
+    assert ladder.standing_on(["rung2"]) == ["rung1", "rung2"]
+    assert ladder.standing_on(["rung3", "rung2"]) == ["rung1", "rung4", "rung2", "rung3"]
