@@ -63,12 +63,6 @@ def test_a_rung_that_is_not_well_formed_is_refused(change, message):
         Rung(**({"number": 1, "name": "x", "experiment": Coin(), "gates": (LEARNS,)} | change))
 
 
-class Undataclass(Coin):
-    """An experiment by its methods, but no instance of a dataclass of its own."""
-
-    __dataclass_fields__ = None  # type: ignore[assignment]
-
-
 @pytest.mark.parametrize("experiment", [object(), Coin, Layer()])
 def test_what_cannot_be_trained_is_refused(experiment):
     with pytest.raises(TypeError, match="is no experiment|not a dataclass instance"):

@@ -1,0 +1,122 @@
+"""Calibration: how many seeds, what is measured and filed, and when it tightens a limit."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toys import SOURCE, Coin, Diverges
+
+from ladder import Rung, Seeds, Trainer, above, below, falls
+from ladder.calibration import calibrate, load, path, sample_size, save, tightened
+from ladder.training import CALIBRATION_STREAM, GATE_STREAM
+
+GATES = (
+    below("loss", 0.9, by=3, source=SOURCE, calibrated=True),
+    falls("loss", 0.9, by=3, source=SOURCE, calibrated=True),
+    below("loss", 5.0, by=1, source=SOURCE),
+)
+RUNG = Rung(number=2, name="coin", variant="fair,x", experiment=Coin(), gates=GATES)
+BELOW, FALLS = (gate.key for gate in GATES[:2])
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return calibrate(RUNG)
+
+
+@pytest.mark.parametrize(("limits", "seeds"), [(1, 59), (2, 93), (3, 124)])
+def test_sample_sizes_of_wilks(limits, seeds):
+    assert sample_size(limits) == seeds
+
+    def missed(n):  # chance that the extremes of n seeds leave more than 5 % of all seeds outside
+        return sum(math.comb(n, i) * 0.05**i * 0.95 ** (n - i) for i in range(limits))
+
+    assert missed(seeds) <= 0.05 < missed(seeds - 1)
+
+
+def test_the_limit_is_the_worst_of_the_seeds_and_none_of_them_is_a_gate_seed(measured):
+    trained = Trainer(Coin(), 31)(Seeds(stream=CALIBRATION_STREAM), range(93))
+    loss = trained.curves["loss"]
+    assert (measured.rung, measured.seeds) == ("rung2[fair,x]", 93)
+    assert measured.limits == {BELOW: loss[:, 2].max(), FALLS: (loss[:, 2] / loss[:, 0]).max()}
+    assert measured.medians[BELOW] == np.median(loss[:, 2])
+    gate_seeds = Trainer(Coin(), 31)(Seeds(stream=GATE_STREAM), range(93)).curves["loss"]
+    assert not np.isin(gate_seeds, loss).any()
+
+
+def test_the_worst_of_a_metric_that_should_be_high_is_the_lowest():
+    asked = above("loss", 0.5, by=1, source=SOURCE, calibrated=True)
+    found = calibrate(replace(RUNG, gates=(asked,)))
+    assert found.limits[asked.key] < found.medians[asked.key]
+
+
+def test_the_source_says_what_was_measured_when(measured):
+    assert measured.source(BELOW).startswith(f"calibration of {measured.created[:10]}: worst of 93 seeds (median ")
+    assert f"{measured.medians[BELOW]:.4g}" in measured.source(BELOW)
+    assert "bounds 95% of seeds at 95% confidence" in measured.source(BELOW)
+
+
+def test_what_is_filed_is_what_was_measured(measured, tmp_path):
+    target = save(measured, tmp_path / "new")
+    assert target == path(tmp_path / "new", RUNG.id) == tmp_path / "new" / "rung2-fair,x.json"
+    assert load(tmp_path / "new", RUNG.id) == measured
+    assert load(tmp_path, RUNG.id) is None
+    save(replace(measured, seeds=1), tmp_path / "new")
+    assert load(tmp_path / "new", RUNG.id).seeds == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(0.2, 0.2), (0.9, 0.9), (7.0, 0.9)], ids=["stricter", "the same", "looser"]
+)
+def test_a_calibration_only_tightens(measured, tmp_path, limit, expected):
+    save(replace(measured, limits=measured.limits | {BELOW: limit}), tmp_path)
+    rung = tightened(RUNG, tmp_path)
+    assert [gate.limit for gate in rung.gates] == [expected, measured.limits[FALLS], 5.0]
+    assert (rung.gates[0].source == SOURCE) == (expected == 0.9)
+    assert replace(rung, gates=GATES) == RUNG
+
+
+def test_a_control_is_judged_by_the_limits_of_its_rung(measured, tmp_path):
+    save(measured, tmp_path)
+    control = RUNG.as_control(p=0.0, why="no seed learns")
+    assert tightened(control, tmp_path).gates == tightened(RUNG, tmp_path).gates != GATES
+
+
+def test_without_a_file_or_calibrated_gates_a_rung_stays_as_it_is(measured, tmp_path):
+    assert tightened(RUNG, tmp_path) is RUNG
+    save(measured, tmp_path)
+    uncalibrated = replace(RUNG, gates=GATES[2:])
+    assert tightened(uncalibrated, tmp_path) is uncalibrated
+
+
+def test_a_limit_under_another_condition_is_not_used(measured, tmp_path):
+    save(replace(measured, limits={"below loss by 2": 0.1}), tmp_path)
+    assert tightened(RUNG, tmp_path).gates == GATES
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"rung": "rung2"}', '{"fingerprint": {"code": "x"}}'])
+def test_a_damaged_file_is_named(tmp_path, content):
+    target = path(tmp_path, RUNG.id)
+    target.write_text(content)
+    with pytest.raises(ValueError, match=r"rung2-fair,x.json is no calibration .*; measure it again or restore it"):
+        load(tmp_path, RUNG.id)
+
+
+def test_what_cannot_be_calibrated_is_refused():
+    with pytest.raises(ValueError, match=r"rung2\[fair,x\]: no gate says calibrated=True"):
+        calibrate(replace(RUNG, gates=GATES[2:]))
+    with pytest.raises(ValueError, match=r"calibration seeds \[\d+, .*\] of 59 turned non-finite"):
+        calibrate(replace(RUNG, experiment=Diverges(step=12), gates=GATES[:1]))
+
+
+def test_a_calibration_is_stale_where_the_experiment_has_changed(measured):
+    now = calibrate(replace(RUNG, experiment=Coin(shift=0.01))).fingerprint
+    assert now.changed_since(measured.fingerprint) == ["experiment"]
+    assert measured.fingerprint.changed_since(measured.fingerprint) == []
+
+
+def test_the_file_is_plain_json(measured, tmp_path):
+    stored = json.loads(save(measured, tmp_path).read_text(), parse_constant=pytest.fail)
+    assert stored["limits"] == measured.limits

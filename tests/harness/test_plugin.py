@@ -1,0 +1,321 @@
+"""The plugin, as a user meets it: what is selected, in which order, with which exit code, and what is written."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import toys
+
+# pytester drops what an inner run imports first; a library that registers itself once must be loaded before.
+assert toys.Coin
+
+FILE = """
+import pytest
+from toys import Coin, Misreports
+from ladder import Rung, below
+
+LEARNS = below("loss", {limit}, by=3, source="made up for the test"{calibrated})
+RUNG = Rung(number={number}, name="{name}", experiment={experiment}, gates=(LEARNS,){parent})
+
+@pytest.mark.parametrize("rung", [RUNG])
+def test_it(climb, rung):
+    {test}
+"""
+
+
+@pytest.fixture
+def rungs(pytester, monkeypatch):
+    """Writes rung files: ``rungs(coin="Coin()", shift="Coin(shift=0.1)")``, each on the one before."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    # No cache: JAX keeps the first folder it is given for compiled programs, and pytester's is soon gone.
+    pytester.makeini("[pytest]\naddopts = -p no:cacheprovider\ntestpaths = .\nladder_seeds = 16\nfilterwarnings = error")
+
+    def write(*, parents=True, test="climb(rung)", limit=0.5, calibrated="", **experiments):
+        for number, (name, experiment) in enumerate(experiments.items(), start=1):
+            parent = f", parent='rung{number - 1}', adds='{name}', compare={{'loss': ''}}" if number > 1 and parents else ""
+            text = FILE.format(
+                number=number, name=name, experiment=experiment, parent=parent, test=test, limit=limit, calibrated=calibrated
+            )
+            pytester.makepyfile(**{f"test_rung{number}_{name}": text})
+
+    return write
+
+
+def report(pytester, folder="reports"):
+    return json.loads((pytester.path / folder / "ladder.json").read_text())
+
+
+def climbed(pytester):
+    return [rung["id"] for rung in report(pytester)["rungs"]]
+
+
+def curves(pytester):
+    return [rung["curves"]["loss"] for rung in report(pytester)["rungs"]]
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        ["-m", "rung2"],
+        ["test_rung2_shift.py"],
+        ["test_rung2_shift.py::test_it[rung2]"],
+        ["--ladder-only", "rung2"],
+        ["--ladder-only=rung2", "test_rung3_p.py"],
+    ],
+    ids=["marker", "path", "node", "only", "only, elsewhere"],
+)
+def test_selecting_a_rung_pulls_in_what_it_requires(pytester, rungs, selection):
+    rungs(coin="Coin()", shift="Coin(shift=0.1)", p="Coin(shift=0.1, p=0.0)")
+    result = pytester.runpytest(*selection)
+    assert result.ret == 0
+    result.assert_outcomes(passed=2)
+    assert climbed(pytester) == ["rung1", "rung2"]
+
+
+def test_other_tests_keep_their_place_and_rungs_climb_in_order(pytester, rungs):
+    rungs(coin="Coin()", shift="Coin(shift=0.1)")
+    (pytester.path / "test_rung1_coin.py").rename(pytester.path / "test_z_rung1.py")
+    pytester.makepyfile(test_a="def test_a(): pass", test_y="def test_y(): pass")
+    result = pytester.runpytest("-v")
+    order = re.findall(r"^(test_\w+)\.py::\S+ ", result.stdout.str(), re.M)
+    assert order == ["test_a", "test_z_rung1", "test_rung2_shift", "test_y"]
+
+
+def test_a_broken_rung_is_red_and_blocks_what_stands_on_it(pytester, rungs):
+    rungs(coin="Coin()", p="Coin(p=0.0)", shift="Coin(p=0.0, shift=0.1)")
+    result = pytester.runpytest()
+    assert result.ret == 1
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "blocked": 1}
+    result.stdout.fnmatch_lines(
+        [
+            "*rung2 FAIL: 0/16 seeds met every gate",
+            "*adds p: 1.0 → 0.0 to rung1",
+            "*0/16  loss < 0.5 by epoch 3: *",
+            "*rung3 BLOCKED: rung2 did not pass",
+            "rung1  PASS*16/16*",
+            "rung2  FAIL*0/16*",
+            "rung3  BLOCKED*by rung2",
+            'CULPRIT rung2 "+p" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3; blocks rung3',
+            "wrote *ladder.json",
+            "wrote *ladder.md",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
+    assert (pytester.path / "reports" / "ladder.md").read_text().startswith("# CULPRIT rung2")
+    assert [rung["verdict"] for rung in report(pytester)["rungs"]] == ["PASS", "FAIL", "BLOCKED"]
+
+
+def test_an_undecided_rung_is_red(pytester, rungs):
+    rungs(coin="Coin()", limit=0.235)
+    result = pytester.runpytest()
+    (rung,) = report(pytester)["rungs"]
+    assert 12 <= rung["seeds"]["passed"] <= 15, "choose another limit: the test needs a rung that 16 seeds do not decide"
+    assert result.ret == 1
+    assert result.parseoutcomes() == {"undecided": 1}
+
+
+def test_an_experiment_that_raises_is_an_ordinary_failure_and_blocks(pytester, rungs):
+    rungs(parents=False, broken="Misreports(declared=('loss',), epochs=3)")
+    rungs(parents=True, broken="Misreports(declared=('loss',), epochs=3)", epochs="Misreports(epochs=4)")
+    result = pytester.runpytest()
+    assert result.ret == 1
+    assert result.parseoutcomes() == {"failed": 1, "blocked": 1}
+    result.stdout.fnmatch_lines(["E*ValueError: Misreports*declares the metrics loss but*", "rung2  BLOCKED*by rung1"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-m", "rung9"], "*there is no rung9; there are rung1, rung2"),
+        (["-m", "not rung9"], "*there is no rung9; there are rung1, rung2"),
+        (["--ladder-only=rung9"], "*--ladder-only=rung9: there is no such rung; there are rung1, rung2"),
+        (["--ladder-only=rung2[x]"], "*there is no such rung; there are rung1, rung2"),
+        (["--ladder-seeds=0"], "*seeds 0: choose increasing numbers of seeds*"),
+        (["--ladder-seeds=abc"], "*seeds 'abc': give whole numbers*"),
+        (["--ladder-seeds=4"], "*seeds 4: even if every seed learns, a PASS*needs 10 seeds*"),
+        (["--ladder-seeds=32,16"], "*seeds 32,16: choose increasing*"),
+        (["--ladder-seed-root=-1"], "*--ladder-seed-root=-1: choose a number from 0*"),
+        (["--ladder-seed-root=4294967296"], "*--ladder-seed-root=4294967296: choose a number from 0*"),
+        (["--ladder-fresh-seeds", "--ladder-seed-root=1"], "*give one of the two"),
+        (["-o", "ladder_alpha=often"], "*ladder_alpha = 'often': give a number between 0 and 1"),
+        (["-o", "ladder_p0=0.99"], "*p0=0.99, p1=0.95: choose 0 < p0 < p1 < 1"),
+        (["--ladder-calibrate=again"], "*invalid choice: 'again'*"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_usage_error(pytester, rungs, arguments, message):
+    rungs(coin="Coin()", shift="Coin(shift=0.1)")
+    result = pytester.runpytest(*arguments)
+    assert result.ret == 4
+    (pytester.path / "told").write_text(result.stdout.str() + result.stderr.str())
+    result.stderr.fnmatch_lines([message])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+    assert not (pytester.path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("experiments", "message"),
+    [
+        ({"coin": "Coin()", "shift": "Coin(shift=0.1, p=0.5)"}, "*they differ in 2 components: p*shift*rung between them"),
+        ({"coin": "Coin()", "shift": "Coin()"}, "*it adds nothing"),
+    ],
+)
+def test_a_bad_ladder_is_refused_before_anything_is_trained(pytester, rungs, experiments, message):
+    rungs(**experiments, test="open('trained', 'w').close()")
+    result = pytester.runpytest()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([message])
+    assert not (pytester.path / "trained").exists()
+
+
+def test_a_rung_declared_twice_is_refused(pytester, rungs):
+    rungs(coin="Coin()")
+    (pytester.path / "test_rung1_more.py").write_text((pytester.path / "test_rung1_coin.py").read_text())
+    result = pytester.runpytest()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*rung1 is declared twice, by test_rung1_coin.py*and test_rung1_more.py*"])
+
+
+def test_fresh_seeds_are_new_and_can_be_repeated(pytester, rungs):
+    rungs(coin="Coin()")
+    pytester.runpytest()
+    default = curves(pytester)
+    fresh = pytester.runpytest("--ladder-fresh-seeds")
+    drawn = curves(pytester)
+    option = re.search(r"repeat them with (--ladder-seed-root=[0-9]+)", fresh.stdout.str())
+    assert option is not None
+    assert report(pytester)["seeds"] == {"root": int(option[1].split("=")[1]), "fresh": True, "repeat": option[1]}
+    pytester.runpytest(option[1])
+    assert curves(pytester) == drawn != default
+
+
+def test_without_a_place_for_the_report_the_verdict_is_still_told(pytester, rungs):
+    rungs(coin="Coin()")
+    (pytester.path / "file").write_text("")
+    result = pytester.runpytest("--ladder-reports=file/reports")
+    assert result.ret == 73
+    result.stdout.fnmatch_lines(
+        ["ladder: the report cannot be written:*", "rung1  PASS*16/16*", "the report could not be written:*"]
+    )
+    rungs(coin="Coin(p=0.0)")
+    result = pytester.runpytest("--ladder-reports=file/reports")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["rung1  FAIL*", "the report could not be written:*"])
+
+
+def test_a_run_without_rungs_writes_no_report_and_loads_no_jax(pytester):
+    pytester.makepyfile(test_plain="def test_plain(): pass")
+    program = "import sys, pytest; code = pytest.main(['-q']); assert not {'jax', 'numpy'} & set(sys.modules); sys.exit(code)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+    assert "ladder" not in done.stdout
+    assert not (pytester.path / "reports").exists()
+
+
+def test_a_rung_that_is_never_climbed_is_red(pytester, rungs):
+    rungs(coin="Coin()", test="pass")
+    result = pytester.runpytest()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*this rung was never climbed: its test must call climb(rung)"])
+
+
+def test_markers_are_listed_for_every_rung_file(pytester, rungs):
+    rungs(coin="Coin()", more_shift="Coin(shift=0.1)")
+    pytester.runpytest("--markers").stdout.fnmatch_lines(
+        [
+            "@pytest.mark.rung: every rung of the ladder",
+            "@pytest.mark.rung1: rung 1 and what it requires: coin (test_rung1_coin.py)",
+            "@pytest.mark.rung2: rung 2 and what it requires: more shift (test_rung2_more_shift.py)",
+        ]
+    )
+
+
+def test_markers_hold_under_strict_markers_and_cover_a_rungs_other_tests(pytester, rungs):
+    rungs(coin="Coin()")
+    with (pytester.path / "test_rung1_coin.py").open("a") as file:
+        file.write("\n@pytest.mark.rung1\ndef test_law(): pass\n\ndef test_aside(): pass\n")
+    result = pytester.runpytest("--strict-markers", "-m", "rung1")
+    result.assert_outcomes(passed=2, deselected=1)
+
+
+def test_workers_reach_the_same_verdicts_on_the_same_seeds(pytester, rungs):
+    rungs(coin="Coin()", p="Coin(p=0.0)", shift="Coin(p=0.0, shift=0.1)")
+    pytester.makepyfile(test_other="def test_a(): pass\ndef test_b(): pass")
+    alone = pytester.runpytest("--ladder-seed-root=3")
+    one = report(pytester)
+    spread = pytester.runpytest_subprocess("--ladder-seed-root=3", "-n", "2")
+    many = report(pytester)
+    assert alone.ret == spread.ret == 1
+    assert spread.parseoutcomes() == alone.parseoutcomes() == {"passed": 3, "failed": 1, "blocked": 1}
+    assert many["culprit"] == one["culprit"]
+    for a, b in zip(one["rungs"], many["rungs"], strict=True):
+        assert a | {"seconds": None} == b | {"seconds": None}
+
+
+def test_calibration_measures_keeps_overwrites_and_tightens(pytester, rungs):
+    rungs(coin="Coin()", shift="Coin(shift=0.1)", calibrated=", calibrated=True")
+    target = pytester.path / "reports" / "calibration" / "rung2.json"
+    first = pytester.runpytest("--ladder-calibrate", "-m", "rung2")
+    assert first.ret == 0
+    first.assert_outcomes(passed=1, deselected=1)
+    first.stdout.fnmatch_lines([f"rung2: below loss by 3: 0.* (worst of 59 seeds), wrote {target}"])
+    assert [path.name for path in (pytester.path / "reports").rglob("*.json")] == ["rung2.json"]
+
+    target.write_text(target.read_text().replace('"seeds": 59', '"seeds": 58'))
+    kept = pytester.runpytest("--ladder-calibrate", "-m", "rung2")
+    kept.stdout.fnmatch_lines([f"rung2: kept {target}*--ladder-calibrate=overwrite*"])
+    assert json.loads(target.read_text())["seeds"] == 58
+    pytester.runpytest("--ladder-calibrate=overwrite", "-m", "rung2")
+    measured = json.loads(target.read_text())
+    assert measured["seeds"] == 59
+
+    pytester.runpytest()
+    first, second = report(pytester)["rungs"]
+    assert [first["gates"][0]["limit"], second["gates"][0]["limit"]] == [0.5, measured["limits"]["below loss by 3"]]
+    assert second["gates"][0]["source"].startswith("calibration of ")
+    assert (first["stale_calibration"], second["stale_calibration"]) == ([], [])
+
+    rungs(coin="Coin()", shift="Coin(shift=0.09)", calibrated=", calibrated=True")
+    result = pytester.runpytest("-m", "rung2")
+    assert [rung["stale_calibration"] for rung in report(pytester)["rungs"]] == [[], ["experiment", "code"]] or [
+        rung["stale_calibration"] for rung in report(pytester)["rungs"]
+    ] == [[], ["experiment"]]
+    result.stdout.fnmatch_lines(["rung2: *limits*calibrated before the experiment*changed*"])
+
+
+def test_a_damaged_calibration_is_a_usage_error_that_names_it(pytester, rungs):
+    rungs(coin="Coin()", calibrated=", calibrated=True")
+    folder = pytester.path / "reports" / "calibration"
+    folder.mkdir(parents=True)
+    (folder / "rung1.json").write_text("{")
+    result = pytester.runpytest()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([f"*{folder / 'rung1.json'} is no calibration*"])
+
+
+def test_output_that_is_no_terminal_gets_no_control_characters(pytester, rungs):
+    rungs(coin="Coin()")
+    assert not re.search(r"[\r\x1b]", pytester.runpytest("-v").stdout.str())
+
+
+def test_a_terminal_shows_the_rung_that_is_training(pytester, rungs):
+    rungs(coin="Coin()")
+    master, slave = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-m", "pytest"], stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    told = b""
+    try:
+        while chunk := os.read(master, 65536):
+            told += chunk
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(master)
+    assert process.wait() == 0
+    assert b"\r\x1b[Krung1  seeds 1\xe2\x80\x9316  compiling" in told
+    assert b"\r\x1b[Krung1  seeds 1\xe2\x80\x9316  epoch 3/3  loss 0." in told
+    assert b"\r\x1b[Krung1  PASS  16/16" in told

@@ -1,0 +1,204 @@
+"""Reports: the published schema, numbers that JSON has, Markdown that renders, files that are whole or untouched."""
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from toys import SOURCE, Coin, Diverges, report_of
+
+from ladder import Rung, above, below, better_than, no_worse_than
+from ladder.files import check_writable, write_atomically
+from ladder.report import SCHEMA, write
+from ladder.report.document import number
+from ladder.report.markdown import markdown
+from ladder.report.terminal import lines, why
+from ladder.report.text import sparkline
+
+LEARNS = below("loss", 0.5, by=3, source="a | b\nand the next line")
+ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,), goals=(above("loss", 0.1, by=1, source=SOURCE),))
+BROKEN = Rung(
+    number=2,
+    name="unlucky",
+    claim="Luck is not needed.",
+    experiment=Coin(p=0.0),
+    gates=(LEARNS, no_worse_than("rung1", "loss", margin=0.1, source=SOURCE)),
+    parent="rung1",
+    adds="p",
+    compare={"loss": "0.1 against 0.2"},
+)
+BLOCKED = replace(BROKEN, number=3, name="shifted", experiment=Coin(p=0.0, shift=0.1), parent="rung2", adds="shift")
+GOAL = Rung(number=4, name="wish", experiment=Coin(), goals=(better_than("rung1", "loss", source=SOURCE),))
+GONE = Rung(number=5, name="gone", experiment=Diverges(share=1.0, step=1), gates=(LEARNS,))
+CONTROL = ROOT.as_control(p=0.0, why="no seed learns")
+RUNGS = (ROOT, CONTROL, BROKEN, BLOCKED, GOAL, GONE)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return report_of(*RUNGS)
+
+
+@pytest.fixture(scope="module")
+def green():
+    return report_of(ROOT, CONTROL)
+
+
+def rung(report, id):
+    return next(entry for entry in report["rungs"] if entry["id"] == id)
+
+
+def test_the_report_is_what_the_schema_publishes(report, green):
+    schema = json.loads(SCHEMA.read_text())
+    validator = jsonschema.Draft202012Validator
+    validator.check_schema(schema)
+    for document in (report, green):
+        validator(schema).validate(json.loads(json.dumps(document)))
+    for broken in (report | {"extra": 1}, {k: v for k, v in report.items() if k != "culprit"}):
+        assert not validator(schema).is_valid(broken)
+
+
+def test_what_is_filed_reads_back_as_it_was_and_has_no_number_that_json_lacks(report, tmp_path):
+    paths = write(report, tmp_path / "new")
+    assert [path.name for path in paths] == ["ladder.json", "ladder.md"]
+    text = paths[0].read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == report
+    assert rung(report, "rung5")["curves"]["loss"][0] == [None, None, None]
+    assert re.search(r'"loss": \[\n\s+\[ ?\d\.\d+, \d\.\d+, \d\.\d+ ?\],', text), "a seed's curve is one line"
+    assert paths[1].read_text() == markdown(report)
+    assert sorted((tmp_path / "new").iterdir()) == paths
+
+
+def test_entries_say_what_happened(report):
+    told = {entry["id"]: (entry["role"], entry["verdict"], entry["green"]) for entry in report["rungs"]}
+    assert told == {
+        "rung1": ("gate", "PASS", True),
+        "rung1[p=0.0]": ("control", "FAIL", True),
+        "rung2": ("gate", "FAIL", False),
+        "rung3": ("gate", "BLOCKED", False),
+        "rung4": ("goal", "UNDECIDED", True),
+        "rung5": ("gate", "FAIL", False),
+    }
+    broken, blocked, gone = (rung(report, id) for id in ("rung2", "rung3", "rung5"))
+    assert broken["adds"] == {"component": "p", "changes": [{"component": "p", "from": 1.0, "to": 0.0}]}
+    assert (broken["seeds"]["passed"], broken["seeds"]["of"], broken["seeds"]["fail_at"]) == (0, 16, 11)
+    assert [gate["kind"] for gate in broken["gates"]] == ["below", "comparison"]
+    assert (blocked["blocked_by"], blocked["seeds"], blocked["curves"]) == (["rung2"], None, {})
+    assert gone["seeds"]["non_finite"] == [{"seed": seed, "step": 1} for seed in range(16)]
+    assert gone["gates"][0]["median"] is None
+
+
+def test_the_first_line_names_the_culprit_or_says_that_all_is_green(report, green):
+    first = markdown(report).splitlines()[0]
+    assert first.startswith('# CULPRIT rung2 "+unlucky" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3; blocks rung3')
+    assert report["culprit"]["certain"]
+    assert markdown(green).startswith("# ALL GREEN up to rung1: 1 gated rung")
+    assert green["culprit"] is None
+    suspect = report | {"culprit": report["culprit"] | {"certain": False}}
+    assert markdown(suspect).startswith("# SUSPECT rung2")
+
+
+def test_a_red_control_is_no_culprit_but_not_green_either():
+    lucky = replace(ROOT, number=2, name="lucky", control="must fail")
+    report = report_of(ROOT, lucky)
+    assert (report["rungs"][1]["green"], report["culprit"]) == (False, None)
+    assert markdown(report).startswith("# NOT GREEN: rung2 PASS, must FAIL\n")
+
+
+def columns(row):
+    return len(re.findall(r"(?<!\\)\|", row)) - 1
+
+
+def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head(report):
+    blocks = [block.splitlines() for block in markdown(report).split("\n\n") if block.startswith("|")]
+    assert len(blocks) > len(report["rungs"])
+    for table in blocks:
+        assert len({columns(row) for row in table}) == 1, table
+        assert set(table[1]) <= set("|- ")
+        assert all(row.startswith("| ") and row.endswith(" |") for row in table)
+
+
+def test_markdown_has_a_section_for_every_rung_with_the_source_of_every_number(report):
+    text = markdown(report)
+    for entry in report["rungs"]:
+        assert f"### {entry['id']}: {entry['name']}" in text
+    assert "Luck is not needed." in text
+    assert "Control: no seed learns" in text
+    assert "a \\| b and the next line" in text
+    assert "0.1 against 0.2" in text
+
+
+def test_the_terminal_shows_every_rung_and_then_the_culprit(report, green):
+    shown = [line for line, _ in lines(report)]
+    assert [line.split()[0] for line in shown[:6]] == [entry["id"] for entry in report["rungs"]]
+    assert shown[3].endswith("by rung2")
+    assert any("seed 0 turned non-finite at step 1" in line for line in shown)
+    assert shown[-1].startswith("CULPRIT rung2")
+    assert not any("CULPRIT" in line for line, _ in lines(green))
+    assert why(rung(report, "rung3")) == "rung3 BLOCKED: rung2 did not pass"
+    assert "adds p: 1.0 → 0.0 to rung1" in why(rung(report, "rung2"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], ""),
+        ([1.0, 1.0], "▁▁"),
+        ([0.0, 7.0], "▁█"),
+        (list(range(8)), "▁▂▃▄▅▆▇█"),
+        ([7.0, 0.0, 3.0], "█▁▄"),
+        ([math.nan, 2.0, 1.0, math.inf], "×█▁×"),
+        ([math.nan, -math.inf], "××"),
+        ([5.0], "▁"),
+    ],
+)
+def test_sparkline(values, expected):
+    assert sparkline(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [(1.23456789, 3, 1.23), (math.nan, 3, None), (-math.inf, None, None), (1234567.0, 3, 1230000.0), (0.1, None, 0.1)],
+)
+def test_numbers(value, digits, expected):
+    assert number(value, digits) == expected
+
+
+@pytest.mark.parametrize("failing", ["replace", "chmod"])
+def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, failing):
+    target = tmp_path / "ladder.json"
+    write_atomically(target, "old")
+
+    def full(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, failing, full)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(target, "new")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_text_that_cannot_be_encoded_leaves_nothing_behind(tmp_path):
+    target = tmp_path / "ladder.md"
+    write_atomically(target, "old ▁█")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(target, "\ud800")
+    assert target.read_text(encoding="utf-8") == "old ▁█"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_written_file_may_be_read_by_all(tmp_path):
+    write_atomically(tmp_path / "deep" / "ladder.json", "new")
+    assert (tmp_path / "deep" / "ladder.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_checking_a_folder_leaves_nothing_in_it_and_refuses_one_that_cannot_be(tmp_path):
+    check_writable(tmp_path / "new")
+    assert not list((tmp_path / "new").iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        check_writable(tmp_path / "file" / "below")
