@@ -36,6 +36,7 @@ class Script:
     metrics = ("loss",)
 
     def init(self, key):
+        """Scripts are played."""
         raise AssertionError("a script is not trained")
 
     epoch = init
@@ -50,6 +51,7 @@ class Player:
         self.experiment = experiment
 
     def __call__(self, seeds, numbers, watch=None):
+        """Play these seeds."""
         script = self.experiment
         self.asked.append((script.shift, numbers[0], numbers[-1] + 1))
         loss = [
@@ -183,15 +185,15 @@ def test_each_gate_of_a_control_may_be_asked_to_fail_by_itself(gates, together, 
 
 def test_a_control_with_one_undecided_gate_is_undecided():
     undecided = Script(bad=some(0, 17, 18, 19, *range(40, 47)))
-    (outcome,) = climbed(
-        root(experiment=undecided, gates=(NEVER, LEARNS), control="must fail", each_gate_fails=True)
-    )
+    (outcome,) = climbed(root(experiment=undecided, gates=(NEVER, LEARNS), control="must fail", each_gate_fails=True))
     assert (outcome.verdict, outcome.green) == (Verdict.UNDECIDED, False)
 
 
 def test_comparisons_are_paired_seed_by_seed():
     """Seeds differ by far more than the two rungs do: only pairs of the same seed show a difference of exactly 0.01."""
-    *_, outcome = climbed(root(), above_root(gates=(LEARNS, no_worse_than("rung1", "loss", margin=0.02, source=SOURCE))))
+    *_, outcome = climbed(
+        root(), above_root(gates=(LEARNS, no_worse_than("rung1", "loss", margin=0.02, source=SOURCE)))
+    )
     gate, effect = outcome.judgement.gates[1], outcome.judgement.effects[0]
     for interval in (gate.interval, effect.interval):
         assert interval[:3] == pytest.approx((0.01, 0.01, 0.01))
@@ -225,7 +227,9 @@ def test_better_and_no_worse(shift, margin, verdict):
 
 def test_a_seed_lost_here_counts_as_worse_and_one_lost_there_is_left_out():
     lost = root(experiment=Script(gone=some(0, 1)))
-    mine = root(2, experiment=Script(gone=some(1, 2, 3), shift=-0.01), gates=(better_than("rung1", "loss", source=SOURCE),))
+    mine = root(
+        2, experiment=Script(gone=some(1, 2, 3), shift=-0.01), gates=(better_than("rung1", "loss", source=SOURCE),)
+    )
     *_, outcome = climbed(lost, mine, test=SequentialTest(looks=(16,)))
     gate = outcome.judgement.gates[0]
     assert gate.pairs == 14
@@ -244,14 +248,18 @@ def test_a_partner_none_of_whose_seeds_is_finite_leaves_the_comparison_undecided
 
 def test_each_rung_is_trained_once_on_each_seed_also_for_comparisons(asked):
     undecided = Script(bad=some(0))
-    compared = root(2, experiment=Script(shift=-0.01, bad=some(0)), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)))
+    compared = root(
+        2, experiment=Script(shift=-0.01, bad=some(0)), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE))
+    )
     climbed(root(experiment=undecided), compared, replace(compared, number=3))
     blocks = [(0, 16), (16, 32)]
     # Rung 1 for itself, also where 2 and 3 are compared with it; then 2; then 3.
     assert asked == [(shift, *block) for shift in (0.0, -0.01, -0.01) for block in blocks]
 
 
-@pytest.mark.parametrize(("failing", "rungs", "certain"), [(5, 1, True), (5, 10, False), (6, 10, True), (6, 1000, False)])
+@pytest.mark.parametrize(
+    ("failing", "rungs", "certain"), [(5, 1, True), (5, 10, False), (6, 10, True), (6, 1000, False)]
+)
 def test_a_weak_fail_on_a_long_ladder_is_a_suspect(failing, rungs, certain):
     first = root(experiment=Script(bad=some(*range(failing))))
     others = [root(number, experiment=Script()) for number in range(2, rungs + 1)]
@@ -273,8 +281,11 @@ def test_what_does_not_fail_names_nobody():
 
 def test_the_climb_trains_the_seeds_it_was_given(monkeypatch):
     used = []
-    monkeypatch.setattr(
-        Player, "__call__", lambda self, seeds, numbers, watch: used.append(seeds) or Trained({"loss": np.ones((16, 1))}, {}, 0, 0)
-    )
+
+    def play(self, seeds, numbers, watch):
+        used.append(seeds)
+        return Trained({"loss": np.ones((len(numbers), 1))}, {}, 0, 0)
+
+    monkeypatch.setattr(Player, "__call__", play)
     climbed(root(), seeds=Seeds(root=5))
     assert used == [Seeds(root=5)]

@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,10 @@ def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_repor
         "experiment.py",
         "geometry/sphere.py",
         "geometry/integrators.py",
-        *(f"manifoldformer/{name}.py" for name in ("experiments", "model", "encoder", "dynamics", "decoder", "losses", "data")),
+        *(
+            f"manifoldformer/{name}.py"
+            for name in ("experiments", "model", "encoder", "dynamics", "decoder", "losses", "data")
+        ),
     }
     assert not [name for name in found if name.startswith(("report/", "plugin/", "cli.py"))]
 
@@ -61,7 +65,8 @@ def test_installed_packages_are_not_part_of_the_code():
 
 
 @pytest.mark.parametrize(
-    ("file", "changes"), [("experiments.py", True), ("deep/inner.py", True), ("sibling.py", True), ("unrelated.py", False)]
+    ("file", "changes"),
+    [("experiments.py", True), ("deep/inner.py", True), ("sibling.py", True), ("unrelated.py", False)],
 )
 def test_an_edit_changes_the_code_if_the_experiment_runs_on_it(lab, file, changes):
     own = sys.modules["lab.experiments"].Own()
@@ -90,11 +95,13 @@ def test_components_and_versions_are_part_of_it(monkeypatch):
 @pytest.mark.parametrize("part", ["experiment", "code", "versions", "backend"])
 def test_it_says_which_part_changed(part):
     old = Fingerprint("a", "a", "a", "a")
-    new = Fingerprint(**{**{name: "a" for name in ("experiment", "code", "versions", "backend")}, part: "b"})
+    new = replace(old, **{part: "b"})
     assert new.changed_since(old) == [part]
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="imports for type checkers alone are followed where they happen to be loaded")
+@pytest.mark.xfail(
+    raises=AssertionError, reason="imports for type checkers alone are followed where they happen to be loaded"
+)
 def test_the_code_does_not_depend_on_what_else_is_loaded():
     program = "{}; import ladder.training, ladder.fingerprint as f; print(sorted(f.closure('ladder.training')))"
     alone, beside = (

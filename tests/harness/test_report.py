@@ -93,7 +93,9 @@ def test_entries_say_what_happened(report):
 
 def test_the_first_line_names_the_culprit_or_says_that_all_is_green(report, green):
     first = markdown(report).splitlines()[0]
-    assert first.startswith('# CULPRIT rung2 "+unlucky" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3; blocks rung3')
+    assert first.startswith(
+        '# CULPRIT rung2 "+unlucky" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3; blocks rung3'
+    )
     assert report["culprit"]["certain"]
     assert markdown(green).startswith("# ALL GREEN up to rung1: 1 gated rung")
     assert green["culprit"] is None

@@ -27,17 +27,23 @@ def on_root(number=2, **change):
 
 @dataclass(frozen=True)
 class Layer:
+    """A component of two fields."""
+
     width: int = 4
     depth: int = 1
 
 
 @dataclass(frozen=True)
 class Wide:
+    """Another component in its place."""
+
     width: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nest(Coin):
+    """An experiment with a component that has components."""
+
     layer: Layer | Wide = field(default_factory=Layer)
 
 
@@ -65,7 +71,7 @@ def test_a_rung_that_is_not_well_formed_is_refused(change, message):
 
 @pytest.mark.parametrize("experiment", [object(), Coin, Layer()])
 def test_what_cannot_be_trained_is_refused(experiment):
-    with pytest.raises(TypeError, match="is no experiment|not a dataclass instance"):
+    with pytest.raises(TypeError, match=r"is no experiment|not a dataclass instance"):
         Rung(number=1, name="x", experiment=experiment, gates=(LEARNS,))
 
 
@@ -106,6 +112,7 @@ class Scored(Coin):
 
     @property
     def metrics(self):
+        """Both."""
         return ("loss", "score")
 
 

@@ -26,9 +26,11 @@ class Log:
         self.told = []
 
     def compiling(self, first, last):
+        """Note it."""
         self.told.append(("compiling", first, last))
 
     def epoch(self, first, last, epoch, metrics):
+        """Note it, and that every seed of the block is told of."""
         self.told.append((epoch, first, last))
         assert {name: len(value) for name, value in metrics.items()} == {"loss": 4, "step_loss": 4}
 

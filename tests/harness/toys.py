@@ -3,6 +3,8 @@
 pytest puts this folder on ``sys.path``, so tests import it as ``toys``; so do the rung files that they write.
 """
 
+# ruff: noqa: D102  # the methods are those of ladder.Experiment, which says what they do
+
 from dataclasses import dataclass
 from typing import Any
 
