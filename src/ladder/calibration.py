@@ -43,6 +43,15 @@ class Calibration:
     fingerprint: Fingerprint
     created: str
 
+    def check(self, id: str) -> None:
+        """Raise a ValueError unless it is that rung's, with a finite limit and median under every key."""
+        if self.rung != id:
+            raise ValueError(f"it is of {self.rung!r}")
+        if self.limits.keys() != self.medians.keys():
+            raise ValueError("limits and medians have different keys")
+        if not all(math.isfinite(value) for value in (*self.limits.values(), *self.medians.values())):
+            raise ValueError("a limit or median is not finite")
+
     def source(self, key: str) -> str:
         """Where the limit comes from, in words."""
         return (
@@ -97,11 +106,24 @@ def load(folder: Path, id: str) -> Calibration | None:
     target = path(folder, id)
     try:
         stored: dict[str, Any] = json.loads(target.read_text())
-        return Calibration(**{**stored, "fingerprint": Fingerprint(**stored["fingerprint"])})
+        found = Calibration(**{**stored, "fingerprint": Fingerprint(**stored["fingerprint"])})
+        found.check(id)
+        return found
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{target} is no calibration ({error}); measure it again or restore it from git") from error
+
+
+def outdated(rung: Rung, base: Rung, folder: Path) -> list[str]:
+    """What has changed since the rung's limits were measured, on ``base``; ``missing`` if some never were."""
+    keys = {gate.key for gate in rung.criteria if gate.calibrated}
+    if not keys:
+        return []
+    measured = load(folder, base.id)
+    if measured is None or not keys <= measured.limits.keys():
+        return ["missing"]
+    return fingerprint(base.experiment).changed_since(measured.fingerprint)
 
 
 def tightened(rung: Rung, folder: Path) -> Rung:

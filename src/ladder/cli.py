@@ -28,6 +28,9 @@ def _show(report: Path) -> int:
     except ValueError as error:
         print(f"ladder: {report} is no report: {error}", file=sys.stderr)
         return 2
+    if not isinstance(document, dict) or not str(document.get("schema", "")).startswith("1."):
+        print(f"ladder: {report} is no report of schema 1; climb again: pytest tests/ladder", file=sys.stderr)
+        return 2
     for line, _ in lines(document):
         print(line)
-    return 0 if all(rung["green"] for rung in document["rungs"]) else 1
+    return 0 if document["complete"] and all(rung["green"] for rung in document["rungs"]) else 1

@@ -14,20 +14,24 @@ Watching = Callable[[Rung], Watch | None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What climbing one rung came to; a BLOCKED rung has neither judgement nor curves."""
+    """What climbing one rung came to; a BLOCKED or CRASHED rung has neither judgement nor curves."""
 
     rung: Rung
     verdict: Verdict
     blocked_by: tuple[str, ...] = ()
     judgement: Judgement | None = None
     trained: Trained | None = None
+    error: str = ""
 
     @property
     def green(self) -> bool:
-        """Whether it is as it should be: a gate passed, a control failed, a goal row was measured."""
+        """Whether it is as it should be: a gate passed, a control failed with finite numbers, a goal row was measured."""
         if self.rung.role == "goal":
-            return self.verdict is not Verdict.BLOCKED
-        return self.verdict is (Verdict.FAIL if self.rung.role == "control" else Verdict.PASS)
+            return self.judgement is not None
+        if self.rung.role == "control":
+            finite = self.trained is not None and not self.trained.first_bad_step.any()
+            return self.verdict is Verdict.FAIL and finite
+        return self.verdict is Verdict.PASS
 
 
 class Climb:

@@ -156,8 +156,8 @@ class Falls(Criterion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.limit > 0.0:
-            raise ValueError(f"falls({self.metric!r}, {self.limit}): choose a factor above 0")
+        if not 0.0 < self.limit < 1.0:
+            raise ValueError(f"falls({self.metric!r}, {self.limit}): choose a factor between 0 and 1")
         if not 1 <= self.since < self.by:
             raise ValueError(
                 f"falls({self.metric!r}, since={self.since}, by={self.by}): compare an earlier epoch with a later one"
@@ -174,8 +174,9 @@ class Falls(Criterion):
         return f"{super().key} since {self.since}"
 
     def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
-        """The largest ratio from epoch ``by`` on; not a number where the metric starts at zero."""
+        """The largest ratio from epoch ``by`` on; not a number where the metric does not start above zero."""
         start = curves[self.metric][:, self.since - 1]
+        start = np.where(start > 0.0, start, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.max(_from(curves, self.metric, self.by), axis=1) / start)
 
@@ -185,6 +186,13 @@ class Agrees(Criterion):
     """Two metrics differ by at most ``limit``."""
 
     other: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.limit < 0.0 or self.metric == self.other:
+            raise ValueError(
+                f"agrees({self.metric!r}, {self.other!r}, within={self.limit}): compare two metrics within 0 or a positive number"
+            )
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -198,7 +206,8 @@ class Agrees(Criterion):
 
     def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
         """The largest difference from epoch ``by`` on."""
-        difference = _from(curves, self.metric, self.by) - _from(curves, self.other, self.by)
+        with np.errstate(invalid="ignore"):
+            difference = _from(curves, self.metric, self.by) - _from(curves, self.other, self.by)
         return np.asarray(np.max(np.abs(difference), axis=1))
 
 

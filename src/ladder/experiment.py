@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 
 @runtime_checkable
 class Experiment(Protocol):
@@ -32,34 +34,57 @@ def components(experiment: object) -> dict[str, Any]:
     """The components of an experiment: its dataclass fields, nested ones by dotted path.
 
     Raises:
-        TypeError: if it is not a dataclass instance.
+        TypeError: if it is not an instance of a frozen dataclass.
     """
-    if not dataclasses.is_dataclass(experiment) or isinstance(experiment, type):
+    if (
+        not dataclasses.is_dataclass(experiment)
+        or isinstance(experiment, type)
+        or not experiment.__dataclass_params__.frozen  # type: ignore[attr-defined]  # set by every @dataclass
+    ):
         raise TypeError(
-            f"{experiment!r} is not a dataclass instance: make the experiment a frozen dataclass whose fields are its components"
+            f"{experiment!r} is no frozen dataclass instance: make its components the fields of a @dataclass(frozen=True)"
         )
     flat: dict[str, Any] = {}
-    for f in dataclasses.fields(experiment):
-        value = getattr(experiment, f.name)
-        flat[f.name] = value
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            flat |= {f"{f.name}.{name}": inner for name, inner in components(value).items()}
+    for name, value in _fields(experiment).items():
+        flat[name] = value
+        if _is_component(value):
+            flat |= {f"{name}.{path}": inner for path, inner in components(value).items()}
     return flat
 
 
 def differences(one: object, other: object) -> dict[str, tuple[Any, Any]]:
     """Which components two experiments differ in: path to the pair of values.
 
-    A nested dataclass of the same type on both sides is compared field by field; one of another type is a single
-    component, however many fields it brings.
+    Nested dataclasses are compared field by field. Where the type itself differs, that is one component, named after the
+    field (or ``experiment``), with all the fields that only one of the types has; fields of the same name still count.
     """
-    if type(one) is not type(other):
-        return {"experiment": (type(one).__qualname__, type(other).__qualname__)}
     found: dict[str, tuple[Any, Any]] = {}
-    for f in dataclasses.fields(one):  # type: ignore[arg-type]  # components() has refused what is no dataclass
-        a, b = getattr(one, f.name), getattr(other, f.name)
-        if type(a) is type(b) and dataclasses.is_dataclass(a):
-            found |= {f"{f.name}.{path}": pair for path, pair in differences(a, b).items()}
-        elif a != b:
-            found[f.name] = (a, b)
+    if type(one) is not type(other):
+        found["experiment"] = (type(one).__qualname__, type(other).__qualname__)
+    theirs = _fields(other)
+    for name, a in _fields(one).items():
+        if name not in theirs:
+            continue
+        b = theirs[name]
+        if _is_component(a) and _is_component(b):
+            if type(a) is not type(b):
+                found[name] = (a, b)
+            inner = {path: pair for path, pair in differences(a, b).items() if path != "experiment"}
+            found |= {f"{name}.{path}": pair for path, pair in inner.items()}
+        elif not _equal(a, b):
+            found[name] = (a, b)
     return found
+
+
+def _fields(experiment: Any) -> dict[str, Any]:
+    return {f.name: getattr(experiment, f.name) for f in dataclasses.fields(experiment)}
+
+
+def _is_component(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if hasattr(a, "__array__") or hasattr(b, "__array__"):
+        return np.array_equal(a, b)
+    return bool(a == b)

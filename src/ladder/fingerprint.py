@@ -10,13 +10,15 @@ import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ladder.experiment import components
 
 PACKAGES = ("pytest-ladder", "jax", "jaxlib", "flax", "optax", "numpy")
-ENGINE = "ladder.training"  # whatever the experiment, this module derives its keys and runs it
+# Whatever the experiment: the module that derives its keys and runs it, and the one that reduces its curves to numbers.
+ENGINE = ("ladder.training", "ladder.criteria")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def fingerprint(experiment: object) -> Fingerprint:
     import jax
 
     kind = type(experiment)
-    sources = sorted(closure(kind.__module__) | closure(ENGINE))
+    sources = sorted(closure(kind.__module__).union(*map(closure, ENGINE)))
     digest = hashlib.sha256()
     for path in sources:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -58,19 +60,18 @@ def described(experiment: object) -> str:
 
 
 def closure(module: str) -> set[Path]:
-    """Source files of an imported module and of all that it imports, directly or not, outside installed packages.
+    """Source files of a module and of all that it imports, directly or not, outside installed packages.
 
-    A package's ``__init__`` runs whenever something below it is imported, so it belongs to the closure. Where an import
-    cannot be resolved to a loaded module it is taken for installed.
+    A package's ``__init__`` runs whenever something below it is imported, so it belongs to the closure; what is imported
+    for type checkers alone does not.
     """
     own = module.partition(".")[0]
     found: dict[str, Path] = {}
     todo = list(_with_parents(module))
     while todo:
         name = todo.pop()
-        loaded = sys.modules.get(name)
-        file = getattr(loaded, "__file__", None)
-        if name in found or not file or not file.endswith(".py"):
+        file = None if name in found else _file(name)
+        if file is None or not file.endswith(".py"):
             continue
         path = Path(file)
         if name.partition(".")[0] != own and _is_installed(path):
@@ -81,6 +82,17 @@ def closure(module: str) -> set[Path]:
     return set(found.values())
 
 
+def _file(name: str) -> str | None:
+    """Where a module's source lies, loaded or not; None if there is no such module."""
+    if name in sys.modules:
+        return getattr(sys.modules[name], "__file__", None)
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):  # an attribute of a module, not a module
+        return None
+    return spec.origin if spec else None
+
+
 def _with_parents(name: str) -> Iterator[str]:
     while name:
         yield name
@@ -88,7 +100,7 @@ def _with_parents(name: str) -> Iterator[str]:
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _with_parents(alias.name)
@@ -99,6 +111,16 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
                 base = ".".join([*above, *filter(None, [node.module])])
             yield from _with_parents(base)
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those under ``if TYPE_CHECKING:``."""
+    yield tree
+    children: Iterator[ast.AST] | list[ast.stmt] = ast.iter_child_nodes(tree)
+    if isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.unparse(tree.test):
+        children = tree.orelse
+    for child in children:
+        yield from _executed(child)
 
 
 def _is_installed(path: Path) -> bool:

@@ -78,14 +78,12 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
     def compared(comparison: Comparison) -> Compared:
         against = partners[comparison.against]
         difference = paired(trained, against, comparison.metric)
-        interval = median_interval(difference, 1.0 - test.alpha / len(test.looks))
+        interval = _interval(difference, 1.0 - test.alpha / len(test.looks))
+        # A look may err on either side: alpha / looks in all for a PASS, beta / looks on its one side for a FAIL.
+        fails = _worse(difference, comparison.margin, test.beta / len(test.looks))
+        verdict = Verdict.FAIL if fails else Verdict.PASS if interval.high < comparison.margin else Verdict.UNDECIDED
         return Compared(
-            comparison.metric,
-            comparison.against,
-            interval,
-            len(difference),
-            comparison=comparison,
-            verdict=_side(interval, comparison.margin),
+            comparison.metric, comparison.against, interval, len(difference), comparison=comparison, verdict=verdict
         )
 
     def judged(condition: Criterion | Comparison) -> Held | Compared:
@@ -104,21 +102,19 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
     else:
         verdict = Verdict.all_of(parts)
 
-    level = 1.0 - test.beta / max(gated, 1)
+    chance = test.beta / len(test.looks) / max(gated, 1)
     names = verdict is Verdict.FAIL and (
         test.names_culprit(k, n, gated)
         or any(
-            gate.comparison is not None
-            and median_interval(paired(trained, partners[gate.against], gate.metric), level).low
-            > gate.comparison.margin
-            for gate in comparisons
+            _worse(paired(trained, partners[gate.against], gate.metric), gate.margin, chance)
+            for gate in rung.comparisons
         )
     )
     effects = tuple(
         Compared(
             metric,
             rung.parent,
-            median_interval(difference := paired(trained, partners[rung.parent], metric), REPORT_LEVEL),
+            _interval(difference := paired(trained, partners[rung.parent], metric), REPORT_LEVEL),
             len(difference),
             published,
         )
@@ -136,18 +132,24 @@ def paired(one: Trained, other: Trained, metric: str) -> list[float]:
     """
     n = min(one.seeds, other.seeds)
     mine, theirs = _last(one, metric)[:n], _last(other, metric)[:n]
+    told = np.isfinite(theirs)
     mine = np.where(np.isfinite(mine), mine, np.inf)
-    return [float(difference) for difference in (mine - theirs)[np.isfinite(theirs)]]
+    return [float(difference) for difference in mine[told] - theirs[told]]
 
 
 def _last(trained: Trained, metric: str) -> Float[np.ndarray, " seed"]:
     return trained.curves[metric][:, -1]
 
 
-def _side(interval: Interval, margin: float) -> Verdict:
-    if interval.high < margin:
-        return Verdict.PASS
-    return Verdict.FAIL if interval.low > margin else Verdict.UNDECIDED
+def _interval(differences: list[float], level: float) -> Interval:
+    if not differences:
+        return Interval(math.nan, -math.inf, math.inf, level)
+    return median_interval(differences, level)
+
+
+def _worse(differences: list[float], margin: float, chance: float) -> bool:
+    """Whether the median lies above the margin, but for a chance of being wrong."""
+    return _interval(differences, 1.0 - 2.0 * chance).low > margin
 
 
 def _known(verdict: Verdict | None) -> Verdict:

@@ -1,5 +1,6 @@
 """Rungs and the ladder they form: frozen data, and the rule that a rung adds one component."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -7,6 +8,8 @@ from typing import Any
 
 from ladder.criteria import Comparison, Criterion
 from ladder.experiment import Experiment, components, differences
+
+VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,8 @@ class Rung:
     def __post_init__(self) -> None:
         if self.number < 1:
             raise ValueError(f"rung number {self.number}: count from 1")
+        if not VARIANT.fullmatch(self.variant):
+            raise ValueError(f"{self.id}: variant {self.variant!r}: use letters, digits and + - . , = _")
         if not isinstance(self.experiment, Experiment):
             raise TypeError(
                 f"{self.id}: {self.experiment!r} is no experiment; it needs epochs, metrics, init(key) and epoch(state, key)"

@@ -78,7 +78,7 @@ class Trained:
         traces counts epochs for steps.
         """
         epochs = next(iter(self.curves.values())).shape[1]
-        steps = max((trace.shape[2] for trace in self.traces.values()), default=1)
+        steps = max([1, *(trace.shape[2] for trace in self.traces.values())])
         bad = np.zeros((self.seeds, epochs, steps), bool)
         for curve in self.curves.values():
             bad[:, :, -1] |= ~np.isfinite(curve)
@@ -209,7 +209,8 @@ class Trainer:
         first, last = numbers[0], numbers[-1] + 1
         # A short last block is filled up with seeds that are trained and dropped: one program serves all.
         filled = [*numbers, *[numbers[-1]] * (self.block - len(numbers))]
-        keys = jax.device_put(seeds.keys(filled), self._sharding)
+        init_keys, train_keys = _split(seeds.keys(filled))
+        keys = jax.device_put(init_keys, self._sharding)
         if watch and self._programs is None:
             watch.compiling(first, last)
         initialise, train = self._compile(keys)
@@ -217,7 +218,7 @@ class Trainer:
         state = initialise(keys)
         history: list[dict[str, np.ndarray]] = []
         for epoch in range(1, self.experiment.epochs + 1):
-            epoch_keys = jax.device_put(_fold_in(keys, epoch), self._sharding)
+            epoch_keys = jax.device_put(_fold_in(train_keys, epoch), self._sharding)
             state, report = train(state, epoch_keys)
             history.append({name: np.asarray(value, np.float64) for name, value in report.items()})
             if watch:
@@ -229,6 +230,13 @@ class Trainer:
             compiled - start,
             time.perf_counter() - compiled,
         ).head(len(numbers))
+
+
+@jax.jit
+def _split(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Keys for initialisation and for training, apart: a model folds small numbers into its key, as epochs do here."""
+    both = jax.vmap(jax.random.split)(keys)
+    return both[:, 0], both[:, 1]
 
 
 @jax.jit

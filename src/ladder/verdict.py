@@ -17,6 +17,7 @@ class Verdict(StrEnum):
     FAIL = "FAIL"
     UNDECIDED = "UNDECIDED"
     BLOCKED = "BLOCKED"
+    CRASHED = "CRASHED"
 
     @classmethod
     def all_of(cls, verdicts: Sequence["Verdict"]) -> "Verdict":

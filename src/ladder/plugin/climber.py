@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ladder.files import check_writable
 from ladder.plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,11 +95,16 @@ class Climber:
     def climb(self, rung: Rung, item: pytest.Item) -> Outcome | None:
         """Climb the rung, or calibrate it; leave with the item what the reporter is to know."""
         from ladder.plugin.live import Live
+        from ladder.plugin.selection import rung_of
         from ladder.report.document import entry
         from ladder.report.terminal import line, why
         from ladder.training import Seeds, use_compilation_cache
 
-        assert self._ladder is not None, f"{rung.id} was not there when the tests were collected"
+        own = rung_of(item)
+        if self._ladder is None or own is None or own.id != rung.id:
+            pytest.fail(
+                f"climb({rung.id}) in {item.nodeid}: a test climbs the rung that is its own parameter", pytrace=False
+            )
         live = Live(self.config)
         if self._climb is None:
             from ladder.climb import Climb
@@ -117,17 +123,11 @@ class Climber:
         return outcome
 
     def _stale(self, outcome: Outcome) -> list[str]:
-        """What has changed since the limits were calibrated that the rung was judged by."""
-        from ladder import calibration
-        from ladder.fingerprint import fingerprint
+        from ladder.calibration import outdated
 
         assert self._ladder is not None
-        rung = outcome.rung
-        id = rung.calibration or rung.id
-        measured = calibration.load(self.settings.calibrations, id)
-        if outcome.judgement is None or measured is None or not any(gate.calibrated for gate in rung.criteria):
-            return []
-        return fingerprint(self._ladder[id].experiment).changed_since(measured.fingerprint)
+        base = self._ladder[outcome.rung.calibration or outcome.rung.id]
+        return outdated(outcome.rung, base, self.settings.calibrations) if outcome.judgement else []
 
     def _calibrate(self, rung: Rung, item: pytest.Item, live: Any) -> None:
         from ladder import calibration
@@ -138,6 +138,7 @@ class Climber:
         if target.exists() and self.settings.calibrate != "overwrite":
             item.stash[NOTE] = f"{rung.id}: kept {target} (measure it again with --ladder-calibrate=overwrite)"
             return
+        check_writable(self.settings.calibrations)
         measured = calibration.calibrate(rung, live.watch(rung))
         calibration.save(measured, self.settings.calibrations)
         limits = ", ".join(f"{key}: {limit:.4g}" for key, limit in measured.limits.items())
@@ -148,17 +149,34 @@ class Climber:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Send what was left with the item along with its report, to whichever process writes it up."""
+        """Send what was left with the item along with its report, to whichever process writes it up.
+
+        A rung's test is as green as its rung, whatever the test made of it: it cannot be expected to fail, swallow the
+        failure, or pass without a climb.
+        """
         report = yield
         if call.when != "call" or self._ladder is None:
             return report
+        from ladder.climb import Outcome
         from ladder.plugin.selection import rung_of
+        from ladder.report.document import entry
+        from ladder.report.terminal import why
+        from ladder.verdict import Verdict
 
-        if ENTRY in item.stash:
-            report.ladder = item.stash[ENTRY]  # type: ignore[attr-defined]  # reports take attributes, and xdist carries them
-        elif NOTE in item.stash:
-            report.ladder_note = item.stash[NOTE]  # type: ignore[attr-defined]
-        elif report.passed and rung_of(item):
+        rung = rung_of(item)
+        if NOTE in item.stash:
+            report.ladder_note = item.stash[NOTE]  # type: ignore[attr-defined]  # reports take attributes; xdist sends them
+        if rung is None or self.settings.calibrate is not None:
+            return report
+        if ENTRY not in item.stash:
+            error = call.excinfo.exconly() if call.excinfo else "never climbed: its test must call climb(rung)"
+            crashed = Outcome(self._ladder[rung.id], Verdict.CRASHED, error=error.splitlines()[0])
+            item.stash[ENTRY] = entry(crashed, self._ladder, self.settings.test)
+        found = item.stash[ENTRY]
+        report.ladder = found  # type: ignore[attr-defined]
+        if not found["green"] and not report.failed:
             report.outcome = "failed"
-            report.longrepr = "this rung was never climbed: its test must call climb(rung)"
+            report.longrepr = why(found)
+            if hasattr(report, "wasxfail"):
+                del report.wasxfail
         return report

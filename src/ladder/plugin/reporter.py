@@ -47,7 +47,7 @@ class Reporter:
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """BLOCKED and UNDECIDED are neither failed nor passed, and never green."""
         entry = getattr(report, "ladder", None)
-        if entry is None:
+        if entry is None or (report.failed and entry["green"]):  # its test asked for more than the rung
             return None
         from ladder.report.text import seeds, word
 
@@ -83,6 +83,7 @@ class Reporter:
                 "versions": fingerprint.versions(),
                 "commit": fingerprint.commit(self.config.rootpath),
             },
+            complete=session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED),
         )
         try:
             self._written = report.write(self._document, self.settings.reports)
@@ -97,9 +98,12 @@ class Reporter:
             terminalreporter.write_line(note)
         if self._document is None:
             return
-        from ladder.report.terminal import lines
+        from ladder.report.terminal import lines, why
 
         terminalreporter.section("ladder")
+        for entry in self._entries:
+            if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only what failed
+                terminalreporter.write_line(why(entry))
         for line, markup in lines(self._document):
             terminalreporter.write_line(line, **markup)
         if self.settings.fresh:

@@ -8,7 +8,7 @@ import pytest
 
 from ladder.rung import Ladder, LadderError, Rung
 
-MARKER = re.compile(r"\brung([0-9]+)\b")
+MARKER = re.compile(r"\brung[0-9]+\b")
 
 
 def rung_of(item: pytest.Item) -> Rung | None:
@@ -68,11 +68,10 @@ def check_markers(expression: str, numbers: Iterable[int]) -> None:
     Raises:
         LadderError: naming it and those there are.
     """
-    known = sorted(set(numbers))
-    for k in MARKER.findall(expression):
-        if int(k) not in known:
-            have = ", ".join(f"rung{n}" for n in known) or "none"
-            raise LadderError(f"-m {expression!r}: there is no rung{k}; there are {have}")
+    known = [f"rung{number}" for number in sorted(set(numbers))]
+    for name in MARKER.findall(expression):
+        if name not in known:
+            raise LadderError(f"-m {expression!r}: there is no {name}; there are {', '.join(known) or 'none'}")
 
 
 def climbing_order(items: Sequence[pytest.Item], found: Found, ladder: Ladder, pull: bool) -> list[pytest.Item]:

@@ -25,7 +25,7 @@ Entry = dict[str, Any]
 
 
 def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequence[str] = ()) -> Entry:
-    """One rung's entry. ``stale`` says what changed since its limits were calibrated."""
+    """One rung's entry. ``stale`` says what changed since its limits were calibrated, or that they never were."""
     rung, judgement, trained = outcome.rung, outcome.judgement, outcome.trained
     found: Entry = {
         "id": rung.id,
@@ -46,6 +46,7 @@ def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequenc
         "verdict": outcome.verdict.value,
         "green": outcome.green,
         "blocked_by": list(outcome.blocked_by),
+        "error": outcome.error,
         "stale_calibration": list(stale),
         "seeds": None,
         "gates": [],
@@ -78,12 +79,17 @@ def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequenc
 
 
 def document(
-    entries: Sequence[Entry], test: SequentialTest, seeds: Mapping[str, Any], environment: Mapping[str, Any]
+    entries: Sequence[Entry],
+    test: SequentialTest,
+    seeds: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    complete: bool = True,
 ) -> dict[str, Any]:
-    """The whole report, its rungs in the order given."""
+    """The whole report, its rungs in the order given; not complete if the run was broken off."""
     return {
         "schema": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "complete": complete,
         **environment,
         "seeds": dict(seeds),
         "test": {
@@ -109,9 +115,18 @@ def culprit(entries: Sequence[Entry]) -> dict[str, Any] | None:
                 "name": rung["name"],
                 "adds": rung["adds"],
                 "certain": rung["seeds"]["names_culprit"],
-                "blocks": [other["id"] for other in entries if other["verdict"] == Verdict.BLOCKED],
+                "blocks": _blocked(entries, rung["id"]),
             }
     return None
+
+
+def _blocked(entries: Sequence[Entry], by: str) -> list[str]:
+    """Rungs that are blocked by this one, directly or through others; entries are in climbing order."""
+    found = [by]
+    for rung in entries:
+        if not set(rung["blocked_by"]).isdisjoint(found):
+            found.append(rung["id"])
+    return found[1:]
 
 
 def number(value: float, digits: int | None = None) -> float | None:

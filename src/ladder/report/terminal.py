@@ -21,14 +21,16 @@ def lines(document: dict[str, Any]) -> list[tuple[str, Markup]]:
         for remark in text.remarks(rung):
             remarks.setdefault(remark, []).append(rung["id"])
     found += [(f"{', '.join(ids)}: {remark}", {"yellow": True}) for remark, ids in remarks.items()]
-    if culprit := text.culprit(document):
-        found.append((culprit, {"red": True, "bold": True}))
+    if document["culprit"] or not document["complete"]:
+        found.append((text.headline(document), {"red": True, "bold": True}))
     return found
 
 
 def line(rung: Entry, width: int = 0, words: int = 0) -> str:
     """Verdict, seeds, sparkline, and the first condition with its median and range."""
     head = f"{rung['id']:<{width}}  {text.word(rung):<{words}}  {text.seeds(rung):>5}"
+    if rung["error"]:
+        return f"{head}  {rung['error']}"
     if rung["blocked_by"]:
         return f"{head}  by {', '.join(rung['blocked_by'])}"
     shown = text.condition(rung)

@@ -50,12 +50,12 @@ def seeds(entry: Entry) -> str:
 def word(entry: Entry) -> str:
     """The verdict as the reader of a table wants it: a control's FAIL is what was expected, a goal is met or not."""
     verdict = entry["verdict"]
-    if verdict == Verdict.BLOCKED:
+    if verdict in (Verdict.BLOCKED, Verdict.CRASHED):
         return str(verdict)
     if entry["role"] == "goal":
         return {Verdict.PASS: "GOAL MET", Verdict.FAIL: "GOAL UNMET"}.get(verdict, "GOAL UNDECIDED")
     if entry["role"] == "control":
-        return "FAIL, as it must" if entry["green"] else f"{verdict}, must FAIL"
+        return "FAIL, as it must" if entry["green"] else f"{verdict}, must FAIL with finite numbers"
     return str(verdict)
 
 
@@ -81,12 +81,16 @@ def measured(condition: dict[str, Any]) -> str:
 
 def remarks(entry: Entry) -> list[str]:
     """What a reader must know besides the verdict: stale limits, seeds that turned non-finite."""
-    told = []
-    if entry["stale_calibration"]:
+    told = [entry["error"]] if entry["error"] else []
+    if entry["stale_calibration"] == ["missing"]:
+        told.append("limits never calibrated, the ceilings are used; measure them: --ladder-calibrate")
+    elif entry["stale_calibration"]:
         changed = " and ".join(entry["stale_calibration"])
         told.append(f"limits calibrated before the {changed} changed; measure them again: --ladder-calibrate=overwrite")
     bad = (entry["seeds"] or {}).get("non_finite", [])
-    told += [f"seed {seed['seed']} turned non-finite at step {seed['step']}" for seed in bad]
+    if bad:
+        seeds = ", ".join(f"{seed['seed']} at step {seed['step']}" for seed in bad)
+        told.append(f"seeds that turned non-finite: {seeds}")
     return told
 
 
@@ -106,11 +110,12 @@ def culprit(document: dict[str, Any]) -> str:
     broke = condition(entry)
     assert broke is not None  # a rung that failed was judged
     what = f'"+{entry["name"]}" ({added(entry)})' if entry["adds"] else f'"{entry["name"]}", the root of the ladder'
-    told = (
-        f"{broke['passed']}/{broke['of']} seeds met {broke['text']}"
-        if "passed" in broke
-        else f"{broke['text']}: {measured(broke)}"
-    )
+    if broke["verdict"] != Verdict.FAIL:  # no gate fails by itself, only all of them together
+        told = f"{seeds(entry)} seeds met every gate"
+    elif "passed" in broke:
+        told = f"{broke['passed']}/{broke['of']} seeds met {broke['text']}"
+    else:
+        told = f"{broke['text']}: {measured(broke)}"
     blocks = f"; blocks {', '.join(found['blocks'])}" if found["blocks"] else ""
     return f"{'CULPRIT' if found['certain'] else 'SUSPECT'} {entry['id']} {what}: {told}{blocks}"
 
@@ -119,6 +124,8 @@ def headline(document: dict[str, Any]) -> str:
     """The report's first line: the culprit, or how far the climb was green."""
     if line := culprit(document):
         return line
+    if not document["complete"]:
+        return f"BROKEN OFF after {len(document['rungs'])} rungs; no verdict on the ladder"
     gates = [rung for rung in document["rungs"] if rung["role"] == "gate"]
     red = [rung for rung in document["rungs"] if not rung["green"]]
     if red:
