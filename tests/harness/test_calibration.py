@@ -2,14 +2,14 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from toys import SOURCE, Coin, Diverges
 
 from ladder import Rung, Seeds, Trainer, above, below, falls
-from ladder.calibration import calibrate, load, path, sample_size, save, tightened
+from ladder.calibration import calibrate, load, outdated, path, sample_size, save, tightened
 from ladder.training import CALIBRATION_STREAM, GATE_STREAM
 
 GATES = (
@@ -92,7 +92,8 @@ def test_without_a_file_or_calibrated_gates_a_rung_stays_as_it_is(measured, tmp_
 
 
 def test_a_limit_under_another_condition_is_not_used(measured, tmp_path):
-    save(replace(measured, limits={"below loss by 2": 0.1}), tmp_path)
+    other = {"below loss by 2": 0.1}
+    save(replace(measured, limits=other, medians=other), tmp_path)
     assert tightened(RUNG, tmp_path).gates == GATES
 
 
@@ -104,6 +105,23 @@ def test_a_damaged_file_is_named(tmp_path, content):
         load(tmp_path, RUNG.id)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rung": "rung3"},
+        {"limits": {BELOW: math.inf, FALLS: 0.5}},
+        {"medians": {BELOW: math.nan, FALLS: 0.5}},
+        {"limits": {BELOW: 0.2}},
+        {"limits": None},
+        {"limits": {BELOW: "low", FALLS: 0.5}},
+    ],
+)
+def test_a_file_with_no_use_for_the_rung_is_named(measured, tmp_path, change):
+    path(tmp_path, RUNG.id).write_text(json.dumps(asdict(measured) | change))
+    with pytest.raises(ValueError, match=r"rung2-fair,x.json is no calibration"):
+        load(tmp_path, RUNG.id)
+
+
 def test_what_cannot_be_calibrated_is_refused():
     with pytest.raises(ValueError, match=r"rung2\[fair,x\]: no gate says calibrated=True"):
         calibrate(replace(RUNG, gates=GATES[2:]))
@@ -111,10 +129,18 @@ def test_what_cannot_be_calibrated_is_refused():
         calibrate(replace(RUNG, experiment=Diverges(step=12), gates=GATES[:1]))
 
 
-def test_a_calibration_is_stale_where_the_experiment_has_changed(measured):
-    now = calibrate(replace(RUNG, experiment=Coin(shift=0.01))).fingerprint
-    assert now.changed_since(measured.fingerprint) == ["experiment"]
-    assert measured.fingerprint.changed_since(measured.fingerprint) == []
+def test_limits_are_outdated_where_what_they_were_measured_on_has_changed(measured, tmp_path):
+    control = RUNG.as_control(p=0.0, why="no seed learns")
+    assert outdated(RUNG, RUNG, tmp_path) == outdated(control, RUNG, tmp_path) == ["missing"]
+    assert outdated(replace(RUNG, gates=GATES[2:]), RUNG, tmp_path) == []
+    save(measured, tmp_path)
+    assert outdated(RUNG, RUNG, tmp_path) == outdated(control, RUNG, tmp_path) == []
+    shifted = replace(RUNG, experiment=Coin(shift=0.01))
+    assert outdated(shifted, shifted, tmp_path) == ["experiment"]
+    save(replace(measured, fingerprint=replace(measured.fingerprint, code="x", backend="tpu")), tmp_path)
+    assert outdated(RUNG, RUNG, tmp_path) == ["code", "backend"]
+    asked_more = replace(RUNG, gates=(*GATES, below("loss", 1.5, by=2, source=SOURCE, calibrated=True)))
+    assert outdated(asked_more, asked_more, tmp_path) == ["missing"]
 
 
 def test_the_file_is_plain_json(measured, tmp_path):

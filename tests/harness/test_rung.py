@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 from toys import SOURCE, Coin
 
@@ -51,6 +52,8 @@ class Nest(Coin):
     ("change", "message"),
     [
         ({"number": 0}, "count from 1"),
+        ({"variant": "a[b]"}, r"variant 'a\[b\]': use letters"),
+        ({"variant": "a/b"}, "variant 'a/b': use letters"),
         ({"gates": (below("mse", 0.5, by=3, source=SOURCE),)}, "mse < 0.5 by epoch 3: the experiment reports no 'mse'"),
         ({"goals": (better_than("rung1", "mse", source=SOURCE),)}, "the experiment reports no 'mse'; it reports loss"),
         ({"compare": {"mse": ""}, "parent": "rung1", "adds": "p"}, "the experiment reports no 'mse'"),
@@ -69,9 +72,18 @@ def test_a_rung_that_is_not_well_formed_is_refused(change, message):
         Rung(**({"number": 1, "name": "x", "experiment": Coin(), "gates": (LEARNS,)} | change))
 
 
-@pytest.mark.parametrize("experiment", [object(), Coin, Layer()])
+@dataclass
+class Thawed:
+    """An experiment that could change under the ladder."""
+
+    epochs: int = 3
+    metrics = ("loss",)
+    init = epoch = print
+
+
+@pytest.mark.parametrize("experiment", [object(), Coin, Layer(), Thawed()])
 def test_what_cannot_be_trained_is_refused(experiment):
-    with pytest.raises(TypeError, match=r"is no experiment|not a dataclass instance"):
+    with pytest.raises(TypeError, match=r"is no experiment|no frozen dataclass instance"):
         Rung(number=1, name="x", experiment=experiment, gates=(LEARNS,))
 
 
@@ -138,7 +150,10 @@ def test_a_goal_row_may_change_several_components():
         (Coin(), Nest(), {"experiment": ("Coin", "Nest")}),
         (Nest(), Nest(layer=Layer(width=8)), {"layer.width": (4, 8)}),
         (Nest(), Nest(layer=Layer(8, 2)), {"layer.width": (4, 8), "layer.depth": (1, 2)}),
-        (Nest(), Nest(layer=Wide(8)), {"layer": (Layer(), Wide(8))}),
+        (Nest(), Nest(layer=Wide()), {"layer": (Layer(), Wide())}),
+        (Nest(), Nest(layer=Wide(8)), {"layer": (Layer(), Wide(8)), "layer.width": (4, 8)}),
+        (Coin(), Nest(p=0.5), {"experiment": ("Coin", "Nest"), "p": (1.0, 0.5)}),
+        (Coin(p=np.zeros(2)), Coin(p=np.zeros(2)), {}),
     ],
 )
 def test_differences_compare_nested_components_field_by_field(one, other, expected):

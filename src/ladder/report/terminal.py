@@ -18,7 +18,7 @@ def lines(document: dict[str, Any]) -> list[tuple[str, Markup]]:
     ]
     remarks: dict[str, list[str]] = {}
     for rung in rungs:
-        for remark in text.remarks(rung):
+        for remark in text.remarks(rung) if not rung["error"] else ():  # the line has told of it
             remarks.setdefault(remark, []).append(rung["id"])
     found += [(f"{', '.join(ids)}: {remark}", {"yellow": True}) for remark, ids in remarks.items()]
     if document["culprit"] or not document["complete"]:
@@ -43,6 +43,8 @@ def why(rung: Entry) -> str:
     """The message of a rung that is not as it should be."""
     if rung["blocked_by"]:
         return f"{rung['id']} BLOCKED: {', '.join(rung['blocked_by'])} did not pass"
+    if rung["error"]:
+        return f"{rung['id']} CRASHED: {rung['error']}"
     told = [f"{rung['id']} {text.word(rung)}: {text.seeds(rung)} seeds met every gate"]
     if rung["adds"]:
         told.append(f"  adds {text.added(rung)} to {rung['parent']}")

@@ -55,7 +55,9 @@ def word(entry: Entry) -> str:
     if entry["role"] == "goal":
         return {Verdict.PASS: "GOAL MET", Verdict.FAIL: "GOAL UNMET"}.get(verdict, "GOAL UNDECIDED")
     if entry["role"] == "control":
-        return "FAIL, as it must" if entry["green"] else f"{verdict}, must FAIL with finite numbers"
+        if entry["green"]:
+            return "FAIL, as it must"
+        return "FAIL, but not finite" if verdict == Verdict.FAIL else f"{verdict}, must FAIL"
     return str(verdict)
 
 
