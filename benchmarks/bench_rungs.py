@@ -230,8 +230,9 @@ def section_rungs(quick: bool) -> None:
         "ladder, work done",
         rows,
         "MFLOP are of matrix products and FFTs alone (see `flops`); XLA counts pointwise operations too. Fractions are "
-        'of a whole seed of the best round, evaluation included. "Plain\'s work" credits the ladder with rows it did not compute and may '
-        'exceed 100 %; "work done" does not. What that leaves of 100 % is pointwise work, small products and overhead.',
+        'of a whole seed of the best round, evaluation included. "Plain\'s work" credits the ladder with rows it did not '
+        'compute and may exceed 100 %; "work done" does not. What that leaves of 100 % is pointwise work, small products '
+        "and overhead.",
     )
 
 

@@ -64,7 +64,7 @@ def calibrate(rung: Rung, watch: Watch | None = None) -> Calibration:
     """Measure the limits of a rung's calibrated gates.
 
     Raises:
-        ValueError: if it has none, or a seed turns non-finite, which leaves no limit to find.
+        ValueError: if it has none, or a seed or a limit is not finite.
     """
     criteria = [gate for gate in rung.criteria if gate.calibrated]
     if not criteria:
@@ -75,7 +75,7 @@ def calibrate(rung: Rung, watch: Watch | None = None) -> Calibration:
         raise ValueError(
             f"{rung.id}: calibration seeds {np.flatnonzero(bad).tolist()} of {n} turned non-finite; mend the rung first"
         )
-    return Calibration(
+    measured = Calibration(
         rung=rung.id,
         seeds=n,
         limits={gate.key: gate.worst(trained.curves) for gate in criteria},
@@ -83,6 +83,11 @@ def calibrate(rung: Rung, watch: Watch | None = None) -> Calibration:
         fingerprint=fingerprint(rung.experiment),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    try:
+        measured.check(rung.id)
+    except ValueError as error:
+        raise ValueError(f"{rung.id}: no limit can be measured: {error}: {measured.limits}") from error
+    return measured
 
 
 def path(folder: Path, id: str) -> Path:

@@ -42,10 +42,9 @@ def fingerprint(experiment: object) -> Fingerprint:
     import jax
 
     kind = type(experiment)
-    sources = sorted(closure(kind.__module__).union(*map(closure, ENGINE)))
-    digest = hashlib.sha256()
-    for path in sources:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    sources = closure(kind.__module__).union(*map(closure, ENGINE))
+    # By content, in an order of its own: where a package is installed is no part of what it does.
+    digest = hashlib.sha256(b"".join(sorted(hashlib.sha256(path.read_bytes()).digest() for path in sources)))
     return Fingerprint(
         experiment=f"{kind.__module__}.{kind.__qualname__}({described(experiment)})",
         code=digest.hexdigest()[:16],

@@ -97,7 +97,7 @@ def test_the_first_line_names_the_culprit_or_says_that_all_is_green(report, gree
         '# CULPRIT rung2 "+unlucky" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3; blocks rung3'
     )
     assert report["culprit"]["certain"]
-    assert markdown(green).startswith("# ALL GREEN up to rung1: 1 gated rung")
+    assert markdown(green).startswith("# ALL GREEN up to rung1; gated rungs passed: 1")
     assert green["culprit"] is None
     suspect = report | {"culprit": report["culprit"] | {"certain": False}}
     assert markdown(suspect).startswith("# SUSPECT rung2")

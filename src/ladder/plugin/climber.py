@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ladder.rung import Ladder, Rung
 
 ENTRY = pytest.StashKey[dict[str, Any]]()
+WORKER_ERROR = "ladder_error"
 NOTE = pytest.StashKey[str]()
 
 
@@ -50,7 +51,13 @@ class Climber:
         try:
             found = self._find(session, items)
         except ValueError as error:
-            raise pytest.UsageError(f"ladder: {error}") from error
+            if not hasattr(self.config, "workeroutput"):
+                raise pytest.UsageError(f"ladder: {error}") from error
+            # A worker cannot end the run: it runs nothing and leaves the message to the controller.
+            self.config.workeroutput[WORKER_ERROR] = f"ladder: {error}"
+            items.clear()
+            yield
+            return
         yield
         if self._ladder is not None:
             if self.settings.only:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ladder.files import check_writable
+from ladder.plugin.climber import WORKER_ERROR
 from ladder.plugin.settings import Settings
 from ladder.verdict import Verdict
 
@@ -26,6 +27,7 @@ class Reporter:
         self._document: dict[str, Any] | None = None
         self._written: list[Path] = []
         self._error = ""
+        self._usage_error = ""
 
     def pytest_report_header(self) -> str | None:
         """How to repeat fresh seeds; said first, so that a run that is broken off can be repeated too."""
@@ -66,8 +68,15 @@ class Reporter:
         if note := getattr(report, "ladder_note", ""):
             self._notes.append(note)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Hear from an xdist worker that it was asked for what there is not."""
+        self._usage_error = getattr(node, "workeroutput", {}).get(WORKER_ERROR, self._usage_error)
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report; a folder that cannot be written costs the report and the exit code, not the verdict."""
+        if self._usage_error:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if not self._entries:
             return
         from ladder import fingerprint, report
@@ -94,6 +103,8 @@ class Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the ladder."""
+        if self._usage_error:
+            terminalreporter.write_line(f"ERROR: {self._usage_error}", red=True)
         for note in self._notes:
             terminalreporter.write_line(note)
         if self._document is None:

@@ -127,10 +127,10 @@ def headline(document: dict[str, Any]) -> str:
     if line := culprit(document):
         return line
     if not document["complete"]:
-        return f"BROKEN OFF after {len(document['rungs'])} rungs; no verdict on the ladder"
+        return f"BROKEN OFF; rungs climbed: {', '.join(rung['id'] for rung in document['rungs'])}"
     gates = [rung for rung in document["rungs"] if rung["role"] == "gate"]
     red = [rung for rung in document["rungs"] if not rung["green"]]
     if red:
         return "NOT GREEN: " + ", ".join(f"{rung['id']} {word(rung)}" for rung in red)
     top = f"rung{max(rung['number'] for rung in gates)}" if gates else "nothing gated"
-    return f"ALL GREEN up to {top}: {len(gates)} gated rungs passed"
+    return f"ALL GREEN up to {top}; gated rungs passed: {len(gates)}"
