@@ -68,9 +68,9 @@ def worker() -> None:
 
 
 def looped(bench: Bench, distinct: bool) -> Callable[[int], list[dict[str, Any]]]:
-    """The plain loop over the first seeds."""
+    """The plain loop over the first seeds, each from the half of its key that Trainer initialises with."""
     plain = Plain(bench, distinct)
-    return lambda seeds: [plain.train(key) for key in Seeds().keys(range(seeds))]
+    return lambda seeds: [plain.train(jax.random.split(key)[0]) for key in Seeds().keys(range(seeds))]
 
 
 def alone(bench: Bench) -> Callable[[int], list[dict[str, Any]]]:
