@@ -361,13 +361,13 @@ def main() -> None:
         worker()
         return
     use_all_cores()  # before JAX starts, which asking for its devices does
-    print(
-        f"JAX {jax.__version__} on {jax.default_backend()}, {len(jax.devices())} devices; load {os.getloadavg()[0]:.1f}"
-    )
-    for name in args.section or ([] if args.climb else SECTIONS):
-        SECTIONS[name](args.quick)
-    if args.climb:
-        section_climb(args.quick)
+    print(f"JAX {jax.__version__} on {jax.default_backend()}, {len(jax.devices())} devices")
+    chosen = [SECTIONS[name] for name in args.section or ([] if args.climb else SECTIONS)]
+    for section in [*chosen, *([section_climb] if args.climb else [])]:
+        section(args.quick)
+        print(
+            f"\nLoad average of the last minute: {os.getloadavg()[0]:.1f}, up to {len(jax.devices())} of it this run's."
+        )
 
 
 if __name__ == "__main__":

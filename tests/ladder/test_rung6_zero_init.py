@@ -1,6 +1,8 @@
 """Rung 6: the full dynamics start at zero force, as the identity; nothing else changes.
 
-It differs in one component from rung 5, but stands on rung 3: it must end better than having no dynamics at all.
+It differs in one component from rung 5, but stands on rung 3: it must end better than having no dynamics at all, where
+the spectrum is trained on. On MSE alone nobody published a gain, and what there is (about 0.001 of 0.07) is too small for
+64 seeds to tell from none; there it is reported as a goal.
 """
 
 import jax
@@ -17,6 +19,7 @@ PUBLISHED = {"loss": "1.79 against 2.67", "mse": "0.42 against 0.63", "spectral"
 
 
 def zero_init(loss):
+    better = better_than(f"rung3[{loss}]", "loss", source="published: 1.79 against 1.86 (MSE + spectral), one seed")
     return Rung(
         number=6,
         name="zero-init",
@@ -26,11 +29,8 @@ def zero_init(loss):
         parent=f"rung5[{loss}]",
         requires=(f"rung3[{loss}]",),
         adds="dynamics_init",
-        gates=(
-            *learns(loss),
-            on_sphere(),
-            better_than(f"rung3[{loss}]", "loss", source="published: 1.79 against 1.86, one seed"),
-        ),
+        gates=(*learns(loss), on_sphere(), *([better] if "spectral" in loss else [])),
+        goals=() if "spectral" in loss else (better,),
         compare=PUBLISHED if loss == "mse+spectral" else dict.fromkeys(PUBLISHED, "not published"),
     )
 
