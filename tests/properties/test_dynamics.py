@@ -13,7 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from ladder.geometry.sphere import norm_error, normalise
 from ladder.manifoldformer import dynamics
-from ladder.manifoldformer.dynamics import QUERY_BLOCK, Full, causal_convolution, coupling, lagged_sine
+from ladder.manifoldformer.coupling import QUERY_BLOCK, coupling, lagged_sine
+from ladder.manifoldformer.dynamics import Full
+from ladder.manifoldformer.memory import causal_convolution
 
 laws = settings(max_examples=30, deadline=None)
 ROUNDING = 2.0**-24  # of float32
