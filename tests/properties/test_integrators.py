@@ -1,0 +1,110 @@
+"""Laws of the projected integrators. ``u`` in a comment is the unit roundoff, ``d`` the dimension of the ambient space."""
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+from draws import DOUBLE, generators, norm, numbers, on_sphere, points, precisions, quickly_compiled, rotation, wide
+from hypothesis import given
+
+from ladder.geometry.integrators import rk4_step
+from ladder.geometry.sphere import project
+
+
+@quickly_compiled
+def march(matrix, x, steps):
+    """From time 0 to 1 along the tangent part of a linear field."""
+    return jax.lax.fori_loop(
+        0, steps, lambda _, y: rk4_step(lambda y: project(y, y @ matrix.T), y, 1.0 / steps), x
+    )
+
+
+@precisions
+@given(points())
+def test_a_step_along_no_field_changes_no_bit(precision, x):
+    x = precision.round(x)
+    with precision.on():
+        np.testing.assert_array_equal(rk4_step(jnp.zeros_like, jnp.asarray(x), h=1.0), x)
+
+
+@pytest.mark.parametrize("kind", ["rotation", "any linear map"])
+@given(generators)
+def test_the_integrator_is_of_order_four(kind, rng):
+    matrix, x = rng.normal(size=(3, 3)), on_sphere(rng, (3,))
+    matrix = (matrix - matrix.T if kind == "rotation" else matrix) / np.linalg.norm(matrix, 2)
+    x = DOUBLE.round(x)
+    # The flow of the tangent part of a linear field is the linear flow, put on the sphere.
+    exact = scipy.linalg.expm(matrix) @ x
+    exact /= np.linalg.norm(exact)
+    with DOUBLE.on():
+        errors = [float(norm(np.asarray(march(matrix, x, steps)) - exact)) for steps in (10, 20, 40)]
+    # A method of order 4 is off by at most h^5 a step, of a field with derivatives of at most 2; and by rounding.
+    assert errors[2] <= 40 * (2 / 40) ** 5
+    if errors[2] > 1e4 * DOUBLE.unit:
+        assert np.log2(errors[0] / errors[1]) > 3.4
+        assert np.log2(errors[1] / errors[2]) > 3.7
+
+
+@given(generators)
+def test_one_step_is_the_classical_method_with_its_stages_on_the_sphere(rng):
+    """Butcher's tableau written out, each stage and the end divided by its norm."""
+    matrix, (x,), h = rng.normal(size=(3, 3)), on_sphere(rng, (1, 3)).astype(float), 0.3
+
+    def field(y):
+        v = np.sin(matrix @ y)
+        return v - (v @ y) * y
+
+    def put(y):
+        return y / np.linalg.norm(y)
+
+    k1 = field(x)
+    k2 = field(put(x + h / 2 * k1))
+    k3 = field(put(x + h / 2 * k2))
+    k4 = field(put(x + h * k3))
+    expected = put(x + h * (k1 / 6 + k2 / 3 + k3 / 3 + k4 / 6))
+    with DOUBLE.on():
+        found = rk4_step(lambda y: project(y, jnp.sin(jnp.asarray(matrix) @ y)), jnp.asarray(x), h)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=100 * DOUBLE.unit)
+
+
+@precisions
+@given(generators, numbers(3.0))
+def test_a_thousand_steps_stay_on_the_sphere(precision, rng, size):
+    matrix, x = rng.normal(size=(5, 5)), on_sphere(rng, (4, 5))
+    matrix *= size / np.linalg.norm(matrix, 2)
+    with precision.on():
+        y = march(*precision.round(matrix, x), 1000)
+    # No random walk of a thousand roundings: each step divides out what the last was off by (see test_sphere.py).
+    assert (np.abs(norm(y) - 1.0) <= (1.35 * x.shape[-1] + 6) * precision.unit).all()
+
+
+@given(generators)
+def test_the_flow_agrees_with_diffrax(rng):
+    matrix, x = rng.normal(size=(5, 5)), DOUBLE.round(on_sphere(rng, (4, 5)))
+    matrix /= np.linalg.norm(matrix, 2)
+    with DOUBLE.on():
+        gap = norm(wide(march(matrix, x, 100)) - wide(solved(matrix, x)))
+    assert (gap <= 100 * (2 / 100) ** 5 + 1e-9).all()  # a step's error as above; ten times the solver's tolerance
+
+
+@quickly_compiled
+def solved(matrix, x):
+    def slope(t, y, _):
+        v = y @ matrix.T
+        return v - jnp.sum(v * y, axis=-1, keepdims=True) * y
+
+    controller = diffrax.PIDController(rtol=1e-10, atol=1e-10)
+    return diffrax.diffeqsolve(
+        diffrax.ODETerm(slope), diffrax.Dopri8(), 0.0, 1.0, 0.1, x, stepsize_controller=controller
+    ).ys[0]
+
+
+@given(generators)
+def test_a_rotation_of_start_and_field_rotates_the_step(rng):
+    matrix, x, r = rng.normal(size=(5, 5)), on_sphere(rng, (4, 5)).astype(float), rotation(rng, 5)
+    with DOUBLE.on():
+        plain = march(matrix, x, 1)
+        turned = march(r.T @ matrix @ r, x @ r, 1)
+    np.testing.assert_allclose(turned, plain @ r, rtol=0, atol=1e-13)

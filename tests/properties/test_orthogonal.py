@@ -1,0 +1,241 @@
+"""Laws of the orthogonal group. ``u`` in a comment is the unit roundoff, ``d`` the size of the matrices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pymanopt
+import pytest
+import scipy.linalg
+import scipy.stats
+from draws import DOUBLE, SINGLE, generators, precisions, rotation
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from ladder.geometry import orthogonal
+
+D = 4
+cayley = jax.jit(orthogonal.cayley)
+polar_factor = jax.jit(orthogonal.polar_factor)
+procrustes = jax.jit(orthogonal.procrustes)
+scales = st.floats(-8.0, 3.0).map(lambda power: 10.0**power)
+
+
+def skew(rng, scale=1.0):
+    """A random skew-symmetric matrix of that spectral norm."""
+    m = rng.normal(size=(D, D))
+    return scale * (m - m.T) / np.linalg.norm(m - m.T, 2)
+
+
+def size(m):
+    return np.linalg.norm(np.asarray(m, np.float64), 2)
+
+
+# The Cayley transform. A solver's answer is off by its condition number, here sqrt(1 + |A|^2), times d roundings or so:
+# d for each of d steps of the elimination at most, and as many for the substitution (Higham, "Accuracy and Stability",
+# theorem 9.4).
+
+
+def solver(precision, scale):
+    return 3 * D**2 * np.hypot(1.0, scale) * precision.unit
+
+
+@precisions
+@given(generators, scales)
+def test_cayley_gives_rotations_and_the_transposed_one_for_the_negative(precision, rng, scale):
+    a = precision.round(skew(rng, scale))
+    with precision.on():
+        c, back = np.asarray(cayley(a), np.float64), cayley(-a)
+    limit = solver(precision, scale)
+    assert size(c.T @ c - np.eye(D)) <= 2 * limit
+    assert abs(np.linalg.det(c) - 1.0) <= D * limit
+    assert size(back - c.T) <= 2 * limit
+
+
+@precisions
+@given(generators, scales)
+def test_cayley_is_as_defined(precision, rng, scale):
+    a = precision.round(skew(rng, scale)).astype(np.float64)
+    with precision.on():
+        c = cayley(precision.round(a))
+    expected = (np.eye(D) - a) @ np.linalg.inv(np.eye(D) + a)
+    assert size(c - expected) <= 2 * solver(precision, scale)
+
+
+@precisions
+@given(generators, st.floats(-8.0, 1.0).map(lambda power: 10.0**power))
+def test_cayley_is_its_own_inverse(precision, rng, scale):
+    a = precision.round(skew(rng, scale))
+    with precision.on():
+        again = cayley(cayley(a))
+    # What the first is off by, times the derivative of the second, (1 + |A|^2) / 2; and the second's own solve.
+    limit = solver(precision, scale)
+    assert size(again - a) <= (limit * (1 + scale**2) / 2 + limit * (1 + scale)) * 2
+
+
+@given(generators)
+def test_cayley_leaves_the_exponential_at_the_third_order(rng):
+    a = skew(rng)
+    steps = [0.02, 0.01, 0.005]
+    with DOUBLE.on():
+        gaps = [np.asarray(cayley(t * a)) - scipy.linalg.expm(-2 * t * a) for t in steps]
+    # I - 2A + 2A^2 - 2A^3 + ... against I - 2A + 2A^2 - (4/3) A^3 + ...; the next terms are 2 A^4 and (2/3) A^4.
+    for t, gap in zip(steps, gaps, strict=True):
+        np.testing.assert_allclose(gap, -2 / 3 * (t * a) @ (t * a) @ (t * a), rtol=0, atol=1.5 * t**4)
+    slope = np.log2(size(gaps[0]) / size(gaps[1]))
+    assert slope == pytest.approx(3.0, abs=4 * steps[0])
+
+
+# The polar factor
+
+
+def singular(values, rng):
+    """A matrix with these singular values, and the factors it was made of."""
+    left, right = rotation(rng, D), rotation(rng, D)
+    return (left * np.asarray(values)) @ right.T
+
+
+conditions = st.lists(st.floats(0.5, 2.0), min_size=D, max_size=D)
+
+
+@precisions
+@given(generators, conditions, scales)
+def test_polar_factor_is_orthogonal_and_leaves_a_positive_factor(precision, rng, values, scale):
+    m = precision.round(singular(values, rng) * scale)
+    with precision.on():
+        q = np.asarray(polar_factor(m), np.float64)
+    limit = 10 * D * precision.unit  # of a decomposition that is backward stable; its factors are that orthogonal
+    p = q.T @ m.astype(np.float64)
+    assert size(q.T @ q - np.eye(D)) <= limit
+    assert size(p - p.T) <= 2 * limit * size(m)
+    assert np.linalg.eigvalsh(p + p.T).min() > 0.9 * scale  # twice the smallest singular value, at least 2 * 0.5
+
+
+@precisions
+@given(generators, conditions, scales)
+def test_polar_factor_turns_with_its_argument_on_both_sides(precision, rng, values, scale):
+    m, r, s = singular(values, rng), rotation(rng, D), rotation(rng, D)
+    s[:, 0] *= rng.choice([-1.0, 1.0])  # reflections too
+    with precision.on():
+        plain = np.asarray(polar_factor(precision.round(m)), np.float64)
+        turned = polar_factor(precision.round(scale * (r @ m @ s)))
+        again = polar_factor(precision.round(plain))
+    # The argument's rounding is magnified by 2 / (s_i + s_j), at most 2.
+    limit = 2 * 2 * 10 * D * precision.unit * max(values)
+    assert size(turned - r @ plain @ s) <= limit
+    assert size(again - plain) <= limit
+
+
+@precisions
+@given(generators)
+def test_procrustes_recovers_a_planted_rotation(precision, rng):
+    x, q = rng.normal(size=(9, D)), rotation(rng, D)
+    q[:, 0] *= rng.choice([-1.0, 1.0])
+    with precision.on():
+        found = procrustes(*precision.round(x, x @ q))
+    spread = np.linalg.svd(x, compute_uv=False)
+    # x^T y is off by 9 roundings of |x|^2, magnified by 2 / (s_i + s_j) of its singular values, the squares of x's.
+    assert size(found - q) <= 2 * (9 + 10 * D) * precision.unit * (spread[0] / spread[-1]) ** 2
+
+
+@given(generators)
+def test_procrustes_is_beaten_by_no_other_rotation(rng):
+    x, y = rng.normal(size=(2, 9, D))
+    with DOUBLE.on():
+        q = np.asarray(procrustes(x, y))
+    best = np.linalg.norm(x @ q - y)
+    anywhere = scipy.stats.ortho_group.rvs(D, size=50, random_state=rng)
+    near = q @ scipy.linalg.expm(np.stack([skew(rng, 1e-3) for _ in range(50)]))
+    flipped = q * np.where(np.arange(D) == rng.integers(D), -1.0, 1.0)
+    for other in (*anywhere, *near, flipped, np.eye(D)):
+        assert best <= np.linalg.norm(x @ other - y) + 1e-13
+
+
+@given(generators)
+def test_they_agree_with_scipy_and_pymanopt(rng):
+    m, (x, y) = rng.normal(size=(D, D)), rng.normal(size=(2, 9, D))
+    group = pymanopt.manifolds.SpecialOrthogonalGroup(D, retraction="polar")
+    point, step = rotation(rng, D), skew(rng)
+    with DOUBLE.on():
+        found = [
+            (polar_factor(m), scipy.linalg.polar(m)[0]),
+            (procrustes(x, y), scipy.linalg.orthogonal_procrustes(x, y)[0]),
+            (polar_factor(point + point @ step), group.retraction(point, step)),
+        ]
+    for ours, theirs in found:
+        smallest = np.linalg.svd(m, compute_uv=False)[-1], np.linalg.svd(x.T @ y, compute_uv=False)[-1]
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=200 * DOUBLE.unit / min(*smallest, 1.0))
+
+
+# Its derivative
+
+
+@jax.jit
+def slopes(m, dm):
+    """Along a direction forwards, and of the inner product with it backwards."""
+    q, pull = jax.vjp(orthogonal.polar_factor, m)
+    return q, jax.jvp(orthogonal.polar_factor, (m,), (dm,))[1], pull(dm)[0]
+
+
+VALUES = {
+    "distinct": [2.0, 1.5, 1.0, 0.5],
+    "a pair": [2.0, 1.0, 1.0, 0.5],
+    "all alike": [1.0, 1.0, 1.0, 1.0],
+    "one zero": [2.0, 1.0, 1.0, 0.0],
+    "one nearly zero": [2.0, 1.0, 1.0, 1e-9],
+    "two zero": [2.0, 1.0, 0.0, 0.0],
+    "one left": [1.0, 0.0, 0.0, 0.0],
+    "nothing": [0.0, 0.0, 0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+@given(generators)
+def test_the_derivative_solves_its_linear_equation(values, rng):
+    """``P W + W P = Q^T dM - dM^T Q`` and ``dQ = Q W``, solved with Kronecker products and least squares.
+
+    Its least solution leaves alone what the equation does not determine: what two vanishing singular values leave free.
+    """
+    left, right, dm = rotation(rng, D), rotation(rng, D), rng.normal(size=(D, D))
+    m = (left * np.asarray(values)) @ right.T
+    with DOUBLE.on():
+        q, forward, backward = (np.asarray(v) for v in slopes(m, dm))
+    p = q.T @ m
+    p = (p + p.T) / 2
+    eye = np.eye(D)
+    both_sides = np.kron(p, eye) + np.kron(eye, p)
+    right_side = (q.T @ dm - dm.T @ q).ravel()
+    w = np.linalg.lstsq(both_sides, right_side, rcond=1e-7)[0].reshape(D, D)
+    # Magnified by 1 / (s_i + s_j): the smallest sum of two that is not zero.
+    sums = np.add.outer(values, values)[~np.eye(D, dtype=bool)]
+    least = min(sums[sums > 0], default=1.0)
+    limit = 1e-13 / least**2
+    np.testing.assert_allclose(forward, q @ w, rtol=0, atol=limit)
+    # Backwards is the transpose of forwards; as a map of matrices the derivative is symmetric but for Q's turn.
+    other = rng.normal(size=(D, D))
+    with DOUBLE.on():
+        _, along, _ = slopes(m, other)
+    np.testing.assert_allclose(np.sum(dm * np.asarray(along)), np.sum(backward * other), rtol=0, atol=10 * limit)
+
+
+@pytest.mark.parametrize("name", ["distinct", "a pair", "all alike"])
+def test_the_derivative_is_that_of_finite_differences(name):
+    m = singular(VALUES[name], np.random.default_rng(0))
+    with DOUBLE.on():
+        check_grads(orthogonal.polar_factor, (jnp.asarray(m),), order=1, atol=1e-7, rtol=1e-7)
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+@given(generators)
+def test_in_single_precision_the_gradient_is_finite_and_bounded(values, rng):
+    m, dm = SINGLE.round(singular(values, rng), rng.normal(size=(D, D)))
+    _, forward, backward = slopes(m, dm)
+    assert np.isfinite(forward).all()
+    assert np.isfinite(backward).all()
+
+
+@pytest.mark.parametrize("function", [orthogonal.cayley, orthogonal.polar_factor], ids=["cayley", "polar_factor"])
+@pytest.mark.parametrize("shape", [(3,), (3, 4), (2, 4, 3)])
+def test_what_is_not_square_is_refused(function, shape):
+    with pytest.raises(ValueError, match=r"square matrices .* shape \(.*\)"):
+        function(jnp.zeros(shape))
