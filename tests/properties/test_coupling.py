@@ -1,0 +1,120 @@
+"""Laws of the coupling and the order parameter. ``u`` in a comment is the unit roundoff."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from draws import DOUBLE, SINGLE, generators, norm, on_sphere, precisions, wide
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from ladder.manifoldformer import coupling as module
+from ladder.manifoldformer.coupling import QUERY_BLOCK, coupling, lagged_sine, order_parameter
+
+# What the sine's and cosine's series leave out, 1/13! + 1/12!: less than u in float32, and all there is in float64.
+TAYLOR = 2.3e-9
+shapes = st.sampled_from([(5, 4), (2, 9, 3)])
+lags = st.floats(-3.0, 3.0, allow_subnormal=False)
+coupled = jax.jit(coupling)
+ordered = jax.jit(order_parameter)
+
+
+def written_out(query, key, lag):
+    """The coupling's double sum."""
+    force = np.zeros(query.shape)
+    for i in range(query.shape[-2]):
+        for j in range(i + 1):
+            inner = np.sum(query[..., i, :] * key[..., j, :], axis=-1, keepdims=True)
+            force[..., i, :] += np.sin(inner + lag) * key[..., j, :]
+    return force
+
+
+@precisions
+@given(generators, shapes, lags)
+def test_coupling_is_the_double_sum(precision, rng, shape, lag):
+    query, key, lag = precision.round(*on_sphere(rng, (2, *shape)), lag)
+    expected = written_out(query.astype(np.float64), key.astype(np.float64), float(lag))
+    with precision.on():
+        found = coupled(query, key, lag)
+    # Each of at most `time` terms is rounded with its inner product of `dim`, its polynomials and every partial sum.
+    time, dim = shape[-2:]
+    limit = time * ((time + dim + 10) * precision.unit + TAYLOR)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize(("time", "block"), [(QUERY_BLOCK + 6, QUERY_BLOCK), (8, 3), (6, 3), (1, 3)])
+def test_coupling_in_blocks_of_queries_is_the_double_sum(time, block, monkeypatch):
+    monkeypatch.setattr(module, "QUERY_BLOCK", block)
+    query, key = on_sphere(np.random.default_rng(time), (2, 2, time, 4)).astype(np.float64)
+    with DOUBLE.on():
+        found = coupling(query, key, jnp.asarray(0.7))
+    np.testing.assert_allclose(found, written_out(query, key, 0.7), rtol=0, atol=time * TAYLOR)
+
+
+@precisions
+@given(generators, shapes, lags)
+def test_the_force_turns_round_with_its_query_and_lag_to_the_bit(precision, rng, shape, lag):
+    """The sine is odd; so is its polynomial, and a sign is exact."""
+    query, key, lag = precision.round(*on_sphere(rng, (2, *shape)), lag)
+    with precision.on():
+        np.testing.assert_array_equal(coupled(-query, key, -lag), -coupled(query, key, lag))
+
+
+@precisions
+@given(generators, lags)
+def test_of_equal_points_the_force_is_their_number_times_the_sine_of_one_radian_and_the_lag(precision, rng, lag):
+    (x,) = on_sphere(rng, (1, 4))
+    z, lag = precision.round(np.tile(x, (9, 1)), lag)
+    with precision.on():
+        force = coupled(z, z, lag)
+    expected = np.sin(1.0 + float(lag)) * np.arange(1, 10)[:, None] * z.astype(np.float64)
+    np.testing.assert_allclose(force, expected, rtol=0, atol=9 * (25 * precision.unit + TAYLOR))
+
+
+def ours(u, lag, weight):
+    return jnp.sum(weight * lagged_sine(u, jnp.cos(lag), jnp.sin(lag)))
+
+
+def plain(u, lag, weight):
+    return jnp.sum(weight * jnp.sin(u + lag))
+
+
+SLOPES = [jax.jit(jax.value_and_grad(f, argnums=(0, 1))) for f in (ours, plain)]
+
+
+@given(arrays(np.float64, (7,), elements=st.floats(-1.0, 1.0, allow_subnormal=False)), lags, generators)
+def test_lagged_sine_is_the_sine_and_so_is_its_gradient(u, lag, rng):
+    weight = rng.uniform(-1, 1, size=7)
+    with DOUBLE.on():
+        found, expected = (slopes(u, lag, weight) for slopes in SLOPES)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=7 * TAYLOR), found, expected)
+
+
+def test_the_series_end_where_the_first_term_left_out_says():
+    """At 1 they are off by 1/13! and 1/12! less the next term: a coefficient that is wrong shows, however small."""
+    with DOUBLE.on():
+        sine, cosine = (float(v) for v in module.sin_cos(jnp.asarray(1.0)))
+    assert np.sin(1.0) - sine == pytest.approx(1 / 6227020800, rel=0.01)
+    assert np.cos(1.0) - cosine == pytest.approx(1 / 479001600, rel=0.01)
+
+
+@precisions
+@given(generators, shapes)
+def test_the_order_parameter_is_the_norm_of_the_mean_between_zero_and_one(precision, rng, shape):
+    z = precision.round(on_sphere(rng, shape))
+    with precision.on():
+        found = wide(ordered(z))
+    limit = (shape[-2] + shape[-1] + 4) * precision.unit  # of a mean of `time` and a norm of `dim`
+    assert (np.abs(found - norm(np.mean(wide(z), axis=-2))) <= limit).all()
+    assert (found >= 0.0).all()
+    assert (found <= 1.0 + limit).all()
+
+
+@given(generators)
+def test_the_order_parameter_is_one_in_step_and_zero_out_of_step(rng):
+    (x,) = SINGLE.round(on_sphere(rng, (1, 4)))
+    together, apart = np.tile(x, (6, 1)), np.tile(np.stack([x, -x]), (3, 1))
+    np.testing.assert_allclose(ordered(together), 1.0, rtol=0, atol=14 * SINGLE.unit)
+    np.testing.assert_array_equal(ordered(apart), 0.0)
+    assert np.isfinite(jax.grad(order_parameter)(jnp.asarray(apart))).all()

@@ -1,0 +1,230 @@
+"""Laws of the losses. ``u`` in a comment is the unit roundoff."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from draws import DOUBLE, SINGLE, generators, precisions
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from ladder.manifoldformer import losses
+from ladder.manifoldformer.losses import EPSILON, ORDERS
+
+TIME, CHANNELS = 16, 2
+BINS = TIME // 2 + 1
+DISTANCES = ("mse", "log_magnitude", "phase", "spectral", "fractional")
+SPECTRAL = ("log_magnitude", "phase", "spectral", "fractional")
+fast = {name: jax.jit(getattr(losses, name)) for name in (*DISTANCES, "amplitude")}
+entropy = jax.jit(losses.spectral_entropy, static_argnames="of")
+of_one_order = jax.jit(losses.fractional, static_argnames=("orders", "taps"))
+distances = pytest.mark.parametrize("name", DISTANCES)
+
+
+def signal(rng, low=1.0, high=2.0):
+    """Signals without an empty bin: magnitudes between `low` and `high`, any phases."""
+    shape = (3, BINS, CHANNELS)
+    size, angle = rng.uniform(low, high, size=shape), rng.uniform(0, 2 * np.pi, size=shape)
+    angle[:, [0, -1]] = np.pi * rng.integers(2, size=(3, 2, CHANNELS))  # these two bins are real
+    return np.fft.irfft(size * np.exp(1j * angle), TIME, axis=1)
+
+
+# Anything at all, zeros and repeated values among it; the squares of these can be represented.
+signals = arrays(np.float64, (TIME, CHANNELS), elements=st.floats(-1e15, 1e15, allow_subnormal=False))
+
+
+@distances
+@precisions
+@given(signals, signals)
+def test_distances_are_zero_at_equality_never_negative_and_symmetric(precision, name, p, y):
+    p, y = precision.round(p, y)
+    with precision.on():
+        there, back = float(fast[name](p, y)), float(fast[name](y, p))
+        assert float(fast[name](y, y)) == 0.0
+        assert float(fast[name](y.copy(), y)) == 0.0
+    assert there >= 0.0
+    assert np.isfinite(there)
+    # Two differences of the same sizes; only the order in which products are contracted may differ.
+    assert back == pytest.approx(there, rel=8 * precision.unit)
+
+
+@pytest.mark.parametrize("name", ["log_magnitude"])
+@given(signals, signals, signals)
+def test_the_log_magnitude_obeys_the_triangle_inequality(name, p, q, y):
+    with DOUBLE.on():
+        direct, first, second = (float(fast[name](*DOUBLE.round(*pair))) for pair in ((p, y), (p, q), (q, y)))
+    assert direct <= (first + second) * (1 + 100 * DOUBLE.unit)
+
+
+@given(generators)
+def test_they_are_what_they_are_named_after(rng):
+    """Each formula written out in NumPy, with the angles that the code does without."""
+    p, y = signal(rng), signal(rng)
+    a, b = np.fft.rfft(p, axis=-2), np.fft.rfft(y, axis=-2)
+    size = np.abs(np.log(np.abs(a)) - np.log(np.abs(b))).mean(axis=(-2, -1))
+    phase = (1 - np.cos(np.angle(a) - np.angle(b))).mean(axis=(-2, -1))
+    expected = {
+        "mse": np.mean((p - y) ** 2, axis=(-2, -1)),
+        "log_magnitude": size,
+        "phase": phase,
+        "spectral": size + phase,
+        "amplitude": np.sqrt(np.mean(p**2, axis=(-2, -1)) / np.mean(y**2, axis=(-2, -1))),
+    }
+    with DOUBLE.on():
+        for name, value in expected.items():
+            # 1e-8 beside magnitudes of at least 1, twice over.
+            np.testing.assert_allclose(fast[name](p, y), value, rtol=0, atol=4 * EPSILON, err_msg=name)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.5, 1.0, 2.0, 1e6])
+@given(generators)
+def test_a_prediction_of_the_right_shape_costs_the_logarithm_of_its_size(scale, rng):
+    y = signal(rng)
+    with DOUBLE.on():
+        magnitude, phase = (np.asarray(fast[name](scale * y, y)) for name in ("log_magnitude", "phase"))
+        amplitude = fast["amplitude"](-scale * y, y)
+        # Whatever the signal's own size, as long as that is well above 1e-8.
+        of_larger = fast["log_magnitude"](1e3 * scale * y, 1e3 * y)
+    limit = EPSILON / min(scale, 1.0) + 1e-13
+    np.testing.assert_allclose(magnitude, abs(np.log(scale)), rtol=0, atol=limit)
+    np.testing.assert_allclose(of_larger, abs(np.log(scale)), rtol=0, atol=limit)
+    np.testing.assert_allclose(phase, 0.0, rtol=0, atol=limit)
+    np.testing.assert_allclose(amplitude, scale, rtol=1e-12)
+
+
+@given(generators, st.floats(0.0, np.pi))
+def test_the_phase_error_is_one_minus_the_cosine_of_a_common_lag_and_blind_to_size(rng, lag):
+    y = signal(rng)
+    turned = np.fft.rfft(y, axis=-2)
+    turned[:, 1:-1] *= np.exp(1j * lag)  # the first and the last bin are real and cannot turn
+    p = np.fft.irfft(turned, TIME, axis=-2)
+    with DOUBLE.on():
+        plain, louder, opposite = (fast["phase"](*pair) for pair in ((p, y), (3.0 * p, y), (-y, y)))
+    np.testing.assert_allclose(plain, (1 - np.cos(lag)) * (BINS - 2) / BINS, rtol=0, atol=4 * EPSILON)
+    np.testing.assert_allclose(louder, plain, rtol=0, atol=4 * EPSILON)
+    np.testing.assert_allclose(opposite, 2.0, rtol=0, atol=4 * EPSILON)
+
+
+@given(generators)
+def test_small_phase_errors_keep_their_digits(rng):
+    """One minus a cosine would be zero: in float32 below 3e-4 radians."""
+    y = signal(rng)
+    turned = np.fft.rfft(y, axis=-2)
+    turned[:, 1:-1] *= np.exp(1e-4j)
+    found = fast["phase"](*SINGLE.round(np.fft.irfft(turned, TIME, axis=-2), y))
+    # Two transforms of 4 stages, off by some 16 roundings of their norm (12 at most) each, beside 1e-4.
+    error = 2 * 16 * 12 * SINGLE.unit
+    expected = 0.5 * 1e-8 * (BINS - 2) / BINS
+    assert (np.abs(np.asarray(found) - expected) <= 1e-4 * error + error**2).all()
+
+
+@pytest.mark.parametrize("name", ["log_magnitude", "phase", "spectral"])
+@given(generators, st.integers(1, TIME - 1))
+def test_the_spectral_losses_do_not_see_a_common_shift(name, rng, by):
+    p, y = signal(rng), signal(rng)
+    with DOUBLE.on():
+        plain, shifted = fast[name](p, y), fast[name](np.roll(p, by, axis=-2), np.roll(y, by, axis=-2))
+    np.testing.assert_allclose(shifted, plain, rtol=0, atol=1e-12)
+
+
+def test_an_empty_bin_has_no_phase():
+    y = np.ones((TIME, 1))  # all in the first bin
+    tone = np.sin(2 * np.pi * 3 * np.arange(TIME) / TIME)[:, None]
+    with DOUBLE.on():
+        assert float(fast["phase"](y, y)) == 0.0
+        assert float(fast["phase"](y, np.zeros_like(y))) == pytest.approx(0.5 / BINS, rel=1e-6)
+        both = float(fast["phase"](y + tone, y))
+    # A sine's other bins are empty but for rounding, 1e-15 beside 1e-8.
+    assert both == pytest.approx(0.5 / BINS, rel=1e-6)
+
+
+# The fractional bank
+
+
+@given(generators)
+def test_the_fractional_bank_does_not_depend_on_its_order(rng):
+    """The documented surprise: a common factor cancels in the log ratio and in the phase difference."""
+    p, y = signal(rng), signal(rng)
+    with DOUBLE.on():
+        each = [np.asarray(of_one_order(p, y, orders=(order,))) for order in (0.0, *ORDERS)]
+        bank = np.asarray(fast["fractional"](p, y))
+    for one in each:
+        np.testing.assert_allclose(one, each[0], rtol=0, atol=3e-3)  # what is left of the order is the 1e-8's
+    np.testing.assert_allclose(bank, np.mean(each[1:], axis=0), rtol=1e-12)
+    # It is the spectral loss of the signals themselves, on the longer transform.
+    n = TIME + losses.TAPS - 1
+    padded = [np.pad(x, ((0, 0), (0, n - TIME), (0, 0))) for x in (p, y)]
+    with DOUBLE.on():
+        np.testing.assert_allclose(bank, fast["spectral"](*padded), rtol=0, atol=3e-3)
+
+
+@given(generators)
+def test_the_fractional_loss_is_the_spectral_loss_of_the_convolved_signals(rng):
+    p, y, taps = signal(rng), signal(rng), 5
+    kernel = np.arange(1.0, taps + 1) ** -0.5 / np.sqrt(np.pi)  # Gamma(1/2)
+    full = [np.apply_along_axis(np.convolve, -2, x, kernel) for x in (p, y)]
+    with DOUBLE.on():
+        found = of_one_order(p, y, orders=(0.5,), taps=taps)
+        np.testing.assert_allclose(found, fast["spectral"](*full), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"orders": ()}, "at least one order"), ({"orders": (0.5, 1.0)}, "order=1.0"), ({"taps": 0}, "taps=0")],
+)
+def test_a_bank_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        losses.fractional(jnp.ones((4, 1)), jnp.ones((4, 1)), **options)
+
+
+# Entropy
+
+POWERS = ("power", "magnitude")
+
+
+@pytest.mark.parametrize("of", POWERS)
+@precisions
+@given(signals)
+def test_the_entropy_lies_between_zero_and_the_logarithm_of_the_number_of_bins(precision, of, z):
+    with precision.on():
+        found = float(entropy(precision.round(z), of=of))
+    slack = 2 * EPSILON + 4 * BINS * precision.unit
+    assert -slack <= found <= np.log(BINS) + slack
+
+
+@pytest.mark.parametrize("of", POWERS)
+@pytest.mark.parametrize("full", [1, 2, 5])
+@given(generators)
+def test_the_entropy_of_equal_bins_is_the_logarithm_of_their_number(of, full, rng):
+    spectrum = np.zeros((BINS, 1), complex)
+    spectrum[1 : full + 1] = np.exp(1j * rng.uniform(0, 2 * np.pi, size=(full, 1)))
+    with DOUBLE.on():
+        found = float(entropy(np.fft.irfft(spectrum, TIME, axis=0), of=of))
+    assert found == pytest.approx(np.log(full), abs=(full + BINS) * 4 * EPSILON)
+
+
+@pytest.mark.parametrize("of", POWERS)
+@given(generators)
+def test_the_entropy_is_as_defined_and_that_of_power_is_the_lower(of, rng):
+    z = signal(rng, 0.1, 2.0)
+    size = np.abs(np.fft.rfft(z, axis=-2)) ** (2 if of == "power" else 1)
+    share = size / size.sum(axis=-2, keepdims=True)
+    with DOUBLE.on():
+        found, power = entropy(z, of=of), entropy(z)
+        louder, turned = entropy(1e3 * z, of=of), entropy(np.roll(z, 5, axis=-2), of=of)
+    limit = BINS * 4 * EPSILON
+    np.testing.assert_allclose(found, -np.sum(share * np.log(share), axis=-2).mean(axis=-1), rtol=0, atol=limit)
+    np.testing.assert_allclose(louder, found, rtol=0, atol=limit)
+    np.testing.assert_allclose(turned, found, rtol=0, atol=limit)
+    assert (np.asarray(power) <= np.asarray(found)).all()
+
+
+def test_silence_has_no_entropy():
+    for of in POWERS:
+        assert float(entropy(jnp.zeros((TIME, 2)), of=of)) == 0.0
+
+
+def test_another_entropy_is_refused():
+    with pytest.raises(ValueError, match="of='energy'.*'power' or 'magnitude'"):
+        losses.spectral_entropy(jnp.ones((4, 1)), of="energy")

@@ -1,0 +1,73 @@
+"""Laws of the metrics of a latent trajectory."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+from draws import DOUBLE, SINGLE, generators, on_sphere, precisions, rotation
+from hypothesis import given
+
+from ladder.manifoldformer.metrics import oracle_distance
+
+T, D, RANK = 9, 5, 3
+measured = jax.jit(oracle_distance)
+slope = jax.jit(jax.grad(lambda z, oracle: jnp.sum(oracle_distance(z, oracle))))
+
+
+def oracle(rng):
+    """Points of a sphere of fewer dimensions than the space: the rest of Procrustes' matrix is singular."""
+    return np.pad(on_sphere(rng, (T, RANK)), ((0, 0), (0, D - RANK))).astype(float)
+
+
+@precisions
+@given(generators)
+def test_oracle_distance_does_not_see_rotations_and_reflections_and_is_zero_on_itself(precision, rng):
+    z, o, q = on_sphere(rng, (T, D)), oracle(rng), rotation(rng, D)
+    q[:, 0] *= rng.choice([-1.0, 1.0])
+    with precision.on():
+        plain, turned, both = (measured(*precision.round(*pair)) for pair in ((z, o), (z @ q, o), (z @ q, o @ q.T)))
+        itself, aligned = measured(*precision.round(o, o)), measured(*precision.round(o @ q, o))
+    # The alignment is orthogonal to 10 d roundings, the products are of d; an entry is at most 1.
+    limit = 20 * D * precision.unit
+    for other in (turned, both):
+        np.testing.assert_allclose(other, plain, rtol=0, atol=limit)
+    for nothing in (itself, aligned):
+        assert 0.0 <= float(nothing) <= limit
+
+
+@given(generators)
+def test_oracle_distance_is_the_rmse_after_scipys_procrustes(rng):
+    z, o = on_sphere(rng, (2, T, D)).astype(float), np.stack([oracle(rng), oracle(rng)])
+    with DOUBLE.on():
+        found = np.asarray(measured(z, o))
+    expected = [np.sqrt(np.mean((a @ scipy.linalg.orthogonal_procrustes(a, b)[0] - b) ** 2)) for a, b in zip(z, o)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    # In closed form: what the singular values of z^T o do not make up for.
+    closed = [np.sqrt((2 * T - 2 * np.linalg.svd(a.T @ b, compute_uv=False).sum()) / (T * D)) for a, b in zip(z, o)]
+    np.testing.assert_allclose(found, closed, rtol=1e-12)
+    assert (found <= np.sqrt(np.mean((z - o) ** 2, axis=(-2, -1))) + 1e-15).all()
+
+
+@given(generators)
+def test_its_gradient_is_that_of_the_aligned_distance_with_the_alignment_held_still(rng):
+    """The envelope theorem: at its best the alignment's own derivative does not count. The oracle is of low rank."""
+    z, o = on_sphere(rng, (T, D)).astype(float), oracle(rng)
+    q, _ = scipy.linalg.orthogonal_procrustes(z, o)
+    with DOUBLE.on():
+        found, distance = slope(z, o), float(measured(z, o))
+    np.testing.assert_allclose(found, (z - o @ q.T) / (T * D * distance), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["itself", "rotated", "constant", "one spike", "nothing"])
+@given(generators)
+def test_its_gradient_is_finite_in_single_precision(name, rng):
+    o = oracle(rng)
+    z = {
+        "itself": o,
+        "rotated": o @ rotation(rng, D),
+        "constant": np.tile(o[:1], (T, 1)),
+        "one spike": np.where(np.arange(T)[:, None] == 3, o, 0.0),
+        "nothing": np.zeros_like(o),
+    }[name]
+    assert np.isfinite(slope(*SINGLE.round(z, o))).all()
