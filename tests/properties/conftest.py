@@ -2,10 +2,21 @@
 
 import os
 
+import jax
+import pytest
 from hypothesis import settings
 
 # By day the same examples every time: what turns red has been changed. By night twenty times as many, and new ones.
 DAILY = 20
 settings.register_profile("default", max_examples=DAILY, deadline=None, derandomize=True, database=None)
 settings.register_profile("nightly", max_examples=20 * DAILY, deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+settings.load_profile(PROFILE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quickly_compiled():
+    """Programs as small as these take longer to optimise than to run; the nightly run compiles as users do."""
+    jax.config.update("jax_disable_most_optimizations", PROFILE != "nightly")
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

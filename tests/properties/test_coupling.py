@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from draws import DOUBLE, SINGLE, generators, norm, on_sphere, precisions, wide
+from draws import generators, norm, on_sphere, wide
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from precision import DOUBLE, SINGLE, compiled, precisions
 
 from ladder.manifoldformer import coupling as module
 from ladder.manifoldformer.coupling import QUERY_BLOCK, coupling, lagged_sine, order_parameter
@@ -16,25 +17,21 @@ from ladder.manifoldformer.coupling import QUERY_BLOCK, coupling, lagged_sine, o
 TAYLOR = 2.3e-9
 shapes = st.sampled_from([(5, 4), (2, 9, 3)])
 lags = st.floats(-3.0, 3.0, allow_subnormal=False)
-coupled = jax.jit(coupling)
-ordered = jax.jit(order_parameter)
+coupled = compiled(coupling)
+ordered = compiled(order_parameter)
+order_slope = compiled(jax.grad(order_parameter))
 
 
-def written_out(query, key, lag):
-    """The coupling's double sum."""
-    force = np.zeros(query.shape)
-    for i in range(query.shape[-2]):
-        for j in range(i + 1):
-            inner = np.sum(query[..., i, :] * key[..., j, :], axis=-1, keepdims=True)
-            force[..., i, :] += np.sin(inner + lag) * key[..., j, :]
-    return force
+def summed(query, key, lag):
+    """The coupling's double sum over all pairs with the key not later than the query."""
+    return np.tril(np.sin(query @ np.swapaxes(key, -1, -2) + lag)) @ key
 
 
 @precisions
 @given(generators, shapes, lags)
 def test_coupling_is_the_double_sum(precision, rng, shape, lag):
     query, key, lag = precision.round(*on_sphere(rng, (2, *shape)), lag)
-    expected = written_out(query.astype(np.float64), key.astype(np.float64), float(lag))
+    expected = summed(query.astype(np.float64), key.astype(np.float64), float(lag))
     with precision.on():
         found = coupled(query, key, lag)
     # Each of at most `time` terms is rounded with its inner product of `dim`, its polynomials and every partial sum.
@@ -48,8 +45,8 @@ def test_coupling_in_blocks_of_queries_is_the_double_sum(time, block, monkeypatc
     monkeypatch.setattr(module, "QUERY_BLOCK", block)
     query, key = on_sphere(np.random.default_rng(time), (2, 2, time, 4)).astype(np.float64)
     with DOUBLE.on():
-        found = coupling(query, key, jnp.asarray(0.7))
-    np.testing.assert_allclose(found, written_out(query, key, 0.7), rtol=0, atol=time * TAYLOR)
+        found = compiled(coupling)(query, key, 0.7)
+    np.testing.assert_allclose(found, summed(query, key, 0.7), rtol=0, atol=time * TAYLOR)
 
 
 @precisions
@@ -80,7 +77,7 @@ def plain(u, lag, weight):
     return jnp.sum(weight * jnp.sin(u + lag))
 
 
-SLOPES = [jax.jit(jax.value_and_grad(f, argnums=(0, 1))) for f in (ours, plain)]
+SLOPES = [compiled(jax.value_and_grad(f, argnums=(0, 1))) for f in (ours, plain)]
 
 
 @given(arrays(np.float64, (7,), elements=st.floats(-1.0, 1.0, allow_subnormal=False)), lags, generators)
@@ -117,4 +114,4 @@ def test_the_order_parameter_is_one_in_step_and_zero_out_of_step(rng):
     together, apart = np.tile(x, (6, 1)), np.tile(np.stack([x, -x]), (3, 1))
     np.testing.assert_allclose(ordered(together), 1.0, rtol=0, atol=14 * SINGLE.unit)
     np.testing.assert_array_equal(ordered(apart), 0.0)
-    assert np.isfinite(jax.grad(order_parameter)(jnp.asarray(apart))).all()
+    assert np.isfinite(order_slope(apart)).all()

@@ -11,6 +11,7 @@ from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
+from precision import compiled
 
 from ladder.manifoldformer import Bench
 from ladder.manifoldformer.data import batches, drawn, signals, zero_predictor_mse
@@ -72,7 +73,7 @@ def slopes(loss):
     bench = Bench(length=8, latent="sphere", loss=loss)
     graph, params = nnx.split(bench.model(jax.random.key(0)))
 
-    @jax.jit
+    @compiled
     def value_and_slope(params, x, rows, weights):
         def mean(params):
             return jnp.sum(weights * bench.sequence_losses(nnx.merge(graph, params)(x[rows]).signal, x[rows])["loss"])

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from draws import DOUBLE, SINGLE, generators, norm, on_sphere, quickly_compiled
+from draws import generators, norm, on_sphere
 from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
+from precision import SINGLE, compiled
 
 from ladder.geometry.sphere import normalise, project, retract
 from ladder.manifoldformer import dynamics
@@ -20,7 +21,7 @@ KINDS = ["residual", "full"]
 shapes = st.sampled_from([(TIME, DIM), (3, TIME, DIM)])
 
 
-@quickly_compiled
+@compiled
 def all_moved(z, key):
     """By each kind of dynamics, at each initialisation."""
     return {
@@ -44,17 +45,17 @@ def test_they_start_at_nothing_to_the_bit_or_move_on_the_sphere(rng, shape):
 def test_they_are_what_their_docstrings_say(rng):
     z = SINGLE.round(on_sphere(rng, (TIME, DIM)))
     key = jax.random.key(rng.integers(2**31))
-    found, expected = steps(z, key, rng.uniform(-2, 2))
+    found, expected = steps(z, key, np.float32(rng.uniform(-2, 2)))
     for ours, written in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, written, rtol=0, atol=200 * SINGLE.unit)
 
 
-@quickly_compiled
+@compiled
 def steps(z, key, lag):
     residual, full = Residual(DIM, "random", nnx.Rngs(key)), Full(TIME, DIM, "random", nnx.Rngs(key))
-    full.lag[...] = lag
-    full.out.bias[...] = jnp.arange(1.0, DIM + 1.0)
-    residual.step.bias[...] = jnp.arange(1.0, DIM + 1.0)
+    full.lag.set_value(lag)
+    for dense in (full.out, residual.step):
+        dense.bias.set_value(jnp.arange(1.0, DIM + 1.0))
     memory = causal_convolution(z, full.memory[...])
 
     def slope(q):
@@ -86,7 +87,7 @@ def test_zero_force_is_learned_from(kind):
     """At zero the step is the identity, but not a dead end: the loss has a gradient in the force's own parameters."""
     z = normalise(jax.random.normal(jax.random.key(1), (TIME, DIM)))
     graph, params = nnx.split(nnx.jit(lambda: dynamics.build(kind, "zero", TIME, DIM, nnx.Rngs(0)))())
-    slope = quickly_compiled(jax.grad(lambda params: jnp.sum(nnx.merge(graph, params)(z) ** 3)))(params)
+    slope = compiled(jax.grad(lambda params: jnp.sum(nnx.merge(graph, params)(z) ** 3)))(params)
     weights = [slope["step"]["kernel"]] if kind == "residual" else [slope["memory"], slope["out"]["kernel"]]
     for weight in weights:
         assert float(jnp.abs(weight[...]).max()) > 1e-3
@@ -94,12 +95,16 @@ def test_zero_force_is_learned_from(kind):
 
 def test_a_step_of_constant_memory_alone_is_the_flow_towards_it():
     """Without coupling the field is the projection of a constant vector, whose flow is known in closed form."""
-    with DOUBLE.on():
-        pole, z = jnp.eye(3)[0], jnp.asarray([[0.6, 0.8, 0.0]])
-        full = Full(1, 3, "zero", nnx.Rngs(0))
-        full.memory[...] = 0.1 * pole[None] / z  # the only tap sees z itself: memory = 0.1 pole
-        full.memory[...] = jnp.where(jnp.isfinite(full.memory[...]), full.memory[...], 0.0)
-        moved = full(z)
-    # The angle a to the pole obeys a' = -0.1 sin(a): tan(a / 2) shrinks by exp(-0.1). One RK4 step is off by 0.1^5.
-    angle = 2 * np.arctan(np.tan(np.arccos(0.6) / 2) * np.exp(-0.1))
+    angle = np.arccos(0.6)
+    moved = pulled(SINGLE.round(np.array([[0.6, 0.8, 0.0]])), SINGLE.round(np.array([[0.1 / 0.6, 0.0, 0.0]])))
+    # Its only tap sees z itself: the memory is 0.1 times the first axis. The angle to it obeys a' = -0.1 sin(a), so
+    # tan(a / 2) shrinks by exp(-0.1). One RK4 step is off by 0.1^5.
+    angle = 2 * np.arctan(np.tan(angle / 2) * np.exp(-0.1))
     np.testing.assert_allclose(moved[0], [np.cos(angle), np.sin(angle), 0.0], rtol=0, atol=0.1**5)
+
+
+@compiled
+def pulled(z, memory):
+    full = Full(1, 3, "zero", nnx.Rngs(0))
+    full.memory.set_value(memory)
+    return full(z)

@@ -1,13 +1,13 @@
 """Laws of the losses. ``u`` in a comment is the unit roundoff."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from draws import DOUBLE, SINGLE, generators, precisions
+from draws import generators, without_empty_bins
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from precision import DOUBLE, SINGLE, compiled, precisions
 
 from ladder.manifoldformer import losses
 from ladder.manifoldformer.losses import EPSILON, ORDERS
@@ -16,18 +16,14 @@ TIME, CHANNELS = 16, 2
 BINS = TIME // 2 + 1
 DISTANCES = ("mse", "log_magnitude", "phase", "spectral", "fractional")
 SPECTRAL = ("log_magnitude", "phase", "spectral", "fractional")
-fast = {name: jax.jit(getattr(losses, name)) for name in (*DISTANCES, "amplitude")}
-entropy = jax.jit(losses.spectral_entropy, static_argnames="of")
-of_one_order = jax.jit(losses.fractional, static_argnames=("orders", "taps"))
+fast = {name: compiled(getattr(losses, name)) for name in (*DISTANCES, "amplitude")}
+entropy = compiled(losses.spectral_entropy, static_argnames="of")
+of_one_order = compiled(losses.fractional, static_argnames=("orders", "taps"))
 distances = pytest.mark.parametrize("name", DISTANCES)
 
 
-def signal(rng, low=1.0, high=2.0):
-    """Signals without an empty bin: magnitudes between `low` and `high`, any phases."""
-    shape = (3, BINS, CHANNELS)
-    size, angle = rng.uniform(low, high, size=shape), rng.uniform(0, 2 * np.pi, size=shape)
-    angle[:, [0, -1]] = np.pi * rng.integers(2, size=(3, 2, CHANNELS))  # these two bins are real
-    return np.fft.irfft(size * np.exp(1j * angle), TIME, axis=1)
+def signal(rng, low=1.0):
+    return without_empty_bins(rng, (3, TIME, CHANNELS), low)
 
 
 # Anything at all, zeros and repeated values among it; the squares of these can be represented.
@@ -207,7 +203,7 @@ def test_the_entropy_of_equal_bins_is_the_logarithm_of_their_number(of, full, rn
 @pytest.mark.parametrize("of", POWERS)
 @given(generators)
 def test_the_entropy_is_as_defined_and_that_of_power_is_the_lower(of, rng):
-    z = signal(rng, 0.1, 2.0)
+    z = signal(rng, 0.1)
     size = np.abs(np.fft.rfft(z, axis=-2)) ** (2 if of == "power" else 1)
     share = size / size.sum(axis=-2, keepdims=True)
     with DOUBLE.on():
@@ -226,5 +222,5 @@ def test_silence_has_no_entropy():
 
 
 def test_another_entropy_is_refused():
-    with pytest.raises(ValueError, match="of='energy'.*'power' or 'magnitude'"):
+    with pytest.raises(ValueError, match=r"of='energy'.*'power' or 'magnitude'"):
         losses.spectral_entropy(jnp.ones((4, 1)), of="energy")

@@ -2,19 +2,19 @@
 
 import re
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-from draws import DOUBLE, generators, precisions
+from draws import generators
 from hypothesis import given
 from hypothesis import strategies as st
+from precision import DOUBLE, compiled, precisions
 
 from ladder.manifoldformer.memory import causal_convolution, power_law_kernel
 
-convolved = jax.jit(causal_convolution)
-kernel_of = jax.jit(power_law_kernel, static_argnums=1)
+convolved = compiled(causal_convolution)
+kernel_of = compiled(power_law_kernel, static_argnums=1)
 orders = st.floats(0.0, 0.99, allow_subnormal=False)
 taps = st.sampled_from([1, 2, 9, 13])
 times = st.sampled_from([(9, 3), (2, 16, 2)])
@@ -59,7 +59,7 @@ def test_an_order_outside_its_range_is_refused(order):
 
 
 def test_a_kernel_without_taps_is_refused():
-    with pytest.raises(ValueError, match="taps=0.*at least one"):
+    with pytest.raises(ValueError, match=r"taps=0.*at least one"):
         power_law_kernel(0.5, 0)
     assert power_law_kernel(0, 1).shape == (1,)
 
@@ -91,7 +91,7 @@ def test_an_impulse_answers_with_the_kernel():
 @pytest.mark.parametrize(("time", "taps", "n"), [(64, 64, 128), (64, 65, 128), (64, 66, 256), (1, 1, 1), (3, 3, 8)])
 def test_the_transform_is_the_shortest_power_of_two_in_which_nothing_wraps_round(time, taps, n):
     """Not needed for a right answer, but for a fast one."""
-    program = jax.jit(causal_convolution).lower(jnp.zeros((time, 2)), jnp.zeros((taps, 2))).as_text()
+    program = compiled(causal_convolution).lower(jnp.zeros((time, 2)), jnp.zeros((taps, 2))).as_text()
     lengths = set(
         re.findall(r"stablehlo.fft .*?length = array<i64: (\d+)>|stablehlo.fft .*?length = \[(\d+)\]", program)
     )

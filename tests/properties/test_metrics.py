@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
-from draws import DOUBLE, SINGLE, generators, on_sphere, precisions, rotation
+from draws import generators, on_sphere, rotation
 from hypothesis import given
+from precision import DOUBLE, SINGLE, compiled, precisions
 
 from ladder.manifoldformer.metrics import oracle_distance
 
 T, D, RANK = 9, 5, 3
-measured = jax.jit(oracle_distance)
-slope = jax.jit(jax.grad(lambda z, oracle: jnp.sum(oracle_distance(z, oracle))))
+measured = compiled(oracle_distance)
+slope = compiled(jax.grad(lambda z, oracle: jnp.sum(oracle_distance(z, oracle))))
 
 
 def oracle(rng):
@@ -41,10 +42,15 @@ def test_oracle_distance_is_the_rmse_after_scipys_procrustes(rng):
     z, o = on_sphere(rng, (2, T, D)).astype(float), np.stack([oracle(rng), oracle(rng)])
     with DOUBLE.on():
         found = np.asarray(measured(z, o))
-    expected = [np.sqrt(np.mean((a @ scipy.linalg.orthogonal_procrustes(a, b)[0] - b) ** 2)) for a, b in zip(z, o)]
+    expected = [
+        np.sqrt(np.mean((a @ scipy.linalg.orthogonal_procrustes(a, b)[0] - b) ** 2)) for a, b in zip(z, o, strict=True)
+    ]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     # In closed form: what the singular values of z^T o do not make up for.
-    closed = [np.sqrt((2 * T - 2 * np.linalg.svd(a.T @ b, compute_uv=False).sum()) / (T * D)) for a, b in zip(z, o)]
+    closed = [
+        np.sqrt((2 * T - 2 * np.linalg.svd(a.T @ b, compute_uv=False).sum()) / (T * D))
+        for a, b in zip(z, o, strict=True)
+    ]
     np.testing.assert_allclose(found, closed, rtol=1e-12)
     assert (found <= np.sqrt(np.mean((z - o) ** 2, axis=(-2, -1))) + 1e-15).all()
 

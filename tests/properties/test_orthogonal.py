@@ -7,17 +7,18 @@ import pymanopt
 import pytest
 import scipy.linalg
 import scipy.stats
-from draws import DOUBLE, SINGLE, generators, precisions, rotation
+from draws import generators, rotation
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
+from precision import DOUBLE, SINGLE, compiled, precisions
 
 from ladder.geometry import orthogonal
 
 D = 4
-cayley = jax.jit(orthogonal.cayley)
-polar_factor = jax.jit(orthogonal.polar_factor)
-procrustes = jax.jit(orthogonal.procrustes)
+cayley = compiled(orthogonal.cayley)
+polar_factor = compiled(orthogonal.polar_factor)
+procrustes = compiled(orthogonal.procrustes)
 scales = st.floats(-8.0, 3.0).map(lambda power: 10.0**power)
 
 
@@ -170,7 +171,7 @@ def test_they_agree_with_scipy_and_pymanopt(rng):
 # Its derivative
 
 
-@jax.jit
+@compiled
 def slopes(m, dm):
     """Along a direction forwards, and of the inner product with it backwards."""
     q, pull = jax.vjp(orthogonal.polar_factor, m)

@@ -1,6 +1,5 @@
 """Laws of the sphere. ``u`` in a comment is the unit roundoff, ``d`` the dimension of the ambient space."""
 
-import warnings
 from types import SimpleNamespace
 
 import diffrax
@@ -9,32 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pymanopt
 import pytest
-from draws import (
-    ANGLES,
-    DOUBLE,
-    SINGLE,
-    directions,
-    generators,
-    geodesics,
-    inner,
-    norm,
-    numbers,
-    on_sphere,
-    points,
-    precisions,
-    quickly_compiled,
-    shapes,
-    wide,
-)
+from draws import ANGLES, SHAPE, directions, generators, geodesics, inner, norm, numbers, on_sphere, points, wide
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from precision import DOUBLE, SINGLE, compiled, precisions
 
 from ladder.geometry import sphere
 from ladder.geometry.sphere import MIN_NORM
 
 NAMES = ("normalise", "project", "retract", "exp", "distance", "log", "transport", "slerp", "norm_error")
-fast = SimpleNamespace(**{name: jax.jit(getattr(sphere, name)) for name in NAMES})
+fast = SimpleNamespace(**{name: compiled(getattr(sphere, name)) for name in NAMES})
 # XLA's sine, cosine and arc tangent are good to two units in the last place, four times u.
 LIBM = 4
 
@@ -52,7 +36,7 @@ def angle_between(x, y):
 @precisions
 @given(st.data())
 def test_normalise_is_the_nearest_point_of_the_sphere(precision, data):
-    x = precision.round(data.draw(arrays(np.float64, data.draw(shapes), elements=numbers(1e3))))
+    x = precision.round(data.draw(arrays(np.float64, SHAPE, elements=numbers(1e3))))
     with precision.on():
         y = fast.normalise(x)
     far = norm(x) > 1e-3
@@ -122,14 +106,14 @@ def test_retract_stays_on_the_sphere_along_tangents(precision, drawn, size):
     assert (np.abs(norm(y) - 1.0) <= (1.35 * x.shape[-1] + 6) * precision.unit).all()
 
 
-@given(generators, shapes)
-def test_retract_is_the_nearest_point_to_the_sum(rng, shape):
-    x, v = on_sphere(rng, shape), rng.normal(size=shape)
+@given(generators)
+def test_retract_is_the_nearest_point_to_the_sum(rng):
+    x, v = on_sphere(rng, SHAPE), rng.normal(size=SHAPE)
     total = x + v
     with DOUBLE.on():
         y = fast.retract(*DOUBLE.round(x, v))
     # 1 + 2 <x, v> + |v|^2 is rounded as its terms, not as the sum of them.
-    limit = (shape[-1] + 5) * (1 + norm(v)) ** 2 / norm(total) ** 2 * DOUBLE.unit
+    limit = (SHAPE[-1] + 5) * (1 + norm(v)) ** 2 / norm(total) ** 2 * DOUBLE.unit
     assert (norm(wide(y) - total / norm(total)[..., None]) <= limit).all()
 
 
@@ -183,7 +167,7 @@ def test_exp_obeys_the_geodesic_equation_to_the_second_derivative(drawn, t):
     np.testing.assert_allclose(acceleration, -y, rtol=0, atol=(x.shape[-1] + 20) * DOUBLE.unit / 4e-5)
 
 
-@jax.jit
+@compiled
 def curvature(x, u, t):
     def velocity(t):
         return jax.jvp(lambda t: sphere.exp(x, t * u), (t,), (1.0,))[1]
@@ -224,7 +208,7 @@ def test_distance_to_the_end_of_a_vector_is_its_norm(precision, drawn):
 @precisions
 @given(geodesics(), st.data())
 def test_distance_obeys_the_triangle_inequality(precision, drawn, data):
-    x, y, z = precision.round(drawn[0], drawn[3], data.draw(points(drawn[0].shape)))
+    x, y, z = precision.round(drawn[0], drawn[3], data.draw(points()))
     with precision.on():
         direct, first, second = (wide(fast.distance(*pair)) for pair in ((x, z), (x, y), (y, z)))
     slack = (x.shape[-1] + 13) * precision.unit * (direct + first + second) + 6 * precision.unit  # normal parts
@@ -272,7 +256,7 @@ def test_log_is_minus_the_gradient_of_half_the_squared_distance(drawn):
     np.testing.assert_allclose(v, downhill, rtol=0, atol=roundings * DOUBLE.unit)
 
 
-half_squared_slope = jax.jit(jax.grad(lambda x, y: 0.5 * jnp.sum(sphere.distance(x, y) ** 2)))
+half_squared_slope = compiled(jax.grad(lambda x, y: 0.5 * jnp.sum(sphere.distance(x, y) ** 2)))
 
 
 # transport
@@ -322,7 +306,7 @@ def test_transport_solves_its_differential_equation(drawn, rng):
     assert (norm(wide(found) - wide(expected)) <= 1e-8 * norm(v)).all()  # a hundred times the solver's tolerance
 
 
-@quickly_compiled
+@compiled
 def solved(x, velocity, v):
     speed = jnp.linalg.norm(velocity, axis=-1, keepdims=True)
 
@@ -369,7 +353,7 @@ def test_slerp_takes_one_time_for_each_point(rng):
 
 
 @precisions
-@given(points((4, 5)))
+@given(points())
 def test_gradients_are_finite_where_the_maps_are_singular(precision, x):
     x = precision.round(x)
     pairs = [(x, x), (x, -x), (x, np.nextafter(x, np.zeros_like(x))), (x, np.nextafter(-x, np.zeros_like(x)))]
@@ -379,7 +363,7 @@ def test_gradients_are_finite_where_the_maps_are_singular(precision, x):
                 assert np.isfinite(slope).all()
 
 
-@quickly_compiled
+@compiled
 def every_slope(x, y):
     """Of every map of two points (or of a point and a vector), contracted with unequal weights."""
     weights = jnp.arange(1.0, x.size + 1.0).reshape(x.shape)
@@ -414,12 +398,12 @@ def test_the_derivatives_at_the_special_pairs_are_right(drawn):
         np.testing.assert_array_equal(half_squared_slope(x, x), zero)
 
 
-@jax.jit
+@compiled
 def first_order(x, v, u):
     return [jax.jvp(lambda v, f=f: f(x, v), (v,), (u,))[1] for f in (sphere.exp, sphere.retract)]
 
 
-@jax.jit
+@compiled
 def log_slope(x, u):
     return jax.jvp(lambda y: sphere.log(x, y), (x,), (u,))[1]
 

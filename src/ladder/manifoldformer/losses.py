@@ -1,13 +1,14 @@
 """Losses of a predicted against a target signal, each one number a sequence so that a batch may weight them.
 
 All but the entropy are zero where prediction and target are equal, never negative, and symmetric in the two. All have
-finite gradients as long as squares of the signal can be represented (in float32, values up to 1e18).
+finite values and gradients as long as squares of the signal can be represented (in float32, values up to 1e18).
 """
 
 from collections.abc import Sequence
 from typing import Literal
 
 import jax.numpy as jnp
+import optax
 from jax import Array
 from jaxtyping import Complex, Float
 
@@ -76,14 +77,12 @@ def fractional(
     """
     if not orders:
         raise ValueError("fractional(orders=()): name at least one order")
+    kernels = [power_law_kernel(order, taps).astype(predicted.dtype) for order in orders]
     n = predicted.shape[-2] + taps - 1
     p, y = _spectrum(predicted, n), _spectrum(target, n)
-    total = jnp.zeros(p.shape[:-2], predicted.dtype)
-    for order in orders:
-        kernel = power_law_kernel(order, taps).astype(predicted.dtype)
-        k = jnp.fft.rfft(kernel, n).reshape((1,) * (p.ndim - 2) + (-1, 1))
-        total += jnp.mean(_spectral_error(k * p, k * y), axis=(-2, -1))
-    return total / len(orders)
+    factors = [jnp.fft.rfft(kernel, n).reshape((1,) * (p.ndim - 2) + (-1, 1)) for kernel in kernels]
+    total = sum(_spectral_error(k * p, k * y) for k in factors)
+    return jnp.mean(total, axis=(-2, -1)) / len(orders)
 
 
 def spectral_entropy(
@@ -110,8 +109,12 @@ def spectral_entropy(
 def amplitude(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
-    """RMS of the prediction over RMS of the target; 1 is right, towards 0 the signal is squashed."""
-    return jnp.sqrt(jnp.mean(predicted**2, axis=(-2, -1)) / jnp.mean(target**2, axis=(-2, -1)))
+    """RMS of the prediction over RMS of the target; 1 is right, towards 0 the signal is squashed.
+
+    A silent target has no amplitude to compare with: infinite, or NaN where the prediction is silent too.
+    """
+    ratio: Array = optax.safe_norm(predicted, 0.0, axis=(-2, -1)) / optax.safe_norm(target, 0.0, axis=(-2, -1))
+    return ratio
 
 
 def _spectrum(x: Float[Array, "*batch time channel"], n: int | None = None) -> Complex[Array, "*batch bin channel"]:

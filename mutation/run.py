@@ -1,0 +1,218 @@
+"""Do the laws bite? Mutants of the mathematics, made by cosmic-ray, each against the tests of its own room only."""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Collection, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from difflib import unified_diff
+from importlib.metadata import version
+from multiprocessing import Queue
+from pathlib import Path
+
+from cosmic_ray.commands import init
+from cosmic_ray.mutating import mutate_and_test, mutate_code
+from cosmic_ray.plugins import get_operator
+from cosmic_ray.work_db import use_db
+from cosmic_ray.work_item import MutationSpec, TestOutcome
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = {name: f"src/ladder/geometry/{name}.py" for name in ("sphere", "orthogonal", "integrators")} | {
+    name: f"src/ladder/manifoldformer/{name}.py" for name in ("memory", "coupling", "dynamics", "losses", "metrics")
+}
+OUTCOMES = ("killed", "timeout", "broken", "survived")  # see `test`
+TARGET = 0.95
+# Left out, since they would flatter the score: `//`, `%`, `**` and bits in place of arithmetic, which any test of a
+# value notices; `|` between types; comparisons by identity; and second ways to drop a minus sign.
+LEFT_OUT = re.compile(
+    r"core/(ReplaceBinaryOperator_(BitOr_\w+|\w+_(BitOr|BitAnd|BitXor|RShift|LShift|FloorDiv|Mod|Pow))"
+    r"|ReplaceComparisonOperator_\w+_(Is|IsNot)|ReplaceUnaryOperator_USub_\w+)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Mutant:
+    """One mutation, known by the text it changes: that stays the same while lines above it come and go."""
+
+    room: str
+    function: str
+    before: str
+    after: str
+    mutation: MutationSpec
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What an explanation names, and samples are drawn by."""
+        return self.room, self.function, self.before, self.after
+
+    @property
+    def at(self) -> str:
+        """Where it is at present, and what cosmic-ray calls it."""
+        return f"{ROOMS[self.room]}:{self.mutation.start_pos[0]} {self.mutation.operator_name.removeprefix('core/')}"
+
+    def __str__(self) -> str:
+        """As an entry of survivors.toml that lacks only the reason."""
+        texts = (json.dumps(text, ensure_ascii=False) for text in self.key)
+        return "# {}\n[[survivor]]\nroom = {}\nfunction = {}\nbefore = {}\nafter  = {}".format(self.at, *texts)
+
+
+def mutants(directory: Path) -> list[Mutant]:
+    """Every mutant of every room, in an order that no edit elsewhere changes: its start is the sample."""
+    with use_db(directory / "mutants.sqlite") as database:
+        init([Path(path) for path in ROOMS.values()], database, {})
+        mutations = [mutation for item in database.work_items for mutation in item.mutations]
+    found = []
+    for mutation in mutations:
+        if LEFT_OUT.fullmatch(mutation.operator_name):
+            continue
+        source = mutation.module_path.read_text()
+        mutated = mutate_code(source, get_operator(mutation.operator_name)(), mutation.occurrence)
+        changed = list(unified_diff(source.splitlines(), mutated.splitlines(), n=0, lineterm=""))[2:]
+        before, after = (" ".join(" ".join(line[1:] for line in changed if line[0] == sign).split()) for sign in "-+")
+        found.append(Mutant(mutation.module_path.stem, mutation.definition_name or "", before, after, mutation))
+    return sorted(found, key=lambda mutant: hashlib.sha256("\0".join(mutant.key).encode()).digest())
+
+
+def explanations(existing: Collection[Mutant]) -> dict[tuple[str, str, str, str], str]:
+    """Why mutants survive, by their keys; stops at one whose mutant is gone."""
+    entries = tomllib.loads((ROOT / "mutation/survivors.toml").read_text()).get("survivor", [])
+    reasons = {(e["room"], e["function"], e["before"], e["after"]): e["reason"] for e in entries}
+    if gone := reasons.keys() - {mutant.key for mutant in existing}:
+        sys.exit("\n".join(["in survivors.toml, but no mutants any more:", *map(" | ".join, gone)]))
+    return reasons
+
+
+def copy_work_tree(to: Path) -> Path:
+    """Copy what git tracks or would track, uncommitted changes included: cosmic-ray mutates files in place."""
+    git = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(git, check=True, capture_output=True, text=True).stdout.split("\0"):
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    return to
+
+
+def move_in(copies: "Queue[Path]") -> None:
+    """Give this worker process a copy of its own to work in."""
+    os.chdir(copies.get())
+    os.environ |= {"PYTHONPATH": str(Path("src").resolve()), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def test(room: str, mutations: Sequence[MutationSpec], limit: float, cache: Path) -> tuple[str, float, str]:
+    """Outcome, seconds and output of a room's tests under these mutations, or under none.
+
+    What the code as it is compiles is kept for its mutants to read. They write nothing: JAX does not write an
+    entry in one go, so another process could find half of it, and a mutant that is stopped leave half of it.
+    """
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": str(cache / room),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9" if mutations else "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    # The room's own tests, which its name selects by their file's, and then its share of the shared laws.
+    files = [f"tests/properties/test_{name}.py" for name in (room, "shared_laws", "gradients")]
+    plugins = ["ladder.plugin", "_hypothesis_pytestplugin", "mutation.hypothesis_profile", "no:cacheprovider"]
+    options = ["-k", f"{room}.", "-x", "-q", "--no-header", *(word for plugin in plugins for word in ("-p", plugin))]
+    start = time.monotonic()
+    result = mutate_and_test(mutations, shlex.join([sys.executable, "-m", "pytest", *files, *options]), limit)
+    if result.test_outcome not in (TestOutcome.KILLED, TestOutcome.SURVIVED):
+        raise RuntimeError(f"cosmic-ray could not test {mutations}: {result.output}")
+    outcome = result.test_outcome.value
+    if outcome == "killed" and result.output == "timeout":
+        outcome = "timeout"
+    elif outcome == "killed" and "ERROR collecting" in result.output:
+        outcome = "broken"  # the tests could not be imported: no law had its say
+    return outcome, time.monotonic() - start, result.output
+
+
+def run(chosen: Collection[Mutant], workers: int, directory: Path) -> dict[Mutant, str]:
+    """The outcome of every mutant."""
+    copies: Queue[Path] = Queue()
+    for number in range(workers):
+        # Hypothesis draws constants it finds in the source, a mutant's too, except below a directory of this name.
+        copies.put(copy_work_tree(directory / "test" / str(number)))
+    cache, limits, outcomes = directory / "cache", {}, {}
+    with ProcessPoolExecutor(workers, initializer=move_in, initargs=(copies,)) as pool:
+        rooms = sorted({mutant.room for mutant in chosen})
+        for room, unmutated in [(room, pool.submit(test, room, (), 1800.0, cache)) for room in rooms]:
+            outcome, seconds, output = unmutated.result()
+            if outcome != "survived":
+                pool.shutdown(cancel_futures=True)
+                sys.exit(f"{room}: its tests must pass without a mutation\n{output}")
+            print(f"{room}: passes in {seconds:.0f} s, compiling everything", flush=True)
+            limits[room] = 60.0 + 3.0 * seconds  # a mutant may have to compile everything again, on a busier machine
+        tasks = {pool.submit(test, m.room, (m.mutation,), limits[m.room], cache): m for m in chosen}
+        for number, task in enumerate(as_completed(tasks), 1):
+            mutant, (outcome, seconds, output) = tasks[task], task.result()
+            outcomes[mutant] = outcome
+            failed = re.search(r"^FAILED \S+/(\S+)", output, re.MULTILINE)
+            by = f" by {failed[1]}" if failed else ""
+            print(f"{number}/{len(tasks)} {outcome}{by} in {seconds:.0f} s: {mutant.at}  {mutant.after}", flush=True)
+    return outcomes
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--room", action="append", choices=ROOMS, help="test this one's mutants only; may be repeated")
+    parser.add_argument("--sample", type=int, default=600, help="draw at most so many mutants, from all rooms together")
+    parser.add_argument("--workers", type=int, default=2, help="mutants tested at a time")
+    parser.add_argument("--list", action="store_true", help="count the mutants and stop")
+    args = parser.parse_args()
+
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as directory:
+        existing = mutants(Path(directory))
+        reasons = explanations(existing)
+        chosen = [mutant for mutant in existing[: args.sample] if mutant.room in (args.room or ROOMS)]
+        outcomes = {} if args.list else run(chosen, args.workers, Path(directory))
+
+    rule = f"all {len(existing)} mutants"
+    if len(existing) > args.sample:
+        rule = f"the first {args.sample} of {rule} by SHA-256 of room, function, line before and line after"
+    rooms = {}
+    print(f"\n{rule}\n\n| room | mutants | drawn | {' | '.join(OUTCOMES)} |\n|{'---|' * (3 + len(OUTCOMES))}")
+    for room in args.room or ROOMS:
+        counts = Counter(outcome for mutant, outcome in outcomes.items() if mutant.room == room)
+        rooms[room] = {name: sum(m.room == room for m in ms) for name, ms in (("mutants", existing), ("drawn", chosen))}
+        rooms[room] |= {outcome: counts[outcome] for outcome in OUTCOMES}
+        print(f"| {room} | {' | '.join(map(str, rooms[room].values()))} |")
+    if args.list:
+        return 0
+
+    wrong = []
+    noteworthy: dict[str, list[dict[str, str]]] = {outcome: [] for outcome in OUTCOMES[1:]}
+    for mutant in chosen:
+        outcome, reason = outcomes[mutant], reasons.get(mutant.key)
+        if outcome != "killed":
+            noteworthy[outcome].append({"at": mutant.at, "before": mutant.before, "after": mutant.after})
+            print(
+                f"\n# {outcome}\n{mutant}" + (f"\nreason = {json.dumps(reason, ensure_ascii=False)}" if reason else "")
+            )
+        if (outcome == "survived") != (reason is not None):
+            wrong.append(f"{outcome}, but {'not ' * (reason is None)}explained: {mutant.at}")
+    counts = Counter(outcomes.values())
+    dead = counts["killed"] + counts["timeout"]
+    score = dead / max(1, dead + counts["survived"])
+    if score < TARGET:
+        wrong.append(f"fewer than {TARGET:.0%} killed")
+    if not args.room:
+        record = {"cosmic-ray": version("cosmic-ray"), "sample": rule, "score": score, "rooms": rooms, **noteworthy}
+        (ROOT / "mutation/results.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    print(f"\n{score:.1%} killed", *wrong, sep="\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Gradients are finite: of every loss, through every rung's model, on whatever signal."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from precision import SINGLE, compiled
+
+from ladder.geometry.sphere import normalise
+from ladder.manifoldformer import Bench, losses
+from ladder.manifoldformer.coupling import order_parameter
+from ladder.manifoldformer.data import CHANNELS
+from ladder.manifoldformer.metrics import oracle_distance
+
+TIME = 16
+MODELS = {
+    "model.identity": Bench(length=TIME),
+    "model.sphere": Bench(length=TIME, latent="sphere"),
+    "dynamics.residual": Bench(length=TIME, latent="sphere", dynamics="residual"),
+    "dynamics.full": Bench(length=TIME, latent="sphere", dynamics="full"),
+    "dynamics.full-zero": Bench(length=TIME, latent="sphere", dynamics="full", dynamics_init="zero"),
+}
+
+
+def of_signal(loss):
+    return lambda out, target, oracle: loss(out.signal, target)
+
+
+LOSSES = {
+    "losses.mse": of_signal(losses.mse),
+    "losses.log_magnitude": of_signal(losses.log_magnitude),
+    "losses.phase": of_signal(losses.phase),
+    "losses.spectral": of_signal(losses.spectral),
+    "losses.fractional": of_signal(losses.fractional),
+    "losses.spectral_entropy-power": lambda out, target, oracle: losses.spectral_entropy(out.moved),
+    "losses.spectral_entropy-magnitude": lambda out, target, oracle: losses.spectral_entropy(out.moved, of="magnitude"),
+    "metrics.oracle_distance": lambda out, target, oracle: oracle_distance(out.encoded, oracle),
+    "coupling.order_parameter": lambda out, target, oracle: order_parameter(out.moved),
+}
+of_output = {name: compiled(jax.value_and_grad(loss)) for name, loss in LOSSES.items()}
+
+
+def through(bench):
+    """A fresh model of that kind, its output, and the pull-back of a gradient to its parameters and its input."""
+    graph = nnx.split(nnx.eval_shape(lambda: bench.model(jax.random.key(0))))[0]
+
+    def forward(params, x):
+        return nnx.merge(graph, params)(x)
+
+    fresh = compiled(lambda key: nnx.split(bench.model(key))[1])
+    return fresh, compiled(forward), compiled(lambda params, x, g: jax.vjp(forward, params, x)[1](g))
+
+
+of_model = {name: through(bench) for name, bench in MODELS.items()}
+
+SHAPES = {
+    "silence": lambda rng: np.zeros((TIME, CHANNELS)),
+    "a constant": lambda rng: np.ones((TIME, CHANNELS)),
+    "a spike": lambda rng: np.eye(TIME, CHANNELS)[rng.permutation(TIME)] * (np.arange(CHANNELS) == 3),
+    "repeated rows": lambda rng: np.repeat(rng.normal(size=(2, CHANNELS)), TIME // 2, axis=0),
+    "equal channels": lambda rng: np.tile(rng.normal(size=(TIME, 1)), CHANNELS),
+    "one tone": lambda rng: np.sin(2 * np.pi * np.arange(TIME)[:, None] / TIME + np.arange(CHANNELS)),
+    "noise": lambda rng: rng.normal(size=(TIME, CHANNELS)),
+}
+scales = st.sampled_from([1e-37, 1e-20, 1e-8, 1e-3, 1.0, 1e3, 1e8, 1e15])
+
+
+@st.composite
+def signals(draw):
+    if draw(st.integers(0, 3)) == 0:  # anything
+        return draw(arrays(np.float64, (TIME, CHANNELS), elements=st.floats(-1e15, 1e15, allow_subnormal=False)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return draw(scales) * SHAPES[draw(st.sampled_from(sorted(SHAPES)))](rng)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("model", MODELS)
+@given(st.data())
+def test_every_gradient_is_finite(model, loss, data):
+    x, y = SINGLE.round(data.draw(signals()), data.draw(signals()))
+    target = data.draw(st.sampled_from([x, y]), label="target")
+    fresh, forward, pulled_back = of_model[model]
+    params = fresh(jax.random.key(data.draw(st.integers(0, 2**31))))
+    out = forward(params, x)
+    value, slope = of_output[loss](out, target, normalise(jnp.asarray(y)))
+    for leaf in jax.tree.leaves((out, value, slope, pulled_back(params, x, slope))):
+        assert np.isfinite(leaf).all()

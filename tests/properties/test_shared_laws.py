@@ -1,0 +1,155 @@
+"""Laws that several functions obey, each written once and tried on every function that claims it in the catalogue."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from catalogue import CATALOGUE, DIM, MODULES, TIME
+from draws import generators, rotation
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from precision import DOUBLE, SINGLE, compiled, precisions
+
+ROWS = (2, 2)
+
+
+def cases(claims):
+    return pytest.mark.parametrize("case", [case for case in CATALOGUE if claims(case)], ids=str)
+
+
+def close(case, precision, found, expected, *sizes):
+    """Two evaluations that differ in nothing but rounding."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    largest = max(np.abs(v).max(initial=0.0) for v in (expected, *sizes))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2 * case.roundings * precision.unit * largest)
+
+
+fast = {case.name: compiled(case.call) for case in CATALOGUE}
+
+
+def test_the_catalogue_is_complete():
+    """Every public function and module of the mathematics, so that none escapes the laws."""
+    for module in MODULES:
+        public = [
+            f"{module.__name__.rpartition('.')[2]}.{name}"
+            for name, thing in vars(module).items()
+            if callable(thing) and getattr(thing, "__module__", None) == module.__name__ and not name.startswith("_")
+        ]
+        public = set(public) - {"dynamics.build", "model.Output"}  # makes the modules; holds what they return
+        assert public
+        assert public <= {case.name.partition("[")[0] for case in CATALOGUE}
+
+
+@cases(lambda case: True)
+@settings(max_examples=settings.default.max_examples // 10)  # a call that is not compiled takes its time
+@given(generators)
+def test_jitted_is_the_same_as_not(case, rng):
+    args = SINGLE.all(case.draw(rng, ()))
+    close(case, SINGLE, fast[case.name](*args), case.call(*map(jnp.asarray, args)), *args)
+
+
+@cases(lambda case: case.batched)
+@given(generators)
+def test_a_batch_is_its_rows_whatever_else_is_in_it(case, rng):
+    args = DOUBLE.all(case.draw(rng, ROWS))
+    for place in set(range(len(args))) - set(case.shared):
+        args[place][-1, -1] = 0.0  # padding of the batch: what comes of it is nobody's business
+    with DOUBLE.on():
+        together = fast[case.name](*args)
+        for row in list(np.ndindex(ROWS))[:-1]:
+            alone = [arg if place in case.shared else arg[row] for place, arg in enumerate(args)]
+            close(case, DOUBLE, together[row], fast[case.name](*alone), *alone)
+
+
+def padded(arg, how):
+    if how == "repeated channels":
+        return np.concatenate([arg, arg], axis=-1)
+    if how == "repeated rows":
+        return np.concatenate([arg, arg], axis=-2)
+    rows, columns = {"latent": (0, 1), "rows": (2, 0), "matrix": (1, 1)}[how]
+    return np.pad(arg, [(0, 0)] * (arg.ndim - 2) + [(0, rows)] * (arg.ndim > 1) + [(0, columns)])
+
+
+@pytest.mark.parametrize(
+    ("case", "how"), [pytest.param(case, how, id=f"{case}-{how}") for case in CATALOGUE for how in case.padded]
+)
+@given(generators)
+def test_padding_does_not_change_what_was_there(case, how, rng):
+    args = DOUBLE.all(case.draw(rng, ()))
+    with DOUBLE.on():
+        plain = np.asarray(fast[case.name](*args))
+        longer = np.asarray(fast[case.name](*(padded(arg, how) for arg in args)))
+    close(case, DOUBLE, longer[tuple(slice(n) for n in plain.shape)], plain, *args)
+
+
+@cases(lambda case: case.turns)
+@given(generators)
+def test_turning_the_latent_space_turns_the_result(case, rng):
+    args = DOUBLE.all(case.draw(rng, ()))
+    turn = rotation(rng, DIM)
+    turn[:, 0] *= rng.choice([-1.0, 1.0])  # reflections too
+    with DOUBLE.on():
+        plain = np.asarray(fast[case.name](*args))
+        turned = fast[case.name](
+            *(arg @ turn if role == "v" else arg for arg, role in zip(args, case.turns[:-1], strict=True))
+        )
+    close(case, DOUBLE, turned, plain @ turn if case.turns[-1] == "v" else plain, *args)
+
+
+@pytest.mark.parametrize(
+    ("case", "place"), [pytest.param(case, n, id=f"{case}-{n}") for case in CATALOGUE for n in case.linear]
+)
+@given(generators, st.floats(-3, 3), st.floats(-3, 3))
+def test_the_result_is_linear(case, place, rng, a, b):
+    args, others = (DOUBLE.all(case.draw(rng, ())) for _ in range(2))
+    f = fast[case.name]
+
+    def at(value):
+        return np.asarray(f(*args[:place], value, *args[place + 1 :]))
+
+    with DOUBLE.on():
+        mixed, first, second = at(a * args[place] + b * others[place]), at(args[place]), at(others[place])
+    close(case, DOUBLE, mixed, a * first + b * second, a * first, b * second, *args, *others)
+
+
+@precisions
+@pytest.mark.parametrize(
+    ("case", "place"), [pytest.param(case, n, id=f"{case}-{n}") for case in CATALOGUE for n in case.causal]
+)
+@given(generators, st.integers(0, TIME - 1), st.sampled_from([1e-3, 1.0, 1e3]))
+def test_a_change_never_alters_what_came_before(precision, case, place, rng, when, size):
+    args = precision.all(case.draw(rng, ()))
+    changed = list(args)
+    changed[place] = args[place].copy()
+    if args[place].shape[-1] == DIM and case.name != "dynamics.Identity":
+        changed[place][when] *= -1.0  # stays on the sphere
+    else:
+        changed[place][when] += size
+    with precision.on():
+        before, after = (np.asarray(fast[case.name](*a)) for a in (args, changed))
+    if case.spreads:
+        close(case, precision, after[:when], before[:when], *args, *changed)
+    else:
+        np.testing.assert_array_equal(after[:when], before[:when])
+    assert (after[when] != before[when]).any()
+
+
+PROJECTIONS = {"sphere.project": 1, "orthogonal.skew": 0}
+
+
+@precisions
+@cases(lambda case: case.name in PROJECTIONS)
+@given(generators)
+def test_an_orthogonal_projection_is_idempotent_and_self_adjoint(precision, case, rng):
+    place = PROJECTIONS[case.name]
+    args, others = (precision.all(case.draw(rng, ())) for _ in range(2))
+    f, v, w = fast[case.name], args[place], others[place]
+
+    def at(value):
+        return np.asarray(f(*args[:place], value, *args[place + 1 :]))
+
+    with precision.on():
+        once, other = at(v), at(w)
+        close(case, precision, at(once), once, v)
+    products = [np.sum(np.asarray(a, np.longdouble) * b) for a, b in ((once, w), (v, other))]
+    limit = 2 * case.roundings * precision.unit * np.linalg.norm(v) * np.linalg.norm(w)
+    assert abs(products[0] - products[1]) <= limit
