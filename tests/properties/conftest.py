@@ -1,16 +1,14 @@
 """How many examples a law is tried on, and how they are chosen."""
 
-import os
-
 import jax
 import pytest
 from hypothesis import settings
+from precision import PROFILE
 
 # By day the same examples every time: what turns red has been changed. By night twenty times as many, and new ones.
 DAILY = 20
 settings.register_profile("default", max_examples=DAILY, deadline=None, derandomize=True, database=None)
 settings.register_profile("nightly", max_examples=20 * DAILY, deadline=None, print_blob=True)
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 settings.load_profile(PROFILE)
 
 

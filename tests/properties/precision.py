@@ -11,8 +11,8 @@ import pytest
 # A daily run spends its time in the compiler: it does without optimisations (see conftest.py) and without XLA's newer code
 # generator, four times faster on these small programs. The nightly run compiles as users do.
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-compiled = partial(jax.jit, compiler_options=None if NIGHTLY else QUICK)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+compiled = partial(jax.jit, compiler_options=None if PROFILE == "nightly" else QUICK)
 
 
 @dataclass(frozen=True)
