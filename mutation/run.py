@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {name: f"src/ladder/geometry/{name}.py" for name in ("sphere", "orthogonal", "integrators")} | {
     name: f"src/ladder/manifoldformer/{name}.py" for name in ("memory", "coupling", "dynamics", "losses", "metrics")
 }
+RECORD = ROOT / "mutation/results.json"
 OUTCOMES = ("killed", "timeout", "broken", "survived")  # see `test`
 TARGET = 0.95
 # Left out, since they would flatter the score: `//`, `%`, `**` and bits in place of arithmetic, which any test of a
@@ -57,6 +58,11 @@ class Mutant:
         return self.room, self.function, self.before, self.after
 
     @property
+    def digest(self) -> str:
+        """Its place in the order that samples are drawn in."""
+        return hashlib.sha256("\0".join(self.key).encode()).hexdigest()[:16]
+
+    @property
     def at(self) -> str:
         """Where it is at present, and what cosmic-ray calls it."""
         return f"{ROOMS[self.room]}:{self.mutation.start_pos[0]} {self.mutation.operator_name.removeprefix('core/')}"
@@ -81,7 +87,7 @@ def mutants(directory: Path) -> list[Mutant]:
         changed = list(unified_diff(source.splitlines(), mutated.splitlines(), n=0, lineterm=""))[2:]
         before, after = (" ".join(" ".join(line[1:] for line in changed if line[0] == sign).split()) for sign in "-+")
         found.append(Mutant(mutation.module_path.stem, mutation.definition_name or "", before, after, mutation))
-    return sorted(found, key=lambda mutant: hashlib.sha256("\0".join(mutant.key).encode()).digest())
+    return sorted(found, key=lambda mutant: mutant.digest)
 
 
 def explanations(existing: Collection[Mutant]) -> dict[tuple[str, str, str, str], str]:
@@ -168,6 +174,7 @@ def main() -> int:
     parser.add_argument("--room", action="append", choices=ROOMS, help="test this one's mutants only; may be repeated")
     parser.add_argument("--sample", type=int, default=600, help="draw at most so many mutants, from all rooms together")
     parser.add_argument("--workers", type=int, default=2, help="mutants tested at a time")
+    parser.add_argument("--open", action="store_true", help="test only those that results.json does not have as killed")
     parser.add_argument("--list", action="store_true", help="count the mutants and stop")
     args = parser.parse_args()
 
@@ -176,7 +183,10 @@ def main() -> int:
         existing = mutants(Path(directory))
         reasons = explanations(existing)
         chosen = [mutant for mutant in existing[: args.sample] if mutant.room in (args.room or ROOMS)]
-        outcomes = {} if args.list else run(chosen, args.workers, Path(directory))
+        known = set(json.loads(RECORD.read_text())["killed"]) if args.open and RECORD.exists() else set()
+        outcomes = {mutant: "killed" for mutant in chosen if mutant.digest in known}
+        if not args.list:
+            outcomes |= run([mutant for mutant in chosen if mutant not in outcomes], args.workers, Path(directory))
 
     rule = f"all {len(existing)} mutants"
     if len(existing) > args.sample:
@@ -209,7 +219,8 @@ def main() -> int:
         wrong.append(f"fewer than {TARGET:.0%} killed")
     if not args.room:
         record = {"cosmic-ray": version("cosmic-ray"), "sample": rule, "score": score, "rooms": rooms, **noteworthy}
-        (ROOT / "mutation/results.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        record |= {"killed": [mutant.digest for mutant in chosen if outcomes[mutant] == "killed"]}
+        RECORD.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     print(f"\n{score:.1%} killed", *wrong, sep="\n")
     return 1 if wrong else 0
 

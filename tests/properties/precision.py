@@ -26,9 +26,14 @@ class Precision:
         return self.dtype.__name__
 
     @property
+    def tiny(self):
+        """The smallest number there is: XLA has no subnormal ones."""
+        return np.finfo(self.dtype).tiny
+
+    @property
     def floor(self):
         """A length whose square underflows counts as none, and so is an absolute error of that size."""
-        return 4 * np.sqrt(np.finfo(self.dtype).tiny)
+        return 4 * np.sqrt(self.tiny)
 
     def on(self):
         """Within it JAX computes in this precision."""
@@ -36,8 +41,7 @@ class Precision:
 
     def all(self, values):
         """The values in this precision; what would be subnormal, which XLA does not have, is zero."""
-        tiny = np.finfo(self.dtype).tiny
-        return [np.where(np.abs(v) < tiny, 0.0, v).astype(self.dtype) for v in map(np.asarray, values)]
+        return [np.where(np.abs(v) < self.tiny, 0.0, v).astype(self.dtype) for v in map(np.asarray, values)]
 
     def round(self, *values):
         """As many as are given."""

@@ -16,6 +16,7 @@ from precision import DOUBLE, SINGLE, compiled, precisions
 from ladder.geometry import orthogonal
 
 D = 4
+skew_part = compiled(orthogonal.skew)
 cayley = compiled(orthogonal.cayley)
 polar_factor = compiled(orthogonal.polar_factor)
 procrustes = compiled(orthogonal.procrustes)
@@ -30,6 +31,16 @@ def skew(rng, scale=1.0):
 
 def size(m):
     return np.linalg.norm(np.asarray(m, np.float64), 2)
+
+
+@given(generators)
+def test_the_skew_part_is_what_is_not_symmetric(rng):
+    m, a = rng.normal(size=(D, D)), skew(rng)
+    with DOUBLE.on():
+        found = np.asarray(skew_part(m))
+        np.testing.assert_array_equal(skew_part(a), a)
+    np.testing.assert_array_equal(found, -found.T)
+    np.testing.assert_allclose(m - found, (m - found).T, rtol=0, atol=4 * DOUBLE.unit * np.abs(m).max())
 
 
 # The Cayley transform. A solver's answer is off by its condition number, here sqrt(1 + |A|^2), times d roundings or so:
@@ -163,9 +174,10 @@ def test_they_agree_with_scipy_and_pymanopt(rng):
             (procrustes(x, y), scipy.linalg.orthogonal_procrustes(x, y)[0]),
             (polar_factor(point + point @ step), group.retraction(point, step)),
         ]
+    # Both are off by some 10 d roundings, magnified by 2 / (s_i + s_j) of the two smallest singular values.
+    smallest = min(1.0, *(sum(np.linalg.svd(a, compute_uv=False)[-2:]) for a in (m, x.T @ y)))
     for ours, theirs in found:
-        smallest = np.linalg.svd(m, compute_uv=False)[-1], np.linalg.svd(x.T @ y, compute_uv=False)[-1]
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=200 * DOUBLE.unit / min(*smallest, 1.0))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2 * 2 * 10 * D * 10 * DOUBLE.unit / smallest)
 
 
 # Its derivative
@@ -224,6 +236,19 @@ def test_the_derivative_is_that_of_finite_differences(name):
     m = singular(VALUES[name], np.random.default_rng(0))
     with DOUBLE.on():
         check_grads(orthogonal.polar_factor, (jnp.asarray(m),), order=1, atol=1e-7, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("eps", "free"), [(1.0, True), (3.0, False)])
+def test_below_rounding_of_the_largest_a_sum_of_singular_values_is_zero(eps, free):
+    """The line is at d units in the last place, whatever the batch: here of one, and the sum is 2 or 6 of them."""
+    small = eps * np.finfo(np.float64).eps
+    m, dm = np.diag([1.0, small, small, 0.0])[None], np.zeros((1, D, D))
+    dm[0, 1, 2] = 1.0
+    with DOUBLE.on():
+        _, forward, _ = slopes(m, dm)
+    expected = np.zeros((D, D))
+    expected[1, 2] = 0.0 if free else 1 / (2 * small)
+    np.testing.assert_allclose(forward[0], expected - expected.T, rtol=1e-6)
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)

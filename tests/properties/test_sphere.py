@@ -75,7 +75,8 @@ def test_project_returns_tangent_vectors(precision, data):
     with precision.on():
         tangent = fast.project(x, v)
     # |x|^2 is off 1 by 2 u; the inner product is rounded d times, the product and the difference once each.
-    limit = (x.shape[-1] + 5) * precision.unit * norm(v)
+    # Products below the smallest number are zero.
+    limit = (x.shape[-1] + 5) * (precision.unit * norm(v) + precision.tiny)
     assert (np.abs(inner(tangent, x)) <= limit).all()
 
 
@@ -96,6 +97,17 @@ def test_going_nowhere_changes_no_bit(precision, x):
 
 
 @precisions
+@given(directions(), st.sampled_from([1e-3, 1.0]))
+def test_a_row_that_goes_nowhere_changes_no_bit_whatever_the_others_do(precision, drawn, size):
+    x, v = precision.round(drawn[0], size * drawn[1])
+    stays = np.arange(len(x)) % 2 == 0
+    with precision.on():
+        y = np.asarray(fast.retract(x, np.where(stays[:, None], 0, v)))
+    np.testing.assert_array_equal(y[stays], x[stays])
+    assert (norm(wide(y) - x)[~stays] > size / 2).all()
+
+
+@precisions
 @given(directions(), numbers(10.0))
 def test_retract_stays_on_the_sphere_along_tangents(precision, drawn, size):
     x, v = precision.round(drawn[0], size * drawn[1])
@@ -104,6 +116,16 @@ def test_retract_stays_on_the_sphere_along_tangents(precision, drawn, size):
     # |x|^2 is rounded d times; the sum of d terms of together at most 2|v| + |v|^2, less than 1.7 (1 + |v|^2),
     # d + 3 times; all of it is halved by the root; then a sum, a root, a quotient.
     assert (np.abs(norm(y) - 1.0) <= (1.35 * x.shape[-1] + 6) * precision.unit).all()
+
+
+@precisions
+@given(points(), generators, st.sampled_from([-1.0, 1.0]))
+def test_a_step_divides_out_what_its_point_was_off_by(precision, x, rng, sign):
+    off = precision.round(x * (1 + 1000 * precision.unit))
+    with precision.on():
+        y = fast.retract(off, precision.round(sign * 0.1 * np.abs(rng.normal(size=x.shape))))
+    # As along tangents; but a step against the point leaves |x + v|^2, at least 0.2, as a difference of ones.
+    assert (np.abs(norm(y) - 1.0) <= 5 * (1.35 * x.shape[-1] + 6) * precision.unit).all()
 
 
 @given(generators)
@@ -115,6 +137,16 @@ def test_retract_is_the_nearest_point_to_the_sum(rng):
     # 1 + 2 <x, v> + |v|^2 is rounded as its terms, not as the sum of them.
     limit = (SHAPE[-1] + 5) * (1 + norm(v)) ** 2 / norm(total) ** 2 * DOUBLE.unit
     assert (norm(wide(y) - total / norm(total)[..., None]) <= limit).all()
+
+
+@given(points())
+def test_retract_keeps_what_direction_is_left_and_is_finite_where_none_is(x):
+    x = DOUBLE.round(x)
+    with DOUBLE.on():
+        left, none = fast.retract(x, -(1 - 1e-6) * x), fast.retract(x, -x)
+    # The square, 1e-12, is a difference of ones, rounded some 2 d times.
+    assert (norm(wide(left) - x) <= 2 * (x.shape[-1] + 5) * DOUBLE.unit / 1e-12).all()
+    assert (norm(none) <= 1).all()
 
 
 @given(directions())
@@ -420,8 +452,33 @@ def test_at_the_antipode_a_shortest_way_is_chosen(precision, x):
     assert (np.abs(inner(v, x)) <= limit).all()
     assert (np.abs(inner(half, x)) <= limit).all()
     # Along the axis that x has least of: of all directions the one farthest from being lost in rounding.
-    least = np.argmin(np.abs(x), axis=-1)
-    assert (np.argmax(np.abs(v), axis=-1) == least).all() or x.shape[-1] == 2
+    assert (np.argmax(np.abs(v), axis=-1) == np.argmin(np.abs(x), axis=-1)).all()
+
+
+@precisions
+@given(points(), st.sampled_from([-2, 2]))
+def test_next_to_the_antipode_the_way_is_tangent_even_where_rounding_is_all_that_tells_it(precision, x, ulps):
+    x = precision.round(x)
+    y = precision.round(-wide(x) * (1 + ulps * precision.unit))
+    with precision.on():
+        v = fast.log(x, y)
+    # The chord is that of two roundings, in any direction and mostly along x.
+    assert (np.abs(inner(v, x)) <= (1.5 * x.shape[-1] + 20) * np.pi * precision.unit).all()
+    np.testing.assert_allclose(norm(v).astype(float), np.pi, rtol=(x.shape[-1] + 20) * precision.unit)
+
+
+@precisions
+@pytest.mark.parametrize(("told", "kept"), [(0.1, True), (1e-3, True), ("40 u", True), ("1 u", False)], ids=str)
+def test_next_to_the_antipode_a_direction_that_can_be_told_is_kept(precision, told, kept):
+    """The chord is normal but for a part that is small beside it: above 2 d u it is a direction, below it is rounding."""
+    if isinstance(told, str):
+        told = float(told.split()[0]) * precision.unit
+    x, y = np.zeros((2, 5))
+    x[0] = 1.0
+    y[0], y[4] = -(1.0 + 2 * precision.unit), told * 2 * precision.unit
+    with precision.on():
+        v = fast.log(*precision.round(x, y))
+    np.testing.assert_allclose(v, np.pi * np.eye(5)[4 if kept else 1], rtol=0, atol=30 * precision.unit)
 
 
 # against another library

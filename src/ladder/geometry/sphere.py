@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 # Below this norm a vector has no direction worth keeping; the published encoder divides by max(|x|, 1e-8).
 MIN_NORM = 1e-8
@@ -74,11 +74,13 @@ def log(x: Float[Array, "*batch dim"], y: Float[Array, "*batch dim"]) -> Float[A
     At the antipode, where every direction is as short, one is chosen: along the coordinate axis ``x`` has least of.
     """
     near = _inner(x, y) >= 0.0
-    # Both chords have the tangent part of y; the one that is small there loses no digits to the projection.
+    # Both chords have the tangent part of y; the one that is small there loses no digits to the projection. Where the
+    # chord is almost normal the first projection's rounding is not, so it is projected again.
     chord = jnp.where(near, y - x, y + x)
-    tangent = project(x, chord)
+    tangent = project(x, project(x, chord))
     squared = _inner(tangent, tangent)
-    lost = _is_rounding(squared, chord)
+    rounding = x.shape[-1] * jnp.finfo(chord.dtype).eps
+    lost = squared <= rounding**2 * _inner(chord, chord)
     ratio = distance(x, y)[..., None] / jnp.sqrt(jnp.where(lost, 1.0, squared))
     return jnp.where(lost, jnp.where(near, tangent, jnp.pi * _some_direction(x)), ratio * tangent)
 
@@ -124,12 +126,6 @@ def _cos_sinc(squared: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], 
     cosine = jnp.where(small, 1.0 - squared / 2.0 * (1.0 - squared / 12.0), jnp.cos(theta))
     sinc = jnp.where(small, 1.0 - squared / 6.0 * (1.0 - squared / 20.0), jnp.sin(theta) / theta)
     return cosine, sinc
-
-
-def _is_rounding(squared: Float[Array, "*batch 1"], chord: Float[Array, "*batch dim"]) -> Bool[Array, "*batch 1"]:
-    """Whether the tangent part of a chord, squared, is no more than the projection's own rounding."""
-    rounding = chord.shape[-1] * jnp.finfo(chord.dtype).eps
-    return squared <= rounding**2 * _inner(chord, chord)
 
 
 def _some_direction(x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
