@@ -238,6 +238,16 @@ def test_the_derivative_is_that_of_finite_differences(name):
         check_grads(orthogonal.polar_factor, (jnp.asarray(m),), order=1, atol=1e-7, rtol=1e-7)
 
 
+@given(generators)
+def test_the_derivative_of_a_batch_is_that_of_each_of_its_matrices(rng):
+    m, dm = rng.normal(size=(2, 2, 3, D, D))
+    with DOUBLE.on():
+        together = slopes(m, dm)
+        for where in np.ndindex(2, 3):
+            for found, alone in zip(together, slopes(m[where], dm[where]), strict=True):
+                np.testing.assert_allclose(found[where], alone, rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize(("eps", "free"), [(1.0, True), (3.0, False)])
 def test_below_rounding_of_the_largest_a_sum_of_singular_values_is_zero(eps, free):
     """The line is at d units in the last place, whatever the batch: here of one, and the sum is 2 or 6 of them."""
