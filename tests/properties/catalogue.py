@@ -56,6 +56,7 @@ class Case:
     padded: tuple[str, ...] = ()  # how arguments may be made longer without changing what was there before
     shared: tuple[int, ...] = ()  # arguments that all rows of a batch have in common
     batched: bool = True
+    smooth: bool = True  # whether finite differences are safe: a ReLU has kinks anywhere
 
     def __str__(self):
         return self.name
@@ -193,14 +194,16 @@ CATALOGUE = [
     Case("losses.spectral_entropy", losses.spectral_entropy, one_signal, TRANSFORM, padded=("repeated channels",)),
     Case("losses.amplitude", losses.amplitude, two_signals, TIME * DIM, "vvs", padded=("repeated channels",)),
     Case("metrics.oracle_distance", metrics.oracle_distance, clouds, MATRICES, "vvs", padded=("repeated rows",)),
-    Case("encoder.Encoder[euclidean]", module(partial(Encoder, 3, DIM, "euclidean")), samples, POINTWISE, causal=(0,)),
-    Case("encoder.Encoder[sphere]", module(partial(Encoder, 3, DIM, "sphere")), samples, 3 * POINTWISE, causal=(0,)),
-    Case("decoder.Decoder", module(partial(Decoder, DIM, 3)), trajectory, POINTWISE, causal=(0,)),
+    Case("encoder.Encoder[euclidean]", module(partial(Encoder, 3, DIM, "euclidean")), samples, POINTWISE, causal=(0,),
+         smooth=False),
+    Case("encoder.Encoder[sphere]", module(partial(Encoder, 3, DIM, "sphere")), samples, 3 * POINTWISE, causal=(0,),
+         smooth=False),
+    Case("decoder.Decoder", module(partial(Decoder, DIM, 3)), trajectory, POINTWISE, causal=(0,), smooth=False),
     Case("dynamics.Identity", dynamics.Identity(), trajectory, 1, "vv", linear=(0,), causal=(0,)),
     Case("dynamics.Residual", module(partial(dynamics.Residual, DIM, "random")), trajectory, 4 * VECTORS, causal=(0,)),
     Case("dynamics.Full", module(partial(dynamics.Full, TIME, DIM, "random")), trajectory, 4 * TRANSFORM, causal=(0,),
          spreads=True),
-    Case("model.ManifoldFormer[euclidean]", model("euclidean", "identity"), samples, POINTWISE**2, causal=(0,)),
-    Case("model.ManifoldFormer[residual]", model("sphere", "residual"), samples, POINTWISE**2, causal=(0,)),
-    Case("model.ManifoldFormer[full]", model("sphere", "full"), samples, POINTWISE**2, causal=(0,), spreads=True),
+    Case("model.ManifoldFormer[euclidean]", model("euclidean", "identity"), samples, POINTWISE**2, causal=(0,), smooth=False),
+    Case("model.ManifoldFormer[residual]", model("sphere", "residual"), samples, POINTWISE**2, causal=(0,), smooth=False),
+    Case("model.ManifoldFormer[full]", model("sphere", "full"), samples, POINTWISE**2, causal=(0,), spreads=True, smooth=False),
 ]  # fmt: skip

@@ -171,6 +171,14 @@ def test_the_fractional_loss_is_the_spectral_loss_of_the_convolved_signals(rng):
         np.testing.assert_allclose(found, fast["spectral"](*full), rtol=0, atol=1e-6)
 
 
+@given(generators)
+def test_whole_numbers_are_signals_too(rng):
+    p, y = rng.integers(-9, 9, size=(2, TIME, CHANNELS))
+    for name in SPECTRAL:
+        found, expected = (float(fast[name](*pair)) for pair in ((p, y), SINGLE.round(p, y)))
+        assert found == pytest.approx(expected, rel=1e-5), name
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"orders": ()}, "at least one order"), ({"orders": (0.5, 1.0)}, "order=1.0"), ({"taps": 0}, "taps=0")],

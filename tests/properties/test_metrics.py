@@ -29,8 +29,8 @@ def test_oracle_distance_does_not_see_rotations_and_reflections_and_is_zero_on_i
     with precision.on():
         plain, turned, both = (measured(*precision.round(*pair)) for pair in ((z, o), (z @ q, o), (z @ q, o @ q.T)))
         itself, aligned = measured(*precision.round(o, o)), measured(*precision.round(o @ q, o))
-    # The alignment is orthogonal to 10 d roundings, the products are of d; an entry is at most 1.
-    limit = 20 * D * precision.unit
+    # The alignment is orthogonal to 10 d^2 roundings (see test_orthogonal.py), the products are of d; entries are at most 1.
+    limit = 20 * D**2 * precision.unit
     for other in (turned, both):
         np.testing.assert_allclose(other, plain, rtol=0, atol=limit)
     for nothing in (itself, aligned):

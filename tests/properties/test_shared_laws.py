@@ -1,9 +1,10 @@
 """Laws that several functions obey, each written once and tried on every function that claims it in the catalogue."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from catalogue import CATALOGUE, DIM, MODULES, TIME
+from catalogue import CATALOGUE, DIM, MODULES, TIME, trajectory, two_trajectories
 from draws import generators, rotation
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,7 +121,7 @@ def test_a_change_never_alters_what_came_before(precision, case, place, rng, whe
     args = precision.all(case.draw(rng, ()))
     changed = list(args)
     changed[place] = args[place].copy()
-    if args[place].shape[-1] == DIM and case.name != "dynamics.Identity":
+    if case.draw in (trajectory, two_trajectories):
         changed[place][when] *= -1.0  # stays on the sphere
     else:
         changed[place][when] += size
@@ -153,3 +154,37 @@ def test_an_orthogonal_projection_is_idempotent_and_self_adjoint(precision, case
     products = [np.sum(np.asarray(a, np.longdouble) * b) for a, b in ((once, w), (v, other))]
     limit = 2 * case.roundings * precision.unit * np.linalg.norm(v) * np.linalg.norm(w)
     assert abs(products[0] - products[1]) <= limit
+
+
+H = 1e-5
+
+
+@cases(lambda case: case.smooth)
+@settings(max_examples=settings.default.max_examples // 4)
+@given(generators)
+def test_the_gradient_is_that_of_finite_differences(case, rng):
+    """In all arguments at once, along a random direction: a part that is missing or stopped would be missed."""
+    args = DOUBLE.all(case.draw(rng, ()))
+    along = [rng.normal(size=arg.shape) for arg in args]
+    with DOUBLE.on():
+        value, slope = gradients[case.name](*args)
+        weights = np.cos(np.arange(1.0, value.size + 1.0)).reshape(value.shape)
+        ahead, behind = (fast[case.name](*(a + h * d for a, d in zip(args, along, strict=True))) for h in (H, -H))
+        expected = np.sum(weights * (np.asarray(ahead) - np.asarray(behind))) / (2 * H)
+    found = sum(np.sum(np.asarray(g) * d) for g, d in zip(slope, along, strict=True))
+    # H^2 / 6 third derivatives, of up to 1e3, and rounding over H; both against the size of what is added up.
+    largest = max(1.0, *(np.abs(np.asarray(g) * d).sum() for g, d in zip(slope, along, strict=True)))
+    assert abs(found - expected) <= 1e-6 * largest
+
+
+def gradient(call):
+    """The value, and the gradient in every argument of its sum with unequal weights."""
+
+    def both(*args):
+        value, pull = jax.vjp(call, *args)
+        return value, pull(jnp.cos(jnp.arange(1.0, value.size + 1.0)).reshape(value.shape))
+
+    return compiled(both)
+
+
+gradients = {case.name: gradient(case.call) for case in CATALOGUE}

@@ -15,8 +15,8 @@ def cayley(a: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim dim"]:
     """Cayley transform ``(I - A) (I + A)^(-1)`` of a skew-symmetric ``A``: a rotation without the eigenvalue -1.
 
     It is its own inverse: of such a rotation it returns the skew-symmetric matrix. ``cayley(-A)`` is the transposed
-    rotation, and ``cayley(A) = expm(-2 A) + O(|A|^3)``. The rotation is orthogonal to rounding times the
-    condition number of ``I + A``, at most ``sqrt(1 + |A|^2)`` in the spectral norm.
+    rotation, and ``cayley(A) = expm(-2 A) + O(|A|^3)``. The rotation is orthogonal to rounding times the condition number
+    of ``I + A``, at most ``sqrt(1 + |A|^2)`` in the spectral norm: nothing is left of it at the reciprocal of the roundoff.
     Source: Hairer, Lubich and Wanner, *Geometric Numerical Integration*, section IV.8.
 
     Raises:
@@ -35,8 +35,10 @@ def polar_factor(m: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim 
 
     It is the orthogonal matrix nearest to ``M`` in the Frobenius norm, rotation or reflection, and ``U V^T`` of the
     singular value decomposition. The derivative is written out, ``U ((X - X^T) / (s_i + s_j)) V^T`` with
-    ``X = U^T dM V``: unlike the decomposition's own it is right at repeated singular values and at a single zero one.
-    Where two or more are zero a part of ``Q`` is arbitrary; that part is held still. Differentiable once.
+    ``X = U^T dM V``: unlike the decomposition's own it is right at repeated singular values. Where one is zero ``Q`` is one
+    of two, a reflection apart, and the derivative is that of this one; where more are, a whole part of ``Q`` is
+    arbitrary, and is held still. Differentiable once: a second derivative is that of the decomposition, NaN at
+    repeated singular values.
 
     Source: Higham, *Functions of Matrices*, chapter 8; the derivative follows from ``Q^T dM - dM^T Q = P W + W P``
     with ``dQ = Q W``.
@@ -71,7 +73,12 @@ def procrustes(x: Float[Array, "*batch row dim"], y: Float[Array, "*batch row di
 
     The polar factor of ``x^T y``, and differentiable as that is. Neither argument is centred or scaled.
     Source: Schönemann, *A generalized solution of the orthogonal Procrustes problem* (1966).
+
+    Raises:
+        ValueError: for clouds that are not of one shape.
     """
+    if x.shape != y.shape or x.ndim < 2:
+        raise ValueError(f"procrustes needs two clouds of one shape (..., row, dim), not {x.shape} and {y.shape}")
     return polar_factor(jnp.swapaxes(x, -1, -2) @ y)
 
 

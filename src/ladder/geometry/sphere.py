@@ -1,8 +1,8 @@
 """The unit sphere S^(d-1) in R^d: maps that return points and tangent vectors in ambient coordinates.
 
-Points and vectors carry their coordinates on the last axis; every other axis is a batch axis. Every map has a finite
-gradient everywhere, the coincident pair ``x = y`` and the antipodal pair ``x = -y`` included, as long as squares of
-the coordinates can be represented (in float32, norms up to 1e18).
+Points and vectors carry their coordinates on the last axis; every other axis is a batch axis; numbers are float32 or
+float64. Every map has a finite gradient everywhere, the coincident pair ``x = y`` and the antipodal pair ``x = -y``
+included, as long as squares of the coordinates can be represented (in float32, norms up to 1e18).
 
 Formulas: Absil, Mahony and Sepulchre, *Optimization Algorithms on Matrix Manifolds*, examples 5.4.1 and 8.1.1.
 """
@@ -34,17 +34,16 @@ def project(x: Float[Array, "*batch dim"], v: Float[Array, "*batch dim"]) -> Flo
 
 
 def retract(x: Float[Array, "*batch dim"], v: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
-    """Metric projection of ``x + v`` onto the sphere, ``(x + v) / |x + v|``, for a unit ``x``.
+    """Metric projection of ``x + v`` onto the sphere, ``(x + v) / max(|x + v|, 1e-8)``, for a unit ``x`` and any ``v``.
 
     For tangent ``v`` it is a second-order retraction (Absil, Mahony and Sepulchre, section 4.1): it leaves the
-    exponential map at the third order in ``v``. ``|x + v|^2`` is computed as ``|x|^2 + <2 x + v, v>`` and by how much
-    ``|x|`` is off 1 is a constant that counts only where something moves. So ``retract(x, 0)`` is ``x`` bit for bit,
-    with the right derivative in ``v`` there, and a thousand steps end no farther off the sphere than one.
+    exponential map at the third order in ``v``. Where ``v`` is zero, ``|x + v|^2`` is taken for ``1 + <2 x + v, v>``: so
+    ``retract(x, 0)`` is ``x`` bit for bit, with the right derivative in ``v`` and along the sphere in ``x``.
     """
+    end = x + v
     moves = jnp.any(v != 0.0, axis=-1, keepdims=True)
-    off = jax.lax.stop_gradient(jnp.where(moves, _inner(x, x) - 1.0, 0.0))
-    squared = 1.0 + off + _inner(2.0 * x + v, v)
-    return (x + v) / jnp.sqrt(jnp.maximum(squared, MIN_NORM**2))
+    squared = jnp.where(moves, _inner(end, end), 1.0 + _inner(2.0 * x + v, v))
+    return end / jnp.sqrt(jnp.maximum(squared, MIN_NORM**2))
 
 
 def exp(x: Float[Array, "*batch dim"], v: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
@@ -112,7 +111,7 @@ def slerp(
 
 def norm_error(x: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
     """How far a point is off the sphere: ``| |x| - 1 |``."""
-    return jnp.abs(jnp.sqrt(jnp.sum(x * x, axis=-1)) - 1.0)
+    return jnp.abs(optax.safe_norm(x, 0.0, axis=-1) - 1.0)
 
 
 def _inner(x: Float[Array, "*batch dim"], y: Float[Array, "*batch dim"]) -> Float[Array, "*batch 1"]:

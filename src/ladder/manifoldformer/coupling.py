@@ -15,8 +15,8 @@ def sin_cos(u: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Ar
     """Sine and cosine of inner products of unit vectors, ``|u| <= 1``, by their Taylor polynomials.
 
     The first terms left out are ``1/13!`` and ``1/12!`` (1.6e-10 and 2.1e-9), below half a unit in the last
-    place of float32 at 1 (6e-8), so this is the function to the precision of its argument; without range reduction it
-    vectorises, and the coupling spends its time in products instead of in libm.
+    place of float32 at 1 (6e-8), so this is the function to float32's precision, and to no more in float64. Without range
+    reduction it vectorises, and the coupling spends its time in products instead of in libm.
     """
     s = u * u
     sine = u * (1 + s * (-1 / 6 + s * (1 / 120 + s * (-1 / 5040 + s * (1 / 362880 - s / 39916800)))))
@@ -55,7 +55,7 @@ def coupling(
     """Sakaguchi-Kuramoto force on the sphere: ``F_i = sum_{j <= i} sin(<q_i, k_j> + lag) k_j``.
 
     Queries and keys are unit vectors. Source: the published dynamics, after Sakaguchi and Kuramoto (1986), with
-    the phase difference replaced by the inner product.
+    the phase difference replaced by the inner product. Differentiable in reverse mode only.
     """
     time = query.shape[-2]
     cos_lag, sin_lag = jnp.cos(lag), jnp.sin(lag)

@@ -1,7 +1,8 @@
 """Losses of a predicted against a target signal, each one number a sequence so that a batch may weight them.
 
-All but the entropy are zero where prediction and target are equal, never negative, and symmetric in the two. All have
-finite values and gradients as long as squares of the signal can be represented (in float32, values up to 1e18).
+But for the entropy, which has no target, and the amplitude, which is a ratio, they are zero where prediction and target
+are equal, never negative, and symmetric in the two, with values and gradients that are finite as long as sums of
+squares can be represented, of the signal and of its spectrum: in float32 that is tested for values up to 1e15.
 """
 
 from collections.abc import Sequence
@@ -77,10 +78,10 @@ def fractional(
     """
     if not orders:
         raise ValueError("fractional(orders=()): name at least one order")
-    kernels = [power_law_kernel(order, taps).astype(predicted.dtype) for order in orders]
+    kernels = [power_law_kernel(order, taps) for order in orders]
     n = predicted.shape[-2] + taps - 1
     p, y = _spectrum(predicted, n), _spectrum(target, n)
-    factors = [jnp.fft.rfft(kernel, n).reshape((1,) * (p.ndim - 2) + (-1, 1)) for kernel in kernels]
+    factors = [jnp.fft.rfft(kernel, n).astype(p.dtype).reshape((1,) * (p.ndim - 2) + (-1, 1)) for kernel in kernels]
     total = sum(_spectral_error(k * p, k * y) for k in factors)
     return jnp.mean(total, axis=(-2, -1)) / len(orders)
 

@@ -1,5 +1,6 @@
 """Memory of a trajectory: a causal convolution, and the power-law kernel of fractional integration."""
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import gamma
@@ -15,7 +16,7 @@ def power_law_kernel(order: float | Float[Array, ""], taps: int) -> Float[Array,
     Raises:
         ValueError: for an order outside [0, 1), where that is known before tracing, or no taps.
     """
-    if isinstance(order, int | float) and not 0.0 <= order < 1.0:
+    if not isinstance(order, jax.core.Tracer) and not 0.0 <= order < 1.0:
         raise ValueError(f"power_law_kernel(order={order}): choose an order in [0, 1)")
     if taps < 1:
         raise ValueError(f"power_law_kernel(taps={taps}): a kernel has at least one tap")
@@ -25,7 +26,11 @@ def power_law_kernel(order: float | Float[Array, ""], taps: int) -> Float[Array,
 def causal_convolution(
     z: Float[Array, "*batch time latent"], kernel: Float[Array, "tap latent"]
 ) -> Float[Array, "*batch time latent"]:
-    """Depthwise ``y[t] = sum_s kernel[s] z[t - s]``, by FFT, zero-padded so that nothing wraps round."""
+    """Depthwise ``y[t] = sum_s kernel[s] z[t - s]``, by FFT, zero-padded so that nothing wraps round.
+
+    A Fourier transform spreads rounding over all times: what comes before a change is the same to rounding of the
+    largest value in the sequence, not to the bit.
+    """
     time, taps = z.shape[-2], kernel.shape[-2]
     padded = time + taps - 1
     n = 1 << (padded - 1).bit_length()

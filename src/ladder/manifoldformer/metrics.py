@@ -15,7 +15,7 @@ def oracle_distance(
     """RMSE of each latent trajectory against the oracle's, after the best rotation or reflection of it.
 
     Orthogonal Procrustes per sequence, without centring or scaling, then the root mean square over time and
-    coordinates. Its gradient at zero, where it has a kink, is zero.
+    coordinates. Where it is zero to the bit, and has a kink, its gradient is zero.
     Source: the published Oracle Distance (status document of the core, section 10).
     """
     error: Array = optax.safe_norm(z @ procrustes(z, oracle) - oracle, 0.0, axis=(-2, -1))
