@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from functools import partial
+from functools import wraps
 
 import jax
 import numpy as np
@@ -12,7 +12,17 @@ import pytest
 # generator, four times faster on these small programs. The nightly run compiles as users do.
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
-compiled = partial(jax.jit, compiler_options=None if PROFILE == "nightly" else QUICK)
+
+
+def compiled(function, **options):
+    """Jitted, and with NumPy arrays for results: to measure them JAX would have to be in their precision."""
+    program = jax.jit(function, compiler_options=None if PROFILE == "nightly" else QUICK, **options)
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        return jax.tree.map(np.asarray, program(*args, **kwargs))
+
+    return call
 
 
 @dataclass(frozen=True)
