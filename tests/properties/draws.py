@@ -82,6 +82,13 @@ def rotation(rng, dim):
     return q
 
 
+def orthogonal(rng, dim):
+    """A random rotation or reflection."""
+    q = rotation(rng, dim)
+    q[:, 0] *= rng.choice([-1.0, 1.0])
+    return q
+
+
 def without_empty_bins(rng, shape, low=1.0, high=2.0):
     """Signals along the last axis but one whose rFFT has magnitudes from `low` to `high` and any phases.
 

@@ -11,12 +11,12 @@ from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
-from precision import compiled
+from precision import SINGLE, compiled
 
 from ladder.manifoldformer import Bench
 from ladder.manifoldformer.data import batches, drawn, signals, zero_predictor_mse
 
-ROUNDING = 2.0**-24  # of float32
+ROUNDING = SINGLE.unit
 KINDS = 20
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from catalogue import CATALOGUE, DIM, MODULES, TIME, trajectory, two_trajectories
-from draws import generators, rotation
+from draws import generators, orthogonal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from precision import DOUBLE, SINGLE, compiled, precisions
@@ -61,6 +61,11 @@ def test_a_batch_is_its_rows_whatever_else_is_in_it(case, rng):
             close(case, DOUBLE, together[row], fast[case.name](*alone), *alone)
 
 
+def in_place(f, args, place):
+    """As a function of one argument."""
+    return lambda value: f(*args[:place], value, *args[place + 1 :])
+
+
 def padded(arg, how):
     if how == "repeated channels":
         return np.concatenate([arg, arg], axis=-1)
@@ -77,8 +82,8 @@ def padded(arg, how):
 def test_padding_does_not_change_what_was_there(case, how, rng):
     args = DOUBLE.all(case.draw(rng, ()))
     with DOUBLE.on():
-        plain = np.asarray(fast[case.name](*args))
-        longer = np.asarray(fast[case.name](*(padded(arg, how) for arg in args)))
+        plain = fast[case.name](*args)
+        longer = fast[case.name](*(padded(arg, how) for arg in args))
     close(case, DOUBLE, longer[tuple(slice(n) for n in plain.shape)], plain, *args)
 
 
@@ -86,10 +91,9 @@ def test_padding_does_not_change_what_was_there(case, how, rng):
 @given(generators)
 def test_turning_the_latent_space_turns_the_result(case, rng):
     args = DOUBLE.all(case.draw(rng, ()))
-    turn = rotation(rng, DIM)
-    turn[:, 0] *= rng.choice([-1.0, 1.0])  # reflections too
+    turn = orthogonal(rng, DIM)
     with DOUBLE.on():
-        plain = np.asarray(fast[case.name](*args))
+        plain = fast[case.name](*args)
         turned = fast[case.name](
             *(arg @ turn if role == "v" else arg for arg, role in zip(args, case.turns[:-1], strict=True))
         )
@@ -102,11 +106,7 @@ def test_turning_the_latent_space_turns_the_result(case, rng):
 @given(generators, st.floats(-3, 3), st.floats(-3, 3))
 def test_the_result_is_linear(case, place, rng, a, b):
     args, others = (DOUBLE.all(case.draw(rng, ())) for _ in range(2))
-    f = fast[case.name]
-
-    def at(value):
-        return np.asarray(f(*args[:place], value, *args[place + 1 :]))
-
+    at = in_place(fast[case.name], args, place)
     with DOUBLE.on():
         mixed, first, second = at(a * args[place] + b * others[place]), at(args[place]), at(others[place])
     close(case, DOUBLE, mixed, a * first + b * second, a * first, b * second, *args, *others)
@@ -126,7 +126,7 @@ def test_a_change_never_alters_what_came_before(precision, case, place, rng, whe
     else:
         changed[place][when] += size
     with precision.on():
-        before, after = (np.asarray(fast[case.name](*a)) for a in (args, changed))
+        before, after = (fast[case.name](*a) for a in (args, changed))
     if case.spreads:
         close(case, precision, after[:when], before[:when], *args, *changed)
     else:
@@ -143,11 +143,7 @@ PROJECTIONS = {"sphere.project": 1, "orthogonal.skew": 0}
 def test_an_orthogonal_projection_is_idempotent_and_self_adjoint(precision, case, rng):
     place = PROJECTIONS[case.name]
     args, others = (precision.all(case.draw(rng, ())) for _ in range(2))
-    f, v, w = fast[case.name], args[place], others[place]
-
-    def at(value):
-        return np.asarray(f(*args[:place], value, *args[place + 1 :]))
-
+    at, v, w = in_place(fast[case.name], args, place), args[place], others[place]
     with precision.on():
         once, other = at(v), at(w)
         close(case, precision, at(once), once, v)
@@ -155,6 +151,18 @@ def test_an_orthogonal_projection_is_idempotent_and_self_adjoint(precision, case
     limit = 2 * case.roundings * precision.unit * np.linalg.norm(v) * np.linalg.norm(w)
     assert abs(products[0] - products[1]) <= limit
 
+
+def gradient(call):
+    """The value, and the gradient in every argument of its sum with unequal weights."""
+
+    def both(*args):
+        value, pull = jax.vjp(call, *args)
+        return value, pull(jnp.cos(jnp.arange(1.0, value.size + 1.0)).reshape(value.shape))
+
+    return compiled(both)
+
+
+gradients = {case.name: gradient(case.call) for case in CATALOGUE}
 
 H = 1e-5
 
@@ -170,21 +178,8 @@ def test_the_gradient_is_that_of_finite_differences(case, rng):
         value, slope = gradients[case.name](*args)
         weights = np.cos(np.arange(1.0, value.size + 1.0)).reshape(value.shape)
         ahead, behind = (fast[case.name](*(a + h * d for a, d in zip(args, along, strict=True))) for h in (H, -H))
-        expected = np.sum(weights * (np.asarray(ahead) - np.asarray(behind))) / (2 * H)
-    found = sum(np.sum(np.asarray(g) * d) for g, d in zip(slope, along, strict=True))
+        expected = np.sum(weights * (ahead - behind)) / (2 * H)
+    found = sum(np.sum(g * d) for g, d in zip(slope, along, strict=True))
     # H^2 / 6 third derivatives, of up to 1e3, and rounding over H; both against the size of what is added up.
-    largest = max(1.0, *(np.abs(np.asarray(g) * d).sum() for g, d in zip(slope, along, strict=True)))
+    largest = max(1.0, *(np.abs(g * d).sum() for g, d in zip(slope, along, strict=True)))
     assert abs(found - expected) <= 1e-6 * largest
-
-
-def gradient(call):
-    """The value, and the gradient in every argument of its sum with unequal weights."""
-
-    def both(*args):
-        value, pull = jax.vjp(call, *args)
-        return value, pull(jnp.cos(jnp.arange(1.0, value.size + 1.0)).reshape(value.shape))
-
-    return compiled(both)
-
-
-gradients = {case.name: gradient(case.call) for case in CATALOGUE}
