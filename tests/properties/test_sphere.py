@@ -159,6 +159,25 @@ def test_retract_leaves_the_exponential_map_at_the_third_order(drawn):
     np.testing.assert_allclose((gaps[2] / steps[2] ** 3).astype(float), 1 / 3, rtol=steps[2] ** 2)
 
 
+@given(directions())
+def test_retract_bends_towards_the_centre_from_where_it_starts(drawn):
+    x, u = DOUBLE.round(*drawn)
+    with DOUBLE.on():
+        found = bend(x, u)
+    # (x + t u) / sqrt(1 + t^2) = x + t u - t^2 x / 2 + ...; a few products and one quotient.
+    np.testing.assert_allclose(found, -x, rtol=0, atol=20 * DOUBLE.unit)
+
+
+@compiled
+def bend(x, u):
+    """The second derivative of the curve ``retract(x, t u)`` at ``t = 0``."""
+
+    def velocity(t):
+        return jax.jvp(lambda t: sphere.retract(x, t * u), (t,), (1.0,))[1]
+
+    return jax.jvp(velocity, (0.0,), (1.0,))[1]
+
+
 # exp
 
 
