@@ -140,13 +140,25 @@ class Rung:
         compared = [c.against for c in (*self.gates, *self.goals) if isinstance(c, Comparison)]
         return tuple(dict.fromkeys((*parent, *compared)))
 
-    def as_control(self, *, why: str, gates: tuple[Criterion | Comparison, ...] = (), **change: Any) -> "Rung":
-        """A control of this rung: the same experiment but for one changed component, expected to fail each gate.
+    def as_control(
+        self,
+        *,
+        why: str,
+        gates: tuple[Criterion | Comparison, ...] = (),
+        goals: tuple[Criterion | Comparison, ...] = (),
+        label: str = "",
+        each_gate_fails: bool = True,
+        **change: Any,
+    ) -> "Rung":
+        """A control of this rung: the same experiment but for one changed component, expected to fail.
 
         Args:
             why: Why it must fail, and by whom.
             gates: The gates that it must fail; by default all of the rung's.
-            change: The component and its value, ``learning_rate=0.0``.
+            goals: What is reported of it besides.
+            label: What its variant is called; by default after the change, ``learning_rate=0.0``.
+            each_gate_fails: Whether it must fail every gate by itself, or only all of them together.
+            change: The component and its value; of a nested one by path, ``**{"model.dim": 4}``.
 
         Raises:
             ValueError: unless exactly one component is given.
@@ -154,19 +166,19 @@ class Rung:
         if len(change) != 1:
             raise ValueError(f"{self.id}: a control changes one component, not {sorted(change) or 'none'}")
         ((component, value),) = change.items()
-        label = f"{component}={value}"
+        label = label or f"{component}={value}"
         return replace(
             self,
-            experiment=replace(self.experiment, **change),  # type: ignore[type-var]  # experiments are dataclasses
+            experiment=_changed(self.experiment, component, value),
             gates=gates or self.gates,
-            goals=(),
+            goals=goals,
             variant=f"{self.variant},{label}" if self.variant else label,
             parent=self.id,
             adds=component,
             requires=(),
             compare={},
             control=why,
-            each_gate_fails=True,
+            each_gate_fails=each_gate_fails,
             calibration=self.calibration or self.id,
         )
 
@@ -177,6 +189,12 @@ class Rung:
 
     def __str__(self) -> str:
         return self.id
+
+
+def _changed(experiment: Any, component: str, value: Any) -> Any:
+    """The experiment with one component, named by its dotted path, replaced."""
+    field, _, inside = component.partition(".")
+    return replace(experiment, **{field: _changed(getattr(experiment, field), inside, value) if inside else value})
 
 
 class LadderError(ValueError):

@@ -9,10 +9,16 @@ from ladder.report.document import Entry
 from ladder.verdict import Verdict
 
 BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 25  # of a sparkline, at most
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One bar a value, from the smallest to the largest; what is not finite is a cross."""
+    """One bar a value, from the smallest to the largest; what is not finite is a cross.
+
+    Of more values than there is room for, some are shown, evenly spread, the first and the last among them.
+    """
+    if len(values) > WIDTH:
+        values = [values[round(i * (len(values) - 1) / (WIDTH - 1))] for i in range(WIDTH)]
     finite = [value for value in values if np.isfinite(value)]
     if not finite:
         return "×" * len(values)
@@ -67,9 +73,9 @@ def figure(value: float | None) -> str:
 
 
 def condition(entry: Entry) -> dict[str, Any] | None:
-    """The condition that stands for the rung in one line: the first gate, or the first that keeps it from being green."""
+    """The condition that stands for the rung in one line: the first gate, or the first that it does not meet."""
     conditions: list[dict[str, Any]] = entry["gates"] or entry["goals"]
-    if entry["role"] == "gate" and not entry["green"]:
+    if entry["role"] != "goal" and entry["verdict"] != Verdict.PASS:
         worst = [[c for c in conditions if c["verdict"] == v] for v in (Verdict.FAIL, Verdict.UNDECIDED)]
         conditions = [*worst[0], *worst[1], *conditions]
     return conditions[0] if conditions else None

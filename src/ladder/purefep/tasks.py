@@ -1,0 +1,63 @@
+"""What is learned: one batch to memorise, and sources to generalise from."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Int, Key
+
+FirstTokens = Literal["distinct", "shared"]
+Task = Literal["markov", "recall"]
+
+
+def one_batch(
+    key: Key[Array, ""], size: int, length: int, vocabulary: int, first: FirstTokens
+) -> Int[Array, "batch length+1"]:
+    """Random sequences; the first tokens all distinct, or those of the first two sequences the same.
+
+    Two sequences of one first token and different second tokens cannot both be predicted from what came before.
+    """
+    heads, rest = jax.random.split(key)
+    start = jax.random.permutation(heads, vocabulary)[:size]
+    tokens = jax.random.randint(rest, (size, length), 0, vocabulary)
+    if first == "shared":
+        start = start.at[1].set(start[0])
+        tokens = tokens.at[1, 0].set((tokens[0, 0] + 1) % vocabulary)
+    return jnp.concatenate([start[:, None], tokens], axis=1)
+
+
+SUCCESSORS = (0.8, 0.15, 0.05)
+"""Chances of a token's three successors; their entropy, 0.613 nats, is the least cross-entropy there can be."""
+
+
+def markov_source(key: Key[Array, ""], vocabulary: int) -> Float[Array, "token token"]:
+    """Transition matrix of a first-order Markov source: each token has three successors, drawn at random."""
+
+    def row(key: Array) -> Array:
+        successors = jax.random.permutation(key, vocabulary)[: len(SUCCESSORS)]
+        return jnp.zeros(vocabulary).at[successors].set(jnp.array(SUCCESSORS))
+
+    return jax.vmap(row)(jax.random.split(key, vocabulary))
+
+
+def markov(
+    key: Key[Array, ""], source: Float[Array, "token token"], size: int, length: int
+) -> Int[Array, "batch length+1"]:
+    """Sequences of the source that start with any token alike."""
+    start, rest = jax.random.split(key)
+    first = jax.random.randint(start, (size,), 0, len(source))
+
+    def move(token: Array, key: Array) -> tuple[Array, Array]:
+        following = jax.random.categorical(key, jnp.log(source[token]))
+        return following, following
+
+    following = jax.lax.scan(move, first, jax.random.split(rest, length))[1]
+    return jnp.concatenate([first[None], following]).T
+
+
+def recall(key: Key[Array, ""], size: int, length: int, vocabulary: int) -> Int[Array, "batch length+1"]:
+    """Random tokens, then the last of the vocabulary, which asks for the first token of the sequence; then the answer."""
+    tokens = jax.random.randint(key, (size, length - 1), 0, vocabulary - 1)
+    question = jnp.full((size, 1), vocabulary - 1)
+    return jnp.concatenate([tokens, question, tokens[:, :1]], axis=1)
