@@ -62,7 +62,11 @@ def moved(model, q, x, targets):
 
 
 def per_token(config, found):
-    return config.alpha * found.self_coupling + config.lambda_beta * found.alignment + config.lambda_obs * found.observation
+    return (
+        config.alpha * found.self_coupling
+        + config.lambda_beta * found.alignment
+        + config.lambda_obs * found.observation
+    )
 
 
 @configs
@@ -182,7 +186,7 @@ def test_decoding_is_minus_the_divergence_to_each_tokens_prior(rng):
 @given(generators)
 def test_the_flow_trusts_no_step_beyond_its_region_and_settles_where_free_energy_is_lower(name, rng):
     config = CONFIGS[name]
-    graph, priors, q, x, y = drawn(config, rng)
+    graph, priors, q, *_ = drawn(config, rng)
     wild = Belief(1e3 * rng.normal(size=q.mean.shape), 1e3 * rng.normal(size=q.log_variance.shape))
     with DOUBLE.on():
         far = stepped(graph, priors, q, wild)

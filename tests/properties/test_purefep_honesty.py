@@ -27,7 +27,9 @@ def trained():
 
     def train(key):
         state = EXPERIMENT.init(key)
-        return jax.lax.scan(lambda state, key: (EXPERIMENT.epoch(state, key)[0], None), state, jax.random.split(key, 30))[0]
+        return jax.lax.scan(
+            lambda state, key: (EXPERIMENT.epoch(state, key)[0], None), state, jax.random.split(key, 30)
+        )[0]
 
     state = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(7), SEEDS))
     assert np.all(np.argmax(logits(state, state.batch.inputs), -1) == np.argmax(state.batch.targets, -1))

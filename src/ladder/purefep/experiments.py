@@ -70,7 +70,9 @@ class Overfit:
                 f"Overfit(batch_size={self.batch_size}): choose at least 2 sequences, and no more than there are tokens to "
                 f"start with, {self.model.vocabulary}"
             )
-        if min(self.epochs, self.steps_per_epoch) < 1 or self.evaluation_steps is not None and self.evaluation_steps < 1:
+        if min(self.epochs, self.steps_per_epoch) < 1 or (
+            self.evaluation_steps is not None and self.evaluation_steps < 1
+        ):
             raise ValueError(
                 f"Overfit(epochs={self.epochs}, steps_per_epoch={self.steps_per_epoch}, "
                 f"evaluation_steps={self.evaluation_steps}): take at least one of each"
@@ -175,7 +177,9 @@ class Stream:
         if self.task not in get_args(tasks.Task):
             raise ValueError(f"Stream(task={self.task!r}): choose one of {get_args(tasks.Task)}")
         if isinstance(self.learning, FreeEnergy) and self.learning.lag:
-            raise ValueError(f"Stream(learning=FreeEnergy(lag={self.learning.lag})): old beliefs are of other sequences")
+            raise ValueError(
+                f"Stream(learning=FreeEnergy(lag={self.learning.lag})): old beliefs are of other sequences"
+            )
         if self.model.vocabulary < len(tasks.SUCCESSORS) or self.model.length < 2:
             raise ValueError(
                 f"Stream(model=Model(vocabulary={self.model.vocabulary}, length={self.model.length})): take at least "

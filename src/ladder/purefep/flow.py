@@ -5,7 +5,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float, Int
 
-from ladder.purefep.beliefs import Belief, squared_length, natural_gradient
+from ladder.purefep.beliefs import Belief, natural_gradient, squared_length
 from ladder.purefep.model import PureFEP
 
 

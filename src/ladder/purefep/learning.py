@@ -122,7 +122,8 @@ class FreeEnergy:
         phases: ``contrast``: beliefs settle with targets hidden and then with targets shown, and priors follow the
             difference of the two gradients. ``descent``: only the second gradient counts. ``visible``: targets are shown from
             the start, and the decode bank learns there too, as in the original.
-        prior_rate: Rate of the encode bank and of the positions' priors.
+        prior_rate: Rate of the encode bank and of the positions' priors. From 0.2 on attention now and then flips after all is
+            learned, and a token is wrong for a step or two.
         frame_rate: Rate of the frames.
         decode: How the decode bank learns from the beliefs that have not seen the targets.
         hyperprior: By what part every prior mean that learns shrinks towards zero in a step.
@@ -131,7 +132,7 @@ class FreeEnergy:
     """
 
     phases: Phases = "contrast"
-    prior_rate: float = 0.3
+    prior_rate: float = 0.15
     frame_rate: float = 0.0
     decode: DecodeRule = field(default_factory=Descent)
     hyperprior: float = 0.0002
