@@ -10,7 +10,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from draws import on_sphere, without_empty_bins
+from draws import on_sphere, rotation, without_empty_bins
 from flax import nnx
 
 from ladder.geometry import integrators, orthogonal, sphere
@@ -19,6 +19,8 @@ from ladder.manifoldformer import model as manifoldformer
 from ladder.manifoldformer.decoder import Decoder
 from ladder.manifoldformer.encoder import Encoder
 from ladder.manifoldformer.model import ManifoldFormer
+from ladder.purefep import beliefs, transport
+from ladder.purefep.beliefs import Belief
 
 MODULES = (
     sphere,
@@ -32,6 +34,8 @@ MODULES = (
     decoder,
     dynamics,
     manifoldformer,
+    beliefs,
+    transport,
 )
 DIM, TIME = 4, 6
 
@@ -129,6 +133,33 @@ def samples(rng, batch):
     return (rng.normal(size=(*batch, TIME, 3)),)
 
 
+def belief(rng, batch):
+    return rng.normal(size=(*batch, DIM)), rng.uniform(-1, 1, size=(*batch, DIM))
+
+
+def two_beliefs(rng, batch):
+    return *belief(rng, batch), *belief(rng, batch)
+
+
+def rotations(rng, batch):
+    return (np.stack([rotation(rng, DIM) for _ in range(TIME)]),)
+
+
+def two_trajectories_of_beliefs(rng, batch):
+    return *two_beliefs(rng, (*batch, TIME)), *rotations(rng, batch)
+
+
+def of_beliefs(function):
+    """As a function of arrays: each pair of them, a mean and a log variance, is a belief."""
+
+    def call(*parts):
+        pairs = [Belief(*parts[place : place + 2]) for place in range(0, len(parts) - 1, 2)]
+        found = function(*pairs, *parts[2 * len(pairs) :])
+        return jnp.stack(found, axis=-1) if isinstance(found, Belief) else found
+
+    return call
+
+
 # Modules
 
 
@@ -194,6 +225,13 @@ CATALOGUE = [
     Case("losses.spectral_entropy", losses.spectral_entropy, one_signal, TRANSFORM, padded=("repeated channels",)),
     Case("losses.amplitude", losses.amplitude, two_signals, TIME * DIM, "vvs", padded=("repeated channels",)),
     Case("metrics.oracle_distance", metrics.oracle_distance, clouds, MATRICES, "vvs", padded=("repeated rows",)),
+    Case("beliefs.divergence", of_beliefs(beliefs.divergence), two_beliefs, 4 * VECTORS, padded=("latent",)),
+    Case("beliefs.natural_gradient", of_beliefs(beliefs.natural_gradient), two_beliefs, 10, padded=("latent",)),
+    Case("beliefs.squared_length", of_beliefs(beliefs.squared_length), two_beliefs, 4 * VECTORS, padded=("latent",)),
+    Case("transport.frames", transport.frames, skew, MATRICES, padded=("matrix",)),
+    Case("transport.transport", transport.transport, rotations, VECTORS, batched=False),
+    Case("transport.transported_divergence", of_beliefs(transport.transported_divergence), two_trajectories_of_beliefs,
+         20 * VECTORS, shared=(4,)),
     Case("encoder.Encoder[euclidean]", module(partial(Encoder, 3, DIM, "euclidean")), samples, POINTWISE, causal=(0,),
          smooth=False),
     Case("encoder.Encoder[sphere]", module(partial(Encoder, 3, DIM, "sphere")), samples, 3 * POINTWISE, causal=(0,),
