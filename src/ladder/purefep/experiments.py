@@ -204,7 +204,7 @@ class Stream:
             tokens = tasks.markov(key, source, size, m.length)
             return Batch(tokens[:, :-1], jax.nn.one_hot(tokens[:, 1:], m.vocabulary))
         tokens = tasks.recall(key, size, m.length, m.vocabulary)
-        asked = (jnp.arange(m.length) == m.length - 1)[:, None]
+        asked = (jnp.arange(m.length) == m.length - 1)[None, :, None]
         return Batch(tokens[:, :-1], asked * jax.nn.one_hot(tokens[:, 1:], m.vocabulary))
 
     def init(self, key: Key[Array, ""]) -> StreamState:
