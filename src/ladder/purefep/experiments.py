@@ -42,7 +42,8 @@ class Overfit:
     bank, over what it was at first). For comparison, of the epoch's last step: ``visible_cross_entropy`` and
     ``visible_accuracy`` of beliefs that have seen the targets, and the mean magnitudes of the parts of the free energy's
     gradient in the means of these beliefs, ``gradient_self``, ``gradient_alignment``, ``gradient_observation`` and
-    ``ce_kl``, the third over the first. Traces, one number a step: the last four, and ``step_cross_entropy`` before the step.
+    ``ce_kl``, the third over the first. Traces, one number a step, each with ``step_`` before its name: these six, and the
+    cross-entropy before the step with targets hidden.
 
     Attributes:
         model: The generative model and its fast flow.
@@ -108,7 +109,7 @@ class Overfit:
             memory, seen = self.learning.step(model, state.memory, state.batch)
             targets = state.batch.targets
             told = {
-                "step_cross_entropy": cross_entropy(seen.hidden, targets),
+                "cross_entropy": cross_entropy(seen.hidden, targets),
                 "visible_cross_entropy": cross_entropy(seen.visible, targets),
                 "visible_accuracy": accuracy(seen.visible, targets),
                 "gradient_self": seen.pull.self_coupling,
@@ -121,13 +122,13 @@ class Overfit:
         state, told = jax.lax.scan(step, state, None, length=self.steps_per_epoch)
         model = self.priors(state)
         logits = predict(model, state.batch.inputs, model.frame(), self.evaluation_steps)
-        metrics = {
+        evaluated = {
             "cross_entropy": cross_entropy(logits, state.batch.targets),
             "accuracy": accuracy(logits, state.batch.targets),
             "separation": closest(model.decode[...]) / state.initial_distance,
         }
-        last = {name: told[name][-1] for name in self.metrics if name in told}
-        return state, metrics | last | {f"steps_{name}": trace for name, trace in told.items()}
+        last = {name: trace[-1] for name, trace in told.items()}
+        return state, last | evaluated | {f"step_{name}": trace for name, trace in told.items()}
 
 
 def closest(bank: Float[Array, "row dim"]) -> Float[Array, ""]:

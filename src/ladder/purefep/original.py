@@ -4,6 +4,7 @@ Each is one component of an ``Overfit``, by its dotted path, and the value it ha
 are one and the same, and so is their fix: the mean is the sum over B N.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ladder.purefep.experiments import Overfit
@@ -50,16 +51,18 @@ _ARCHITECTURE: dict[str, Any] = {
     path.removeprefix("model."): value for path, value in DEFAULTS.values() if path.startswith("model.")
 }
 
+_LEARNING = FreeEnergy(phases="visible", prior_rate=0.01, decode=Discriminative(0.01, contrastive=False))
+
 ORIGINAL = Overfit(
     model=Model(prior="position", observation="sum/(B N)", **_ARCHITECTURE),
-    learning=FreeEnergy(phases="visible", prior_rate=0.01, decode=Discriminative(0.01, contrastive=False)),
+    learning=_LEARNING,
     evaluation_steps=1,
 )
 """All of it together, on the batch of the overfit test."""
 
-FIXED = Overfit(
-    model=Model(prior="position", observation="sum", lambda_obs=10.0, **_ARCHITECTURE),
-    learning=FreeEnergy(phases="visible", prior_rate=0.01, decode=Discriminative(0.5, contrastive=True)),
-    evaluation_steps=1,
+FIXED = replace(
+    ORIGINAL,
+    model=replace(ORIGINAL.model, observation="sum", lambda_obs=10.0),
+    learning=replace(_LEARNING, decode=Discriminative(0.5, contrastive=True)),
 )
 """The same with every fix: of the second its option A, no division, for the mean that was applied changes nothing."""

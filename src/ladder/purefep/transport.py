@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import Float
 
 from ladder.geometry.orthogonal import skew
-from ladder.purefep.beliefs import Belief
+from ladder.purefep.beliefs import Belief, divergence
 
 
 def frames(phi: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim dim"]:
@@ -46,7 +46,7 @@ def transported_divergence(
 def _isotropic(q: Belief, keys: Belief, frame: Float[Array, "time dim dim"]) -> Float[Array, "*batch time time"]:
     """Of a sphere only the centre turns, so all centres are taken to the common frame, once each."""
     mean, key_mean = (jnp.einsum("ikl,...ik->...il", frame, belief.mean) for belief in (q, keys))
-    squared = jnp.sum((mean[..., :, None, :] - key_mean[..., None, :, :]) ** 2, axis=-1)
-    log_variance, key_log_variance = q.log_variance[..., :, None, 0], keys.log_variance[..., None, :, 0]
-    ratio = log_variance - key_log_variance
-    return 0.5 * (q.shared_by * (jnp.expm1(ratio) - ratio) + squared * jnp.exp(-key_log_variance))
+    return divergence(
+        Belief(mean[..., :, None, :], q.log_variance[..., :, None, :]),
+        Belief(key_mean[..., None, :, :], keys.log_variance[..., None, :, :]),
+    )
