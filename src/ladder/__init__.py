@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from ladder.criteria import above, agrees, below, better_than, falls, no_worse_than
     from ladder.experiment import Experiment
     from ladder.rung import Ladder, LadderError, Rung
-    from ladder.training import Seeds, Trained, Trainer
+    from ladder.trained import Trained
+    from ladder.training import Seeds, Trainer
     from ladder.verdict import SequentialTest, Verdict
 
 _HOMES = {
@@ -30,7 +31,7 @@ _HOMES = {
     "Climb": "climb",
     "Outcome": "climb",
     "Trainer": "training",
-    "Trained": "training",
+    "Trained": "trained",
     "Seeds": "training",
 }
 

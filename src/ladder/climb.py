@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from ladder.judge import Judgement, judge
 from ladder.rung import Ladder, Rung
-from ladder.training import Seeds, Trained, Trainer, Watch
+from ladder.trained import Trained
+from ladder.training import Seeds, Trainer, Watch
 from ladder.verdict import SequentialTest, Verdict
 
 Watching = Callable[[Rung], Watch | None]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from ladder.criteria import Comparison, Criterion
 from ladder.rung import Rung
-from ladder.training import Trained
+from ladder.trained import Trained
 from ladder.verdict import Interval, SequentialTest, Verdict, median_interval
 
 REPORT_LEVEL = 0.95

@@ -8,7 +8,8 @@ import pytest
 from toys import Coin, Diverges, Fit, Misreports
 
 from ladder.manifoldformer import Bench
-from ladder.training import CALIBRATION_STREAM, GATE_STREAM, Seeds, Trained, Trainer
+from ladder.trained import Trained
+from ladder.training import CALIBRATION_STREAM, GATE_STREAM, Seeds, Trainer
 
 ROUNDING = 1e-6  # a few roundings of float32, carried through a dozen steps of a contraction
 
