@@ -48,7 +48,8 @@ class Compared:
 class Judgement:
     """All that follows from a rung's curves.
 
-    ``k`` of ``n`` seeds stayed finite and met every per-seed gate. ``names`` says whether a FAIL is strong enough to name
+    ``k`` of ``n`` seeds stayed finite and met every per-seed gate; ``failing`` are the others, or all seeds where it is a
+    comparison alone that is not met. ``names`` says whether a FAIL is strong enough to name
     a culprit on this ladder.
     """
 
@@ -56,6 +57,7 @@ class Judgement:
     k: int
     n: int
     log_e: float
+    failing: tuple[int, ...]
     names: bool
     gates: tuple[Held | Compared, ...]
     goals: tuple[Held | Compared, ...]
@@ -93,6 +95,7 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
     goals = tuple(judged(goal) for goal in rung.goals)
     everything = np.logical_and.reduce([finite, *(gate.holds(trained.curves) for gate in rung.criteria)])
     k, n = int(everything.sum()), trained.seeds
+    failing = tuple(range(n)) if k == n else tuple(np.flatnonzero(~everything).tolist())
     comparisons = [gate for gate in gates if isinstance(gate, Compared)]
     parts = [test.verdict(k, n), *(_known(gate.verdict) for gate in comparisons)]
     if rung.role == "goal":
@@ -102,12 +105,21 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
     else:
         verdict = Verdict.all_of(parts)
 
-    chance = test.beta / len(test.looks) / max(gated, 1)
-    names = verdict is Verdict.FAIL and (
-        test.names_culprit(k, n, gated)
-        or any(
-            _worse(paired(trained, partners[gate.against], gate.metric), gate.margin, chance)
-            for gate in rung.comparisons
+    # Union bound: over the gated rungs of the ladder, and over this rung's seeds and each of its comparisons.
+    tests = gated * (1 + len(rung.comparisons))
+    names = (
+        rung.role == "gate"
+        and verdict is Verdict.FAIL
+        and (
+            test.names_culprit(k, n, tests)
+            or any(
+                _worse(
+                    paired(trained, partners[gate.against], gate.metric),
+                    gate.margin,
+                    test.beta / len(test.looks) / tests,
+                )
+                for gate in rung.comparisons
+            )
         )
     )
     effects = tuple(
@@ -121,7 +133,7 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
         for metric, published in rung.compare.items()
         if rung.parent in partners
     )
-    return Judgement(verdict, k, n, test.log_e(k, n), names, gates, goals, effects)
+    return Judgement(verdict, k, n, test.log_e(k, n), failing, names, gates, goals, effects)
 
 
 def paired(one: Trained, other: Trained, metric: str) -> list[float]:

@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     UNDECIDED = "UNDECIDED"
     BLOCKED = "BLOCKED"
     CRASHED = "CRASHED"
+    TIMED_OUT = "TIMED OUT"
 
     @classmethod
     def all_of(cls, verdicts: Sequence["Verdict"]) -> "Verdict":
@@ -33,6 +34,15 @@ class Boundary(NamedTuple):
     seeds: int
     pass_at: int | None
     fail_at: int | None
+
+
+class OperatingCharacteristics(NamedTuple):
+    """How a test ends at a given rate of learning: the chance of each verdict, and the mean number of seeds trained."""
+
+    passes: float
+    fails: float
+    undecided: float
+    seeds: float
 
 
 @dataclass(frozen=True)
@@ -91,12 +101,39 @@ class SequentialTest:
         failing = [k for k in range(n + 1) if self.log_e(k, n) <= math.log(beta or self.beta)]
         return Boundary(n, min(passing, default=None), max(failing, default=None))
 
-    def names_culprit(self, k: int, n: int, gated: int) -> bool:
-        """Whether a FAIL is strong enough to name a culprit among ``gated`` rungs: ``E <= beta / gated``.
+    def operating_characteristics(self, rate: float) -> OperatingCharacteristics:
+        """How the test ends where seeds learn independently with probability ``rate``: exact, not simulated.
 
-        The union bound over the ladder keeps the chance that any healthy rung is named at ``beta``.
+        With ``P(k, n)`` the chance that ``k`` of ``n`` seeds have learned and no look has decided,
+        ``P(k, n) = rate P(k-1, n-1) + (1-rate) P(k, n-1)``, after which a look at ``n`` takes out every ``k`` it decides;
+        seed ``n`` is trained with probability ``sum_k P(k, n-1)``. Source: Wald (1945), who calls them the operating
+        characteristic and the average sample number.
+
+        Raises:
+            ValueError: for a rate outside [0, 1].
         """
-        return self.log_e(k, n) <= math.log(self.beta / max(gated, 1))
+        if not 0.0 <= rate <= 1.0:
+            raise ValueError(f"rate={rate}: choose a probability from 0 to 1")
+        decided = {Verdict.PASS: 0.0, Verdict.FAIL: 0.0}
+        undecided, seeds = [1.0], 0.0
+        for n in range(1, self.looks[-1] + 1):
+            seeds += sum(undecided)
+            before = zip([0.0, *undecided], [*undecided, 0.0], strict=True)
+            undecided = [rate * learned + (1.0 - rate) * not_learned for learned, not_learned in before]
+            if n in self.looks:
+                for k in range(n + 1):
+                    if (verdict := self.verdict(k, n)) in decided:
+                        decided[verdict] += undecided[k]
+                        undecided[k] = 0.0
+        return OperatingCharacteristics(decided[Verdict.PASS], decided[Verdict.FAIL], sum(undecided), seeds)
+
+    def names_culprit(self, k: int, n: int, tests: int) -> bool:
+        """Whether a FAIL is strong enough to name a culprit where ``tests`` tests could: ``E <= beta / tests``.
+
+        By Ville's inequality a rung of which at least ``p1`` of seeds learn is named with probability at most
+        ``beta / tests``, whenever one stops.
+        """
+        return self.log_e(k, n) <= math.log(self.beta / tests)
 
 
 class Interval(NamedTuple):

@@ -1,9 +1,11 @@
 """The sequential test's boundaries and error rates, and the interval of a median."""
 
 import math
+import re
 import subprocess
 import sys
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -17,18 +19,32 @@ def binomial(k, n, p):
 
 
 def exact_rates(test, p):
-    """Probability of PASS and of FAIL at any look, where a seed learns with probability p."""
-    undecided, seeds, rates = {0: 1.0}, 0, {PASS: 0.0, FAIL: 0.0}
+    """What the test comes to where a seed learns with probability p, by convolution from look to look."""
+    undecided, seeds, mean, rates = {0: 1.0}, 0, 0.0, {PASS: 0.0, FAIL: 0.0}
     for look in test.looks:
         reached = dict.fromkeys(range(look + 1), 0.0)
         for (k, mass), more in product(undecided.items(), range(look - seeds + 1)):
             reached[k + more] += mass * binomial(more, look - seeds, p)
         for k in list(reached):
             if (verdict := test.verdict(k, look)) is not UNDECIDED:
+                mean += look * reached[k]
                 rates[verdict] += reached.pop(k)
         undecided, seeds = reached, look
-    assert sum(rates.values()) + sum(undecided.values()) == pytest.approx(1.0)
-    return rates
+    rates[UNDECIDED] = sum(undecided.values())
+    assert sum(rates.values()) == pytest.approx(1.0)
+    return rates | {"seeds": mean + seeds * rates[UNDECIDED]}
+
+
+settings = pytest.mark.parametrize(
+    "test",
+    [
+        SequentialTest(),
+        SequentialTest(looks=(10,)),
+        SequentialTest(looks=(10, 11, 12, 13, 14, 15, 16, 20, 40, 80)),
+        SequentialTest(p0=0.5, p1=0.8, alpha=0.01, beta=0.05, looks=(20, 60)),
+    ],
+    ids=lambda test: "-".join(map(str, test.looks)),
+)
 
 
 @pytest.mark.parametrize(
@@ -39,28 +55,57 @@ def test_boundaries_of_the_default_test(seeds, pass_at, fail_at, culprit_at):
     assert test.boundary(seeds) == Boundary(seeds, pass_at, fail_at)
     for k in range(seeds + 1):
         assert test.verdict(k, seeds) is (PASS if k >= pass_at else FAIL if k <= fail_at else UNDECIDED)
-        assert test.names_culprit(k, seeds, gated=10) == (k <= culprit_at)
+        assert test.names_culprit(k, seeds, tests=10) == (k <= culprit_at)
 
 
 def test_boundary_where_no_count_decides():
     assert SequentialTest().boundary(1) == Boundary(1, None, None)
 
 
-@pytest.mark.parametrize(
-    "test",
-    [
-        SequentialTest(),
-        SequentialTest(looks=(10,)),
-        SequentialTest(looks=(10, 11, 12, 13, 14, 15, 16, 20, 40, 80)),
-        SequentialTest(p0=0.5, p1=0.8, alpha=0.01, beta=0.05, looks=(20, 60)),
-    ],
-    ids=lambda test: "-".join(map(str, test.looks)),
-)
+@settings
 def test_error_rates_are_kept_however_often_one_looks(test):
     for worse in (0.0, 0.2, 0.4):
         assert exact_rates(test, test.p0 - worse)[PASS] <= test.alpha
     for better in (0.0, 0.5, 1.0):
         assert exact_rates(test, test.p1 + better * (1 - test.p1))[FAIL] <= test.beta
+
+
+@settings
+@pytest.mark.parametrize("rate", [0.0, 0.5, 0.7, 0.85, 0.95, 0.99, 1.0])
+def test_operating_characteristics_are_those_of_the_convolution(test, rate):
+    found, rates = test.operating_characteristics(rate), exact_rates(test, rate)
+    assert found == pytest.approx((rates[PASS], rates[FAIL], rates[UNDECIDED], rates["seeds"]), rel=1e-9, abs=1e-15)
+
+
+def test_operating_characteristics_of_a_test_one_can_do_by_hand():
+    """Looks at 1 and 2 seeds: 1 of 1 passes, 0 of 2 fails, 1 of 2 is undecided."""
+    test = SequentialTest(p0=0.1, p1=0.9, alpha=0.12, beta=0.1, looks=(1, 2))
+    assert test.operating_characteristics(0.75) == (0.75, 0.0625, 0.1875, 1.25)
+
+
+def test_the_page_on_verdicts_holds_the_tables_of_the_default_test():
+    test = SequentialTest()
+    decisions = [
+        f"| {seeds} | {pass_at} | {fail_at} | {test.boundary(seeds, test.beta / 10).fail_at} |"
+        for seeds, pass_at, fail_at in map(test.boundary, test.looks)
+    ]
+    rates = [0.50, 0.60, 0.70, 0.80, 0.85, 0.90, 0.95, 0.97, 0.99]
+    characteristics = [
+        f"| {rate:.2f} | {found.passes:.4f} | {found.fails:.4f} | {found.undecided:.4f} | {found.seeds:.1f} |"
+        for rate, found in zip(rates, map(test.operating_characteristics, rates), strict=True)
+    ]
+    page = (Path(__file__).parents[2] / "docs" / "verdict.md").read_text()
+    assert re.findall(r"^\| [0-9].*$", page, re.M) == [*decisions, *characteristics]
+    defaults = dict(re.findall(r"^\| `ladder_(\w+)` \| `(.+?)`", page, re.M))
+    looks = tuple(map(int, defaults.pop("seeds").split(",")))
+    assert SequentialTest(**{name: float(value) for name, value in defaults.items()}, looks=looks) == test
+    assert len(defaults) == 4
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, math.nan])
+def test_a_rate_that_is_no_probability_is_refused(rate):
+    with pytest.raises(ValueError, match=f"rate={rate}: choose a probability"):
+        SequentialTest().operating_characteristics(rate)
 
 
 def test_a_healthy_rung_usually_passes_and_a_broken_one_fails():

@@ -1,0 +1,148 @@
+"""Coins climbed by the plugin: verdicts come as often as the operating characteristics say, and red is never green.
+
+Collection, climb, judgement, report and exit code are real; where a test says so, training is a flip of NumPy's.
+"""
+
+import json
+import pkgutil
+from collections import Counter
+from importlib import import_module
+from itertools import count, pairwise, product
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+import ladder
+from ladder import SequentialTest, Trained
+
+# pytester forgets whatever an inner run is the first to import; JAX cannot be loaded twice and the rest takes its time.
+for module in pkgutil.walk_packages(ladder.__path__, "ladder."):
+    import_module(module.name)
+
+RATES = (0.6, 0.7, 0.85, 0.95)
+
+FILE = """
+import pytest
+from toys import Coin
+from ladder import Rung, below
+
+LEARNS = below("loss", 0.5, by=3, source="made up for the test")
+
+def coin(p, toss=0, number=1, **change):
+    experiment = Coin(p=p, shift=float(toss))
+    return Rung(number=number, variant=f"{{p}},{{toss}}", name="coin", experiment=experiment, gates=(LEARNS,), **change)
+
+@pytest.mark.parametrize("rung", {rungs})
+def test_it(climb, rung):
+    climb(rung)
+"""
+
+INI = """
+[pytest]
+addopts = -p no:cacheprovider -p no:hypothesispytest -p no:jaxtyping
+filterwarnings = error
+"""
+
+
+class Flips:
+    """In place of a trainer: every experiment, told apart by its shift, flips a fixed coin of its own for each seed."""
+
+    def __init__(self, experiment, block):
+        self.experiment = experiment
+
+    def __call__(self, seeds, numbers, watch=None):
+        """Flip these seeds' coins."""
+        coin = self.experiment
+        rng = np.random.default_rng([seeds.root, round(100 * coin.p), int(coin.shift)])
+        learns = rng.random(64)[list(numbers)] < coin.p
+        return Trained({"loss": np.tile(np.where(learns, 0.1, 1.0)[:, None], coin.epochs)}, {}, 0.0, 0.0)
+
+    def inspect(self, seeds, numbers, watch=None):
+        """There is nothing to see."""
+
+
+@pytest.fixture
+def flipped(monkeypatch):
+    """Nothing is trained."""
+    monkeypatch.setattr("ladder.curves.Trainer", Flips)
+
+
+@pytest.fixture
+def climbed(pytester):
+    """Runs pytest on a file of these rungs and returns what the report has of them.
+
+    Of every run it asks that the exit code is 0 if all gated rungs PASS and all controls FAIL, else 1, and that the culprit
+    is the first gated rung that FAILs: none that is UNDECIDED or BLOCKED, and no control.
+    """
+    pytester.makeini(INI)
+    files = count()
+
+    def run(rungs):
+        file = pytester.makepyfile(**{f"test_tosses{next(files)}": FILE.format(rungs=rungs)})
+        code = pytester.runpytest("-q", "--tb=no", file).ret
+        report = json.loads((pytester.path / "reports" / "ladder.json").read_text())
+        reached = {(rung["role"], rung["verdict"]) for rung in report["rungs"]}
+        assert code == (0 if reached <= {("gate", "PASS"), ("control", "FAIL")} else 1)
+        failed = [rung["id"] for rung in report["rungs"] if (rung["role"], rung["verdict"]) == ("gate", "FAIL")]
+        assert (report["culprit"] and report["culprit"]["rung"]) == (failed[0] if failed else None)
+        return report["rungs"]
+
+    return run
+
+
+@pytest.mark.usefixtures("flipped")
+def test_verdicts_come_as_often_as_the_operating_characteristics_say(climbed):
+    """Counts of independent coins are binomial: each is out of its bounds with probability at most 1e-4."""
+    coins, test = 60, SequentialTest()
+    everything = climbed(f"[coin(p, toss) for toss in range({coins}) for p in {RATES}]")
+    for p in RATES:
+        rungs = [rung for rung in everything if rung["experiment"]["components"]["p"] == p]
+        assert len(rungs) == coins
+        expected, verdicts = test.operating_characteristics(p), Counter(rung["verdict"] for rung in rungs)
+        counts = {
+            "PASS": (verdicts["PASS"], expected.passes),
+            "FAIL": (verdicts["FAIL"], expected.fails),
+            "UNDECIDED": (verdicts["UNDECIDED"], expected.undecided),
+        }
+        mean = test.looks[0]
+        for look, longer in pairwise(test.looks):
+            to_here = SequentialTest(looks=tuple(n for n in test.looks if n <= look))
+            undecided = to_here.operating_characteristics(p).undecided
+            counts[f"more than {look} seeds"] = sum(rung["seeds"]["of"] > look for rung in rungs), undecided
+            mean += (longer - look) * undecided
+        for what, (found, chance) in counts.items():
+            low, high = binom.interval(1 - 1e-4, coins, chance)
+            assert low <= found <= high, f"p = {p}, {what}: {found} of {coins}, expected {coins * chance:.1f}"
+        assert expected.seeds == pytest.approx(mean)  # so that bounds on the counts are bounds on the mean
+
+
+@pytest.mark.usefixtures("flipped")
+def test_only_a_run_of_passing_gates_and_failing_controls_is_green(climbed):
+    """The fixture asks for it; here are small ladders of every kind."""
+    seen = set()
+    for toss, (p, q) in enumerate(product((0.75, 0.85, 0.95), (0.6, 0.85) * 2)):
+        rungs = climbed(
+            f"[first := coin({p}, {2 * toss}), "
+            f"coin({p}, {2 * toss + 1}, parent=first.id, adds='shift', compare={{'loss': 'not published'}}), "
+            f"first.as_control(p={q - 0.01}, why='it learns less')]"
+        )
+        seen.add(tuple(rung["verdict"] for rung in rungs if rung["role"] == "gate"))
+    assert seen == {
+        ("PASS", "PASS"),
+        ("PASS", "UNDECIDED"),
+        ("PASS", "FAIL"),
+        ("UNDECIDED", "BLOCKED"),
+        ("FAIL", "BLOCKED"),
+    }
+
+
+def test_trained_coins_are_judged_at_the_first_look_that_decides(climbed):
+    test = SequentialTest()
+    for rung in climbed("[coin(0.85), coin(0.95)]"):
+        learned = [seed[-1] < 0.5 for seed in rung["curves"]["loss"]]
+        looks = [look for look in test.looks if look <= len(learned)]
+        *before, verdict = [test.verdict(sum(learned[:look]), look).value for look in looks]
+        assert (len(learned), rung["verdict"]) == (looks[-1], verdict)
+        assert set(before) <= {"UNDECIDED"}
+        assert verdict != "UNDECIDED" or looks == [*test.looks]

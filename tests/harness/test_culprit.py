@@ -1,0 +1,148 @@
+"""Who is named: how often a healthy rung is, on simulated ladders, and that only a gated rung that FAILs ever can be.
+
+Training is played: everything else is the real climb, on numbers drawn from the seed's own generator.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+from toys import SOURCE
+
+from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, Verdict, below, better_than, no_worse_than
+from ladder.climb import Outcome
+from ladder.judge import judge
+from ladder.report.document import culprit, entry
+
+LEARNS = below("loss", 0.5, by=1, source=SOURCE)
+MARGIN = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """Of each seed, a loss that meets LEARNS with probability ``p``, and five more that lie 1 above or below ``centre``.
+
+    A draw without a spread is 0 in all five. Draws of different ``number`` are independent.
+    """
+
+    number: int
+    p: float
+    centre: float = 0.0
+    spread: float = 1.0
+    epochs: int = 1
+    metrics = ("loss", "a", "b", "c", "d", "e")
+
+    def init(self, key):
+        """Draws are played."""
+        raise AssertionError("a draw is not trained")
+
+    epoch = init
+
+
+class Player:
+    """In place of a trainer; the root of the seeds is the number of the ladder."""
+
+    def __init__(self, experiment, block):
+        self.experiment = experiment
+
+    def __call__(self, seeds, numbers, watch=None):
+        """Draw these seeds."""
+        draw = self.experiment
+        rng = np.random.default_rng([seeds.root, draw.number])
+        uniform = rng.random((len(draw.metrics), 64, 1))[:, list(numbers)]
+        compared = draw.centre + draw.spread * np.where(uniform[1:] < 0.5, -1.0, 1.0)
+        loss = np.where(uniform[:1] < draw.p, 0.1, 1.0)
+        return Trained(dict(zip(draw.metrics, [*loss, *compared], strict=True)), {}, 0.0, 0.0)
+
+    def inspect(self, seeds, numbers, watch=None):
+        """There is nothing to see."""
+
+
+@pytest.fixture(autouse=True)
+def player(monkeypatch):
+    """Nothing is trained."""
+    monkeypatch.setattr("ladder.curves.Trainer", Player)
+
+
+def root(number, p, centre=0.0, gates=(LEARNS,), **change):
+    return Rung(number=number, name="root", experiment=Draw(number=number, p=p, centre=centre), gates=gates, **change)
+
+
+def healthy_ladder(p1):
+    """Ten rungs at the worst healthy rate, eight of them with five comparisons at the boundary of their null."""
+    rival = Rung(number=1, name="rival", experiment=Draw(number=1, p=1.0, spread=0.0), goals=(LEARNS,))
+    metrics = rival.experiment.metrics[1:]
+    better = tuple(better_than("rung1", metric, source=SOURCE) for metric in metrics)
+    no_worse = tuple(no_worse_than("rung1", metric, margin=MARGIN, source=SOURCE) for metric in metrics)
+    return Ladder(
+        [
+            rival,
+            *(root(number, p1) for number in (2, 3)),
+            *(root(number, p1, gates=(LEARNS, *better)) for number in (4, 5, 6, 7)),
+            *(root(number, p1, centre=MARGIN, gates=(LEARNS, *no_worse)) for number in (8, 9, 10, 11)),
+        ]
+    )
+
+
+def names_by_rungs_alone(outcome, ladder, test, seeds):
+    """Whether a failing rung would be named if its comparisons did not count."""
+    numbers = range(outcome.judgement.n)
+    partners = {id: Player(ladder[id].experiment, len(numbers))(seeds, numbers) for id in outcome.rung.partners}
+    gated = ladder.gated / (1 + len(outcome.rung.comparisons))
+    return judge(outcome.rung, outcome.trained, partners, test, gated).names
+
+
+def test_a_healthy_rung_is_named_on_at_most_a_fraction_beta_of_ladders():
+    """And would be on more, were it not for the union bound over rungs, or for that over the tests of one rung.
+
+    At this beta and these looks order statistics nearly exhaust the level of a look. No two ladders share a seed, so counts
+    are binomial: one whose rate is at most beta exceeds the bound with probability at most 1e-4.
+    """
+    test, ladders = SequentialTest(beta=0.045, looks=(16, 64)), 240
+    ladder = healthy_ladder(test.p1)
+    named, named_by_rungs_alone, failed = 0, 0, 0
+    for number in range(ladders):
+        seeds = Seeds(root=number)
+        fails = [outcome for outcome in map(Climb(ladder, test, seeds), ladder) if outcome.verdict is Verdict.FAIL]
+        named += any(fail.judgement.names for fail in fails)
+        named_by_rungs_alone += any(names_by_rungs_alone(fail, ladder, test, seeds) for fail in fails)
+        failed += bool(fails)
+    bound = binom.ppf(1 - 1e-4, ladders, test.beta)
+    assert named <= bound < named_by_rungs_alone < failed, (named, bound, named_by_rungs_alone, failed)
+
+
+def test_only_a_gated_rung_that_fails_is_ever_named():
+    """Ladders of doubtful rungs, rungs on them, a comparison, controls and goal rows, all at random rates."""
+    rng, named, seen = np.random.default_rng(0), set(), set()
+    for number in range(60):
+        p = [float(rate) for rate in rng.choice([0.1, 0.6, 0.85, 0.99], 7)]
+        first = root(1, p[0])
+        ladder = Ladder(
+            [
+                first,
+                root(2, p[0], parent="rung1", adds="number", compare={"a": "not published"}),
+                first.as_control(p=0.99 * p[2], why="learns less"),
+                root(3, p[3], centre=2.0 * p[4], gates=(LEARNS, better_than("rung1", "a", source=SOURCE))),
+                root(4, p[5], centre=2.0, gates=(better_than("rung1", "a", source=SOURCE),), control="is worse"),
+                replace(root(5, p[6]), gates=(), goals=(LEARNS,)),
+                root(6, p[0]),
+            ]
+        )
+        climb = Climb(ladder, seeds=Seeds(root=number))
+        outcomes = [climb(id) for id in ladder if id != "rung6"]
+        outcomes.append(Outcome(ladder["rung6"], Verdict.CRASHED, error="out of memory"))
+        for outcome in outcomes:
+            seen.add((outcome.rung.role, outcome.verdict))
+            if outcome.judgement and outcome.judgement.names:
+                named.add((outcome.rung.role, outcome.verdict))
+        found = culprit([entry(outcome, ladder, climb.test) for outcome in outcomes])
+        first_fail = next((o for o in outcomes if o.rung.role == "gate" and o.verdict is Verdict.FAIL), None)
+        assert (found and found["rung"]) == (first_fail and first_fail.rung.id)
+        assert (found and found["certain"]) == (first_fail and first_fail.judgement.names)
+    assert named == {("gate", Verdict.FAIL)}
+    judged = (Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED)
+    assert seen == {(role, verdict) for role in ("gate", "control", "goal") for verdict in judged} | {
+        ("gate", Verdict.BLOCKED),
+        ("gate", Verdict.CRASHED),
+    }
