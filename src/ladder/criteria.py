@@ -34,8 +34,12 @@ class Criterion(ABC):
     ``calibrated`` asks the ladder to tighten the limit to the one that a calibration measured for the rung, kept in
     ``reports/calibration``; the limit given here is then what no calibration may exceed.
 
+    ``floor`` is the best value of the statistic that any model could reach, or a reference predictor does; of ``above`` the
+    highest. A limit beyond it is not refused: a published one may be. A rung that fails at it is told so.
+
     Raises:
-        ValueError: for a limit that is not finite or cannot be met, an epoch below 1, or no source.
+        ValueError: for a limit that is not finite or cannot be met, an epoch below 1, no source, or a floor that is not
+            finite or has none.
     """
 
     metric: str
@@ -43,12 +47,21 @@ class Criterion(ABC):
     by: int
     source: str
     calibrated: bool = False
+    floor: float | None = None
+    floor_source: str = ""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.limit):
             raise ValueError(f"{type(self).__name__.lower()}({self.metric!r}, {self.limit}): choose a finite limit")
         _check_epoch(self, self.by)
         _check_source(self, self.source)
+        if self.floor is not None and not (math.isfinite(self.floor) and self.floor_source.strip()):
+            raise ValueError(f"{self}: floor={self.floor}: choose a finite floor and say its source in floor_source=")
+
+    @property
+    def beyond_floor(self) -> bool:
+        """Whether the limit asks for more than the floor allows."""
+        return self.floor is not None and self.limit < self.floor
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -125,6 +138,11 @@ class Below(Criterion):
 @dataclass(frozen=True, kw_only=True)
 class Above(Criterion):
     """The metric stays above the limit."""
+
+    @property
+    def beyond_floor(self) -> bool:
+        """Whether the limit lies above the highest value that can be reached."""
+        return self.floor is not None and self.limit > self.floor
 
     @property
     def text(self) -> str:
@@ -250,19 +268,74 @@ class Comparison:
         return self.text
 
 
-def below(metric: str, limit: float, *, by: int, source: str, signed: bool = False, calibrated: bool = False) -> Below:
+def below(
+    metric: str,
+    limit: float,
+    *,
+    by: int,
+    source: str,
+    signed: bool = False,
+    calibrated: bool = False,
+    floor: float | None = None,
+    floor_source: str = "",
+) -> Below:
     """``metric`` below ``limit`` at epoch ``by`` and after."""
-    return Below(metric=metric, limit=limit, by=by, source=source, signed=signed, calibrated=calibrated)
+    return Below(
+        metric=metric,
+        limit=limit,
+        by=by,
+        source=source,
+        signed=signed,
+        calibrated=calibrated,
+        floor=floor,
+        floor_source=floor_source,
+    )
 
 
-def above(metric: str, limit: float, *, by: int, source: str, calibrated: bool = False) -> Above:
+def above(
+    metric: str,
+    limit: float,
+    *,
+    by: int,
+    source: str,
+    calibrated: bool = False,
+    floor: float | None = None,
+    floor_source: str = "",
+) -> Above:
     """``metric`` above ``limit`` at epoch ``by`` and after."""
-    return Above(metric=metric, limit=limit, by=by, source=source, calibrated=calibrated)
+    return Above(
+        metric=metric,
+        limit=limit,
+        by=by,
+        source=source,
+        calibrated=calibrated,
+        floor=floor,
+        floor_source=floor_source,
+    )
 
 
-def falls(metric: str, to: float, *, by: int, source: str, since: int = 1, calibrated: bool = False) -> Falls:
+def falls(
+    metric: str,
+    to: float,
+    *,
+    by: int,
+    source: str,
+    since: int = 1,
+    calibrated: bool = False,
+    floor: float | None = None,
+    floor_source: str = "",
+) -> Falls:
     """``metric`` at most ``to`` times its value at epoch ``since``, at epoch ``by`` and after."""
-    return Falls(metric=metric, limit=to, by=by, source=source, since=since, calibrated=calibrated)
+    return Falls(
+        metric=metric,
+        limit=to,
+        by=by,
+        source=source,
+        since=since,
+        calibrated=calibrated,
+        floor=floor,
+        floor_source=floor_source,
+    )
 
 
 def agrees(metric: str, other: str, *, within: float, by: int, source: str) -> Agrees:

@@ -13,6 +13,10 @@ class Experiment(Protocol):
     It knows nothing of seeds, rungs or pytest. ``init(key)`` returns the state (any pytree of arrays);
     ``epoch(state, key)`` trains for an epoch and returns the state and a dict: each scalar is a metric, evaluated after
     the epoch; each vector a trace with one number a step. ``metrics`` names the scalars.
+
+    What else it may have makes a failing rung's diagnosis say more: class attributes ``objective`` and ``reference``, the
+    metric that is trained on and the one that says whether the task is done, both better the lower they are; traces of
+    :func:`~ladder.inspection.step_traces`; the method of :class:`~ladder.inspection.Inspectable`.
     """
 
     @property

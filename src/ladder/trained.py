@@ -1,10 +1,24 @@
 """What training some seeds yielded. Nothing here loads JAX: curves are kept, judged and drawn without it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
+
+# The order in which the tensors of one step are computed, by the first part of a trace's name (``ladder.inspection``
+# writes them). A trace of any other name stands where the loss does.
+LOSS, FLOW = 1, {"stage": 0, "gradient": 2, "update": 3, "weight": 4}
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """Where a seed, counted from 0, first was not finite: the step, from 1, and the trace or metric that turned first."""
+
+    seed: int
+    step: int
+    tensor: str
 
 
 @dataclass(frozen=True)
@@ -29,30 +43,48 @@ class Trained:
         return len(next(iter(self.curves.values())))
 
     @cached_property
-    def first_bad_step(self) -> Int[np.ndarray, " seed"]:
-        """For each seed the step (from 1) at which a number first was not finite, or 0.
+    def first_bad(self) -> tuple[NonFinite, ...]:
+        """Of each seed of which a number was not finite, the first such number.
 
-        Traces tell the step; where only a metric turned, it is the last step of that epoch. An experiment without
-        traces counts epochs for steps.
+        Traces tell the step; where only a metric turned, it is the last step of that epoch. Of the numbers that turned in
+        one step the first is the one computed first: stages in forward order, loss, gradients, updates, weights, and then
+        metrics; among equals, the first by name. An experiment without traces counts epochs for steps.
         """
-        epochs = next(iter(self.curves.values())).shape[1]
         steps = max([1, *(trace.shape[2] for trace in self.traces.values())])
-        bad = np.zeros((self.seeds, epochs, steps), bool)
-        for curve in self.curves.values():
-            bad[:, :, -1] |= ~np.isfinite(curve)
-        for trace in self.traces.values():
-            bad[:, :, : trace.shape[2]] |= ~np.isfinite(trace)
-        flat = bad.reshape(self.seeds, -1)
-        return np.where(flat.any(axis=1), flat.argmax(axis=1) + 1, 0)
+        traces = sorted(self.traces, key=lambda name: (FLOW.get(name.partition("/")[0], LOSS), name))
+        first: dict[int, NonFinite] = {}
+        for name, values in [
+            *((n, self.traces[n]) for n in traces),
+            *((n, c[..., None]) for n, c in self.curves.items()),
+        ]:
+            for seed, bad in enumerate(~np.isfinite(values)):
+                if bad.any():
+                    epoch, step = divmod(int(bad.argmax()), bad.shape[1])
+                    turned = NonFinite(seed, epoch * steps + (step + 1 if name in self.traces else steps), name)
+                    if seed not in first or turned.step < first[seed].step:
+                        first[seed] = turned
+        return tuple(first[seed] for seed in sorted(first))
 
-    def head(self, seeds: int) -> "Trained":
-        """The first seeds alone."""
+    @cached_property
+    def first_bad_step(self) -> Int[np.ndarray, " seed"]:
+        """The step of ``first_bad`` for each seed, 0 for one that stayed finite."""
+        steps = np.zeros(self.seeds, int)
+        for bad in self.first_bad:
+            steps[bad.seed] = bad.step
+        return steps
+
+    def of(self, seeds: Sequence[int] | slice) -> "Trained":
+        """These seeds alone."""
         return Trained(
-            {name: curve[:seeds] for name, curve in self.curves.items()},
-            {name: trace[:seeds] for name, trace in self.traces.items()},
+            {name: curve[seeds] for name, curve in self.curves.items()},
+            {name: trace[seeds] for name, trace in self.traces.items()},
             self.compile_seconds,
             self.run_seconds,
         )
+
+    def head(self, seeds: int) -> "Trained":
+        """The first seeds alone."""
+        return self.of(slice(seeds))
 
     def joined(self, more: "Trained") -> "Trained":
         """These seeds and then those."""

@@ -157,3 +157,35 @@ def test_what_cannot_be_met_or_has_no_source_is_refused(make, message):
 def test_a_signed_metric_may_be_asked_below_zero():
     curves = {"nll": np.array([[-2.0], [-0.5]])}
     assert below("nll", -1.0, by=1, source=SOURCE, signed=True).holds(curves).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("make", "limit", "floor", "beyond"),
+    [
+        (below, 0.1, 0.2, True),
+        (below, 0.2, 0.2, False),
+        (falls, 0.1, 0.2, True),
+        (falls, 0.3, 0.2, False),
+        (above, 0.9, 0.8, True),
+        (above, 0.8, 0.8, False),
+        (below, 0.1, None, False),
+    ],
+)
+def test_a_limit_beyond_its_floor_is_known_and_the_floor_changes_nothing_else(make, limit, floor, beyond):
+    plain = make("loss", limit, by=2, source=SOURCE)
+    floored = make("loss", limit, by=2, source=SOURCE, floor=floor, floor_source="theorem 1")
+    assert floored.beyond_floor is beyond
+    assert (floored.text, floored.key) == (plain.text, plain.key)
+    np.testing.assert_array_equal(floored.holds(CURVES), plain.holds(CURVES))
+    assert not plain.beyond_floor
+
+
+def test_a_tightened_limit_keeps_its_floor():
+    asked = below("loss", 2.0, by=2, source=SOURCE, floor=1.5, floor_source="theorem 1")
+    assert asked.tightened(1.0, "measured").beyond_floor
+
+
+@pytest.mark.parametrize(("floor", "source"), [(0.5, ""), (0.5, " "), (NAN, "theorem 1"), (math.inf, "theorem 1")])
+def test_a_floor_is_finite_and_has_a_source(floor, source):
+    with pytest.raises(ValueError, match="finite floor and say its source"):
+        below("loss", 1.0, by=1, source=SOURCE, floor=floor, floor_source=source)

@@ -8,7 +8,7 @@ import pytest
 from toys import Coin, Diverges, Fit, Misreports
 
 from ladder.manifoldformer import Bench
-from ladder.trained import Trained
+from ladder.trained import NonFinite, Trained
 from ladder.training import CALIBRATION_STREAM, GATE_STREAM, Seeds, Trainer
 
 ROUNDING = 1e-6  # a few roundings of float32, carried through a dozen steps of a contraction
@@ -162,3 +162,35 @@ def test_at_learning_rate_0_nothing_changes():
 
 def test_a_coin_that_always_falls_is_learned_by_every_seed():
     assert (Trainer(Coin(), 2)(Seeds(), range(2)).curves["loss"][:, -1] < 0.25).all()
+
+
+def test_of_the_numbers_that_turn_in_one_step_the_first_is_the_one_computed_first():
+    order = [
+        "stage/0/input",
+        "stage/1/latent",
+        "accuracy",
+        "step_loss",
+        "gradient/a",
+        "gradient/b",
+        "update/a",
+        "weight/a",
+    ]
+    for i, name in enumerate(order):
+        traces = {other: np.array([[[1.0, np.nan if other in order[i:] else 1.0]]]) for other in reversed(order)}
+        trained = Trained({"metric": np.array([[np.nan]])}, traces, 0, 0)
+        assert trained.first_bad == (NonFinite(0, 2, name),)
+
+
+def test_an_earlier_step_comes_before_an_earlier_tensor_and_a_trace_before_a_metric():
+    stage, weight = np.ones((3, 2, 2)), np.ones((3, 2, 2))
+    weight[0, 0, 1], stage[0, 1, 0], stage[1, 0, 1] = np.inf, np.nan, np.nan
+    trained = Trained(
+        {"loss": np.array([[1.0, 1.0], [np.nan, 1.0], [1.0, np.nan]])}, {"stage/0/x": stage, "weight/a": weight}, 0, 0
+    )
+    assert trained.first_bad == (
+        NonFinite(0, 2, "weight/a"),
+        NonFinite(1, 2, "stage/0/x"),
+        NonFinite(2, 4, "loss"),
+    )
+    assert trained.first_bad_step.tolist() == [2, 2, 4]
+    assert trained.of([2, 0]).first_bad_step.tolist() == [4, 2]

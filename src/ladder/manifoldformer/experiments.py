@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jax import Array
 from jaxtyping import Float, Key
 
 from ladder.geometry.sphere import norm_error
+from ladder.inspection import Inspection, step_traces
 from ladder.manifoldformer import data, losses
 from ladder.manifoldformer.dynamics import DYNAMICS, INITS, Dynamics, Init
 from ladder.manifoldformer.encoder import LATENT_DIM, LATENTS, Latent
@@ -45,7 +46,8 @@ class Bench:
     Metrics, evaluated after the epoch on the whole training set (the task is to memorise 20 signals; there is no
     other data): ``mse``, ``spectral``, ``loss`` (the one trained on), ``amplitude`` (RMS ratio), and on the sphere
     ``norm_error`` (the largest ``| |z| - 1 |`` of any latent in any step of the epoch, before and after the dynamics).
-    Trace, one number a step: ``step_loss``, the batch's loss before the step.
+    Traces, one number a step: ``step_loss``, the batch's loss before the step, and those of
+    :func:`~ladder.inspection.step_traces`, the stages over the rows that the step computes.
 
     Raises:
         ValueError: for a value outside those listed, a batch size that does not divide the 960 sequences,
@@ -62,6 +64,9 @@ class Bench:
     learning_rate: float = 1e-3
     schedule: Schedule = "constant"
     shuffle: bool = False
+
+    objective: ClassVar[str] = "loss"
+    reference: ClassVar[str] = "mse"
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -135,32 +140,52 @@ class Bench:
         parts = {"mse": losses.mse(predicted, target), "spectral": losses.spectral(predicted, target)}
         return parts | {"loss": sum((parts[name] for name in self.loss.split("+")), start=jnp.zeros(()))}
 
+    def forward(self, params: Any, x: Float[Array, "*batch time channel"]) -> Output:
+        """The model with these parameters."""
+        return nnx.merge(self._graphdef, params)(x)
+
     def epoch(self, state: TrainingState, key: Key[Array, ""]) -> tuple[TrainingState, dict[str, Array]]:
         """Train for one epoch and evaluate."""
         signals = jnp.asarray(data.signals(self.length))
         drawn = jnp.asarray(data.drawn())
         order = jax.random.permutation(key, drawn) if self.shuffle else drawn
 
-        def batch_loss(params: Any, rows: Array, weights: Array) -> tuple[Array, Array]:
+        def batch_loss(params: Any, x: Array, weights: Array) -> tuple[Array, Output]:
+            out = self.forward(params, x)
+            return jnp.sum(weights * self.sequence_losses(out.signal, x)["loss"]), out
+
+        def step(
+            state: TrainingState, batch: tuple[Array, Array]
+        ) -> tuple[TrainingState, tuple[Array, dict[str, Array]]]:
+            rows, weights = batch
             x = signals[rows]
-            out = nnx.merge(self._graphdef, params)(x)
-            return jnp.sum(weights * self.sequence_losses(out.signal, x)["loss"]), _off_sphere(out)
+            (loss, out), gradient = jax.value_and_grad(batch_loss, has_aux=True)(state.params, x, weights)
+            direction, optimiser = self._optimiser.update(gradient, state.optimiser)
+            update = jax.tree.map(lambda u: -state.learning_rate * u, direction)
+            params = optax.apply_updates(state.params, update)
+            traces = step_traces(stages=_stages(x, out), params=params, gradient=gradient, update=update)
+            told = _off_sphere(out), {"step_loss": loss} | traces
+            return TrainingState(params, optimiser, state.learning_rate), told
 
-        def step(state: TrainingState, batch: tuple[Array, Array]) -> tuple[TrainingState, tuple[Array, Array]]:
-            (loss, off), gradient = jax.value_and_grad(batch_loss, has_aux=True)(state.params, *batch)
-            update, optimiser = self._optimiser.update(gradient, state.optimiser)
-            scaled = jax.tree.map(lambda u: -state.learning_rate * u, update)
-            return TrainingState(optax.apply_updates(state.params, scaled), optimiser, state.learning_rate), (loss, off)
-
-        state, (step_loss, off) = jax.lax.scan(step, state, data.batches(order, self.batch_size, len(signals)))
+        state, (off, traces) = jax.lax.scan(step, state, data.batches(order, self.batch_size, len(signals)))
 
         share = jnp.mean(jax.nn.one_hot(drawn, len(signals)), axis=0)
-        out = nnx.merge(self._graphdef, state.params)(signals)
+        out = self.forward(state.params, signals)
         parts = self.sequence_losses(out.signal, signals) | {"amplitude": losses.amplitude(out.signal, signals)}
         metrics = {name: jnp.sum(share * value) for name, value in parts.items()}
         if "norm_error" in self.metrics:
             metrics["norm_error"] = jnp.maximum(jnp.max(off), _off_sphere(out))
-        return state, metrics | {"step_loss": step_loss}
+        return state, metrics | traces
+
+    def inspect(self, state: TrainingState, key: Key[Array, ""]) -> Inspection:
+        """All 20 signals through the model; nothing is drawn, so the latent has no noise."""
+        x = jnp.asarray(data.signals(self.length))
+        out = self.forward(state.params, x)
+        return Inspection(stages=_stages(x, out), latent="encoded", prediction=out.signal, target=x)
+
+
+def _stages(x: Float[Array, "*batch time channel"], out: Output) -> dict[str, Array]:
+    return {"input": x, "encoded": out.encoded, "moved": out.moved, "output": out.signal}
 
 
 def _off_sphere(out: Output) -> Float[Array, ""]:

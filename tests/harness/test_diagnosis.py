@@ -1,0 +1,345 @@
+"""Diagnosis: a fault planted in a healthy rung is found, first of all, and a healthy rung has none."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import Array
+
+from ladder import Rung, Seeds, SequentialTest, Trained, Verdict, above, below, falls
+from ladder.diagnosis import Diagnosis, diagnose
+from ladder.geometry import sphere
+from ladder.inspection import Inspectable, Inspection, effective_rank, step_traces, summarise
+from ladder.judge import judge
+from ladder.manifoldformer import Bench, data, losses
+from ladder.manifoldformer.model import Output
+
+SOURCE = "made up for the test"
+GATE = below("mse", 0.18, by=4, source=SOURCE)
+SEEDS = 3
+
+
+class Fault(NamedTuple):
+    """What is wrong, in numbers, so that one compiled program trains every fault; the defaults are healthy."""
+
+    learning_rate: float = 1e-3
+    to_encoder: float = 1.0  # factor on the gradient that reaches it
+    chaos: float = 0.0  # share of a map iterated until its derivative is past all bounds
+    flatten: float = 0.0  # share of a latent left on one short arc
+    noise: float = 0.05  # standard deviation of every coordinate of the noise; a little does no harm
+    squash: float = 0.0  # share of an output that cannot exceed a tenth
+    late: float = 0.0  # share of an output and a training target of one sample before
+    magnitude: float = 0.0  # share of a loss that does not look at phases
+
+
+HEALTHY = Fault()
+FAULTS = {
+    "": HEALTHY,
+    "never-moves": Fault(to_encoder=0.0),
+    "never-moves all": Fault(learning_rate=0.0),
+    "large-updates": Fault(learning_rate=3.0),
+    "small-updates": Fault(learning_rate=1e-7),
+    "exploding-gradient": Fault(chaos=1.0),
+    "vanishing-gradient": Fault(to_encoder=1e-10),
+    "sampling-noise": Fault(noise=1.0),
+    "off-by-one": Fault(late=1.0),
+    "gamed": Fault(magnitude=1.0),
+    "collapsed-latent": Fault(flatten=1.0),
+    "squashed-amplitude": Fault(squash=1.0),
+    "too-few-steps": Fault(learning_rate=3e-5),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faulty(Bench):
+    """Rung 3, trained on MSE and smaller, with a fault."""
+
+    fault: Fault = HEALTHY
+    latent: str = "sphere"
+    length: int = 16
+    epochs: int = 4
+
+    def init(self, key):
+        """With the fault's own learning rate."""
+        return super().init(key)._replace(learning_rate=jnp.asarray(self.fault.learning_rate))
+
+    def forward(self, params, x):
+        """Encoder and decoder, and the faults between them."""
+        f, model = self.fault, nnx.merge(self._graphdef, params)
+        z = model.encoder(x)
+        axes = jnp.eye(z.shape[-1])
+        wild = z
+        for _ in range(6):
+            wild = jnp.sin(8.0 * wild)
+        z = mixed(f.chaos, z, sphere.normalise(wild))
+        z = mixed(f.flatten, z, sphere.normalise(axes[0].reshape(1, 1, -1) + 0.3 * z * axes[1].reshape(1, 1, -1)))
+        z = jax.lax.stop_gradient(z) + f.to_encoder * (z - jax.lax.stop_gradient(z))
+        # Drawn anew at every step: the parameters are the only thing that changes from one to the next.
+        bits = jax.lax.bitcast_convert_type(jnp.sum(model.decoder.out.kernel[...]), jnp.uint32)
+        noise = f.noise * jax.random.normal(jax.random.key(bits), z.shape)
+        moved = sphere.exp(z, sphere.project(z, noise))
+        signal = model.decoder(moved)
+        signal = mixed(f.squash, signal, 0.1 * jnp.tanh(signal))
+        return Output(z, moved, mixed(f.late, signal, jnp.roll(signal, 1, axis=-2)))
+
+    def sequence_losses(self, predicted, target):
+        """What is trained on may be late, or blind to phases."""
+        parts = super().sequence_losses(predicted, target)
+        late = losses.mse(predicted, jnp.roll(target, 1, axis=-2))
+        trained_on = mixed(self.fault.late, parts["mse"], late)
+        return parts | {"loss": mixed(self.fault.magnitude, trained_on, losses.log_magnitude(predicted, target))}
+
+    def inspect(self, state, key):
+        """With the length of the noise."""
+        found = super().inspect(state, key)
+        length = self.fault.noise * jnp.sqrt(found.stages["encoded"].shape[-1])
+        return replace(found, noise=jnp.full(found.prediction.shape[:-1], length), radius=1.0)
+
+
+def mixed(share, healthy, faulty):
+    return jnp.where(share > 0.0, faulty, healthy)
+
+
+def rung(experiment=None, **more):
+    return Rung(number=3, name="sphere", experiment=experiment or Faulty(), **({"gates": (GATE,)} | more))
+
+
+def diagnosed(trained, inspected=None, of=None):
+    of = of or rung()
+    return diagnose(of, judge(of, trained, {}, SequentialTest(), 1), trained, inspected)
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, tuple[Trained, dict[str, np.ndarray]]]:
+    """Every fault trained on the same seeds, in one program."""
+
+    def one(key: Array, fault: Fault):
+        bench = Faulty(fault=fault)
+        assert isinstance(bench, Inspectable)
+        fresh = bench.init(key)
+        state, report = jax.lax.scan(bench.epoch, fresh, jax.random.split(key, bench.epochs))
+        shown = {"start": summarise(bench.inspect(fresh, key)), "end": summarise(bench.inspect(state, key))}
+        return report, {f"{when}/{name}": value for when, found in shown.items() for name, value in found.items()}
+
+    keys = jnp.tile(Seeds().keys(range(SEEDS)), len(FAULTS))
+    faults = jax.tree.map(lambda *values: jnp.repeat(jnp.array(values), SEEDS), *FAULTS.values())
+    report, shown = jax.device_get(jax.jit(lambda *args: jax.lax.map(lambda each: one(*each), args))(keys, faults))
+    found = {}
+    for i, name in enumerate(FAULTS):
+        mine = {n: np.asarray(value[i * SEEDS : (i + 1) * SEEDS], float) for n, value in report.items()}
+        curves, traces = ({n: v for n, v in mine.items() if v.ndim == ndim} for ndim in (2, 3))
+        inspected = {n: np.asarray(value[i * SEEDS : (i + 1) * SEEDS], float) for n, value in shown.items()}
+        found[name] = Trained(curves, traces, 0.0, 0.0), inspected
+    return found
+
+
+def test_a_healthy_rung_meets_its_gate_and_has_no_findings(runs):
+    trained, inspected = runs[""]
+    assert GATE.holds(trained.curves).all()
+    assert diagnosed(trained, inspected).findings == ()
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name])
+def test_a_planted_fault_fails_the_rung_and_is_the_first_finding(fault, runs):
+    trained, inspected = runs[fault]
+    assert not GATE.holds(trained.curves).any()
+    found = diagnosed(trained, inspected).findings
+    assert found[0].name == fault.partition(" ")[0]
+    assert all(np.isfinite(list(f.numbers.values())).all() for f in found)
+
+
+def test_a_nan_is_traced_to_its_seed_its_step_and_the_stage_that_turned_first():
+    trained = jax.device_get(
+        jax.jit(jax.vmap(lambda key: (b := Broken()).epoch(b.init(key), key)[1]))(Seeds().keys([0, 1]))
+    )
+    values = {name: np.asarray(value, float)[:, None] for name, value in trained.items()}
+    found = Trained(
+        {n: v for n, v in values.items() if v.ndim == 2}, {n: v for n, v in values.items() if v.ndim == 3}, 0.0, 0.0
+    )
+    step = 1 + int(np.argmax(data.drawn()[:: Broken().batch_size] == Broken.trigger))
+    assert step > 3
+    assert [(bad.seed, bad.step, bad.tensor) for bad in found.first_bad] == [
+        (s, step, "stage/1/encoded") for s in (0, 1)
+    ]
+    of = rung(Broken(), gates=(below("mse", 0.18, by=1, source=SOURCE),))
+    (finding,) = diagnosed(found, None, of).findings
+    assert (finding.name, finding.numbers) == ("non-finite", {"seeds": 2.0, "seed": 0.0, "step": step})
+    assert "stage/1/encoded" in finding.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken(Bench):
+    """Its latent turns NaN at the first batch that starts with one of the 20 signals; batches keep their own rows."""
+
+    latent: str = "sphere"
+    length: int = 8
+    batch_size: int = 16
+    epochs: int = 1
+
+    trigger: ClassVar[int] = 3
+
+    def forward(self, params, x):
+        """The latent, and all that follows, turns."""
+        out = super().forward(params, x)
+        starts = jnp.all(x[0] == data.signals(self.length)[self.trigger])
+        bad = jnp.where(starts & (len(x) == self.batch_size), jnp.nan, 0.0)
+        return Output(out.encoded + bad, out.moved + bad, out.signal + bad)
+
+
+def curves(loss, mse=None, seeds=3, **traces):
+    """Made-up curves, the same of every seed, and traces of one value a step."""
+    mse = loss if mse is None else mse
+    values = {name: np.tile(np.array(v, float), (seeds, 1)) for name, v in (("loss", loss), ("mse", mse))}
+    return Trained(values, {n: np.tile(np.array(v, float), (seeds, len(loss), 1)) for n, v in traces.items()}, 0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain:
+    """An experiment that declares nothing it need not."""
+
+    epochs: int = 4
+    metrics: tuple[str, ...] = ("loss", "mse")
+
+    def init(self, key):
+        """Never called."""
+
+    def epoch(self, state, key):
+        """Never called."""
+
+
+LOUD = {"loss": [1.0, 0.9, 0.8, 0.7], "mse": [1.0, 1.1, 1.2, 1.3]}
+
+
+def test_a_rung_with_only_curves_is_diagnosed_by_what_there_is():
+    assert [f.name for f in diagnosed(curves(**LOUD)).findings] == ["gamed"]
+    assert diagnosed(curves(**LOUD), of=rung(Plain())) == Diagnosis()
+
+
+def test_a_rung_that_passed_is_not_diagnosed():
+    trained = curves(**LOUD)
+    passed = replace(judge(rung(), trained, {}, SequentialTest(), 1), verdict=Verdict.PASS)
+    assert diagnose(rung(), passed, trained, None) == Diagnosis()
+
+
+def test_only_failing_seeds_are_asked():
+    trained = curves(**LOUD)
+    trained.curves["mse"][:2] = 0.1
+    trained.curves["loss"][:2, -1] = 2.0
+    (found,) = diagnosed(trained).findings
+    assert (found.name, round(found.numbers["rise"], 6)) == ("gamed", 0.3)
+
+
+def test_where_every_seed_turned_there_is_one_finding():
+    trained = curves(**LOUD, step_loss=[1.0, np.nan, 1.0])
+    assert [f.name for f in diagnosed(trained).findings] == ["non-finite"]
+    trained = curves(**LOUD, step_loss=[1.0, 1.0, 1.0])
+    trained.traces["step_loss"][1, 2, 0] = np.inf
+    first, second = diagnosed(trained).findings
+    assert (first.numbers, second.name) == ({"seeds": 1.0, "seed": 1.0, "step": 7.0}, "gamed")
+
+
+@pytest.mark.parametrize(
+    ("condition", "beyond"),
+    [
+        (below("mse", 0.001, by=4, source=SOURCE, floor=0.01, floor_source="theorem 1"), True),
+        (below("mse", 0.02, by=4, source=SOURCE, floor=0.01, floor_source="theorem 1"), False),
+        (falls("mse", 0.1, by=4, source=SOURCE, floor=0.5, floor_source="theorem 1"), True),
+        (above("mse", 0.9, by=1, source=SOURCE, floor=0.8, floor_source="theorem 1"), True),
+        (above("mse", 0.9, by=1, source=SOURCE, floor=1.0, floor_source="theorem 1"), False),
+    ],
+)
+def test_a_limit_beyond_its_floor_is_told_of_a_gate_first_and_of_a_goal_last(condition, beyond):
+    trained = curves(**LOUD)
+    as_gate = [f.name for f in diagnosed(trained, of=rung(gates=(GATE, condition))).findings]
+    assert as_gate == (["below-floor", "gamed"] if beyond else ["gamed"])
+    as_goal = [f.name for f in diagnosed(trained, of=rung(goals=(condition,))).findings]
+    assert as_goal == (["gamed", "below-floor"] if beyond else ["gamed"])
+    alone = [f.name for f in diagnosed(trained, of=rung(gates=(), goals=(condition,))).findings]
+    assert alone == as_gate
+
+
+def test_tables_have_what_one_would_print_by_hand(runs):
+    trained, inspected = runs["off-by-one"]
+    found = diagnosed(trained, inspected)
+    signal = data.signals(16)
+    assert [(s.name, s.shape) for s in found.stages] == [
+        ("input", signal.shape), ("encoded", signal.shape), ("moved", signal.shape), ("output", signal.shape)
+    ]  # fmt: skip
+    scale = found.stages[0].end
+    expected = [signal.mean(), np.sqrt(np.mean(signal**2)), signal.min(), signal.max()]
+    np.testing.assert_allclose([scale.mean, scale.rms, scale.min, scale.max], expected, rtol=1e-5, atol=1e-7)
+    assert [g.name for g in found.groups] == ["decoder.hidden", "decoder.out", "encoder.hidden", "encoder.out"]
+    for group in found.groups:
+        gradient = np.median(trained.traces[f"gradient/{group.name}"].reshape(SEEDS, -1), axis=0)
+        assert group.smallest_gradient == (gradient.min(), gradient.argmin() + 1)
+        assert group.largest_gradient == (gradient.max(), gradient.argmax() + 1)
+        weight = np.median(trained.traces[f"weight/{group.name}"].reshape(SEEDS, -1), axis=0)
+        assert group.weight == (weight[0], weight[30], weight[-1])
+    assert found.latent is not None
+    assert len(found.latent.end_spectrum) == 16
+    json.dumps(asdict(found), allow_nan=False)
+
+
+def shown(prediction, target, z, **more):
+    found = summarise(Inspection(stages={"z": z}, latent="z", prediction=prediction, target=target, **more))
+    return {name: np.asarray(value) for name, value in found.items()}
+
+
+def test_an_inspection_in_numbers():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(3, 20, 2)).astype(np.float32)
+    z = jnp.asarray(rng.normal(size=(3, 20, 4)), jnp.float32) * jnp.array([2.0, 1.0, 0.0, 0.0]).reshape(1, 1, -1)
+    found = shown(0.5 * jnp.roll(y, 2, axis=1), jnp.asarray(y), z, noise=jnp.full((3, 20), 0.3), radius=2.0)
+    eigenvalues = np.linalg.eigvalsh(np.cov(np.asarray(z, float).reshape(-1, 4).T, bias=True))[::-1]
+    np.testing.assert_allclose(found["latent/spectrum"], eigenvalues, atol=1e-5)
+    assert found["prediction/shifted"].argmin() == 1
+    np.testing.assert_allclose(found["prediction/amplitude"], 0.5, rtol=1e-5)
+    np.testing.assert_allclose([found["noise/length"], found["noise/radius"]], [0.3, 2.0], rtol=1e-6)
+    assert found["stage/0/z/shape"].tolist() == [3, 20, 4]
+
+
+def test_a_constant_latent_has_rank_0_and_a_silent_target_no_amplitude():
+    one = jnp.ones((2, 4, 3))
+    found = shown(one, jnp.zeros_like(one), one)
+    assert (found["latent/rank"], found["latent/variance"], found["target/rank"]) == (0.0, 0.0, 0.0)
+    assert np.isnan(found["prediction/amplitude"])
+    assert np.isnan(found["prediction/correlation"])
+    assert found["prediction/shifted"].shape == (3,)
+    inspected = {f"{when}/{name}": value[None] for when in ("start", "end") for name, value in found.items()}
+    assert [f.name for f in diagnosed(curves([1.0, 0.9, 0.8, 0.7]), inspected).findings] == ["collapsed-latent"]
+
+
+@pytest.mark.parametrize(("spectrum", "rank"), [([1, 0, 0], 1), ([2, 2, 0], 2), ([1, 1, 1], 3), ([0, 0, 0], 0)])
+def test_the_effective_rank_counts_equal_eigenvalues(spectrum, rank):
+    np.testing.assert_allclose(effective_rank(jnp.array(spectrum, float)), rank, rtol=1e-6)
+
+
+def test_an_inspection_that_does_not_fit_is_refused():
+    x = jnp.ones((2, 4, 3))
+    with pytest.raises(ValueError, match="must be alike"):
+        summarise(Inspection(stages={}, prediction=x, target=x[:, 1:]))
+    with pytest.raises(ValueError, match="none of the stages x"):
+        summarise(Inspection(stages={"x": x}, latent="z", prediction=x, target=x))
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e25])
+def test_norms_of_a_group_are_those_of_all_its_entries_at_any_scale(scale):
+    tree = {"layer": {"kernel": jnp.array([[3.0, 0.0]]), "bias": jnp.array([4.0])}, "gain": jnp.array(2.0)}
+    scaled = jax.tree.map(lambda leaf: leaf * jnp.asarray(scale, jnp.float32), tree)
+    found = step_traces(stages={"x": scaled["gain"]}, params=tree, gradient=scaled, update=tree)
+    np.testing.assert_allclose(found["gradient/layer"], 5.0 * scale, rtol=1e-6)
+    np.testing.assert_allclose(found["stage/0/x"], 2.0 * scale, rtol=1e-6)
+    assert list(found) == [
+        "stage/0/x",
+        *(f"{k}/{g}" for k in ("gradient", "update", "weight") for g in ("gain", "layer")),
+    ]
+
+
+def test_stages_sort_in_forward_order_beyond_ten():
+    found = step_traces(stages={chr(ord("z") - i): jnp.ones(2) for i in range(12)}, params={}, gradient={}, update={})
+    assert sorted(found) == list(found)
