@@ -17,6 +17,7 @@ from ladder.training import CALIBRATION_STREAM, Seeds, Trainer, Watch
 
 COVERAGE, CONFIDENCE = 0.95, 0.95
 BLOCK = 32
+REDUCES = "ladder.criteria"  # curves to numbers: a limit depends on it, the curves do not
 
 
 def sample_size(limits: int, coverage: float = COVERAGE, confidence: float = CONFIDENCE) -> int:
@@ -80,7 +81,7 @@ def calibrate(rung: Rung, watch: Watch | None = None) -> Calibration:
         seeds=n,
         limits={gate.key: gate.worst(trained.curves) for gate in criteria},
         medians={gate.key: float(np.median(gate.statistic(trained.curves))) for gate in criteria},
-        fingerprint=fingerprint(rung.experiment),
+        fingerprint=fingerprint(rung.experiment, REDUCES),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     try:
@@ -128,7 +129,7 @@ def outdated(rung: Rung, base: Rung, folder: Path) -> list[str]:
     measured = load(folder, base.id)
     if measured is None or not keys <= measured.limits.keys():
         return ["missing"]
-    return fingerprint(base.experiment).changed_since(measured.fingerprint)
+    return fingerprint(base.experiment, REDUCES).changed_since(measured.fingerprint)
 
 
 def tightened(rung: Rung, folder: Path) -> Rung:

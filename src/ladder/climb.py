@@ -1,12 +1,20 @@
 """Climbing: train a rung until its verdict is in, on as many seeds as that takes, and not without what it requires."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from ladder.curves import Curves
+from ladder.diagnosis import Diagnosis, diagnose
+from ladder.evidence import Evidence, Origin
 from ladder.judge import Judgement, judge
 from ladder.rung import Ladder, Rung
+from ladder.timelimit import TimedOutError
 from ladder.trained import Trained
-from ladder.training import Seeds, Trainer, Watch
+from ladder.training import Seeds, Watch
 from ladder.verdict import SequentialTest, Verdict
 
 Watching = Callable[[Rung], Watch | None]
@@ -15,7 +23,15 @@ Watching = Callable[[Rung], Watch | None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What climbing one rung came to; a BLOCKED or CRASHED rung has neither judgement nor curves."""
+    """What climbing one rung came to.
+
+    A BLOCKED or CRASHED rung has neither judgement nor curves, a TIMED OUT one only the curves so far.
+
+    Attributes:
+        evidence: Where those curves come from that an earlier run trained, and of how many seeds.
+        diagnosis: Why a gated rung did not pass.
+        note: What kept the diagnosis from being complete.
+    """
 
     rung: Rung
     verdict: Verdict
@@ -23,6 +39,9 @@ class Outcome:
     judgement: Judgement | None = None
     trained: Trained | None = None
     error: str = ""
+    evidence: tuple[tuple[Origin, int], ...] = ()
+    diagnosis: Diagnosis | None = None
+    note: str = ""
 
     @property
     def green(self) -> bool:
@@ -36,52 +55,111 @@ class Outcome:
 
 
 class Climb:
-    """One climb of a ladder: each rung is trained at most once on each seed, also where others compare with it."""
+    """One climb of a ladder: each rung is trained at most once on each seed, also where others compare with it.
+
+    Args:
+        ladder: What is climbed.
+        test: By which rule verdicts are reached.
+        seeds: Which seeds are trained.
+        evidence: What earlier runs have trained, and where to keep what this one does; None to do without.
+        time_limit: Seconds that climbing a rung may take, training what it is compared with included.
+        elsewhere: The verdict of a rung that another process of this run has climbed; None of one that none has.
+    """
 
     def __init__(
         self,
         ladder: Ladder,
         test: SequentialTest | None = None,
         seeds: Seeds | None = None,
+        evidence: Evidence | None = None,
+        time_limit: float = math.inf,
+        elsewhere: Callable[[str], Verdict | None] = lambda id: None,
     ):
         self.ladder = ladder
         self.test = test or SequentialTest()
-        self.seeds = seeds or Seeds()
+        self.curves = Curves(seeds or Seeds(), self.test.looks[0], evidence)
+        self.time_limit = time_limit
+        self.hung = False
         self.outcomes: dict[str, Outcome] = {}
-        self._trainers: dict[str, Trainer] = {}
-        self._trained: dict[str, Trained] = {}
+        self._evidence = evidence
+        self._elsewhere = elsewhere
+        self._begun: set[str] = set()
 
     def __call__(self, id: str, watch: Watching = lambda rung: None) -> Outcome:
         """Climb one rung, watched if asked. What it requires must have been climbed before; what has not, blocks it."""
         rung = self.ladder[id]
         blocked_by = tuple(below for below in rung.required if not self._passed(below))
-        outcome = Outcome(rung, Verdict.BLOCKED, blocked_by) if blocked_by else self._climb(rung, watch)
+        outcome = Outcome(rung, Verdict.BLOCKED, blocked_by) if blocked_by else self._attempt(rung, watch)
         self.outcomes[id] = outcome
         return outcome
 
     def _passed(self, id: str) -> bool:
-        return id in self.outcomes and self.outcomes[id].verdict is Verdict.PASS
+        verdict = self.outcomes[id].verdict if id in self.outcomes else self._elsewhere(id)
+        return verdict is Verdict.PASS
 
-    def _climb(self, rung: Rung, watch: Watching) -> Outcome:
+    def _attempt(self, rung: Rung, watch: Watching) -> Outcome:
+        """Climb the rung within its time, and list the attempt whatever comes of it."""
+        try:
+            outcome = self._climb(rung, watch, time.monotonic() + self.time_limit)
+        except TimedOutError as late:
+            self.hung |= late.hung
+            told = f"not done after {self.time_limit:g} s" + (", and still computing" if late.hung else "")
+            outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=told)
+        except BaseException as error:
+            self._end(rung, Outcome(rung, Verdict.CRASHED, error=str(error) or type(error).__name__))
+            raise
+        self._end(rung, outcome)
+        return outcome
+
+    def _climb(self, rung: Rung, watch: Watching, deadline: float) -> Outcome:
+        compared = [rung, *(self.ladder[id] for id in rung.partners)]
         for look in self.test.looks:
-            trained = self.trained(rung.id, look, watch)
-            partners = {id: self.trained(id, look, watch) for id in rung.partners}
+            if not all(self.curves.has(each, look) for each in compared):
+                self._begin(rung)
+            trained, *others = (self.curves(each, look, watch(each), deadline, self.time_limit) for each in compared)
+            partners = dict(zip(rung.partners, others, strict=True))
             judgement = judge(rung, trained, partners, self.test, self.ladder.gated)
             # A goal is measured, not decided: it never asks for more seeds.
             if judgement.verdict is not Verdict.UNDECIDED or rung.role == "goal":
                 break
-        return Outcome(rung, judgement.verdict, judgement=judgement, trained=trained)
+        found = Outcome(
+            rung,
+            judgement.verdict,
+            judgement=judgement,
+            trained=trained,
+            evidence=self.curves.origins(rung, trained.seeds),
+        )
+        if rung.role != "gate" or judgement.verdict is Verdict.PASS:
+            return found
+        inspected, note = self._inspected(rung, judgement.failing, deadline)
+        return replace(found, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
 
-    def trained(self, id: str, seeds: int, watch: Watching = lambda rung: None) -> Trained:
-        """The first ``seeds`` seeds of a rung, training those that are missing."""
-        rung = self.ladder[id]
-        done = self._trained.get(id)
-        have = done.seeds if done else 0
-        if have < seeds:
-            if id not in self._trainers:
-                self._trainers[id] = Trainer(rung.experiment, self.test.looks[0])
-            more = self._trainers[id](self.seeds, range(have, seeds), watch(rung))
-            done = more if done is None else done.joined(more)
-            self._trained[id] = done
-        assert done is not None
-        return done.head(seeds)
+    def _inspected(
+        self, rung: Rung, failing: Sequence[int], deadline: float
+    ) -> tuple[Mapping[str, np.ndarray] | None, str]:
+        """A look into the failing seeds; trouble with it costs the look, never the verdict."""
+        try:
+            return self.curves.inspected(rung, failing, deadline, self.time_limit), ""
+        except TimedOutError as late:
+            self.hung |= late.hung
+            return None, f"not inspected: its {self.time_limit:g} s were over"
+        except Exception as error:
+            return None, f"its inspection raised {error!r}"
+
+    def _begin(self, rung: Rung) -> None:
+        if self._evidence and rung.id not in self._begun:
+            self._begun.add(rung.id)
+            self._evidence.begin(rung.id, self.curves.key(rung), self.curves.seeds.root)
+
+    def _end(self, rung: Rung, outcome: Outcome) -> None:
+        """List what was trained; of what was there already, a verdict that is news."""
+        if self._evidence is None:
+            return
+        key, judged = self.curves.key(rung), outcome.judgement
+        k, n = (judged.k, judged.n) if judged else (None, None)
+        before = [attempt for attempt in self._evidence.attempts(rung.id) if attempt.key == key]
+        known = before and (before[-1].verdict, before[-1].k, before[-1].n) == (outcome.verdict, k, n)
+        if rung.id in self._begun or not known:
+            self._evidence.end(
+                rung.id, key, self.curves.seeds.root, verdict=outcome.verdict.value, k=k, n=n, error=outcome.error
+            )

@@ -1,12 +1,17 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, whenever the writer dies.
 
+Every byte goes through ``os.write``, ``os.replace`` and ``os.ftruncate`` here: the places at which a fault can strike.
+"""
+
+import fcntl
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 
-def write_atomically(target: Path, text: str) -> None:
-    """Write ``text`` beside ``target`` and move it there in one step, making the folder if need be.
+def write_atomically(target: Path, content: str | bytes) -> None:
+    """Write ``content`` beside ``target`` and move it there in one step, making the folder if need be.
 
     Raises:
         OSError: if the folder cannot be made or written; ``target`` is then as it was.
@@ -14,15 +19,44 @@ def write_atomically(target: Path, text: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)  # mkstemp makes it private; a report is for reading
-        Path(name).replace(target)
+        try:
+            _write(handle, content if isinstance(content, bytes) else content.encode())
+            os.fchmod(handle, 0o644)  # mkstemp makes it private; a report is for reading
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(name, target)  # noqa: PTH105  # through os, as all faults
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def append_line(target: Path, line: str) -> None:
+    """Append a line, whole or not at all, also where others append at the same time or died while they did.
+
+    Raises:
+        OSError: if the folder cannot be made or the file not be written; what it held is still there.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # let go when the file is closed, also by death
+        size = os.fstat(handle).st_size
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        try:
+            _write(handle, ("\n" if torn else "").encode() + line.encode() + b"\n")
+            os.fsync(handle)
+        except BaseException:
+            with suppress(OSError):  # a device has no end to cut off; what went wrong first is what must be told
+                os.ftruncate(handle, size)
+            raise
+    finally:
+        os.close(handle)
+
+
+def _write(handle: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(handle, content) :]
 
 
 def check_writable(folder: Path) -> None:

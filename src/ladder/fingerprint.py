@@ -4,21 +4,39 @@ import ast
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ladder.experiment import components
 
 PACKAGES = ("pytest-ladder", "jax", "jaxlib", "flax", "optax", "numpy")
-# Whatever the experiment: the module that derives its keys and runs it, and the one that reduces its curves to numbers.
-ENGINE = ("ladder.training", "ladder.criteria")
+NAME = re.compile(r"[\w.\-]+")  # that a requirement begins with
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+PROCESS = uuid.uuid4().hex
+# Of JAX's settings, those that change numbers.
+SETTINGS = (
+    "enable_x64",
+    "default_matmul_precision",
+    "default_prng_impl",
+    "threefry_partitionable",
+    "numpy_dtype_promotion",
+    "disable_jit",
+)
+# Whatever the experiment: the module that derives its keys and runs it.
+ENGINE = ("ladder.training",)
 
 
 @dataclass(frozen=True)
@@ -37,48 +55,178 @@ class Fingerprint:
         ]
 
 
-def fingerprint(experiment: object) -> Fingerprint:
-    """The fingerprint of an experiment in this process; asks JAX for its backend."""
-    import jax
-
+def fingerprint(experiment: object, *also: str) -> Fingerprint:
+    """The fingerprint of an experiment in this process, and of what ``also`` decides the numbers; asks JAX for its backend."""
     kind = type(experiment)
-    sources = closure(kind.__module__).union(*map(closure, ENGINE))
+    code = closure(kind.__module__, *_homes(experiment), *ENGINE, *also)
     # By content, in an order of its own: where a package is installed is no part of what it does.
-    digest = hashlib.sha256(b"".join(sorted(hashlib.sha256(path.read_bytes()).digest() for path in sources)))
+    digest = hashlib.sha256(b"".join(sorted(hashlib.sha256(path.read_bytes()).digest() for path in code.files)))
+    found = {"python": platform.python_version(), **_concerned(code.packages)}
     return Fingerprint(
         experiment=f"{kind.__module__}.{kind.__qualname__}({described(experiment)})",
         code=digest.hexdigest()[:16],
-        versions=", ".join(f"{name} {version}" for name, version in versions().items()),
-        backend=jax.default_backend(),
+        versions=", ".join(f"{name} {version}" for name, version in found.items()),
+        backend=_backend(),
     )
 
 
 def described(experiment: object) -> str:
-    """The components as ``name=value``, in order."""
-    return ", ".join(f"{path}={value!r}" for path, value in components(experiment).items())
+    """The components as ``name=value``, in order; of one that is a dataclass, whose fields are components too, the type."""
+    found = components(experiment).items()
+    return ", ".join(f"{path}={_name(type(value)) if _has_fields(value) else _told(value)}" for path, value in found)
 
 
-def closure(module: str) -> set[Path]:
-    """Source files of a module and of all that it imports, directly or not, outside installed packages.
+def _told(value: Any) -> str:
+    """A value's repr, but in full: NumPy leaves out the middle of an array, and a function's repr is its address."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_told(name)}: {_told(inner)}' for name, inner in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"{_name(type(value))}({', '.join(map(_told, value))})"
+    if isinstance(value, set | frozenset):
+        return f"{_name(type(value))}({', '.join(sorted(map(_told, value)))})"
+    if _has_fields(value):
+        inner = ", ".join(f"{field.name}={_told(getattr(value, field.name))}" for field in fields(value))
+        return f"{_name(type(value))}({inner})"
+    if hasattr(value, "__array__"):
+        with suppress(TypeError):  # of random keys, whose repr has all that they are
+            array = np.asarray(value)
+            return f"{array.dtype}{list(array.shape)} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
+    if _found_by_name(value):
+        return _name(value)
+    told = repr(value)
+    # An address tells nothing to another process, where something else may have it.
+    return f"{told} in {PROCESS}" if ADDRESS.search(told) else told
 
-    A package's ``__init__`` runs whenever something below it is imported, so it belongs to the closure; what is imported
-    for type checkers alone does not.
+
+def _has_fields(value: object) -> bool:
+    return is_dataclass(value) and not isinstance(value, type)
+
+
+def _name(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}".removeprefix("builtins.")
+
+
+def _found_by_name(value: Any) -> bool:
+    """Whether it is a class or function that its module has under its name, and not, say, a method of some instance."""
+    if not hasattr(value, "__qualname__"):
+        return False
+    found: object = sys.modules.get(str(value.__module__))
+    for part in value.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is value
+
+
+def _homes(experiment: object) -> list[str]:
+    """The modules of what an experiment is made of: classes and functions among its components, and their classes' bases."""
+    found: set[str] = set()
+    todo: list[Any] = [experiment]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Mapping):
+            todo.extend(value.values())
+        elif isinstance(value, list | tuple | set | frozenset):
+            todo.extend(value)
+        elif _has_fields(value):
+            todo.extend(getattr(value, field.name) for field in fields(value))
+        found.update(getattr(part, "__module__", None) or "builtins" for part in (value, *type(value).__mro__))
+    return sorted(found)
+
+
+def _backend() -> str:
+    """What computes, and how: platform, kind of device, XLA's flags, precision, random bits."""
+    import jax
+
+    told = [jax.default_backend(), jax.devices()[0].device_kind, os.environ.get("XLA_FLAGS", "")]
+    told += [f"{name}={value}" for name in SETTINGS if (value := getattr(jax.config, f"jax_{name}")) is not None]
+    return " ".join(dict.fromkeys(filter(None, told)))
+
+
+@cache
+def _concerned(packages: frozenset[str]) -> Mapping[str, str]:
+    """Versions of the distributions that hold these packages, and of all that those require, by name."""
+    # Accelerators come as plugins that nothing imports or requires.
+    todo = [name for package in packages for name in _holding(package)] + list(_installed("jax*", "nvidia*"))
+    found: dict[str, str] = {}
+    while todo:
+        required = NAME.match(todo.pop())
+        name = required[0].lower().replace("_", "-") if required else ""
+        if name in found:
+            continue
+        try:
+            distribution = metadata.distribution(name)
+        except (metadata.PackageNotFoundError, ValueError):  # required elsewhere: on another platform
+            continue
+        found[name] = distribution.version
+        todo += [required for required in distribution.requires or () if "extra ==" not in required]
+    return dict(sorted(found.items()))
+
+
+def _holding(package: str) -> list[str]:
+    """The distributions that hold a package; most are called like it, and to read the list of all files takes a while."""
+    try:
+        if Path(str(metadata.distribution(package).locate_file(package))).exists():
+            return [package]
+    except metadata.PackageNotFoundError:
+        pass
+    return _distributions().get(package, [])
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+def _installed(*patterns: str) -> set[str]:
+    """Names of installed distributions, by pattern."""
+    folders = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+    return {
+        path.name.partition("-")[0]
+        for folder in folders
+        for pattern in patterns
+        for path in folder.glob(f"{pattern}.dist-info")
+    }
+
+
+class Code(NamedTuple):
+    """The source files that something runs on, and the installed packages that those import."""
+
+    files: frozenset[Path]
+    packages: frozenset[str]
+
+
+def closure(module: str, *others: str) -> Code:
+    """A module, others, and all that they import, directly or not.
+
+    Of installed packages the module's own and ladder are followed into their files; of others the name is enough, for
+    they have a version. A package's ``__init__`` runs whenever something below it is imported, so it belongs to the closure;
+    what is imported for type checkers alone does not, and what is imported by a computed name is not seen.
     """
-    own = module.partition(".")[0]
-    found: dict[str, Path] = {}
-    todo = list(_with_parents(module))
+    own = {module.partition(".")[0], "ladder"}
+    files: dict[str, Path] = {}
+    packages: set[str] = set()
+    todo = [name for start in (module, *others) for name in _with_parents(start)]
     while todo:
         name = todo.pop()
-        file = None if name in found else _file(name)
-        if file is None or not file.endswith(".py"):
+        top = name.partition(".")[0]
+        if name in files or top in packages:
+            continue
+        file = _file(name)
+        if file is None:
             continue
         path = Path(file)
-        if name.partition(".")[0] != own and _is_installed(path):
+        if top not in own and _is_installed(path):
+            packages.add(top)
             continue
-        found[name] = path
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        todo.extend(_imports(ast.parse(path.read_bytes()), package))
-    return set(found.values())
+        files[name] = path
+        if path.suffix == ".py":
+            todo.extend(_imported_by(path, path.stat().st_mtime_ns, is_package=path.name == "__init__.py", name=name))
+    return Code(frozenset(files.values()), frozenset(packages - sys.stdlib_module_names))
+
+
+@cache
+def _imported_by(path: Path, changed: int, is_package: bool, name: str) -> tuple[str, ...]:
+    """What a file imports; read once as long as it does not change."""
+    return tuple(_imports(ast.parse(path.read_bytes()), name if is_package else name.rpartition(".")[0]))
 
 
 def _file(name: str) -> str | None:
@@ -89,7 +237,7 @@ def _file(name: str) -> str | None:
         spec = find_spec(name)
     except (ImportError, ValueError):  # an attribute of a module, not a module
         return None
-    return spec.origin if spec else None
+    return spec.origin if spec and spec.has_location else None
 
 
 def _with_parents(name: str) -> Iterator[str]:
@@ -123,8 +271,14 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_installed(path: Path) -> bool:
-    roots = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(path.is_relative_to(root) for root in roots if root)
+    return any(path.is_relative_to(root) for root in _roots())
+
+
+@cache
+def _roots() -> frozenset[str]:
+    return frozenset(
+        filter(None, (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")))
+    )
 
 
 def versions() -> dict[str, str]:

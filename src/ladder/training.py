@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ladder.experiment import Experiment
+from ladder.inspection import Inspectable, summarise
 from ladder.trained import Trained
 
 # Key streams. Gates, fresh seeds and calibrations draw from different ones, so a threshold is never
@@ -46,14 +46,6 @@ class Watch(Protocol):
 
     def epoch(self, first: int, last: int, epoch: int, metrics: dict[str, np.ndarray]) -> None:
         """These seeds have trained this epoch, and what each of them measured."""
-
-
-def use_compilation_cache(folder: Path) -> None:
-    """Keep compiled programs in ``folder``, however quickly they compiled, unless the user has chosen a place."""
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]  # options are attributes at run time
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def use_all_cores() -> None:
@@ -90,6 +82,7 @@ class Trainer:
         # Wrapped once, so that the check below and the compilation share one trace.
         self._init, self._epoch = jax.jit(experiment.init), jax.jit(experiment.epoch)
         self._programs: tuple[Any, Any] | None = None
+        self._last: tuple[Seeds, list[int], Any] | None = None  # whose states are at hand: those trained last
 
     def _check_report(self) -> None:
         key = jax.eval_shape(lambda: jax.random.key(0))
@@ -137,7 +130,11 @@ class Trainer:
         return {"xla_backend_optimization_level": str(level)} if self._sequential else {}
 
     def __call__(self, seeds: Seeds, numbers: Sequence[int], watch: Watch | None = None) -> Trained:
-        """Train the seeds of these numbers."""
+        """Train the seeds of these numbers.
+
+        Raises:
+            ValueError: for no numbers.
+        """
         done: Trained | None = None
         for start in range(0, len(numbers), self.block):
             trained = self._train(seeds, numbers[start : start + self.block], watch)
@@ -165,6 +162,7 @@ class Trainer:
             history.append({name: np.asarray(value, np.float64) for name, value in report.items()})
             if watch:
                 watch.epoch(first, last, epoch, history[-1])
+        self._last = seeds, list(numbers), state
         stacked = {name: np.stack([report[name] for report in history], axis=1) for name in history[0]}
         return Trained(
             {name: values for name, values in stacked.items() if values.ndim == 2},
@@ -172,6 +170,29 @@ class Trainer:
             compiled - start,
             time.perf_counter() - compiled,
         ).head(len(numbers))
+
+    def inspect(self, seeds: Seeds, numbers: Sequence[int], watch: Watch | None = None) -> dict[str, np.ndarray] | None:
+        """What the experiment shows of these seeds, at most a block of them, before training and after it.
+
+        They are trained again unless they were the last to be. Names start with ``start/`` and ``end/``; values are of shape
+        (seed, ...). None for an experiment that shows nothing.
+        """
+        if not isinstance(self.experiment, Inspectable):
+            return None
+        if self._last is None or self._last[:2] != (seeds, list(numbers)):
+            self(seeds, numbers, watch)
+        assert self._last is not None
+        assert self._programs is not None
+        filled = [*numbers, *[numbers[-1]] * (self.block - len(numbers))]
+        init_keys, train_keys = _split(seeds.keys(filled))
+        keys = jax.device_put(_fold_in(train_keys, 0), self._sharding)  # epochs count from 1
+        look = jax.jit(self._over_seeds(lambda state, key: summarise(self.experiment.inspect(state, key))))
+        start = self._programs[0](jax.device_put(init_keys, self._sharding))
+        return {
+            f"{when}/{name}": np.asarray(value)[: len(numbers)]
+            for when, state in (("start", start), ("end", self._last[2]))
+            for name, value in look(state, keys).items()
+        }
 
 
 @jax.jit

@@ -1,11 +1,17 @@
 """Fingerprints: which files an experiment's code is, and what makes two measurements incomparable."""
 
 import importlib
+import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from toys import Coin
 
@@ -16,39 +22,13 @@ from ladder.manifoldformer import Bench
 SOURCE = Path(module.__file__).parent
 
 
-@pytest.fixture
-def lab(tmp_path, monkeypatch):
-    """A package with an experiment, something it imports, directly or not, and something it does not."""
-    files = {
-        "__init__.py": "",
-        "experiments.py": "from toys import Coin\nfrom . import parts\nclass Own(Coin): pass\n",
-        "parts.py": "def part():\n    import lab.deep.inner\n",
-        "deep/__init__.py": "",
-        "deep/inner.py": "from ..sibling import x\n",
-        "sibling.py": "x = 1\n",
-        "unrelated.py": "",
-    }
-    for name, text in files.items():
-        file = tmp_path / "lab" / name
-        file.parent.mkdir(exist_ok=True, parents=True)
-        file.write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("experiments", "deep.inner", "unrelated"):
-        importlib.import_module(f"lab.{name}")
-    yield tmp_path / "lab"
-    for name in [name for name in sys.modules if name.partition(".")[0] == "lab"]:
-        del sys.modules[name]
-
-
 def test_the_code_of_an_experiment_is_all_that_it_imports(lab):
-    found = {path.relative_to(lab).as_posix() for path in closure("lab.experiments") if path.is_relative_to(lab)}
+    found = {path.relative_to(lab).as_posix() for path in closure("lab.experiments").files if path.is_relative_to(lab)}
     assert found == {"__init__.py", "experiments.py", "parts.py", "deep/__init__.py", "deep/inner.py", "sibling.py"}
 
 
 def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_report():
-    found = {
-        path.relative_to(SOURCE).as_posix() for path in closure(Bench.__module__).union(*map(closure, module.ENGINE))
-    }
+    found = {path.relative_to(SOURCE).as_posix() for path in closure(Bench.__module__, *module.ENGINE).files}
     assert found >= {
         "training.py",
         "experiment.py",
@@ -62,8 +42,17 @@ def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_repor
     assert not [name for name in found if name.startswith(("report/", "plugin/", "cli.py"))]
 
 
-def test_installed_packages_are_not_part_of_the_code():
-    assert not [path for path in closure(Bench.__module__) if "site-packages" in path.parts]
+def test_of_installed_packages_the_names_are_enough():
+    code = closure(Bench.__module__, *module.ENGINE)
+    assert not [path for path in code.files if "site-packages" in path.parts]
+    assert code.packages >= {"jax", "flax", "optax", "numpy"}
+    assert not code.packages & sys.stdlib_module_names
+
+
+def test_a_module_of_ones_own_counts_also_if_it_is_called_like_one_of_pythons(tmp_path, monkeypatch):
+    (tmp_path / "chunk.py").write_text("import wave\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert closure("chunk") == (frozenset({tmp_path / "chunk.py"}), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -77,22 +66,214 @@ def test_an_edit_changes_the_code_if_the_experiment_runs_on_it(lab, file, change
     assert fingerprint(own).changed_since(before) == (["code"] if changes else [])
 
 
-@pytest.mark.parametrize("engine", ["ladder.training", "ladder.criteria"])
-def test_what_trains_and_measures_is_part_of_every_experiments_code(engine, monkeypatch, tmp_path):
-    before = fingerprint(Coin())
-    edited = tmp_path / "edited.py"
-    edited.write_text(Path(sys.modules[engine].__file__).read_text() + "# edited\n")
-    monkeypatch.setattr(sys.modules[engine], "__file__", str(edited))
-    assert fingerprint(Coin()).changed_since(before) == ["code"]
+def edited(monkeypatch, tmp_path, name):
+    file = tmp_path / "edited.py"
+    file.write_text(Path(sys.modules[name].__file__).read_text() + "# edited\n")
+    monkeypatch.setattr(sys.modules[name], "__file__", str(file))
 
 
-def test_components_and_versions_are_part_of_it(monkeypatch):
+def test_what_trains_is_part_of_every_experiments_code(monkeypatch, tmp_path):
+    before = fingerprint(Bench())
+    edited(monkeypatch, tmp_path, "ladder.training")
+    assert fingerprint(Bench()).changed_since(before) == ["code"]
+
+
+def test_what_measures_is_part_of_the_code_of_what_it_decides(monkeypatch, tmp_path):
+    curves, limits = fingerprint(Bench()), fingerprint(Bench(), "ladder.criteria")
+    edited(monkeypatch, tmp_path, "ladder.criteria")
+    assert fingerprint(Bench()) == curves
+    assert fingerprint(Bench(), "ladder.criteria").changed_since(limits) == ["code"]
+
+
+@pytest.fixture
+def versions_of(monkeypatch):
+    """Gives a distribution another version."""
+    installed = module.metadata.distribution
+
+    def change(name, version):
+        def distribution(asked):
+            found = installed(asked)
+            if asked != name:
+                return found
+            return SimpleNamespace(version=version, requires=found.requires, locate_file=found.locate_file)
+
+        monkeypatch.setattr(module.metadata, "distribution", distribution)
+        module._concerned.cache_clear()  # no version changes in a process, but for a test
+
+    yield change
+    module._concerned.cache_clear()
+
+
+def test_components_are_part_of_it():
     before = fingerprint(Coin())
     assert fingerprint(Coin()) == before
     assert before.experiment == "toys.Coin(p=1.0, shift=0.0, epochs=3)"
     assert fingerprint(Coin(p=0.5)).changed_since(before) == ["experiment"]
-    monkeypatch.setattr(module.metadata, "version", lambda name: "0.0")
-    assert fingerprint(Coin()).changed_since(before) == ["versions"]
+
+
+@pytest.mark.parametrize(
+    ("package", "changes"), [("jax", True), ("ml-dtypes", True), ("optax", False), ("pytest", False)]
+)
+def test_the_version_of_a_package_counts_where_the_experiment_stands_on_it(versions_of, package, changes):
+    before = fingerprint(Coin())
+    versions_of(package, "0.0")
+    assert fingerprint(Coin()).changed_since(before) == (["versions"] if changes else [])
+
+
+def test_a_package_is_found_by_what_it_holds(versions_of):
+    """Few distributions are called unlike their package."""
+    assert module._concerned(frozenset({"yaml"}))["pyyaml"] == module.metadata.version("pyyaml")
+    assert module._concerned(frozenset({"there_is_none"})).keys() == module._concerned(frozenset()).keys()
+
+
+def test_backend_flags_and_precision_are_part_of_it(monkeypatch):
+    before = fingerprint(Coin())
+    with jax.default_matmul_precision("float32"):
+        assert fingerprint(Coin()).changed_since(before) == ["backend"]
+    with jax.enable_x64(True):
+        assert fingerprint(Coin()).changed_since(before) == ["backend"]
+    assert fingerprint(Coin()) == before
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    assert fingerprint(Coin()).changed_since(before) == ["backend"]
+    monkeypatch.undo()
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    assert fingerprint(Coin()).changed_since(before) == ["backend"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Part of an experiment."""
+
+    width: int = 8
+    scale: object = None
+
+
+@dataclass(frozen=True)
+class Holds:
+    """An experiment of one component."""
+
+    part: object
+
+
+class Pair(NamedTuple):
+    """A tuple by another name."""
+
+    one: int
+    other: int
+
+
+class Scaler:
+    """Not a dataclass; it shows nothing of itself."""
+
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, x):
+        """Do its work."""
+        return self.by * x
+
+
+LONG = np.zeros(5000)
+LAST = np.where(np.arange(5000) == 2500, 1e-300, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (LONG, LAST),
+        (jnp.zeros(3000), jnp.zeros(3000).at[1500].set(1e-30)),
+        (np.float32(1), np.float64(1)),
+        (np.zeros((2, 3)), np.zeros((3, 2))),
+        (0.1, 0.1 + 2**-56),
+        (1, True),
+        ("1", 1),
+        (np.tanh, np.sin),
+        (jax.nn.relu, jax.nn.gelu),
+        (Layer(8), Layer(9)),
+        (Layer(scale=LONG), Layer(scale=LAST)),
+        ((Layer(8), Layer(8)), (Layer(8), Layer(9))),
+        ([Layer(scale=(LONG,))], [Layer(scale=(LAST,))]),
+        ({"a": LONG}, {"a": LAST}),
+        ({"a": 1}, {"b": 1}),
+        (None, 0),
+        ((1, 2), [1, 2]),
+        ((1, 2), Pair(1, 2)),
+        ({1, 2}, {1, 3}),
+        (Layer, Pair),
+        (Scaler(1), Scaler(2)),
+        (Scaler(1).__call__, Scaler(2).__call__),
+        (lambda x: x, lambda x: x + 1),
+        (jax.random.key(0), jax.random.key(1)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_two_components_that_differ_are_told_alike(one, other):
+    assert fingerprint(Holds(one)) == fingerprint(Holds(one))
+    assert fingerprint(Holds(one)).experiment != fingerprint(Holds(other)).experiment
+
+
+def test_another_process_tells_a_component_alike_unless_only_its_address_is_known():
+    stay = [
+        "np.arange(5000) / 7",
+        "jax.nn.relu",
+        "np.tanh",
+        "(len, {'a', 'b', 'c'}, {'x': [1.5]})",
+        "int",
+        "None",
+        "...",
+    ]
+    addresses = ["lambda x: x", "object()", "[].append", "functools.partial(lambda x: x, 2)"]
+    components = ", ".join([*stay, *addresses])
+    program = (
+        "import functools, jax, numpy as np, ladder.fingerprint as f\n"
+        f"for component in ({components}): print(f._told(component))"
+    )
+    one, other = (
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        ).stdout.splitlines()
+        for seed in ("1", "2")
+    )
+    same = [a == b for a, b in zip(one, other, strict=True)]
+    assert same == [True] * len(stay) + [False] * len(addresses)
+    assert [a.split(" in ")[-1] != b.split(" in ")[-1] for a, b in zip(one, other, strict=True)] == [
+        not x for x in same
+    ]
+
+
+def test_the_code_of_a_component_counts_also_if_the_experiment_does_not_import_it(lab):
+    (lab.parent / "aside.py").write_text(
+        "from dataclasses import dataclass\n\ndef function(): pass\n\nclass Instance: pass\n\n"
+        "@dataclass(frozen=True)\nclass Nested:\n    inner: object = None\n"
+    )
+    aside = importlib.import_module("aside")  # as this file does not import it
+    try:
+        parts = [
+            aside.function,
+            aside.Instance,
+            aside.Instance(),
+            aside.Nested(),
+            (aside.Nested(),),
+            {"a": [aside.function]},
+        ]
+        parts += [Layer(scale=aside.Instance()), (Layer(scale=aside.Nested(Layer)),), (Layer(scale=aside.function),)]
+        before = [fingerprint(Holds(part)) for part in parts]
+        apart = fingerprint(Holds(1))
+        (lab.parent / "aside.py").write_text((lab.parent / "aside.py").read_text() + "# edited\n")
+        for part, old in zip(parts, before, strict=True):
+            assert fingerprint(Holds(part)).changed_since(old) == ["code"], part
+        assert fingerprint(Holds(1)) == apart
+    finally:
+        del sys.modules["aside"]
+
+
+def test_the_code_of_a_base_class_counts(lab):
+    own = sys.modules["lab.experiments"].Own()
+    assert Path(sys.modules["toys"].__file__) in closure("builtins", *module._homes(own)).files
 
 
 @pytest.mark.parametrize("part", ["experiment", "code", "versions", "backend"])
@@ -103,7 +284,7 @@ def test_it_says_which_part_changed(part):
 
 
 def test_the_code_does_not_depend_on_what_else_is_loaded():
-    program = "{}; import ladder.training, ladder.fingerprint as f; print(sorted(f.closure('ladder.training')))"
+    program = "{}; import ladder.training, ladder.fingerprint as f; print(*map(sorted, f.closure('ladder.training')))"
     alone, beside = (
         subprocess.run([sys.executable, "-c", program.format(also)], capture_output=True, text=True, check=True).stdout
         for also in ("pass", "import ladder.climb")
@@ -135,5 +316,5 @@ def test_commit_and_dirtiness(tmp_path):
 
 def test_machine_and_versions_say_where_it_ran():
     assert machine()["devices"]
-    assert machine()["backend"] == fingerprint(Coin()).backend
+    assert fingerprint(Coin()).backend.split()[0] == machine()["backend"]
     assert {"python", "jax", "numpy", "pytest-ladder"} <= versions().keys()

@@ -2,91 +2,16 @@
 
 import json
 import os
-import pkgutil
 import pty
 import re
 import subprocess
 import sys
-from importlib import import_module
-from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from toys import Coin
 
-import ladder
 from ladder import Seeds, Trainer
-
-# pytester forgets whatever an inner run is the first to import; JAX cannot be loaded twice and the rest takes its time.
-for module in pkgutil.walk_packages(ladder.__path__, "ladder."):
-    import_module(module.name)
-
-FILE = """
-import pytest
-from toys import Coin, Misreports
-from ladder import Rung, below
-
-LEARNS = below("loss", {limit}, by=3, source="made up for the test"{calibrated})
-RUNG = Rung(number={number}, name="{name}", experiment={experiment}, gates=(LEARNS,){parent})
-
-@pytest.mark.parametrize("rung", [RUNG])
-def test_it(climb, rung):
-    {test}
-"""
-
-
-INI = """
-[pytest]
-addopts = -p no:cacheprovider -p no:hypothesispytest -p no:jaxtyping
-testpaths = .
-ladder_seeds = 16
-filterwarnings = error
-"""
-
-
-def configure_jax(options):
-    for name, value in options.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled(tmp_path_factory):
-    """Programs compiled by one inner run are there for the next, and no test of another module looks for its own there."""
-    options = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    configure_jax(options)
-    yield
-    configure_jax(before)
-
-
-@pytest.fixture
-def rungs(pytester, monkeypatch):
-    """Writes rung files: ``rungs(coin="Coin()", shift="Coin(shift=0.1)")``, each on the one before."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-    pytester.makeini(INI)
-
-    def write(*, test="climb(rung)", limit=0.5, calibrated="", **experiments):
-        for number, (name, experiment) in enumerate(experiments.items(), start=1):
-            parent = f", parent='rung{number - 1}', adds='{name}', compare={{'loss': ''}}" if number > 1 else ""
-            text = FILE.format(
-                number=number,
-                name=name,
-                experiment=experiment,
-                parent=parent,
-                test=test,
-                limit=limit,
-                calibrated=calibrated,
-            )
-            pytester.makepyfile(**{f"test_rung{number}_{name}": text})
-
-    return write
 
 
 def report(pytester, folder="reports"):
@@ -337,7 +262,7 @@ def test_workers_reach_the_same_verdicts_on_the_same_seeds(pytester, rungs):
     pytester.makepyfile(test_other="def test_a(): pass\ndef test_b(): pass")
     alone = pytester.runpytest("--ladder-seed-root=3")
     one = report(pytester)
-    spread = pytester.runpytest_subprocess("--ladder-seed-root=3", "-n", "2")
+    spread = pytester.runpytest_subprocess("--ladder-seed-root=3", "--ladder-rerun", "-n", "2")
     many = report(pytester)
     assert alone.ret == spread.ret == 1
     assert spread.parseoutcomes() == alone.parseoutcomes() == {"passed": 3, "failed": 1, "blocked": 1}

@@ -5,11 +5,15 @@ pytest puts this folder on ``sys.path``, so tests import it as ``toys``; so do t
 
 # ruff: noqa: D102  # the methods are those of ladder.Experiment, which says what they do
 
+import os
+import signal
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ladder import Climb, Ladder, Rung, SequentialTest
@@ -115,6 +119,61 @@ class Misreports:
 
     def epoch(self, state: Array, key: Array) -> tuple[Array, dict[str, Array]]:
         return state, {"loss": jnp.zeros(()), "extra": jnp.zeros(self.shape)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dies:
+    """Takes its process along in the middle of its second epoch: by ``os._exit``, or by the signal of that name.
+
+    The kernel, out of memory, sends SIGKILL.
+    """
+
+    how: str = "exit"
+    epochs: int = 3
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("loss",)
+
+    def init(self, key: Array) -> Array:
+        return jnp.zeros(())
+
+    def epoch(self, state: Array, key: Array) -> tuple[Array, dict[str, Array]]:
+        def die(epoch: np.ndarray) -> None:
+            if epoch == 1.0:
+                os._exit(3) if self.how == "exit" else os.kill(os.getpid(), getattr(signal, self.how))
+
+        jax.debug.callback(die, state)
+        return state + 1.0, {"loss": 1.0 / (1.0 + state)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slow:
+    """Each seed waits so many seconds in each epoch but the first; for ever, in a program that no signal ends, if ``hangs``."""
+
+    seconds: float = 0.0
+    hangs: bool = False
+    epochs: int = 3
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("loss",)
+
+    def init(self, key: Array) -> Array:
+        return jax.random.uniform(key)
+
+    def epoch(self, state: Array, key: Array) -> tuple[Array, dict[str, Array]]:
+        def wait(state: np.ndarray) -> np.ndarray:
+            time.sleep(self.seconds if state >= 1.0 else 0.0)
+            return np.asarray(state)
+
+        if self.hangs:
+            start = jnp.where(state >= 1.0, state, jnp.inf)
+            end = jax.lax.while_loop(lambda x: x < 1.0e30, lambda x: 0.5 * x, start)
+            state = state + jnp.where(end < 1.0, 1.0, 0.0)
+        else:
+            state = jax.pure_callback(wait, state, state)
+        return state + 1.0, {"loss": 1.0 / (2.0 + state)}
 
 
 def report_of(*rungs: Rung, looks: tuple[int, ...] = (16,)) -> dict[str, Any]:

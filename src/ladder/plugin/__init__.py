@@ -2,18 +2,21 @@
 
 The climber (``climber``) collects, selects and climbs rungs, in the process that runs tests; the reporter (``reporter``)
 gathers entries, prints the ladder and writes the report, in the process that talks to the user. Under pytest-xdist
-those are the workers and the controller. No module imported here at start-up loads JAX or NumPy: a plugin is imported
-at every pytest start in its environment.
+those are the workers and the controller; ``workers`` is how they work together. No module imported here at start-up loads
+JAX or NumPy: a plugin is imported at every pytest start in its environment.
 """
 
 from __future__ import annotations
 
-import re
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ladder.plugin import workers
 from ladder.plugin.climber import Climber
 from ladder.plugin.reporter import Reporter
 from ladder.plugin.settings import Settings, add_options
@@ -21,9 +24,6 @@ from ladder.plugin.settings import Settings, add_options
 if TYPE_CHECKING:
     from ladder.climb import Outcome
     from ladder.rung import Rung
-
-# The id of a rung's test ends in the rung's own; see pytest_make_parametrize_id of the climber.
-RUNG_TEST = re.compile(r"\[(?:.*-)?rung[0-9]+(?:\[.*\])?(?:-.*)?\]$")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,10 +37,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rung: every rung of the ladder")
     for number, what in sorted(settings.rung_files.items()):
         config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires: {what}")
-    config.stash[CLIMBER] = climber = Climber(config, settings)
+    handover = _handover(config)
+    config.stash[CLIMBER] = climber = Climber(config, settings, handover)
     config.pluginmanager.register(climber, "ladder-climber")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Reporter(config, settings), "ladder-reporter")
+        config.pluginmanager.register(Reporter(config, settings, handover), "ladder-reporter")
+
+
+def _handover(config: pytest.Config) -> workers.Handover | None:
+    """What the processes of this run share; None where it has but one."""
+    if hasattr(config, "workerinput"):
+        folder = Path(config.workerinput["ladder_handover"])
+        workers.take_gpu(folder, config.workerinput["workercount"])
+    elif config.getoption("dist", "no") != "no":
+        folder = Path(tempfile.mkdtemp(prefix="ladder-"))
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    else:
+        return None
+    config.stash[FOLDER] = folder
+    return workers.Handover(folder)
 
 
 @pytest.fixture
@@ -59,22 +74,17 @@ def climb(request: pytest.FixtureRequest) -> Callable[[Rung], Outcome | None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give xdist's workers the controller's seeds."""
+    """Give xdist's workers the controller's seeds, and the folder they share."""
     node.workerinput["ladder_seed_root"] = node.config.stash[CLIMBER].settings.root
+    node.workerinput["ladder_handover"] = str(node.config.stash[FOLDER])
+    node.workerinput["ladder_dist"] = node.config.getoption("dist")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
-    """Rungs stand on each other, so one worker climbs them all, in order; other tests are spread as always."""
-    if config.getvalue("dist") != "load":
-        return None
-    from xdist.scheduler import LoadScopeScheduling
-
-    class RungsTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-        def _split_scope(self, nodeid: str) -> str:
-            return "ladder" if RUNG_TEST.search(nodeid) else nodeid
-
-    return RungsTogether(config, log)
+    """Rungs stand on each other, so one worker climbs those that do, in order; other tests are spread as always."""
+    return workers.scheduler(config, log, workers.Handover(config.stash[FOLDER]))
 
 
 CLIMBER = pytest.StashKey[Climber]()
+FOLDER = pytest.StashKey[Path]()

@@ -2,33 +2,86 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+import uuid
 from collections.abc import Generator
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ladder.files import check_writable
 from ladder.plugin.settings import Settings
+from ladder.plugin.workers import Handover, groups
 
 if TYPE_CHECKING:
     from ladder.climb import Climb, Outcome
+    from ladder.compilation import CompilationCache
+    from ladder.evidence import Evidence
     from ladder.plugin.selection import Found
     from ladder.rung import Ladder, Rung
 
 ENTRY = pytest.StashKey[dict[str, Any]]()
 WORKER_ERROR = "ladder_error"
 NOTE = pytest.StashKey[str]()
+RUNG = pytest.StashKey[str]()
+ONLY_RUNGS = re.compile(r"\s*rung\d*(\s+or\s+rung\d*)*\s*")  # an -m expression that is true of rungs alone
 
 
 class Climber:
     """Hooks over collection and over each rung's test."""
 
-    def __init__(self, config: pytest.Config, settings: Settings):
+    def __init__(self, config: pytest.Config, settings: Settings, handover: Handover | None):
         self.config = config
         self.settings = settings
+        self._handover = handover
         self._climb: Climb | None = None
+        self._cache: CompilationCache | None = None
         self._ladder: Ladder | None = None
+        self._leaving = False
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The evidence of this checkout, read and written by this run."""
+        from ladder.evidence import Evidence
+        from ladder.fingerprint import commit
+
+        found = commit(self.config.rootpath)
+        evidence = Evidence(
+            self.settings.evidence,
+            run=getattr(self.config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex,
+            commit=f"{found['sha'][:12]}{'+' if found['dirty'] else ''}" if found else "",
+            rerun=self.settings.rerun,
+        )
+        evidence.announce()
+        return evidence
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Where rungs alone are asked for, what neither climbs nor bears their mark is not even imported."""
+        if self._wanted is None:
+            return None
+        files = [collection_path] if collection_path.is_file() else collection_path.rglob("*.py")
+        above = (folder / "conftest.py" for folder in collection_path.parents)  # whose fixtures may climb
+        speaks = (
+            self._wanted.search(file.read_bytes())
+            for file in (*above, *files)
+            if file.suffix == ".py" and file.exists()
+        )
+        return None if any(speaks) else True
+
+    @cached_property
+    def _wanted(self) -> re.Pattern[bytes] | None:
+        """What a file must say for its tests to be worth a look; None where it may be any."""
+        climbs = r"\bdef \w+\([^)]*\bclimb\b"
+        if self.settings.only:
+            return re.compile(climbs.encode())
+        if not ONLY_RUNGS.fullmatch(expression := self.config.option.markexpr):
+            return None
+        marks = "|".join({"rung", *re.findall(r"rung\d*", expression)})
+        return re.compile(rf"{climbs}|\bmark\.(?:{marks})\b".encode())
 
     def pytest_make_parametrize_id(self, val: object) -> str | None:
         """A rung's test is named after the rung."""
@@ -46,24 +99,57 @@ class Climber:
         if session.testsfailed or ("ladder.rung" not in sys.modules and not asked):
             yield
             return
-        from ladder.plugin.selection import climbing_order
-
         try:
             found = self._find(session, items)
         except ValueError as error:
-            if not hasattr(self.config, "workeroutput"):
-                raise pytest.UsageError(f"ladder: {error}") from error
-            # A worker cannot end the run: it runs nothing and leaves the message to the controller.
-            self.config.workeroutput[WORKER_ERROR] = f"ladder: {error}"
-            items.clear()
-            yield
-            return
+            self._refuse(error, items)
         yield
         if self._ladder is not None:
-            if self.settings.only:
-                items[:] = [found.items[id] for id in self.settings.only]
-            items[:] = climbing_order(items, found, self._ladder, pull=self.settings.calibrate is None)
-            self._count(items)
+            try:
+                self._choose(items, found, self._ladder)
+            except ValueError as error:
+                self._refuse(error, items)
+
+    def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
+        """End the run; a worker cannot, it runs nothing and leaves the message to the controller."""
+        if not hasattr(self.config, "workeroutput"):
+            raise pytest.UsageError(f"ladder: {error}") from error
+        self.config.workeroutput[WORKER_ERROR] = f"ladder: {error}"
+        self._ladder = None
+        items.clear()
+
+    def _choose(self, items: list[pytest.Item], found: Found, ladder: Ladder) -> None:
+        """Keep the rungs asked for and what they require, in climbing order, and the other tests."""
+        from ladder.plugin.selection import climbing_order
+        from ladder.rung import LadderError
+
+        if self.settings.only:
+            items[:] = [found.items[id] for id in self.settings.only]
+        items[:] = climbing_order(items, found, ladder, pull=self.settings.calibrate is None)
+        self._count(items)
+        if self._handover is not None and any(RUNG in item.stash for item in items):
+            if self.config.workerinput["ladder_dist"] == "each":  # type: ignore[attr-defined]  # set by the plugin
+                raise LadderError("--dist each climbs every rung on every worker; choose another, such as --dist load")
+            self._announce(items, ladder, self._handover)
+
+    def _announce(self, items: list[pytest.Item], ladder: Ladder, handover: Handover) -> None:
+        """Tell the other processes which rungs there are, what joins them, and how to report one whose worker dies."""
+        climbed = {item.stash[RUNG]: item.nodeid for item in items if RUNG in item.stash}
+        together = groups(ladder, list(climbed))
+        handover.announce(
+            {
+                nodeid: {"rung": id, "group": together[id], "entry": self._crashed(id, "its worker process died")}
+                for id, nodeid in climbed.items()
+            }
+        )
+
+    def _crashed(self, id: str, error: str) -> dict[str, Any]:
+        from ladder.climb import Outcome
+        from ladder.report.document import entry
+        from ladder.verdict import Verdict
+
+        assert self._ladder is not None
+        return entry(Outcome(self._ladder[id], Verdict.CRASHED, error=error), self._ladder, self.settings.test)
 
     def _find(self, session: pytest.Session, items: list[pytest.Item]) -> Found:
         from ladder import calibration
@@ -88,6 +174,7 @@ class Climber:
         for number in numbers - set(self.settings.rung_files):
             self.config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires")
         for id, item in found.items.items():
+            item.stash[RUNG] = id
             item.add_marker("rung")
             item.add_marker(found.rungs[id].marker)
         return found
@@ -105,7 +192,6 @@ class Climber:
         from ladder.plugin.selection import rung_of
         from ladder.report.document import entry
         from ladder.report.terminal import line, why
-        from ladder.training import Seeds, use_compilation_cache
 
         own = rung_of(item)
         if self._ladder is None or own is None or own.id != rung.id:
@@ -113,21 +199,70 @@ class Climber:
                 f"climb({rung.id}) in {item.nodeid}: a test climbs the rung that is its own parameter", pytrace=False
             )
         live = Live(self.config)
-        if self._climb is None:
-            from ladder.climb import Climb
-
-            if (cache := getattr(self.config, "cache", None)) is not None:
-                use_compilation_cache(cache.mkdir("ladder-xla"))
-            self._climb = Climb(self._ladder, self.settings.test, Seeds(self.settings.root))
         if self.settings.calibrate is not None:
             self._calibrate(rung, item, live)
             return None
+        if self._climb is None:
+            from ladder.climb import Climb
+            from ladder.compilation import CompilationCache
+            from ladder.training import Seeds
+
+            if (cache := getattr(self.config, "cache", None)) is not None:
+                self._cache = CompilationCache(cache.mkdir("ladder-xla"))
+            self._climb = Climb(
+                self._ladder,
+                self.settings.test,
+                Seeds(self.settings.root),
+                self.evidence,
+                self.settings.time_limit,
+                elsewhere=self._handover.verdict if self._handover else lambda id: None,
+            )
+        if self._handover:
+            self._handover.begin(rung.id)
         outcome = self._climb(rung.id, live.watch)
-        item.stash[ENTRY] = found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome))
+        if self._handover:
+            self._handover.end(rung.id, outcome.verdict)
+        if self._climb.hung:
+            self._give_up(item.session)
+        elif self._cache:
+            self._cache.share()
+        attempts = self.evidence.attempts(rung.id)
+        item.stash[ENTRY] = found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome), attempts)
         live.close(line(found))
         if not outcome.green:
             pytest.fail(why(found), pytrace=False)
         return outcome
+
+    def _give_up(self, session: pytest.Session) -> None:
+        """A rung is still computing and keeps the devices: what is left is for another process, where there is one."""
+        if self._handover:
+            self._leaving = True
+        else:
+            session.shouldstop = (
+                "a rung that ran over its time limit still computes, and JAX cannot break it off; with -n 1 a new process "
+                "climbs what is left"
+            )
+
+    def pytest_runtest_protocol(self) -> None:
+        """Leave before the next test, now that the last one is reported; the controller starts another worker."""
+        if self._handover and self._leaving:
+            self._handover.leave(self.config.workerinput["workerid"])  # type: ignore[attr-defined]  # set by xdist
+            os._exit(0)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Leave; past the interpreter's own end where a program still runs, for that would abort the process."""
+        if "evidence" in self.__dict__:
+            self.evidence.close()
+        if self._climb is not None and self._climb.hung:
+            self.config.get_terminal_writer().flush()
+            os._exit(int(self._session.exitstatus))
+        if self._cache:
+            self._cache.close()
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Remember how it ended."""
+        self._session = session
 
     def _stale(self, outcome: Outcome) -> list[str]:
         from ladder.calibration import outdated
@@ -162,13 +297,11 @@ class Climber:
         failure, or pass without a climb.
         """
         report = yield
-        if call.when != "call" or self._ladder is None:
+        broken = call.when == "setup" and report.failed
+        if self._ladder is None or not (call.when == "call" or broken):
             return report
-        from ladder.climb import Outcome
         from ladder.plugin.selection import rung_of
-        from ladder.report.document import entry
         from ladder.report.terminal import why
-        from ladder.verdict import Verdict
 
         rung = rung_of(item)
         if NOTE in item.stash:
@@ -177,10 +310,13 @@ class Climber:
             return report
         if ENTRY not in item.stash:
             error = call.excinfo.exconly() if call.excinfo else "never climbed: its test must call climb(rung)"
-            crashed = Outcome(self._ladder[rung.id], Verdict.CRASHED, error=error.splitlines()[0])
-            item.stash[ENTRY] = entry(crashed, self._ladder, self.settings.test)
+            item.stash[ENTRY] = self._crashed(rung.id, error.splitlines()[0])
+            if self._handover:
+                self._handover.end(rung.id, item.stash[ENTRY]["verdict"])
         found = item.stash[ENTRY]
         report.ladder = found  # type: ignore[attr-defined]
+        if "evidence" in self.__dict__:
+            report.ladder_problems = list(self.evidence.problems)  # type: ignore[attr-defined]
         if not found["green"] and not report.failed:
             report.outcome = "failed"
             report.longrepr = why(found)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ladder.files import check_writable
-from ladder.plugin.climber import WORKER_ERROR
+from ladder.plugin.climber import RUNG, WORKER_ERROR
 from ladder.plugin.settings import Settings
+from ladder.plugin.workers import Handover
 from ladder.verdict import Verdict
 
 NOT_WRITTEN = 73  # EX_CANTCREAT of sysexits.h: every test is green, but the report could not be written
@@ -19,9 +20,12 @@ NOT_WRITTEN = 73  # EX_CANTCREAT of sysexits.h: every test is green, but the rep
 class Reporter:
     """Hooks over reports and the end of the session."""
 
-    def __init__(self, config: pytest.Config, settings: Settings):
+    def __init__(self, config: pytest.Config, settings: Settings, handover: Handover | None):
         self.config = config
         self.settings = settings
+        self._handover = handover
+        self._expected: list[str] = []
+        self._problems: dict[str, None] = {}
         self._entries: list[dict[str, Any]] = []
         self._notes: list[str] = []
         self._document: dict[str, Any] | None = None
@@ -39,7 +43,8 @@ class Reporter:
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
         """Say before the climb, not only after it, that its report cannot be written."""
-        if any(item.get_closest_marker("rung") for item in items) and self.settings.calibrate is None:
+        self._expected = [item.stash[RUNG] for item in items if RUNG in item.stash]
+        if self._expected and self.settings.calibrate is None:
             try:
                 check_writable(self.settings.reports)
             except OSError as error:
@@ -65,6 +70,7 @@ class Reporter:
         """Gather what the climber sent."""
         if (entry := getattr(report, "ladder", None)) is not None:
             self._entries.append(entry)
+        self._problems |= dict.fromkeys(getattr(report, "ladder_problems", ()))
         if note := getattr(report, "ladder_note", ""):
             self._notes.append(note)
 
@@ -73,12 +79,25 @@ class Reporter:
         """Hear from an xdist worker that it was asked for what there is not."""
         self._usage_error = getattr(node, "workeroutput", {}).get(WORKER_ERROR, self._usage_error)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """A rung whose worker died has CRASHED."""
+        if self._handover and crashitem in self._handover.plan:
+            report.ladder = self._handover.plan[crashitem]["entry"]  # type: ignore[attr-defined]
+
+    def _planned(self) -> list[str]:
+        """The rungs that were to be climbed, in order."""
+        return [test["rung"] for test in self._handover.plan.values()] if self._handover else self._expected
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report; a folder that cannot be written costs the report and the exit code, not the verdict."""
         if self._usage_error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if not self._entries:
             return
+        planned = self._planned()
+        self._entries.sort(key=lambda entry: planned.index(entry["id"]))  # workers report as they go
+        climbed = {entry["id"] for entry in self._entries}
         from ladder import fingerprint, report
         from ladder.report.document import document
 
@@ -92,7 +111,8 @@ class Reporter:
                 "versions": fingerprint.versions(),
                 "commit": fingerprint.commit(self.config.rootpath),
             },
-            complete=session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED),
+            complete=session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+            and climbed == set(planned),
         )
         try:
             self._written = report.write(self._document, self.settings.reports)
@@ -107,6 +127,8 @@ class Reporter:
             terminalreporter.write_line(f"ERROR: {self._usage_error}", red=True)
         for note in self._notes:
             terminalreporter.write_line(note)
+        for problem in self._problems:
+            terminalreporter.write_line(f"ladder: {problem}", yellow=True)
         if self._document is None:
             return
         from ladder.report.terminal import lines, why

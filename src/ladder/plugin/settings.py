@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from dataclasses import dataclass
@@ -38,6 +39,19 @@ def add_options(parser: pytest.Parser) -> None:
         "--ladder-reports", metavar="DIR", help="folder of ladder.json and ladder.md (default: ini ladder_reports)"
     )
     group.addoption(
+        "--ladder-rerun", action="store_true", help="train every rung again, whatever evidence there is of it"
+    )
+    group.addoption(
+        "--ladder-evidence",
+        metavar="DIR",
+        help="folder of the curves that later runs need not train again (default: ini ladder_evidence)",
+    )
+    group.addoption(
+        "--ladder-time-limit",
+        metavar="SECONDS",
+        help="a rung that takes longer is TIMED OUT (default: ini ladder_time_limit)",
+    )
+    group.addoption(
         "--ladder-calibrate",
         choices=("missing", "overwrite"),
         const="missing",
@@ -46,6 +60,8 @@ def add_options(parser: pytest.Parser) -> None:
         "told to overwrite",
     )
     parser.addini("ladder_reports", "folder of the ladder's reports", default="reports")
+    parser.addini("ladder_evidence", "folder of what rungs have yielded so far", default="reports/evidence")
+    parser.addini("ladder_time_limit", "seconds that a rung may take; none by default", default="inf")
     parser.addini("ladder_seeds", "numbers of seeds after which the verdict is looked for", default="16,32,64")
     for name, default, meaning in (
         ("p0", "0.70", "a rung that learns on at most this fraction of seeds is not to pass"),
@@ -66,7 +82,10 @@ class Settings:
         fresh: Whether the root was drawn in this run.
         only: Ids of the rungs to climb; empty for all that are selected otherwise.
         calibrate: ``missing``, ``overwrite``, or None to climb.
+        rerun: Whether evidence of earlier runs is left aside.
+        time_limit: Seconds that a rung may take.
         reports: Folder of the reports.
+        evidence: Folder of the evidence.
         calibrations: Folder of the calibrated limits.
         rung_files: Rungs that test files are named after: number to name and path.
     """
@@ -76,7 +95,10 @@ class Settings:
     fresh: bool
     only: tuple[str, ...]
     calibrate: str | None
+    rerun: bool
+    time_limit: float
     reports: Path
+    evidence: Path
     calibrations: Path
     rung_files: dict[int, str]
 
@@ -95,7 +117,10 @@ class Settings:
             fresh=option.ladder_fresh_seeds,
             only=tuple(option.ladder_only),
             calibrate=option.ladder_calibrate,
+            rerun=option.ladder_rerun,
+            time_limit=_time_limit(config),
             reports=config.rootpath / (option.ladder_reports or reports),
+            evidence=config.rootpath / (option.ladder_evidence or config.getini("ladder_evidence")),
             calibrations=config.rootpath / reports / "calibration",
             rung_files=_rung_files(config),
         )
@@ -123,6 +148,17 @@ def _sequential_test(config: pytest.Config) -> SequentialTest:
         return SequentialTest(**numbers, looks=looks)
     except ValueError as error:
         raise pytest.UsageError(f"the ladder's sequential test: {error}") from error
+
+
+def _time_limit(config: pytest.Config) -> float:
+    given = config.option.ladder_time_limit or config.getini("ladder_time_limit")
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0.0:
+        raise pytest.UsageError(f"the ladder's time limit {given!r}: give seconds, more than 0, or inf for none")
+    return seconds
 
 
 def _root(config: pytest.Config) -> int:

@@ -5,6 +5,7 @@ Every other form of the report is drawn from this document and from nothing else
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,20 +13,32 @@ import numpy as np
 
 from ladder.climb import Outcome
 from ladder.criteria import Comparison
+from ladder.evidence import Attempt
 from ladder.experiment import components, differences
 from ladder.judge import Compared, Held
 from ladder.rung import Ladder
 from ladder.verdict import SequentialTest, Verdict
 
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
+ATTEMPTS = 10  # listed of each rung; the evidence has them all
 DIGITS = 6  # significant, for curves: more than any limit is stated to, and float32 has no more than 7
 
 Entry = dict[str, Any]
 """One rung of the document."""
 
 
-def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequence[str] = ()) -> Entry:
-    """One rung's entry. ``stale`` says what changed since its limits were calibrated, or that they never were."""
+def entry(
+    outcome: Outcome,
+    ladder: Ladder,
+    test: SequentialTest,
+    stale: Sequence[str] = (),
+    attempts: Sequence[Attempt] = (),
+) -> Entry:
+    """One rung's entry.
+
+    ``stale`` says what changed since its limits were calibrated, or that they never were; ``attempts`` are all that there were at
+    it, of which the latest are listed.
+    """
     rung, judgement, trained = outcome.rung, outcome.judgement, outcome.trained
     found: Entry = {
         "id": rung.id,
@@ -47,7 +60,13 @@ def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequenc
         "green": outcome.green,
         "blocked_by": list(outcome.blocked_by),
         "error": outcome.error,
+        "note": outcome.note,
         "stale_calibration": list(stale),
+        "evidence": [
+            {"date": origin.date, "commit": origin.commit, "seeds": seeds} for origin, seeds in outcome.evidence
+        ],
+        "attempts": {"total": len(attempts), "latest": [_attempt(attempt) for attempt in attempts[-ATTEMPTS:]]},
+        "diagnosis": None if outcome.diagnosis is None else _in_json(asdict(outcome.diagnosis)),
         "seeds": None,
         "gates": [],
         "goals": [],
@@ -55,7 +74,14 @@ def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequenc
         "curves": {},
         "seconds": None,
     }
-    if judgement is None or trained is None:
+    if trained is None:
+        return found
+    found["curves"] = {
+        name: [[number(value, DIGITS) for value in seed] for seed in curve.tolist()]
+        for name, curve in trained.curves.items()
+    }
+    found["seconds"] = {"compile": round(trained.compile_seconds, 3), "run": round(trained.run_seconds, 3)}
+    if judgement is None:
         return found
     boundary = test.boundary(judgement.n)
     found["seeds"] = {
@@ -70,12 +96,12 @@ def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequenc
     found["gates"] = [_condition(gate) for gate in judgement.gates]
     found["goals"] = [_condition(goal) for goal in judgement.goals]
     found["effects"] = [_effect(effect) for effect in judgement.effects]
-    found["curves"] = {
-        name: [[number(value, DIGITS) for value in seed] for seed in curve.tolist()]
-        for name, curve in trained.curves.items()
-    }
-    found["seconds"] = {"compile": round(trained.compile_seconds, 3), "run": round(trained.run_seconds, 3)}
     return found
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    told = asdict(attempt)
+    return {name: told[name] for name in ("date", "commit", "root", "verdict", "k", "n", "error")}
 
 
 def document(
@@ -196,6 +222,15 @@ def _interval(compared: Compared) -> dict[str, Any]:
         "high": number(interval.high),
         "level": interval.level,
     }
+
+
+def _in_json(value: Any) -> Any:
+    """Nested data with its numbers as JSON has them."""
+    if isinstance(value, Mapping):
+        return {name: _in_json(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(inner) for inner in value]
+    return number(value, DIGITS) if isinstance(value, float) else value
 
 
 def _plain(value: Any) -> Any:

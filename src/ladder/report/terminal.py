@@ -44,7 +44,7 @@ def why(rung: Entry) -> str:
     if rung["blocked_by"]:
         return f"{rung['id']} BLOCKED: {', '.join(rung['blocked_by'])} did not pass"
     if rung["error"]:
-        return f"{rung['id']} CRASHED: {rung['error']}"
+        return f"{rung['id']} {rung['verdict']}: {rung['error']}"
     told = [f"{rung['id']} {text.word(rung)}: {text.seeds(rung)} seeds met every gate"]
     if rung["adds"]:
         told.append(f"  adds {text.added(rung)} to {rung['parent']}")

@@ -56,7 +56,7 @@ def seeds(entry: Entry) -> str:
 def word(entry: Entry) -> str:
     """The verdict as the reader of a table wants it: a control's FAIL is what was expected, a goal is met or not."""
     verdict = entry["verdict"]
-    if verdict in (Verdict.BLOCKED, Verdict.CRASHED):
+    if verdict in (Verdict.BLOCKED, Verdict.CRASHED, Verdict.TIMED_OUT):
         return str(verdict)
     if entry["role"] == "goal":
         return {Verdict.PASS: "GOAL MET", Verdict.FAIL: "GOAL UNMET"}.get(verdict, "GOAL UNDECIDED")
@@ -95,10 +95,25 @@ def remarks(entry: Entry) -> list[str]:
     elif entry["stale_calibration"]:
         changed = " and ".join(entry["stale_calibration"])
         told.append(f"limits calibrated before the {changed} changed; measure them again: --ladder-calibrate=overwrite")
+    told += [entry["note"]] if entry["note"] else []
+    told += kept(entry)
     bad = (entry["seeds"] or {}).get("non_finite", [])
     if bad:
         seeds = ", ".join(f"{seed['seed']} at step {seed['step']}" for seed in bad)
         told.append(f"seeds that turned non-finite: {seeds}")
+    return told
+
+
+def kept(entry: Entry) -> list[str]:
+    """``from evidence of 2026-11-22, commit 1a2b3c4d5e6f``, with how many of the seeds where some were trained now."""
+    told = []
+    of = entry["seeds"]["of"] if entry["seeds"] else 0
+    origins: dict[str, int] = {}
+    for origin in entry["evidence"]:
+        where = f"{origin['date'][:10]}, {'commit ' + origin['commit'] if origin['commit'] else 'outside git'}"
+        origins[where] = origins.get(where, 0) + origin["seeds"]
+    for where, seeds in origins.items():
+        told.append(f"{'' if seeds == of else f'{seeds} of {of} seeds '}from evidence of {where}")
     return told
 
 

@@ -1,0 +1,89 @@
+"""Keeping compiled programs from one run to the next, and from one worker to another."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+
+DIRECTORY = "jax_compilation_cache_dir"
+SETTINGS = {
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+    # Those would lie below the folder, whose name would become part of every program's key.
+    "jax_persistent_cache_enable_xla_caches": "none",
+}
+
+
+class CompilationCache:
+    """A folder of compiled programs that many processes share.
+
+    JAX writes a program in place: a process that dies while it does leaves half of one, which JAX then neither uses nor
+    replaces. So each process gives JAX a folder of its own, of links to the shared programs, and shares what it has compiled
+    when that is whole. A ``jax_compilation_cache_dir`` of the user's own is left alone, and where nothing can be written
+    programs are compiled each time.
+    """
+
+    def __init__(self, shared: Path):
+        self._shared = shared
+        self._own: Path | None = None
+        self._lock = -1
+        self._before: dict[str, Any] = {}
+        if getattr(jax.config, DIRECTORY) is not None:
+            return
+        _remove_left_behind(shared)
+        try:
+            own = Path(tempfile.mkdtemp(dir=shared, prefix="process-"))
+            self._lock = os.open(own, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_SH)  # death lets go of it
+        except OSError:
+            return
+        self._own = own
+        _link(shared, own)
+        self._before = _configure(SETTINGS | {DIRECTORY: str(own)})
+
+    def share(self) -> None:
+        """Let others have what was compiled here. Nothing may be compiling."""
+        if self._own is not None:
+            _link(self._own, self._shared)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self._own is not None:
+            _configure(self._before)
+            compilation_cache.reset_cache()  # it would go on writing there
+            shutil.rmtree(self._own, ignore_errors=True)
+            os.close(self._lock)
+            self._own = None
+
+
+def _configure(settings: dict[str, Any]) -> dict[str, Any]:
+    """Give JAX these settings; returns those it had."""
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    return before
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link every program in one step each; one that is there already is the same, and one that cannot be linked is not shared."""
+    for program in source.glob("*-cache"):
+        with suppress(OSError):
+            (target / program.name).hardlink_to(program)
+
+
+def _remove_left_behind(shared: Path) -> None:
+    """Remove the folders of processes that died."""
+    for folder in shared.glob("process-*"):
+        with suppress(OSError):  # its process lives, or another removes it, or it is another user's
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(lock)

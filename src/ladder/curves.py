@@ -1,0 +1,142 @@
+"""Where a rung's curves come from: this run has them, an earlier one has left them as evidence, or they are trained now."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ladder.evidence import Evidence, Origin, key
+from ladder.fingerprint import fingerprint
+from ladder.rung import Rung
+from ladder.timelimit import Recorder, TimedOutError, within
+from ladder.trained import Trained
+from ladder.training import Seeds, Trainer, Watch
+
+
+@dataclass
+class _Known:
+    """Of one rung: its key, its curves, how many of their seeds come from where, and what a run over its limit left."""
+
+    key: str
+    trained: Trained | None = None
+    origins: list[tuple[Origin, int]] = field(default_factory=list)
+    unfinished: Trained | None = None
+
+    @property
+    def seeds(self) -> int:
+        return self.trained.seeds if self.trained else 0
+
+    def add(self, more: Trained) -> None:
+        self.trained = self.trained.joined(more) if self.trained else more
+
+
+class Curves:
+    """The curves of rungs, each trained at most once on each seed.
+
+    Args:
+        seeds: Which seeds are trained.
+        block: How many at once.
+        evidence: What earlier runs have trained, and where to keep what this one does; None to do without.
+    """
+
+    def __init__(self, seeds: Seeds, block: int, evidence: Evidence | None = None):
+        self.seeds = seeds
+        self._block = block
+        self._evidence = evidence
+        self._known: dict[str, _Known] = {}
+        self._trainers: dict[str, Trainer] = {}
+
+    def has(self, rung: Rung, seeds: int) -> bool:
+        """Whether that many seeds are there without training."""
+        return self._of(rung, seeds).seeds >= seeds
+
+    def key(self, rung: Rung) -> str:
+        """What the rung's evidence is filed under."""
+        return self._of(rung, 0).key
+
+    def origins(self, rung: Rung, seeds: int) -> tuple[tuple[Origin, int], ...]:
+        """Where those of the first ``seeds`` seeds come from that an earlier run trained, and how many they are."""
+        found, left = [], seeds
+        for origin, count in self._of(rung, seeds).origins:
+            if left > 0:
+                found.append((origin, min(count, left)))
+            left -= count
+        return tuple(found)
+
+    def so_far(self, rung: Rung) -> Trained | None:
+        """All that was measured of a rung, with not-a-number for the epochs that a run over its limit did not train."""
+        known = self._of(rung, 0)
+        if known.trained is None or known.unfinished is None:
+            return known.trained or known.unfinished
+        return known.trained.joined(known.unfinished)
+
+    def __call__(
+        self, rung: Rung, seeds: int, watch: Watch | None = None, deadline: float = math.inf, grace: float = 0.0
+    ) -> Trained:
+        """The first ``seeds`` seeds of a rung.
+
+        Raises:
+            TimedOutError: if training is not done at ``deadline``, in seconds of the monotonic clock; ``grace`` seconds are
+                given then to what is being computed.
+        """
+        known = self._of(rung, seeds)
+        while known.seeds < seeds:
+            numbers = range(known.seeds, min(seeds, known.seeds + self._block))
+            recorder = Recorder(rung.experiment.epochs, watch)
+            try:
+                more = within(
+                    deadline - time.monotonic(),
+                    grace,
+                    lambda numbers=numbers, recorder=recorder: self._trainer(rung)(self.seeds, numbers, recorder),  # type: ignore[misc]
+                    recorder.stop,
+                )
+            except TimedOutError:
+                known.unfinished = recorder.so_far()
+                raise
+            if self._evidence:
+                self._evidence.keep(known.key, numbers[0], more)
+            known.add(more)
+        assert known.trained is not None
+        return known.trained.head(seeds)
+
+    def inspected(
+        self, rung: Rung, failing: Sequence[int], deadline: float = math.inf, grace: float = 0.0
+    ) -> dict[str, np.ndarray] | None:
+        """What the experiment shows of the first block of the failing seeds; None if it shows nothing.
+
+        Raises:
+            TimedOutError: as for training; the seeds are trained again unless they were the last to be.
+        """
+        known, numbers = self._of(rung, 0), list(failing[: self._block])
+        shown = self._evidence.inspected(known.key) if self._evidence else None
+        if shown is not None and np.array_equal(shown.pop("seeds"), numbers):
+            return shown
+        recorder = Recorder(rung.experiment.epochs, None)
+        found = within(
+            deadline - time.monotonic(),
+            grace,
+            lambda: self._trainer(rung).inspect(self.seeds, numbers, recorder),
+            recorder.stop,
+        )
+        if self._evidence and found is not None:
+            self._evidence.keep_inspected(known.key, found | {"seeds": np.asarray(numbers)})
+        return found
+
+    def _of(self, rung: Rung, seeds: int) -> _Known:
+        """What is known of the rung, with what evidence has of the first ``seeds`` seeds."""
+        if rung.id not in self._known:
+            filed = key(fingerprint(rung.experiment), self.seeds) if self._evidence else ""
+            self._known[rung.id] = _Known(filed)
+        known = self._known[rung.id]
+        if self._evidence and known.seeds < seeds:
+            for trained, origin in self._evidence.trained(known.key, known.seeds, seeds):
+                known.add(trained)
+                known.origins.append((origin, trained.seeds))
+        return known
+
+    def _trainer(self, rung: Rung) -> Trainer:
+        if rung.id not in self._trainers:
+            self._trainers[rung.id] = Trainer(rung.experiment, self._block)
+        return self._trainers[rung.id]

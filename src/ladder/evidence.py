@@ -1,0 +1,341 @@
+"""Evidence: what was trained, kept so that an unchanged rung is judged again without training, and every attempt, listed.
+
+Two things are kept in a folder. ``curves/<key>/<first>-<last>.npz`` holds what seeds ``first`` up to ``last`` of one
+experiment yielded; the key is that of the experiment, its code, the versions, the backend and the seeds' root, so that
+whatever changes, other curves are looked for and none takes another's place. ``attempts.jsonl`` has a line when a rung begins
+to train and one when its verdict is in. Curves are evidence, verdicts are not: they are judged anew each time, by the
+criteria of the day. Nothing here loads JAX.
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
+
+import numpy as np
+
+from ladder.files import append_line, write_atomically
+from ladder.fingerprint import Fingerprint
+from ladder.trained import Trained
+
+Arrays = dict[str, np.ndarray]
+Read = TypeVar("Read")
+
+FORMAT = 1
+BLOCK = re.compile(r"(\d+)-(\d+)\.npz")
+INSPECTED = "inspected.npz"
+
+
+class Origin(NamedTuple):
+    """When and from which commit something was measured; ``commit`` ends in ``+`` where files had been changed since."""
+
+    date: str
+    commit: str
+
+    def __str__(self) -> str:
+        return f"evidence of {self.date[:16].replace('T', ' ')}, {self.commit or 'no commit'}"
+
+
+class Block(NamedTuple):
+    """Seeds trained together, and where they come from."""
+
+    trained: Trained
+    origin: Origin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One attempt at a rung: a line when it began, without a verdict, and the same line with one when it ended."""
+
+    rung: str
+    key: str
+    root: int
+    run: str
+    date: str
+    commit: str
+    verdict: str = ""
+    k: int | None = None
+    n: int | None = None
+    error: str = ""
+
+    @classmethod
+    def read(cls, line: str) -> Self:
+        """Read a line of the list.
+
+        Raises:
+            ValueError: if it is none.
+            NewerFormatError: if a later version of ladder wrote it.
+        """
+        found = json.loads(line)
+        if not isinstance(found, dict) or not isinstance(found.get("format"), int):
+            raise ValueError("not an attempt")
+        if found["format"] > FORMAT:
+            raise NewerFormatError(found["format"])
+        known = {field.name for field in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in found.items() if name in known})
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+class NewerFormatError(Exception):
+    """Evidence of a format that only a later version of ladder can read."""
+
+    def __init__(self, found: int):
+        super().__init__(f"format {found}, this version reads {FORMAT}")
+
+
+def key(fingerprint: Fingerprint, seeds: object) -> str:
+    """What curves are filed under: all that they depend on, but for the seeds' numbers."""
+    return hashlib.sha256(f"{asdict(fingerprint)} {seeds}".encode()).hexdigest()[:20]
+
+
+@dataclass
+class Evidence:
+    """A folder of evidence, read and written by one run.
+
+    Trouble with the folder costs evidence, never a verdict: it is told once, in ``problems``, and the climb goes on.
+
+    Attributes:
+        folder: Where it is kept.
+        run: Id of this run, shared by its workers.
+        commit: The commit of the work tree, with ``+`` where that differs from it.
+        rerun: Take nothing from earlier runs.
+        problems: What the user must know about the folder.
+    """
+
+    folder: Path
+    run: str
+    commit: str = ""
+    rerun: bool = False
+    problems: list[str] = field(default_factory=list)
+    _readable: bool = field(default=True, init=False)
+    _writable: bool = field(default=True, init=False)
+    _attempts: list[Attempt] = field(default_factory=list, init=False)
+    _held: int | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        try:
+            self._attempts = list(self._read_attempts())
+        except NewerFormatError as error:
+            self._newer(error)
+        except OSError as error:
+            self._give_up(
+                f"the evidence in {self.folder} cannot be read: {error}; choose another folder with --ladder-evidence"
+            )
+
+    def trained(self, key: str, first: int, seeds: int) -> Iterator[Block]:
+        """The blocks kept under that key, from seed ``first`` on and without a gap, until there are ``seeds`` seeds in all."""
+        at = first
+        while at < seeds:
+            blocks = (self._open(self._curves(key) / f"{at}-{end}.npz", _block) for end in self._ends(key, at))
+            block = next(filter(None, blocks), None)
+            if block is None:
+                return
+            yield block
+            at += block.trained.seeds
+
+    def keep(self, key: str, first: int, trained: Trained) -> None:
+        """Keep what the seeds from ``first`` on have yielded."""
+        arrays = {f"curve {name}": curve for name, curve in trained.curves.items()}
+        arrays |= {f"trace {name}": trace for name, trace in trained.traces.items()}
+        seconds = {"compile_seconds": trained.compile_seconds, "run_seconds": trained.run_seconds}
+        self._save(self._curves(key) / f"{first}-{first + trained.seeds}.npz", arrays, seconds)
+
+    def inspected(self, key: str) -> dict[str, np.ndarray] | None:
+        """What the experiment showed of itself when it was last looked into."""
+        return self._open(self._curves(key) / INSPECTED, lambda path, arrays, about: dict(arrays))
+
+    def keep_inspected(self, key: str, shown: Mapping[str, np.ndarray]) -> None:
+        """Keep what the experiment has shown of itself."""
+        self._save(self._curves(key) / INSPECTED, shown, {})
+
+    def begin(self, rung: str, key: str, root: int) -> None:
+        """List that a rung begins to train; what never ends was killed."""
+        self._append(self._attempt(rung, key, root))
+
+    def end(self, rung: str, key: str, root: int, **verdict: Any) -> None:
+        """List what an attempt came to: ``verdict``, ``k``, ``n``, ``error``."""
+        self._append(self._attempt(rung, key, root, **verdict))
+
+    def attempts(self, rung: str) -> list[Attempt]:
+        """Every attempt at a rung, the oldest first; one that began and never ended has no verdict."""
+        found: dict[tuple[str, str, int], Attempt] = {}
+        listed: list[Attempt] = []
+        for attempt in self._attempts:
+            if attempt.rung != rung:
+                continue
+            same = (attempt.run, attempt.key, attempt.root)
+            if attempt.verdict and same in found:
+                listed[listed.index(found.pop(same))] = attempt
+            else:
+                listed.append(attempt)
+                if not attempt.verdict:
+                    found[same] = attempt
+        return listed
+
+    def announce(self) -> None:
+        """Say that this run is under way here, until this process ends, and tell if another run is."""
+        if not self._writable:
+            return
+        running = self.folder / "running"
+        try:
+            running.mkdir(parents=True, exist_ok=True)
+            for other in running.iterdir():
+                if other.name != self.run and (since := _held(other)):
+                    self._tell(
+                        f"another run is climbing in this checkout ({since}); each keeps its own evidence, and the report "
+                        "is that of the run that ends last"
+                    )
+            self._held = os.open(running / self.run, os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(self._held, fcntl.LOCK_SH)  # by each worker of the run; death lets go of it
+            os.pwrite(self._held, f"process {os.getpid()}, since {_now()}".encode(), 0)
+        except OSError as error:
+            self._failed(error)
+
+    def close(self) -> None:
+        """Say that this process has done its part of the run."""
+        held, self._held = self._held, None
+        if held is not None:
+            with suppress(OSError):  # it is closed all the same
+                os.close(held)
+
+    def _attempt(self, rung: str, key: str, root: int, **verdict: Any) -> Attempt:
+        return Attempt(rung=rung, key=key, root=root, run=self.run, date=_now(), commit=self.commit, **verdict)
+
+    def _append(self, attempt: Attempt) -> None:
+        self._attempts.append(attempt)
+        if self._writable:
+            try:
+                append_line(self._list, json.dumps({"format": FORMAT, **asdict(attempt)}, allow_nan=False))
+            except OSError as error:
+                self._failed(error)
+
+    @property
+    def _list(self) -> Path:
+        return self.folder / "attempts.jsonl"
+
+    def _read_attempts(self) -> Iterator[Attempt]:
+        if not self._list.is_file():  # a device may be read for ever
+            return
+        *lines, last = self._list.read_bytes().decode(errors="replace").split("\n")  # it is empty, or was cut off
+        damaged = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield Attempt.read(line)
+            except ValueError:
+                damaged.append(number)
+        try:
+            if last:  # all that is missing may be its end
+                yield Attempt.read(last)
+        except ValueError:
+            self._tell(f"the last line of {self._list} was cut off, as by a crash; that attempt is not listed")
+        if damaged:
+            told = ", ".join(map(str, damaged))
+            self._tell(
+                f"{self._list}: what line {told} says cannot be read and is not listed; delete it to be rid of this"
+            )
+
+    def _save(self, target: Path, arrays: Mapping[str, np.ndarray], seconds: Mapping[str, float]) -> None:
+        if not self._writable:
+            return
+        # With the arrays' names: each is guarded by a checksum, but not that none is missing.
+        about = {
+            "format": FORMAT,
+            "run": self.run,
+            "date": _now(),
+            "commit": self.commit,
+            "arrays": [*arrays],
+            **seconds,
+        }
+        content = io.BytesIO()
+        np.savez_compressed(content, about=np.asarray(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+        try:
+            write_atomically(target, content.getvalue())
+        except OSError as error:
+            self._failed(error)
+
+    def _curves(self, key: str) -> Path:
+        return self.folder / "curves" / key
+
+    def _ends(self, key: str, first: int) -> list[int]:
+        """Where the blocks that start at seed ``first`` end, the longest first."""
+        names = (BLOCK.fullmatch(path.name) for path in self._curves(key).glob(f"{first}-*.npz"))
+        return sorted((int(name[2]) for name in names if name), reverse=True)
+
+    def _open(self, path: Path, read: Callable[[Path, Arrays, dict[str, Any]], Read]) -> Read | None:
+        if not self._readable:
+            return None
+        try:
+            # Not by its path: of what is no archive NumPy leaves the file open.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+                about = json.loads(str(stored["about"]))
+                if about["format"] > FORMAT:
+                    raise NewerFormatError(about["format"])
+                if self.rerun and about["run"] != self.run:
+                    return None
+                return read(path, {name: stored[name] for name in about["arrays"]}, about)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except NewerFormatError as error:
+            self._newer(error)
+            return None
+        except Exception as error:  # a damaged archive raises whatever its reader trips over
+            self._tell(f"{path} is not used: {error!r}; what it held is measured again")
+            return None
+
+    def _failed(self, error: OSError) -> None:
+        self._writable = False
+        self._tell(
+            f"the evidence in {self.folder} cannot be written: {error}; verdicts stand, but the next run trains again what "
+            "was not kept; make room or choose another folder with --ladder-evidence"
+        )
+
+    def _newer(self, error: NewerFormatError) -> None:
+        self._give_up(
+            f"the evidence in {self.folder} was written by a newer ladder ({error}); it is neither read nor changed: "
+            "update ladder, or choose another folder with --ladder-evidence"
+        )
+
+    def _give_up(self, problem: str) -> None:
+        self._readable = self._writable = False
+        self._tell(problem)
+
+    def _tell(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def _block(path: Path, arrays: Arrays, about: dict[str, Any]) -> Block:
+    kinds: dict[str, dict[str, np.ndarray]] = {"curve": {}, "trace": {}}
+    for name, values in arrays.items():
+        kind, _, metric = name.partition(" ")
+        kinds[kind][metric] = values
+    first, last = map(int, path.stem.split("-"))
+    if not kinds["curve"] or any(len(values) != last - first for values in arrays.values()):
+        raise ValueError(f"it does not hold {last - first} seeds")
+    trained = Trained(kinds["curve"], kinds["trace"], about["compile_seconds"], about["run_seconds"])
+    return Block(trained, Origin(about["date"], about["commit"]))
+
+
+def _held(lock: Path) -> str:
+    """Who holds the lock; nobody does if its process has died, and then it is removed."""
+    with suppress(FileNotFoundError), lock.open("r+b") as file:  # another run may remove it at the same time
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().decode(errors="replace") or "which has just begun"
+        lock.unlink()
+    return ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,165 @@
+"""Under pytest-xdist: who climbs what, what workers tell each other, and what becomes of a rung whose worker dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ladder.files import write_atomically
+from ladder.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pytest
+
+    from ladder.rung import Ladder
+
+DRIVER = Path("/proc/driver/nvidia/gpus")
+MEMORY_FRACTION = 0.75  # of a GPU, that JAX takes for a process unless told otherwise
+
+
+class Handover:
+    """A folder through which the processes of one run tell each other of its rungs.
+
+    The state of a rung lies on disk and not with the worker that climbs it: a worker that dies takes nothing with it, and the
+    one that takes over knows what may be climbed.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._plan: dict[str, dict[str, Any]] | None = None
+
+    def announce(self, plan: Mapping[str, Mapping[str, Any]]) -> None:
+        """Say which tests climb rungs: node id to ``rung``, ``group`` and the ``entry`` it has if its worker dies."""
+        if not self._planned.exists():
+            write_atomically(self._planned, json.dumps(plan))
+
+    @property
+    def plan(self) -> Mapping[str, Mapping[str, Any]]:
+        """What was announced, in climbing order; nothing before that."""
+        if self._plan is None and self._planned.exists():
+            self._plan = json.loads(self._planned.read_text(encoding="utf-8"))
+        return self._plan or {}
+
+    def begin(self, id: str) -> None:
+        """A rung begins."""
+        self._state(id, "begun").touch()
+
+    def end(self, id: str, verdict: str) -> None:
+        """A rung has ended."""
+        write_atomically(self._state(id, "ended"), verdict)
+
+    def verdict(self, id: str) -> Verdict | None:
+        """What a rung has come to in any process; one that began and has not ended has CRASHED. None if it never began.
+
+        For the process that has taken a rung's group over: nobody else climbs it any more.
+        """
+        try:
+            return Verdict(self._state(id, "ended").read_text())
+        except FileNotFoundError:
+            return Verdict.CRASHED if self._state(id, "begun").exists() else None
+
+    def leave(self, worker: str) -> None:
+        """A worker is about to end itself, between two tests."""
+        (self._folder / f"{worker}.left").touch()
+
+    def has_left(self, worker: str) -> bool:
+        """Whether a worker that is gone has ended itself."""
+        return (self._folder / f"{worker}.left").exists()
+
+    @property
+    def _planned(self) -> Path:
+        return self._folder / "plan.json"
+
+    def _state(self, id: str, state: str) -> Path:
+        return self._folder / f"{quote(id, safe='')}.{state}"
+
+
+def groups(ladder: Ladder, ids: Sequence[str]) -> dict[str, str]:
+    """Rungs that one process must climb: joined by what they require or are compared with. Id to the first id of its group."""
+    first = {id: id for id in ids}
+
+    def root(id: str) -> str:
+        while first[id] != id:
+            id = first[id]
+        return id
+
+    for id in ids:
+        for below in (*ladder[id].required, *ladder[id].partners):
+            if below in first:
+                one, other = sorted((root(id), root(below)), key=list(ids).index)
+                first[other] = one
+    return {id: root(id) for id in ids}
+
+
+def scheduler(config: pytest.Config, log: Any, handover: Handover) -> object | None:
+    """A scheduler that keeps a group of rungs on one worker, and all else as ``--dist`` says.
+
+    Of a worker that dies it gives up the test that was running and hands on the others; xdist alone would
+    run that test again on every worker in turn.
+    """
+    from xdist import scheduler as xdist
+
+    mode = config.getvalue("dist")
+    scopes = {
+        "loadscope": xdist.LoadScopeScheduling,
+        "loadfile": xdist.LoadFileScheduling,
+        "loadgroup": xdist.LoadGroupScheduling,
+    }
+    if mode not in {"load", "worksteal", *scopes}:
+        return None
+    base = scopes.get(mode, xdist.LoadScopeScheduling)
+
+    class RungsTogether(base):  # type: ignore[misc, valid-type]  # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            if (planned := handover.plan.get(nodeid)) is not None:
+                return f"ladder {planned['group']}"
+            return super()._split_scope(nodeid) if mode in scopes else nodeid
+
+        def remove_node(self, node: Any) -> str | None:
+            units = self.assigned_work[node]
+            waiting = [(unit, id) for unit in units.values() for id, done in unit.items() if not done]
+            unit, running = waiting[0] if waiting and not handover.has_left(node.gateway.id) else ({}, None)
+            if running is not None:
+                unit[running] = True
+            # Handed on, a unit of which nothing is left would keep the worker that gets it waiting for its first test.
+            for scope in [scope for scope, unit in units.items() if all(unit.values())]:
+                del units[scope]
+            super().remove_node(node)
+            return running
+
+    return RungsTogether(config, log)
+
+
+def take_gpu(folder: Path, workers: int) -> None:
+    """Have this process see one GPU, the least taken one, before JAX counts them; nothing where there is none.
+
+    A claim is a lock, which death lets go of: a worker that replaces another takes over its GPU.
+    """
+    gpus = _gpus()
+    if not gpus:
+        return
+    share = -(-workers // len(gpus))
+    for slot in range(share):
+        for gpu in gpus:
+            claim = os.open(folder / f"gpu-{quote(gpu, safe='')}-{slot}", os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(claim)
+                continue
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # the claim stays open as long as this process lives
+            if share > 1:
+                os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{MEMORY_FRACTION / share:.3f}")
+            return
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA names them."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [gpu for gpu in visible.split(",") if gpu]
+    return [str(number) for number in range(len(list(DRIVER.iterdir())))] if DRIVER.is_dir() else []

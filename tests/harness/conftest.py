@@ -1,0 +1,105 @@
+"""What several tests of the harness stand on: rung files for an inner pytest, and a package whose sources can be edited."""
+
+import importlib
+import os
+import pkgutil
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+import ladder
+
+FILE = """
+import pytest
+from toys import Coin, Misreports
+from ladder import Rung, below
+
+LEARNS = below("loss", {limit}, by=3, source="made up for the test"{calibrated})
+RUNG = Rung(number={number}, name="{name}", experiment={experiment}, gates=(LEARNS,){parent})
+
+@pytest.mark.parametrize("rung", [RUNG])
+def test_it(climb, rung):
+    {test}
+"""
+
+
+INI = """
+[pytest]
+addopts = -p no:cacheprovider -p no:hypothesispytest -p no:jaxtyping
+testpaths = .
+ladder_seeds = 16
+filterwarnings = error
+"""
+
+
+def configure_jax(options):
+    for name, value in options.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Programs compiled by one inner run are there for the next, and no test of another module looks for its own there."""
+    # pytester forgets whatever an inner run is the first to import; JAX cannot be loaded twice and the rest takes its time.
+    for module in pkgutil.walk_packages(ladder.__path__, "ladder."):
+        importlib.import_module(module.name)
+    options = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    configure_jax(options)
+    yield
+    configure_jax(before)
+
+
+@pytest.fixture
+def rungs(compiled, pytester, monkeypatch):
+    """Writes rung files: ``rungs(coin="Coin()", shift="Coin(shift=0.1)")``, each on the one before."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    pytester.makeini(INI)
+
+    def write(*, test="climb(rung)", limit=0.5, calibrated="", **experiments):
+        for number, (name, experiment) in enumerate(experiments.items(), start=1):
+            parent = f", parent='rung{number - 1}', adds='{name}', compare={{'loss': ''}}" if number > 1 else ""
+            text = FILE.format(
+                number=number,
+                name=name,
+                experiment=experiment,
+                parent=parent,
+                test=test,
+                limit=limit,
+                calibrated=calibrated,
+            )
+            pytester.makepyfile(**{f"test_rung{number}_{name}": text})
+
+    return write
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """A package with an experiment, something it imports, directly or not, and something it does not."""
+    files = {
+        "__init__.py": "",
+        "experiments.py": "from toys import Coin\nfrom . import parts\nclass Own(Coin): pass\n",
+        "parts.py": "def part():\n    import lab.deep.inner\n",
+        "deep/__init__.py": "",
+        "deep/inner.py": "from ..sibling import x\n",
+        "sibling.py": "x = 1\n",
+        "unrelated.py": "",
+    }
+    for name, text in files.items():
+        file = tmp_path / "lab" / name
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("experiments", "deep.inner", "unrelated"):
+        importlib.import_module(f"lab.{name}")
+    yield tmp_path / "lab"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lab"]:
+        del sys.modules[name]

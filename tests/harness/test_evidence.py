@@ -1,0 +1,582 @@
+"""Evidence: an unchanged rung is judged again without training, a changed one is not, and every attempt stays listed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from toys import SOURCE, Coin
+
+from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, Verdict, below, better_than
+from ladder import evidence as module
+from ladder import fingerprint as fingerprinting
+from ladder.curves import Curves
+from ladder.evidence import Attempt, Evidence, Origin, key
+from ladder.fingerprint import fingerprint
+from ladder.report.document import ATTEMPTS, entry
+from ladder.report.terminal import lines
+
+LEARNS = below("loss", 0.5, by=3, source=SOURCE)
+ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,))
+BETTER = Rung(
+    number=2,
+    name="better",
+    experiment=Coin(shift=-0.1),
+    gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)),
+    parent="rung1",
+    adds="shift",
+    compare={"loss": ""},
+)
+
+
+def play(coin, seeds, numbers):
+    """What a coin's seeds come to, of which every sixteen ``16 p`` learn; with a trace, and not a number for seed 40."""
+    start = 1.0 + np.array([np.random.default_rng([seeds.root, number]).random() for number in numbers])
+    start[np.asarray(numbers) == 40] = np.nan
+    pace = np.where(np.asarray(numbers) % 16 < 16 * coin.p, 0.5, 1.0)
+    loss = start[:, None] * pace[:, None] ** np.arange(1, coin.epochs + 1) + coin.shift
+    return Trained({"loss": loss}, {"step_loss": np.stack([loss, loss / 3.0], axis=2)}, 0.25, 1.5)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What is trained: experiments and seeds, in order. It is played, as is what an experiment shows of itself."""
+    log = []
+
+    class Player:
+        def __init__(self, experiment, block):
+            self.experiment = experiment
+
+        def __call__(self, seeds, numbers, watch=None):
+            log.append((self.experiment, list(numbers)))
+            return play(self.experiment, seeds, numbers)
+
+        def inspect(self, seeds, numbers, watch=None):
+            if self.experiment.shift < 1.0:
+                return None
+            log.append((self.experiment, [f"inspect {number}" for number in numbers]))
+            return {"end/weights": np.asarray(numbers) / 7.0}
+
+    monkeypatch.setattr("ladder.curves.Trainer", Player)
+    return log
+
+
+def climb(folder, *rungs, looks=(16,), root=0, run="", **options):
+    """Climb all of them in a run of its own; the outcomes by id, and the evidence as the run leaves it."""
+    evidence = Evidence(folder, run=run or os.urandom(4).hex(), commit="abc", **options)
+    climb = Climb(Ladder(rungs), SequentialTest(looks=looks), Seeds(root), evidence)
+    return {id: climb(id) for id in climb.ladder}, evidence
+
+
+def same(one, other):
+    """Whether two things trained are the same, bit for bit."""
+    ours, theirs = (
+        {**each.curves, **{f"trace {name}": trace for name, trace in each.traces.items()}} for each in (one, other)
+    )
+    return ours.keys() == theirs.keys() and all(
+        ours[name].dtype == theirs[name].dtype
+        and ours[name].shape == theirs[name].shape
+        and ours[name].tobytes() == theirs[name].tobytes()
+        for name in ours
+    )
+
+
+def at(p):
+    return replace(ROOT, experiment=Coin(p=p))
+
+
+@pytest.mark.parametrize(
+    ("p", "verdict"),
+    [(1.0, Verdict.PASS), (0.0, Verdict.FAIL), (14 / 16, Verdict.UNDECIDED)],
+    ids=lambda value: str(getattr(value, "value", "")),
+)
+def test_whatever_the_verdict_it_is_reached_again_without_training(tmp_path, trained, p, verdict):
+    before, _ = climb(tmp_path, at(p))
+    assert trained == [(Coin(p=p), list(range(16)))]
+    after, evidence = climb(tmp_path, at(p))
+    assert len(trained) == 1
+    first, second = before["rung1"], after["rung1"]
+    assert first.verdict is second.verdict is verdict
+    assert (first.judgement.k, first.judgement.n) == (second.judgement.k, second.judgement.n)
+    assert same(first.trained, second.trained)
+    assert first.evidence == ()
+    [(origin, seeds)] = second.evidence
+    assert (origin.commit, seeds) == ("abc", 16)
+    assert [attempt.verdict for attempt in evidence.attempts("rung1")] == [verdict]
+    assert evidence.problems == []
+
+
+def test_more_looks_train_only_the_seeds_that_are_missing(tmp_path, trained):
+    undecided = at(14 / 16)
+    climb(tmp_path, undecided)
+    outcomes, _ = climb(tmp_path, undecided, looks=(16, 32, 64))
+    assert [numbers for _, numbers in trained] == [list(range(i, i + 16)) for i in (0, 16, 32, 48)]
+    found = outcomes["rung1"]
+    assert [seeds for _, seeds in found.evidence] == [16]
+    assert same(found.trained, play(undecided.experiment, Seeds(), range(64)))
+
+    again, _ = climb(tmp_path, undecided, looks=(16, 32, 64))
+    assert len(trained) == 4
+    assert [seeds for _, seeds in again["rung1"].evidence] == [16, 16, 16, 16]
+    fewer, _ = climb(tmp_path, undecided, looks=(20,))
+    assert len(trained) == 4, "other looks, the same seeds"
+    assert [seeds for _, seeds in fewer["rung1"].evidence] == [16, 4]
+    assert same(fewer["rung1"].trained, play(undecided.experiment, Seeds(), range(20)))
+
+
+def test_a_look_that_ends_within_no_block_trains_the_rest(tmp_path, trained):
+    climb(tmp_path, at(14 / 16), looks=(10,))
+    climb(tmp_path, at(14 / 16), looks=(16, 32))
+    assert [numbers for _, numbers in trained] == [list(range(10)), list(range(10, 16)), list(range(16, 32))]
+
+
+def test_a_changed_component_is_another_experiment(tmp_path, trained):
+    climb(tmp_path, ROOT)
+    for change in ({"p": 0.5}, {"shift": 1e-17}, {"epochs": 4}):
+        climb(tmp_path, replace(ROOT, experiment=Coin(**change)))
+    assert len(trained) == 4
+    climb(tmp_path, ROOT)
+    assert len(trained) == 4, "what was measured before the changes is still there"
+
+
+@pytest.mark.parametrize(
+    ("file", "again"),
+    [("experiments.py", True), ("deep/inner.py", True), ("sibling.py", True), ("unrelated.py", False)],
+)
+def test_an_edited_source_counts_where_the_experiment_runs_on_it(lab, tmp_path, trained, file, again):
+    own = replace(ROOT, experiment=sys.modules["lab.experiments"].Own())
+    climb(tmp_path / "evidence", own)
+    text = (lab / file).read_text()
+    (lab / file).write_text(text + "# edited\n")
+    climb(tmp_path / "evidence", own)
+    assert len(trained) == 1 + again
+    (lab / file).write_text(text)
+    climb(tmp_path / "evidence", own)
+    assert len(trained) == 1 + again, "the edit was taken back"
+
+
+@pytest.mark.parametrize("package", ["jax", "jaxlib", "numpy", "ml-dtypes"])
+def test_another_version_of_what_the_experiment_stands_on_trains_again(tmp_path, trained, monkeypatch, package):
+    climb(tmp_path, ROOT)
+    installed = fingerprinting.metadata.distribution
+
+    def updated(name):
+        found = installed(name)
+        if name != package:
+            return found
+        return SimpleNamespace(version="0.0.1", requires=found.requires, locate_file=found.locate_file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprinting.metadata, "distribution", updated)
+        fingerprinting._concerned.cache_clear()  # no version changes in a process, but for a test
+        climb(tmp_path, ROOT)
+    assert len(trained) == 2
+    fingerprinting._concerned.cache_clear()
+    climb(tmp_path, ROOT)
+    assert len(trained) == 2
+
+
+@pytest.mark.parametrize("changed", ["backend", "flags", "precision"])
+def test_another_backend_trains_again(tmp_path, trained, monkeypatch, changed):
+    import jax
+
+    climb(tmp_path, ROOT)
+    if changed == "backend":
+        monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    elif changed == "flags":
+        monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    with jax.default_matmul_precision("float32" if changed == "precision" else None):
+        climb(tmp_path, ROOT)
+    assert len(trained) == 2
+
+
+def test_a_changed_criterion_judges_what_was_measured(tmp_path, trained):
+    climb(tmp_path, ROOT)
+    stricter = replace(ROOT, gates=(below("loss", 0.01, by=3, source=SOURCE),))
+    outcomes, evidence = climb(tmp_path, stricter)
+    assert len(trained) == 1
+    assert outcomes["rung1"].verdict is Verdict.FAIL
+    assert [(attempt.verdict, attempt.k, attempt.n) for attempt in evidence.attempts("rung1")] == [
+        ("PASS", 16, 16),
+        ("FAIL", 0, 16),
+    ]
+    _, evidence = climb(tmp_path, stricter)
+    assert len(evidence.attempts("rung1")) == 2, "the same verdict on the same curves is no news"
+    _, evidence = climb(tmp_path, ROOT)
+    assert [attempt.verdict for attempt in evidence.attempts("rung1")] == ["PASS", "FAIL", "PASS"]
+    assert len(trained) == 1
+
+
+def test_other_seeds_neither_read_nor_replace_what_the_default_ones_yielded(tmp_path, trained):
+    default, _ = climb(tmp_path, ROOT)
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*.npz")}
+    fresh, evidence = climb(tmp_path, ROOT, root=7)
+    assert len(trained) == 2
+    assert not same(default["rung1"].trained, fresh["rung1"].trained)
+    assert fresh["rung1"].evidence == ()
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    assert len(list(tmp_path.rglob("*.npz"))) == 2
+    assert [attempt.root for attempt in evidence.attempts("rung1")] == [0, 7]
+    again, _ = climb(tmp_path, ROOT)
+    repeated, _ = climb(tmp_path, ROOT, root=7)
+    assert len(trained) == 2
+    assert same(again["rung1"].trained, default["rung1"].trained)
+    assert same(repeated["rung1"].trained, fresh["rung1"].trained)
+
+
+def test_what_calibrates_is_filed_apart_from_what_is_judged():
+    found = fingerprint(Coin())
+    assert len({key(found, Seeds()), key(found, Seeds(root=1)), key(found, Seeds(stream=1))}) == 3
+
+
+def test_every_attempt_stays_listed_in_order_also_one_that_never_ended(tmp_path, trained, monkeypatch):
+    climb(tmp_path, ROOT, run="first")
+
+    def die(self, rung, *others):
+        raise SystemError("as if killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Curves, "__call__", die)
+        patch.setattr(Climb, "_end", lambda self, rung, outcome: None)
+        with pytest.raises(SystemError):
+            climb(tmp_path, ROOT, root=1, run="killed")
+    with monkeypatch.context() as patch:
+        patch.setattr(Curves, "__call__", die)
+        with pytest.raises(SystemError):
+            climb(tmp_path, ROOT, root=2, run="crashed")
+    climb(tmp_path, at(0.0), run="failed")
+    evidence = Evidence(tmp_path, run="reader")
+    told = [(each.run, each.root, each.verdict, each.k, each.n, each.error) for each in evidence.attempts("rung1")]
+    assert told == [
+        ("first", 0, "PASS", 16, 16, ""),
+        ("killed", 1, "", None, None, ""),
+        ("crashed", 2, "CRASHED", None, None, "as if killed"),
+        ("failed", 0, "FAIL", 0, 16, ""),
+    ]
+    assert evidence.attempts("rung2") == []
+
+
+def test_the_report_counts_every_attempt_and_lists_the_latest(tmp_path, trained):
+    evidence = Evidence(tmp_path, run="many")
+    for number in range(ATTEMPTS + 3):
+        evidence.end("rung1", f"{number}", 0, verdict="FAIL", k=number, n=16)
+    ladder, test = Ladder([ROOT]), SequentialTest(looks=(16,))
+    found = entry(Climb(ladder, test)("rung1"), ladder, test, attempts=evidence.attempts("rung1"))["attempts"]
+    assert found["total"] == ATTEMPTS + 3
+    assert [attempt["k"] for attempt in found["latest"]] == list(range(3, ATTEMPTS + 3))
+
+
+def test_a_rerun_trains_again_and_later_runs_use_what_it_yielded(tmp_path, trained):
+    undecided = at(14 / 16)
+    climb(tmp_path, undecided, looks=(16, 32), run="first")
+    outcomes, evidence = climb(tmp_path, undecided, looks=(16, 32), run="again", rerun=True)
+    assert len(trained) == 4
+    assert outcomes["rung1"].evidence == ()
+    assert [attempt.run for attempt in evidence.attempts("rung1")] == ["first", "again"]
+    for path in tmp_path.rglob("*.npz"):
+        assert json.loads(str(np.load(path)["about"]))["run"] == "again"
+    climb(tmp_path, undecided, looks=(16, 32))
+    assert len(trained) == 4
+
+
+def test_workers_of_a_rerun_use_what_the_others_of_their_run_have_trained(tmp_path, trained):
+    climb(tmp_path, ROOT, run="first")
+    climb(tmp_path, ROOT, run="again", rerun=True)
+    climb(tmp_path, ROOT, run="again", rerun=True)
+    assert len(trained) == 2
+
+
+def test_what_a_rung_is_compared_with_comes_from_evidence_too(tmp_path, trained):
+    before, _ = climb(tmp_path, ROOT, BETTER)
+    assert [coin.shift for coin, _ in trained] == [0.0, -0.1]
+    evidence = Evidence(tmp_path, run="alone")
+    alone = Climb(
+        Ladder([ROOT, BETTER]), SequentialTest(looks=(16,)), Seeds(), evidence, elsewhere=lambda id: Verdict.PASS
+    )
+    outcome = alone("rung2")
+    assert len(trained) == 2
+    assert outcome.verdict is before["rung2"].verdict
+    assert [effect.interval for effect in outcome.judgement.effects] == [
+        effect.interval for effect in before["rung2"].judgement.effects
+    ]
+    assert len(evidence.attempts("rung2")) == 1
+
+
+def test_a_changed_partner_is_trained_again_without_the_rung_itself(tmp_path, trained):
+    climb(tmp_path, ROOT, replace(BETTER, parent="", adds="", compare={}))
+    climb(tmp_path, replace(ROOT, experiment=Coin(epochs=4)), replace(BETTER, parent="", adds="", compare={}))
+    assert [(coin.shift, coin.epochs) for coin, _ in trained] == [(0.0, 3), (-0.1, 3), (0.0, 4)]
+
+
+def test_the_same_experiment_on_another_rung_is_not_trained_again(tmp_path, trained):
+    climb(tmp_path, ROOT)
+    outcomes, evidence = climb(tmp_path, replace(ROOT, number=5, name="renamed"))
+    assert len(trained) == 1
+    assert [seeds for _, seeds in outcomes["rung5"].evidence] == [16]
+    assert [attempt.verdict for attempt in evidence.attempts("rung5")] == ["PASS"]
+
+
+def test_what_an_experiment_showed_of_its_failing_seeds_is_kept(tmp_path, trained):
+    shows = replace(ROOT, experiment=Coin(shift=2.0))
+
+    def inspect(failing):
+        return Curves(Seeds(), 4, Evidence(tmp_path, run=os.urandom(4).hex())).inspected(shows, failing)
+
+    first = inspect([3, 5, 8, 9, 12])
+    assert [numbers for _, numbers in trained] == [["inspect 3", "inspect 5", "inspect 8", "inspect 9"]]
+    assert {name: value.tolist() for name, value in inspect([3, 5, 8, 9]).items()} == {
+        name: value.tolist() for name, value in first.items()
+    }
+    assert len(trained) == 1
+    inspect([3, 5])
+    assert len(trained) == 2, "other seeds failed"
+    inspect([3, 5])
+    assert len(trained) == 2
+
+
+def test_what_is_kept_reads_back_bit_for_bit(tmp_path):
+    odd = np.array([[np.nan, -0.0, 5e-324], [np.inf, -np.inf, 1 / 3]])
+    odd.view(np.uint64)[0, 0] = 0x7FF8_0000_DEAD_BEEF
+    trained = Trained({"loss": odd, "a name, with: signs/": odd * 2}, {"step loss": odd[:, :, None]}, 0.5, 2.0)
+    evidence = Evidence(tmp_path, run="writer", commit="abc+")
+    evidence.keep("key", 3, trained)
+    [block] = Evidence(tmp_path, run="reader").trained("key", 3, 5)
+    assert same(block.trained, trained)
+    assert (block.trained.compile_seconds, block.trained.run_seconds) == (0.5, 2.0)
+    assert block.origin.commit == "abc+"
+    assert list(Evidence(tmp_path, run="reader").trained("key", 0, 5)) == [], "there is no seed 0"
+    assert list(Evidence(tmp_path, run="reader").trained("other", 3, 5)) == []
+
+
+def test_an_origin_is_told_to_the_minute():
+    assert str(Origin("2026-11-22T09:53:01+00:00", "abc+")) == "evidence of 2026-11-22 09:53, abc+"
+    assert str(Origin("2026-11-22T09:53:01+00:00", "")) == "evidence of 2026-11-22 09:53, no commit"
+
+
+def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
+    trained = play(Coin(), Seeds(), range(2))
+    Evidence(tmp_path, run="writer").keep("key", 0, trained)
+    [file] = tmp_path.rglob("*.npz")
+    whole = file.read_bytes()
+    rng = np.random.default_rng(0)
+    damaged = [whole[:end] for end in range(0, len(whole), 31)] + [whole + b"x" * 70_000]
+    for place in range(0, len(whole), 2):
+        flipped = bytearray(whole)
+        flipped[place] ^= int(rng.integers(1, 256))
+        damaged.append(bytes(flipped))
+    noticed = 0
+    for content in damaged:
+        file.write_bytes(content)
+        evidence = Evidence(tmp_path, run="reader")
+        blocks = list(evidence.trained("key", 0, 2))
+        if blocks:
+            assert same(blocks[0].trained, trained), "what nothing depends on may be anything"
+            assert evidence.problems == []
+        else:
+            noticed += 1
+            [problem] = evidence.problems
+            assert problem.startswith(f"{file} is not used: ")
+            assert problem.endswith("what it held is measured again")
+    assert noticed > 0.7 * len(damaged)
+
+
+@pytest.mark.parametrize("seeds", [15, 17])
+def test_a_block_that_does_not_hold_its_seeds_is_not_used(tmp_path, seeds):
+    Evidence(tmp_path, run="writer").keep("key", 0, play(Coin(), Seeds(), range(16)))
+    [file] = tmp_path.rglob("*.npz")
+    file.rename(file.with_name(f"0-{seeds}.npz"))
+    evidence = Evidence(tmp_path, run="reader")
+    assert list(evidence.trained("key", 0, seeds)) == []
+    assert len(evidence.problems) == 1
+
+
+def test_a_damaged_block_is_measured_again(tmp_path, trained):
+    climb(tmp_path, at(14 / 16), looks=(16, 32))
+    first, _ = sorted(tmp_path.rglob("*.npz"))
+    first.write_bytes(first.read_bytes()[:-100])
+    outcomes, evidence = climb(tmp_path, at(14 / 16), looks=(16, 32))
+    assert [numbers[0] for _, numbers in trained] == [0, 16, 0]
+    assert [seeds for _, seeds in outcomes["rung1"].evidence] == [16]
+    assert len(evidence.problems) == 1
+    _, evidence = climb(tmp_path, at(14 / 16), looks=(16, 32))
+    assert (len(trained), evidence.problems) == (3, [])
+
+
+def test_a_line_is_an_attempt_or_it_is_none():
+    line = '{"format": 1, "rung": "r", "key": "k", "root": 0, "run": "x", "date": "d", "commit": "c", "later": 1}'
+    assert Attempt.read(line) == Attempt(rung="r", key="k", root=0, run="x", date="d", commit="c")
+    for damaged in ("", "[]", "{}", '{"format": "1"}', '{"format": 1}', line[:-1], "\x00" * 8, "NaN"):
+        with pytest.raises(ValueError, match=r".*"):
+            Attempt.read(damaged)
+    with pytest.raises(module.NewerFormatError, match="format 2, this version reads 1"):
+        Attempt.read(line.replace("1", "2", 1))
+
+
+def test_lines_appended_at_the_same_time_are_all_there(tmp_path):
+    def append(run):
+        evidence = Evidence(tmp_path, run=run)
+        for number in range(50):
+            evidence.end("rung1", "k" * number * 50, 0, verdict="PASS")
+
+    threads = [threading.Thread(target=append, args=[f"{number}"]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    evidence = Evidence(tmp_path, run="reader")
+    assert evidence.problems == []
+    assert len(evidence.attempts("rung1")) == 200
+
+
+def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
+    program = (
+        "import sys, pathlib; from ladder.evidence import Evidence\n"
+        "evidence = Evidence(pathlib.Path(sys.argv[1]), run='other'); evidence.announce()\n"
+        "print(*evidence.problems, flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "\n"
+    for _ in range(2):  # also to one that comes second
+        evidence = Evidence(tmp_path, run="ours")
+        evidence.announce()
+        [problem] = evidence.problems
+        assert re.fullmatch(
+            rf"another run is climbing in this checkout \(process {other.pid}, since \S+\); each keeps its own evidence, "
+            "and the report is that of the run that ends last",
+            problem,
+        )
+        evidence.close()
+    other.kill()
+    other.communicate()
+    evidence = Evidence(tmp_path, run="ours")
+    evidence.announce()
+    worker = Evidence(tmp_path, run="ours")
+    worker.announce()
+    assert evidence.problems == worker.problems == []
+    assert [path.name for path in (tmp_path / "running").iterdir()] == ["ours"]
+    evidence.close()
+    worker.close()
+
+
+def test_two_runs_that_clear_up_after_a_third_do_not_trip_over_each_other(tmp_path, monkeypatch):
+    (tmp_path / "running").mkdir()
+    for name in ("died", "died too"):
+        (tmp_path / "running" / name).touch()
+    look = module._held
+
+    def late(lock):
+        lock.unlink(missing_ok=True)  # the other was faster
+        return look(lock)
+
+    monkeypatch.setattr(module, "_held", late)
+    evidence = Evidence(tmp_path, run="ours")
+    evidence.announce()
+    evidence.end("rung1", "key", 0, verdict="PASS")
+    assert evidence.problems == []
+    assert len(Evidence(tmp_path, run="reader").attempts("rung1")) == 1
+    evidence.close()
+
+
+def test_the_summary_says_where_curves_come_from_and_how_many(tmp_path, trained):
+    test, ladder = SequentialTest(looks=(16, 32)), Ladder([at(14 / 16)])
+
+    def told(commit):
+        climb = Climb(ladder, test, Seeds(), Evidence(tmp_path, run=commit, commit=commit))
+        document = {"rungs": [entry(climb("rung1"), ladder, test)], "culprit": None, "complete": True}
+        return [line for line, _ in lines(document) if "from evidence" in line]
+
+    Curves(Seeds(), 16, Evidence(tmp_path, run="a", commit="aaa"))(ladder["rung1"], 16)
+    date = r"\d{4}-\d\d-\d\d"
+    [some] = told("bbb")
+    assert re.fullmatch(rf"rung1: 16 of 32 seeds from evidence of {date}, commit aaa", some)
+    one, other = told("ccc")
+    assert re.fullmatch(rf"rung1: 16 of 32 seeds from evidence of {date}, commit aaa", one)
+    assert re.fullmatch(rf"rung1: 16 of 32 seeds from evidence of {date}, commit bbb", other)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Every block that is trained, for real."""
+    from ladder.training import Trainer
+
+    log = []
+
+    class Counting(Trainer):
+        def __call__(self, seeds, numbers, watch=None):
+            log.append((self.experiment.shift, list(numbers)))
+            return super().__call__(seeds, numbers, watch)
+
+    monkeypatch.setattr("ladder.curves.Trainer", Counting)
+    return log
+
+
+def report(pytester):
+    return json.loads((pytester.path / "reports" / "ladder.json").read_text())
+
+
+def test_a_second_pytest_says_from_which_evidence_and_trains_nothing(pytester, rungs, counted):
+    rungs(coin="Coin()", shift="Coin(shift=0.1)")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "first"]):
+        subprocess.run(["git", *arguments], cwd=pytester.path, check=True)
+    sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=pytester.path, check=True, capture_output=True, text=True)
+    first = pytester.runpytest()
+    assert [shift for shift, _ in counted] == [0.0, 0.1]
+    assert "from evidence of" not in first.stdout.str()
+    before = report(pytester)
+
+    second = pytester.runpytest()
+    assert (first.ret, second.ret, len(counted)) == (0, 0, 2)
+    assert re.search(
+        rf"(?m)^rung1, rung2: from evidence of \d{{4}}-\d\d-\d\d, commit {sha.stdout[:12]}\+?$", second.stdout.str()
+    )
+    after = report(pytester)
+    assert [len(rung["evidence"]) for rung in before["rungs"]] == [0, 0]
+    assert [[origin["seeds"] for origin in rung["evidence"]] for rung in after["rungs"]] == [[16], [16]]
+    for one, other in zip(before["rungs"], after["rungs"], strict=True):
+        assert {**one, "evidence": []} == {**other, "evidence": []}
+
+    again = pytester.runpytest("--ladder-rerun")
+    assert len(counted) == 4
+    assert "from evidence of" not in again.stdout.str()
+    assert [rung["attempts"]["total"] for rung in report(pytester)["rungs"]] == [2, 2]
+    elsewhere = pytester.runpytest("--ladder-evidence=other")
+    assert len(counted) == 6
+    assert elsewhere.ret == 0
+    assert (pytester.path / "other" / "attempts.jsonl").exists()
+
+
+def test_fresh_seeds_leave_the_default_evidence_alone(pytester, rungs, counted):
+    rungs(coin="Coin()")
+    pytester.runpytest()
+    default = report(pytester)["rungs"][0]["curves"]
+    drawn = pytester.runpytest("--ladder-fresh-seeds")
+    assert len(counted) == 2
+    root = report(pytester)["seeds"]["root"]
+    pytester.runpytest(f"--ladder-seed-root={root}")
+    assert len(counted) == 2, "its own evidence"
+    assert "from evidence of" not in drawn.stdout.str()
+    pytester.runpytest()
+    assert len(counted) == 2
+    found = report(pytester)["rungs"][0]
+    assert found["curves"] == default
+    assert [attempt["root"] for attempt in found["attempts"]["latest"]] == [0, root]
+
+
+def test_an_edited_criterion_is_judged_and_an_edited_experiment_trained(pytester, rungs, counted):
+    rungs(coin="Coin()")
+    assert pytester.runpytest().ret == 0
+    rungs(coin="Coin()", limit=0.01)
+    assert (pytester.runpytest().ret, len(counted)) == (1, 1)
+    assert [attempt["verdict"] for attempt in report(pytester)["rungs"][0]["attempts"]["latest"]] == ["PASS", "FAIL"]
+    rungs(coin="Coin(shift=0.2)")
+    assert (pytester.runpytest().ret, len(counted)) == (0, 2)
+    assert len(report(pytester)["rungs"][0]["attempts"]["latest"]) == 3

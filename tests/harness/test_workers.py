@@ -1,0 +1,317 @@
+"""Several processes: the same verdicts however many there are, and what becomes of a rung whose process dies or hangs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toys import Coin
+
+from ladder import Ladder, Rung, Verdict, below, better_than
+from ladder.plugin import workers
+from ladder.plugin.workers import Handover, groups, take_gpu
+
+LEARNS = below("loss", 0.5, by=3, source="made up for the test")
+
+# Two ladders, one of which breaks; a control and a rung by themselves; ids of the user's own.
+FILE = """
+import pytest
+from toys import Coin, Dies, Slow
+from ladder import Rung, below, better_than
+
+LEARNS = below("loss", 0.5, by=3, source="made up for the test")
+
+def rung(number, experiment, parent="", adds="", **more):
+    told = {"name": f"r{number}", "gates": (LEARNS,), "compare": {"loss": ""} if parent else {}} | more
+    return Rung(number=number, experiment=experiment, parent=parent, adds=adds, **told)
+
+RUNGS = [
+    rung(1, Coin()),
+    rung(2, Coin(shift=-0.05), "rung1", "shift", gates=(LEARNS, better_than("rung1", "loss", source="made up"))),
+    rung(3, Coin(shift=-0.05, p=0.0), "rung2", "p"),
+    rung(4, Coin(shift=-0.05, p=0.0, epochs=4), "rung3", "epochs"),
+    rung(5, Coin(epochs=5)),
+    rung(6, Coin(epochs=5, p=0.9), "rung5", "p"),
+]
+RUNGS.append(RUNGS[0].as_control(p=0.0, why="it never learns"))
+"""
+ALL = (
+    FILE
+    + """
+@pytest.mark.parametrize("rung", RUNGS, ids=[f"my-{k}" for k in range(len(RUNGS))])
+def test_it(climb, rung):
+    climb(rung)
+
+@pytest.mark.parametrize("k", range(4))
+def test_other(k):
+    pass
+"""
+)
+INI = """
+[pytest]
+addopts = -p no:cacheprovider -p no:hypothesispytest -p no:jaxtyping
+testpaths = .
+filterwarnings = error
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Programs compiled by one run are there for the next."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def run(pytester, monkeypatch, compiled):
+    """Runs pytest in a process of its own on a file of rungs; gives the result and the report."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    pytester.makeini(INI)
+
+    def run(text, *arguments):
+        pytester.makepyfile(test_rungs=text)
+        result = pytester.runpytest_subprocess(*arguments)
+        written = pytester.path / "reports" / "ladder.json"
+        return result, json.loads(written.read_text()) if written.exists() else None
+
+    return run
+
+
+def told(report):
+    """A report without what differs from run to run: times, and what names the run itself."""
+    rungs = [rung | dict.fromkeys(("seconds", "attempts")) for rung in report["rungs"]]
+    return report | {"rungs": rungs} | dict.fromkeys(("created", "command"))
+
+
+def verdicts(report):
+    return {rung["id"]: rung["verdict"] for rung in report["rungs"]}
+
+
+def test_the_report_is_the_same_however_many_climb(run):
+    alone, one = run(ALL, "-n", "0", "--ladder-rerun")
+    assert list(verdicts(one)) == ["rung1", "rung1[p=0.0]", "rung2", "rung3", "rung4", "rung5", "rung6"]
+    assert verdicts(one)["rung3"] == "FAIL"
+    spreads = [
+        ["-n", "2"],
+        ["-n", "4"],
+        *(["-n", "2", "--dist", dist] for dist in ("worksteal", "loadscope", "loadgroup")),
+    ]
+    for spread in spreads:
+        result, many = run(ALL, *spread, "--ladder-rerun")
+        assert result.ret == alone.ret == 1
+        assert result.parseoutcomes() == alone.parseoutcomes()
+        assert told(many) == told(one)
+
+
+def test_each_copy_of_the_tests_climbing_every_rung_is_refused(run):
+    result, report = run(ALL, "-n", "2", "--dist", "each")
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["*--dist each climbs every rung on every worker*"])
+    assert report is None
+
+
+CRASH = (
+    FILE
+    + """
+RUNGS[2] = rung(3, Dies(how="HOW"), requires=("rung1",))
+RUNGS[3] = rung(4, Dies(how="HOW", epochs=4), "rung3", "epochs")
+RUNGS.append(rung(7, Coin(epochs=6), requires=("rung2",)))
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_it(climb, rung):
+    print("begun", rung.id)
+    with open(f"begun-{rung.id}", "a") as file:
+        file.write("once ")
+    climb(rung)
+"""
+)
+
+
+@pytest.mark.parametrize(("how", "number"), [("exit", "1"), ("SIGKILL", "2")])
+def test_a_worker_that_dies_costs_its_rung_and_what_stands_on_it(run, pytester, how, number):
+    result, report = run(CRASH.replace("HOW", how), "-n", number)
+    assert result.ret == 1
+    assert verdicts(report) == {
+        "rung1": "PASS", "rung1[p=0.0]": "FAIL", "rung2": "PASS", "rung3": "CRASHED", "rung4": "BLOCKED", "rung5": "PASS",
+        "rung6": verdicts(report)["rung6"], "rung7": "PASS",
+    }  # fmt: skip
+    assert report["complete"]
+    assert report["culprit"] is None
+    entries = {rung["id"]: rung for rung in report["rungs"]}
+    assert entries["rung3"]["error"] == "its worker process died"
+    assert entries["rung4"]["blocked_by"] == ["rung3"]
+    begun = {path.name: path.read_text() for path in pytester.path.glob("begun-*")}
+    assert set(begun.values()) == {"once "}
+    assert len(begun) == 8
+    listed = [json.loads(line) for line in (pytester.path / "reports/evidence/attempts.jsonl").read_text().splitlines()]
+    assert [attempt["verdict"] for attempt in listed if attempt["rung"] == "rung3"] == [""]
+
+
+def test_without_workers_the_next_run_goes_on_where_the_process_died(run, pytester):
+    result, report = run(CRASH.replace("HOW", "SIGKILL"), "-n", "0")
+    assert (result.ret, report) == (-9, None)
+    result, report = run(CRASH.replace("HOW", "SIGKILL"), "-n", "1")
+    assert verdicts(report)["rung3"] == "CRASHED"
+    entries = {rung["id"]: rung for rung in report["rungs"]}
+    assert [origin["seeds"] for origin in entries["rung1"]["evidence"]] == [16]
+    (killed,) = entries["rung3"]["attempts"]["latest"] or [{"verdict": ""}]
+    assert killed["verdict"] == ""
+
+
+SLOW = (
+    FILE
+    + """
+RUNGS[2] = rung(3, Slow(HOW), requires=("rung1",))
+RUNGS[3] = rung(4, Coin(epochs=7), requires=("rung3",))
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_it(climb, rung):
+    climb(rung)
+"""
+)
+
+
+@pytest.fixture
+def limited(run):
+    """Runs the slow file with a time limit; of the quick rungs there is evidence, however slow the machine."""
+
+    def limited(how, *arguments):
+        text = SLOW.replace("HOW", how)
+        run(text, *(f"--ladder-only={id}" for id in ("rung1[p=0.0]", "rung2", "rung6")))
+        return run(text, "--ladder-time-limit=6", *arguments)
+
+    return limited
+
+
+def test_a_rung_over_its_time_is_timed_out_with_the_curves_so_far_and_the_rest_goes_on(limited):
+    result, report = limited("seconds=0.01, epochs=4000")
+    assert result.ret == 1
+    found = verdicts(report)
+    assert (found["rung3"], found["rung4"], found["rung5"]) == ("TIMED OUT", "BLOCKED", "PASS")
+    assert report["complete"]
+    (late,) = [rung for rung in report["rungs"] if rung["id"] == "rung3"]
+    assert late["error"] == "not done after 6 s"
+    assert len(late["curves"]["loss"]) == 16
+    for curve in late["curves"]["loss"]:
+        done = sum(value is not None for value in curve)
+        assert 1 <= done < 4000
+        assert curve[:done] == pytest.approx([1 / (2 + epoch + curve_start(curve)) for epoch in range(done)], rel=1e-5)
+        assert curve[done:] == [None] * (4000 - done)
+    result.stdout.fnmatch_lines(["rung3 *TIMED OUT*not done after 6 s"])
+
+
+def curve_start(curve):
+    """The number a seed of ``Slow`` starts from."""
+    return 1 / curve[0] - 2
+
+
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_a_program_that_never_ends_is_timed_out_and_keeps_nobody_waiting(limited, number):
+    result, report = limited("hangs=True", "-n", number)
+    found = verdicts(report)
+    assert found["rung3"] == "TIMED OUT"
+    if number == "0":
+        assert result.ret == 2
+        assert not report["complete"]
+        assert list(found) == ["rung1", "rung1[p=0.0]", "rung2", "rung3"]
+        result.stdout.fnmatch_lines(["*JAX cannot break it off; with -n 1 a new process climbs what is left*"])
+    else:
+        assert result.ret == 1
+        assert report["complete"]
+        assert (found["rung4"], found["rung5"]) == ("BLOCKED", "PASS")
+
+
+def test_groups_are_what_is_required_or_compared():
+    def rung(number, **more):
+        return Rung(**({"number": number, "name": "r", "experiment": Coin(shift=number), "gates": (LEARNS,)} | more))
+
+    one, three, five = rung(1), rung(3), rung(5)
+    two = rung(2, requires=("rung1",))
+    four = rung(4, gates=(LEARNS, better_than("rung3", "loss", source="made up")))
+    six = rung(6, requires=("rung4", "rung2"))
+    control = one.as_control(p=0.0, why="it never learns")
+    ladder = Ladder([one, two, three, four, five, control])
+    joined = {"rung1": "rung1", "rung2": "rung1", "rung3": "rung3", "rung4": "rung3", "rung5": "rung5"}
+    assert groups(ladder, list(ladder)) == joined | {control.id: control.id}
+    assert groups(ladder, ["rung2", "rung4"]) == {"rung2": "rung2", "rung4": "rung4"}
+    ladder = Ladder([one, two, three, four, five, six])
+    assert set(groups(ladder, list(ladder)).values()) == {"rung1", "rung5"}
+
+
+def test_the_state_of_a_rung_outlives_its_process(tmp_path):
+    mine, theirs = Handover(tmp_path), Handover(tmp_path)
+    assert theirs.verdict("rung3[mse/x]") is None
+    mine.begin("rung3[mse/x]")
+    assert theirs.verdict("rung3[mse/x]") is Verdict.CRASHED
+    mine.end("rung3[mse/x]", "TIMED OUT")
+    assert theirs.verdict("rung3[mse/x]") is Verdict.TIMED_OUT
+    assert theirs.plan == {}
+    mine.announce({"a": {"rung": "rung1"}})
+    assert theirs.plan == {"a": {"rung": "rung1"}}
+    assert not theirs.has_left("gw0")
+    mine.leave("gw0")
+    assert theirs.has_left("gw0")
+
+
+TAKE = (
+    "import os, sys; from pathlib import Path; from ladder.plugin import workers\n"
+    "workers.take_gpu(Path(sys.argv[1]), int(sys.argv[2]))\n"
+    "print(os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ.get('XLA_PYTHON_CLIENT_MEM_FRACTION'), flush=True); input()"
+)
+
+
+class Process:
+    """A worker that takes a GPU and keeps it until it is told to die."""
+
+    def __init__(self, folder, count, visible):
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", TAKE, str(folder), str(count)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": visible},
+        )  # fmt: skip
+        self.took = self._process.stdout.readline().split()
+
+    def die(self):
+        """As by a crash."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def test_each_worker_takes_a_gpu_of_its_own_and_its_replacement_takes_over(tmp_path):
+    processes = [Process(tmp_path, 3, "2,5,GPU-abc") for _ in range(3)]
+    assert sorted(process.took[0] for process in processes) == ["2", "5", "GPU-abc"]
+    assert {process.took[1] for process in processes} == {"None"}
+    processes[1].die()
+    processes[1] = Process(tmp_path, 3, "2,5,GPU-abc")
+    assert sorted(process.took[0] for process in processes) == ["2", "5", "GPU-abc"]
+    for process in processes:
+        process.die()
+
+
+def test_workers_that_share_a_gpu_share_its_memory(tmp_path):
+    processes = [Process(tmp_path, 3, "0,1") for _ in range(3)]
+    assert sorted(process.took[0] for process in processes) == ["0", "0", "1"]
+    assert {process.took[1] for process in processes} == {"0.375"}
+    for process in processes:
+        process.die()
+
+
+@pytest.mark.parametrize("visible", [None, ""])
+def test_without_a_gpu_nothing_is_taken(tmp_path, monkeypatch, visible):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(workers, "DRIVER", tmp_path / "none")
+    take_gpu(tmp_path, 2)
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+
+
+def test_gpus_are_counted_by_the_driver(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / "gpus" / name).mkdir(parents=True)
+    monkeypatch.setattr(workers, "DRIVER", tmp_path / "gpus")
+    take_gpu(tmp_path, 1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
