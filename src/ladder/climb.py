@@ -105,7 +105,7 @@ class Climb:
             self.hung |= late.hung
             told = f"not done after {self.time_limit:g} s" + (", and still computing" if late.hung else "")
             outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=told)
-        except BaseException as error:
+        except Exception as error:  # what the user breaks off has begun and never ended
             self._end(rung, Outcome(rung, Verdict.CRASHED, error=str(error) or type(error).__name__))
             raise
         self._end(rung, outcome)

@@ -132,10 +132,10 @@ def _never_moves(case: Case) -> Finding | None:
         return None
     steps = case.steps("update", still[0]).shape[1]
     gradient = max(median(case.steps("gradient", group).max(axis=1)) for group in still)
-    who = ", ".join(still) if len(still) < len(case.groups) else "every parameter group"
-    why = "no gradient reaches it" if gradient == 0.0 else f"though its gradient reaches {gradient:.3g}"
+    who = f"{', '.join(still)} never moved" if len(still) < len(case.groups) else "nothing ever moved"
+    why = "no gradient arrived" if gradient == 0.0 else f"though the gradient's norm reached {gradient:.3g}"
     numbers = {"groups": float(len(still)), "moves": 0.0, "steps": float(steps), "largest gradient": gradient}
-    return Finding("never-moves", f"{who} never moves: 0 of {steps} updates; {why}", numbers)
+    return Finding("never-moves", f"{who}: 0 of {steps} updates, {why}", numbers)
 
 
 def _large_updates(case: Case) -> Finding | None:

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
@@ -39,7 +39,7 @@ class Recorder:
     def __init__(self, epochs: int, watch: "Watch | None"):
         self._epochs = epochs
         self._watch = watch
-        self._told: list[Mapping[str, np.ndarray]] = []
+        self._told: list[dict[str, np.ndarray]] = []
         self._stopped = False
 
     def stop(self) -> None:
@@ -51,7 +51,7 @@ class Recorder:
         if self._watch:
             self._watch.compiling(first, last)
 
-    def epoch(self, first: int, last: int, epoch: int, metrics: Mapping[str, np.ndarray]) -> None:
+    def epoch(self, first: int, last: int, epoch: int, metrics: dict[str, np.ndarray]) -> None:
         """Note it and pass it on."""
         if self._stopped:
             raise _StoppedError

@@ -177,7 +177,8 @@ class Trainer:
         They are trained again unless they were the last to be. Names start with ``start/`` and ``end/``; values are of shape
         (seed, ...). None for an experiment that shows nothing.
         """
-        if not isinstance(self.experiment, Inspectable):
+        experiment = self.experiment
+        if not isinstance(experiment, Inspectable):
             return None
         if self._last is None or self._last[:2] != (seeds, list(numbers)):
             self(seeds, numbers, watch)
@@ -186,7 +187,7 @@ class Trainer:
         filled = [*numbers, *[numbers[-1]] * (self.block - len(numbers))]
         init_keys, train_keys = _split(seeds.keys(filled))
         keys = jax.device_put(_fold_in(train_keys, 0), self._sharding)  # epochs count from 1
-        look = jax.jit(self._over_seeds(lambda state, key: summarise(self.experiment.inspect(state, key))))
+        look = jax.jit(self._over_seeds(lambda state, key: summarise(experiment.inspect(state, key))))
         start = self._programs[0](jax.device_put(init_keys, self._sharding))
         return {
             f"{when}/{name}": np.asarray(value)[: len(numbers)]

@@ -9,30 +9,9 @@ from pathlib import Path
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+from toys import FILE, INI
 
 import ladder
-
-FILE = """
-import pytest
-from toys import Coin, Misreports
-from ladder import Rung, below
-
-LEARNS = below("loss", {limit}, by=3, source="made up for the test"{calibrated})
-RUNG = Rung(number={number}, name="{name}", experiment={experiment}, gates=(LEARNS,){parent})
-
-@pytest.mark.parametrize("rung", [RUNG])
-def test_it(climb, rung):
-    {test}
-"""
-
-
-INI = """
-[pytest]
-addopts = -p no:cacheprovider -p no:hypothesispytest -p no:jaxtyping
-testpaths = .
-ladder_seeds = 16
-filterwarnings = error
-"""
 
 
 def configure_jax(options):

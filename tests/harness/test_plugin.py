@@ -268,7 +268,7 @@ def test_workers_reach_the_same_verdicts_on_the_same_seeds(pytester, rungs):
     assert spread.parseoutcomes() == alone.parseoutcomes() == {"passed": 3, "failed": 1, "blocked": 1}
     assert many["culprit"] == one["culprit"]
     for a, b in zip(one["rungs"], many["rungs"], strict=True):
-        assert a | {"seconds": None} == b | {"seconds": None}
+        assert a | {"seconds": None, "attempts": None} == b | {"seconds": None, "attempts": None}
 
 
 def test_a_usage_error_is_told_by_workers_too(pytester, rungs):

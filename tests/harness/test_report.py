@@ -2,13 +2,13 @@
 
 import json
 import math
+import os
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import jsonschema
 import pytest
-from toys import SOURCE, Coin, Diverges, report_of
+from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 
 from ladder import Rung, above, below, better_than, no_worse_than
 from ladder.files import check_writable, write_atomically
@@ -34,7 +34,13 @@ BLOCKED = replace(BROKEN, number=3, name="shifted", experiment=Coin(p=0.0, shift
 GOAL = Rung(number=4, name="wish", experiment=Coin(), goals=(better_than("rung1", "loss", source=SOURCE),))
 GONE = Rung(number=5, name="gone", experiment=Diverges(share=1.0, step=1), gates=(LEARNS,))
 CONTROL = ROOT.as_control(p=0.0, why="no seed learns")
-RUNGS = (ROOT, CONTROL, BROKEN, BLOCKED, GOAL, GONE)
+FROZEN = Rung(
+    number=6,
+    name="frozen",
+    experiment=SeenFit(rate=0.0),
+    gates=(below("loss", 0.01, by=4, source=SOURCE, floor=0.001, floor_source="the noise"),),
+)
+RUNGS = (ROOT, CONTROL, BROKEN, BLOCKED, GOAL, GONE, FROZEN)
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +87,70 @@ def test_entries_say_what_happened(report):
         "rung3": ("gate", "BLOCKED", False),
         "rung4": ("goal", "UNDECIDED", True),
         "rung5": ("gate", "FAIL", False),
+        "rung6": ("gate", "FAIL", False),
     }
     broken, blocked, gone = (rung(report, id) for id in ("rung2", "rung3", "rung5"))
     assert broken["adds"] == {"component": "p", "changes": [{"component": "p", "from": 1.0, "to": 0.0}]}
     assert (broken["seeds"]["passed"], broken["seeds"]["of"], broken["seeds"]["fail_at"]) == (0, 16, 11)
     assert [gate["kind"] for gate in broken["gates"]] == ["below", "comparison"]
     assert (blocked["blocked_by"], blocked["seeds"], blocked["curves"]) == (["rung2"], None, {})
-    assert gone["seeds"]["non_finite"] == [{"seed": seed, "step": 1} for seed in range(16)]
+    assert gone["seeds"]["non_finite"] == [{"seed": seed, "step": 1, "tensor": "step_loss"} for seed in range(16)]
     assert gone["gates"][0]["median"] is None
+
+
+def test_a_diagnosis_is_told_in_every_form(report):
+    frozen = rung(report, "rung6")
+    first = frozen["diagnosis"]["findings"][0]
+    assert first["name"] == "never-moves"
+    assert first["text"].startswith("nothing ever moved: 0 of 12 updates, though the gradient's norm reached ")
+    assert [stage["name"] for stage in frozen["diagnosis"]["stages"]] == ["input", "output"]
+    assert [group["name"] for group in frozen["diagnosis"]["groups"]] == ["w"]
+    assert len(frozen["diagnosis"]["latent"]["end_spectrum"]) == 5
+    section = markdown(report).partition("### rung6")[2]
+    assert "1. nothing ever moved: 0 of 12 updates" in section
+    assert re.search(r"^\| output \| 32 × 1 \| ", section, re.M)
+    assert re.search(r"^\| w \| .* → .* → .* \| .* at step \d+ \| ", section, re.M)
+    assert "0.001: the noise" in section
+    assert "  nothing ever moved: 0 of 12 updates" in why(frozen)
+    assert rung(report, "rung1")["diagnosis"] is None
+
+
+def test_the_terminal_gives_the_culprits_findings():
+    shown = [line for line, _ in lines(report_of(replace(FROZEN, number=1)))]
+    assert shown[-2].startswith("CULPRIT rung1")
+    assert shown[-1].startswith("  nothing ever moved: 0 of 12 updates")
+
+
+def test_evidence_attempts_and_trouble_are_told(report):
+    entry = rung(report, "rung1") | {
+        "note": "its inspection raised ValueError()",
+        "evidence": [{"date": "2026-11-22T09:54:37+00:00", "commit": "1a2b", "seeds": 10}],
+        "attempts": {
+            "total": 12,
+            "latest": [
+                {
+                    "date": f"2026-11-{day}T09:54:37+00:00",
+                    "commit": "",
+                    "root": 0,
+                    "verdict": v,
+                    "k": k,
+                    "n": n,
+                    "error": "",
+                }
+                for day, v, k, n in ((20, "", None, None), (21, "FAIL", 3, 16))
+            ],
+        },
+    }
+    document = report | {"rungs": [entry], "culprit": None}
+    told = "10 of 16 seeds from evidence of 2026-11-22, commit 1a2b"
+    assert f"rung1: {told}" in [line for line, _ in lines(document)]
+    assert "rung1: its inspection raised ValueError()" in [line for line, _ in lines(document)]
+    text = markdown(document)
+    assert told in text
+    latest = (
+        "2026-11-21 09:54, outside git, root 0: FAIL 3/16; 2026-11-20 09:54, outside git, root 0: begun, never ended."
+    )
+    assert f"12 attempts, the latest first: {latest}" in text
 
 
 def test_the_first_line_names_the_culprit_or_says_that_all_is_green(report, green):
@@ -135,10 +197,13 @@ def test_markdown_has_a_section_for_every_rung_with_the_source_of_every_number(r
 
 def test_the_terminal_shows_every_rung_and_then_the_culprit(report, green):
     shown = [line for line, _ in lines(report)]
-    assert [line.split()[0] for line in shown[:6]] == [entry["id"] for entry in report["rungs"]]
+    assert [line.split()[0] for line in shown[:7]] == [entry["id"] for entry in report["rungs"]]
     assert shown[3].endswith("by rung2")
-    assert any(line.startswith("rung5: seeds that turned non-finite: 0 at step 1, 1 at step 1, ") for line in shown)
-    assert shown[-1].startswith("CULPRIT rung2")
+    assert any(
+        line.startswith("rung5: seeds that turned non-finite, and what did first: 0 at step 1 (step_loss), 1 ")
+        for line in shown
+    )
+    assert any(line.startswith("CULPRIT rung2") for line in shown)
     assert not any("CULPRIT" in line for line, _ in lines(green))
     assert why(rung(report, "rung3")) == "rung3 BLOCKED: rung2 did not pass"
     assert "adds p: 1.0 → 0.0 to rung1" in why(rung(report, "rung2"))
@@ -169,7 +234,7 @@ def test_numbers(value, digits, expected):
     assert number(value, digits) == expected
 
 
-@pytest.mark.parametrize("failing", ["replace", "chmod"])
+@pytest.mark.parametrize("failing", ["replace", "fchmod", "fsync", "write"])
 def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, failing):
     target = tmp_path / "ladder.json"
     write_atomically(target, "old")
@@ -177,7 +242,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, fa
     def full(*arguments):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, failing, full)
+    monkeypatch.setattr(os, failing, full)
     with pytest.raises(OSError, match="disk full"):
         write_atomically(target, "new")
     assert target.read_text() == "old"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toys import Coin
+from toys import INI, Coin
 
 from ladder import Ladder, Rung, Verdict, below, better_than
 from ladder.plugin import workers
@@ -18,7 +18,7 @@ LEARNS = below("loss", 0.5, by=3, source="made up for the test")
 # Two ladders, one of which breaks; a control and a rung by themselves; ids of the user's own.
 FILE = """
 import pytest
-from toys import Coin, Dies, Slow
+from toys import INI, Coin, Dies, Slow
 from ladder import Rung, below, better_than
 
 LEARNS = below("loss", 0.5, by=3, source="made up for the test")
@@ -49,27 +49,21 @@ def test_other(k):
     pass
 """
 )
-INI = """
-[pytest]
-addopts = -p no:cacheprovider -p no:hypothesispytest -p no:jaxtyping
-testpaths = .
-filterwarnings = error
-"""
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
+def programs(tmp_path_factory):
     """Programs compiled by one run are there for the next."""
     return tmp_path_factory.mktemp("compiled")
 
 
 @pytest.fixture
-def run(pytester, monkeypatch, compiled):
+def run(pytester, monkeypatch, programs):
     """Runs pytest in a process of its own on a file of rungs; gives the result and the report."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    pytester.makeini(INI)
+    pytester.makeini(INI.replace("ladder_seeds = 16", ""))
 
     def run(text, *arguments):
         pytester.makepyfile(test_rungs=text)
@@ -181,13 +175,13 @@ def limited(run):
     def limited(how, *arguments):
         text = SLOW.replace("HOW", how)
         run(text, *(f"--ladder-only={id}" for id in ("rung1[p=0.0]", "rung2", "rung6")))
-        return run(text, "--ladder-time-limit=6", *arguments)
+        return run(text, *arguments)
 
     return limited
 
 
 def test_a_rung_over_its_time_is_timed_out_with_the_curves_so_far_and_the_rest_goes_on(limited):
-    result, report = limited("seconds=0.01, epochs=4000")
+    result, report = limited("seconds=0.01, epochs=1000", "--ladder-time-limit=6")
     assert result.ret == 1
     found = verdicts(report)
     assert (found["rung3"], found["rung4"], found["rung5"]) == ("TIMED OUT", "BLOCKED", "PASS")
@@ -197,9 +191,9 @@ def test_a_rung_over_its_time_is_timed_out_with_the_curves_so_far_and_the_rest_g
     assert len(late["curves"]["loss"]) == 16
     for curve in late["curves"]["loss"]:
         done = sum(value is not None for value in curve)
-        assert 1 <= done < 4000
+        assert 1 <= done < 1000
         assert curve[:done] == pytest.approx([1 / (2 + epoch + curve_start(curve)) for epoch in range(done)], rel=1e-5)
-        assert curve[done:] == [None] * (4000 - done)
+        assert curve[done:] == [None] * (1000 - done)
     result.stdout.fnmatch_lines(["rung3 *TIMED OUT*not done after 6 s"])
 
 
@@ -210,7 +204,7 @@ def curve_start(curve):
 
 @pytest.mark.parametrize("number", ["0", "1"])
 def test_a_program_that_never_ends_is_timed_out_and_keeps_nobody_waiting(limited, number):
-    result, report = limited("hangs=True", "-n", number)
+    result, report = limited("hangs=True", "--ladder-time-limit=2", "-n", number)
     found = verdicts(report)
     assert found["rung3"] == "TIMED OUT"
     if number == "0":

@@ -17,9 +17,33 @@ import numpy as np
 from jax import Array
 
 from ladder import Climb, Ladder, Rung, SequentialTest
+from ladder.inspection import Inspection, step_traces
 from ladder.report.document import document, entry
 
 SOURCE = "made up for the test"
+
+FILE = """
+import pytest
+from toys import Coin, Misreports
+from ladder import Rung, below
+
+LEARNS = below("loss", {limit}, by=3, source="made up for the test"{calibrated})
+RUNG = Rung(number={number}, name="{name}", experiment={experiment}, gates=(LEARNS,){parent})
+
+@pytest.mark.parametrize("rung", [RUNG])
+def test_it(climb, rung):
+    {test}
+"""
+"""A rung file, to be filled in; it stands here because a test file that climbs is collected with every rung."""
+
+INI = """
+[pytest]
+addopts = -p no:cacheprovider -p no:hypothesispytest -p no:jaxtyping
+testpaths = .
+ladder_seeds = 16
+filterwarnings = error
+"""
+"""How an inner pytest is set up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +100,10 @@ class Diverges:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Five linear regressions' worth of gradient descent, with noise drawn from the epoch's key."""
+    """Five linear regressions' worth of gradient descent, with noise drawn from the epoch's key; if asked, all is shown."""
 
     rate: float = 0.1
+    traced: bool = False
     epochs: int = 4
 
     @property
@@ -88,18 +113,43 @@ class Fit:
     def init(self, key: Array) -> Array:
         return jax.random.normal(key, (5,))
 
-    def epoch(self, state: Array, key: Array) -> tuple[Array, dict[str, Array]]:
+    def forward(self, w: Array) -> tuple[Array, Array, Array]:
         x = jax.random.normal(jax.random.key(7), (32, 5))
+        return x, x @ w, jnp.sum(x, axis=-1)
 
+    def epoch(self, state: Array, key: Array) -> tuple[Array, dict[str, Array]]:
         def loss(w: Array) -> Array:
-            return jnp.mean((x @ w - jnp.sum(x, axis=-1)) ** 2)
+            _, predicted, target = self.forward(w)
+            return jnp.mean((predicted - target) ** 2)
 
-        def step(w: Array, noise: Array) -> tuple[Array, Array]:
+        def step(w: Array, noise: Array) -> tuple[Array, dict[str, Array]]:
             value, slope = jax.value_and_grad(loss)(w)
-            return w - self.rate * (slope + 0.01 * noise), value
+            update = -self.rate * (slope + 0.01 * noise)
+            told = {"step_loss": value}
+            if self.traced:
+                x, predicted, _ = self.forward(w)
+                told |= step_traces(
+                    stages={"input": x, "output": predicted},
+                    params={"w": w},
+                    gradient={"w": slope},
+                    update={"w": update},
+                )
+            return w + update, told
 
-        state, losses = jax.lax.scan(step, state, jax.random.normal(key, (3, 5)))
-        return state, {"loss": loss(state), "step_loss": losses}
+        state, told = jax.lax.scan(step, state, jax.random.normal(key, (3, 5)))
+        return state, {"loss": loss(state)} | told
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenFit(Fit):
+    """The same, that can be looked into."""
+
+    traced: bool = True
+
+    def inspect(self, state: Array, key: Array) -> Inspection:
+        x, predicted, target = self.forward(state)
+        stages = {"input": x, "output": predicted[:, None]}
+        return Inspection(stages=stages, prediction=predicted[:, None], target=target[:, None], latent="input")
 
 
 @dataclass(frozen=True, kw_only=True)

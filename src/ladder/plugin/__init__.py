@@ -35,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the settings, register the markers, and take up the roles of this process."""
     settings = Settings.of(config)
     config.addinivalue_line("markers", "rung: every rung of the ladder")
+    # JAX compiles anew what it cannot read, and says so; where warnings are errors that would cost the rung.
+    config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning")
     for number, what in sorted(settings.rung_files.items()):
         config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires: {what}")
     handover = _handover(config)

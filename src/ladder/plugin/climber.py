@@ -7,6 +7,7 @@ import re
 import sys
 import uuid
 from collections.abc import Generator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,7 +209,8 @@ class Climber:
             from ladder.training import Seeds
 
             if (cache := getattr(self.config, "cache", None)) is not None:
-                self._cache = CompilationCache(cache.mkdir("ladder-xla"))
+                with suppress(OSError):  # no place to keep programs costs time, nothing else
+                    self._cache = CompilationCache(cache.mkdir("ladder-xla"))
             self._climb = Climb(
                 self._ladder,
                 self.settings.test,

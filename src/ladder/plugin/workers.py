@@ -132,6 +132,12 @@ def scheduler(config: pytest.Config, log: Any, handover: Handover) -> object | N
             super().remove_node(node)
             return running
 
+        def _reschedule(self, node: Any) -> None:
+            super()._reschedule(node)
+            # A worker runs a test once it has the next; with one unit of one test a replacement would wait for ever.
+            while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+                self._assign_work_unit(node)
+
     return RungsTogether(config, log)
 
 

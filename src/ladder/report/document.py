@@ -91,7 +91,7 @@ def entry(
         "pass_at": boundary.pass_at,
         "fail_at": boundary.fail_at,
         "names_culprit": judgement.names,
-        "non_finite": [{"seed": seed, "step": int(step)} for seed, step in enumerate(trained.first_bad_step) if step],
+        "non_finite": [asdict(bad) for bad in trained.first_bad],
     }
     found["gates"] = [_condition(gate) for gate in judgement.gates]
     found["goals"] = [_condition(goal) for goal in judgement.goals]
@@ -196,6 +196,7 @@ def _condition(judged: Held | Compared) -> dict[str, Any]:
         "limit": criterion.limit,
         "by": criterion.by,
         "calibrated": criterion.calibrated,
+        "floor": None if criterion.floor is None else {"value": criterion.floor, "source": criterion.floor_source},
         "passed": judged.k,
         "of": judged.n,
         "median": number(judged.median),

@@ -6,6 +6,8 @@ from typing import Any
 from ladder.report import text
 from ladder.report.document import Entry
 
+SCALE = ("mean", "rms", "min", "max")
+
 
 def markdown(document: dict[str, Any]) -> str:
     """The whole report; its first line is the verdict."""
@@ -63,17 +65,67 @@ def _section(rung: Entry) -> str:
             c["text"],
             f"{c['passed']}/{c['of']}" if "passed" in c else str(c["verdict"]),
             text.measured(c),
+            f"{text.figure(floor['value'])}: {floor['source']}" if (floor := c.get("floor")) else "–",
             c["source"],
         )
         for kind, conditions in (("gate", rung["gates"]), ("goal", rung["goals"]))
         for c in conditions
     ]
-    table = [_table(("", "condition", "held", "median [range]", "source"), rows)] if rows else []
+    table = [_table(("", "condition", "held", "median [range]", "floor", "source"), rows)] if rows else []
+    table += _diagnosis(rung)
     notes = [f"{remark[0].upper()}{remark[1:]}." for remark in text.remarks(rung)]
     if rung["seconds"]:
         notes.append(f"{rung['seconds']['compile']:.1f} s to compile, {rung['seconds']['run']:.1f} s to run.")
     notes.append(f"Repeat: `pytest -m rung{rung['number']}`")
+    if (attempts := rung["attempts"])["total"] > 1:
+        listed = "; ".join(text.attempt(attempt) for attempt in reversed(attempts["latest"]))
+        notes.append(f"{attempts['total']} attempts, the latest first: {listed}.")
     return "\n\n".join([title, *said, *table, " ".join(notes)])
+
+
+def _diagnosis(rung: Entry) -> list[str]:
+    """Why it did not pass, and the tables one would print by hand."""
+    found = rung["diagnosis"]
+    if found is None:
+        return []
+    parts = ["\n".join(f"{number}. {_cell(why)}" for number, why in enumerate(text.findings(rung), 1)) or "No finding."]
+    parts[0] = f"Why, the most likely cause first:\n\n{parts[0]}"
+    if found["stages"]:
+        rows = (
+            (
+                stage["name"],
+                " × ".join(map(str, stage["shape"])),
+                *(f"{text.figure(stage['start'][what])} → {text.figure(stage['end'][what])}" for what in SCALE),
+            )
+            for stage in found["stages"]
+        )
+        parts += ["Stages of the failing seeds, before → after training:", _table(("stage", "shape", *SCALE), rows)]
+    if latent := found["latent"]:
+        spectrum = ", ".join(map(text.figure, latent["end_spectrum"]))
+        ranks = f"{text.figure(latent['start_rank'])} → {text.figure(latent['end_rank'])}"
+        parts.append(f"Effective rank of the latent {ranks}; eigenvalues of its covariance in the end: {spectrum}.")
+    if found["groups"]:
+        rows = (
+            (
+                group["name"],
+                " → ".join(map(text.figure, group["weight"])),
+                *(
+                    f"{text.figure(norm)} at step {step}"
+                    for norm, step in (group["smallest_gradient"], group["largest_gradient"])
+                ),
+                text.figure(group["update_to_weight"]),
+            )
+            for group in found["groups"]
+        )
+        head = (
+            "parameters",
+            "norm: first, middle, last step",
+            "smallest gradient",
+            "largest gradient",
+            "update to weight",
+        )
+        parts.append(_table(head, rows))
+    return parts
 
 
 def _fingerprint(document: dict[str, Any]) -> str:

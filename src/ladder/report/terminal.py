@@ -23,6 +23,8 @@ def lines(document: dict[str, Any]) -> list[tuple[str, Markup]]:
     found += [(f"{', '.join(ids)}: {remark}", {"yellow": True}) for remark, ids in remarks.items()]
     if document["culprit"] or not document["complete"]:
         found.append((text.headline(document), {"red": True, "bold": True}))
+    accused = (document["culprit"] or {}).get("rung")
+    found += [(f"  {why}", {"red": True}) for rung in rungs if rung["id"] == accused for why in text.findings(rung)]
     return found
 
 
@@ -51,4 +53,4 @@ def why(rung: Entry) -> str:
     for gate in rung["gates"]:
         held = f"{gate['passed']}/{gate['of']}" if "passed" in gate else gate["verdict"]
         told.append(f"  {held}  {gate['text']}: {text.measured(gate)}  ({gate['source']})")
-    return "\n".join([*told, *(f"  {remark}" for remark in text.remarks(rung))])
+    return "\n".join([*told, *(f"  {told}" for told in (*text.findings(rung), *text.remarks(rung)))])

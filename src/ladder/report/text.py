@@ -99,8 +99,8 @@ def remarks(entry: Entry) -> list[str]:
     told += kept(entry)
     bad = (entry["seeds"] or {}).get("non_finite", [])
     if bad:
-        seeds = ", ".join(f"{seed['seed']} at step {seed['step']}" for seed in bad)
-        told.append(f"seeds that turned non-finite: {seeds}")
+        seeds = ", ".join(f"{seed['seed']} at step {seed['step']} ({seed['tensor']})" for seed in bad)
+        told.append(f"seeds that turned non-finite, and what did first: {seeds}")
     return told
 
 
@@ -115,6 +115,20 @@ def kept(entry: Entry) -> list[str]:
     for where, seeds in origins.items():
         told.append(f"{'' if seeds == of else f'{seeds} of {of} seeds '}from evidence of {where}")
     return told
+
+
+def findings(entry: Entry) -> list[str]:
+    """Why the rung did not pass, the most likely cause first."""
+    return [finding["text"] for finding in (entry["diagnosis"] or {}).get("findings", [])]
+
+
+def attempt(entry: dict[str, Any]) -> str:
+    """One attempt: ``2026-11-22 09:54, 1a2b3c4d5e6f, root 0: PASS 16/16``."""
+    count = f" {entry['k']}/{entry['n']}" if entry["n"] else ""
+    verdict = f"{entry['verdict']}{count}" if entry["verdict"] else "begun, never ended"
+    return (
+        f"{entry['date'][:16].replace('T', ' ')}, {entry['commit'] or 'outside git'}, root {entry['root']}: {verdict}"
+    )
 
 
 def added(entry: Entry) -> str:
