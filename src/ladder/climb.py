@@ -12,7 +12,7 @@ from ladder.diagnosis import Diagnosis, diagnose
 from ladder.evidence import Evidence, Origin
 from ladder.judge import Judgement, judge
 from ladder.rung import Ladder, Rung
-from ladder.timelimit import TimedOutError
+from ladder.timelimit import TimedOutError, still_computing
 from ladder.trained import Trained
 from ladder.training import Seeds, Watch
 from ladder.verdict import SequentialTest, Verdict
@@ -79,7 +79,6 @@ class Climb:
         self.test = test or SequentialTest()
         self.curves = Curves(seeds or Seeds(), self.test.looks[0], evidence)
         self.time_limit = time_limit
-        self.hung = False
         self.outcomes: dict[str, Outcome] = {}
         self._evidence = evidence
         self._elsewhere = elsewhere
@@ -101,9 +100,8 @@ class Climb:
         """Climb the rung within its time, and list the attempt whatever comes of it."""
         try:
             outcome = self._climb(rung, watch, time.monotonic() + self.time_limit)
-        except TimedOutError as late:
-            self.hung |= late.hung
-            told = f"not done after {self.time_limit:g} s" + (", and still computing" if late.hung else "")
+        except TimedOutError:
+            told = f"not done after {self.time_limit:g} s" + (", and still computing" if still_computing() else "")
             outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=told)
         except Exception as error:  # what the user breaks off has begun and never ended
             self._end(rung, Outcome(rung, Verdict.CRASHED, error=str(error) or type(error).__name__))
@@ -140,8 +138,7 @@ class Climb:
         """A look into the failing seeds; trouble with it costs the look, never the verdict."""
         try:
             return self.curves.inspected(rung, failing, deadline, self.time_limit), ""
-        except TimedOutError as late:
-            self.hung |= late.hung
+        except TimedOutError:
             return None, f"not inspected: its {self.time_limit:g} s were over"
         except Exception as error:
             return None, f"its inspection raised {error!r}"

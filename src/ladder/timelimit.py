@@ -16,17 +16,11 @@ if TYPE_CHECKING:
 Yield = TypeVar("Yield")
 
 
+_abandoned: list[threading.Thread] = []
+
+
 class TimedOutError(Exception):
-    """A run took longer than it may.
-
-    Attributes:
-        hung: Whether it is still computing. JAX cannot break off a program, and one that runs on keeps the devices to
-            itself: this process can train nothing more.
-    """
-
-    def __init__(self, hung: bool):
-        super().__init__("timed out")
-        self.hung = hung
+    """A run took longer than it may."""
 
 
 class _StoppedError(BaseException):
@@ -79,6 +73,15 @@ class Recorder:
         )
 
 
+def still_computing() -> bool:
+    """Whether a run that nobody waits for any more goes on.
+
+    JAX cannot break off a program, and one that runs on keeps the devices to itself: this process can train nothing more, and the
+    interpreter's own end would abort it.
+    """
+    return any(thread.is_alive() for thread in _abandoned)
+
+
 def within(seconds: float, grace: float, work: Callable[[], Yield], stop: Callable[[], None]) -> Yield:
     """Do the work in a thread of its own and wait for it, so that there is a way on when it does not end.
 
@@ -105,9 +108,12 @@ def within(seconds: float, grace: float, work: Callable[[], Yield], stop: Callab
     thread.start()
     try:
         return future.result(max(seconds, 0.0))
-    except TimeoutError:
-        if future.done():  # the work's own
+    except BaseException as error:  # the work's own, or the user breaks it off, or the time is over
+        if future.done():
             raise
-    stop()
-    thread.join(grace)
-    raise TimedOutError(hung=thread.is_alive())
+        stop()
+        _abandoned.append(thread)
+        if not isinstance(error, TimeoutError):
+            raise
+        thread.join(grace)
+        raise TimedOutError from None

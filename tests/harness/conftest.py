@@ -9,9 +9,14 @@ from pathlib import Path
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
-from toys import FILE, INI
+from toys import HEAD, INI, TEST
 
 import ladder
+
+RUNG = """
+LEARNS = below("loss", {limit}, by=3, source="made up for the test"{calibrated})
+RUNGS = [Rung(number={number}, name="{name}", experiment={experiment}, gates=(LEARNS,){parent})]
+"""
 
 
 def configure_jax(options):
@@ -46,16 +51,15 @@ def rungs(compiled, pytester, monkeypatch):
     def write(*, test="climb(rung)", limit=0.5, calibrated="", **experiments):
         for number, (name, experiment) in enumerate(experiments.items(), start=1):
             parent = f", parent='rung{number - 1}', adds='{name}', compare={{'loss': ''}}" if number > 1 else ""
-            text = FILE.format(
+            text = RUNG.format(
                 number=number,
                 name=name,
                 experiment=experiment,
                 parent=parent,
-                test=test,
                 limit=limit,
                 calibrated=calibrated,
             )
-            pytester.makepyfile(**{f"test_rung{number}_{name}": text})
+            pytester.makepyfile(**{f"test_rung{number}_{name}": HEAD + text + TEST.replace("climb(rung)", test)})
 
     return write
 

@@ -12,6 +12,7 @@ from itertools import count, pairwise, product
 import numpy as np
 import pytest
 from scipy.stats import binom
+from toys import HEAD, TEST
 
 import ladder
 from ladder import SequentialTest, Trained
@@ -22,21 +23,13 @@ for module in pkgutil.walk_packages(ladder.__path__, "ladder."):
 
 RATES = (0.6, 0.7, 0.85, 0.95)
 
-FILE = """
-import pytest
-from toys import Coin
-from ladder import Rung, below
-
-LEARNS = below("loss", 0.5, by=3, source="made up for the test")
-
+FILE = f"""{HEAD}
 def coin(p, toss=0, number=1, **change):
     experiment = Coin(p=p, shift=float(toss))
-    return Rung(number=number, variant=f"{{p}},{{toss}}", name="coin", experiment=experiment, gates=(LEARNS,), **change)
+    return Rung(number=number, variant=f"{{{{p}}}},{{{{toss}}}}", name="coin", experiment=experiment, gates=(LEARNS,), **change)
 
-@pytest.mark.parametrize("rung", {rungs})
-def test_it(climb, rung):
-    climb(rung)
-"""
+RUNGS = {{rungs}}
+{TEST}"""
 
 INI = """
 [pytest]

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+from toys import HEAD, TEST
 
 from ladder import files
 from ladder.compilation import CompilationCache
@@ -257,18 +258,9 @@ def test_no_trouble_with_the_cache_of_programs_costs_a_verdict(pytester, rungs, 
     result.stdout.fnmatch_lines(["rung1  PASS*"])
 
 
-RUNGS = """
-import pytest
-from toys import Coin
-from ladder import Rung, below
-
-LEARNS = below("loss", 0.5, by=3, source="made up for the test")
+RUNGS = f"""{HEAD}
 RUNGS = [Rung(number=i, name="coin", experiment=Coin(shift=i / 100, p=float(i != 4)), gates=(LEARNS,)) for i in range(1, 7)]
-
-@pytest.mark.parametrize("rung", RUNGS)
-def test_it(climb, rung):
-    climb(rung)
-"""
+{TEST}"""
 
 
 def test_a_pytest_that_is_killed_again_and_again_comes_to_the_same_end(pytester, rungs):

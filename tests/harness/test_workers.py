@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from toys import INI, Coin
+from toys import HEAD, INI, TEST, Coin
 
 from ladder import Ladder, Rung, Verdict, below, better_than
 from ladder.plugin import workers
@@ -16,13 +18,9 @@ from ladder.plugin.workers import Handover, groups, take_gpu
 LEARNS = below("loss", 0.5, by=3, source="made up for the test")
 
 # Two ladders, one of which breaks; a control and a rung by themselves; ids of the user's own.
-FILE = """
-import pytest
-from toys import INI, Coin, Dies, Slow
-from ladder import Rung, below, better_than
-
-LEARNS = below("loss", 0.5, by=3, source="made up for the test")
-
+FILE = (
+    HEAD
+    + """
 def rung(number, experiment, parent="", adds="", **more):
     told = {"name": f"r{number}", "gates": (LEARNS,), "compare": {"loss": ""} if parent else {}} | more
     return Rung(number=number, experiment=experiment, parent=parent, adds=adds, **told)
@@ -37,13 +35,14 @@ RUNGS = [
 ]
 RUNGS.append(RUNGS[0].as_control(p=0.0, why="it never learns"))
 """
+)
 ALL = (
     FILE
     + """
-@pytest.mark.parametrize("rung", RUNGS, ids=[f"my-{k}" for k in range(len(RUNGS))])
-def test_it(climb, rung):
-    climb(rung)
-
+RUNGS = [pytest.param(rung, id=f"my-{k}") for k, rung in enumerate(RUNGS)]
+"""
+    + TEST
+    + """
 @pytest.mark.parametrize("k", range(4))
 def test_other(k):
     pass
@@ -114,13 +113,12 @@ RUNGS[2] = rung(3, Dies(how="HOW"), requires=("rung1",))
 RUNGS[3] = rung(4, Dies(how="HOW", epochs=4), "rung3", "epochs")
 RUNGS.append(rung(7, Coin(epochs=6), requires=("rung2",)))
 
-@pytest.mark.parametrize("rung", RUNGS)
-def test_it(climb, rung):
-    print("begun", rung.id)
+@pytest.fixture(autouse=True)
+def begins(rung):
     with open(f"begun-{rung.id}", "a") as file:
         file.write("once ")
-    climb(rung)
 """
+    + TEST
 )
 
 
@@ -160,11 +158,8 @@ SLOW = (
     + """
 RUNGS[2] = rung(3, Slow(HOW), requires=("rung1",))
 RUNGS[3] = rung(4, Coin(epochs=7), requires=("rung3",))
-
-@pytest.mark.parametrize("rung", RUNGS)
-def test_it(climb, rung):
-    climb(rung)
 """
+    + TEST
 )
 
 
@@ -309,3 +304,22 @@ def test_gpus_are_counted_by_the_driver(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "DRIVER", tmp_path / "gpus")
     take_gpu(tmp_path, 1)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+BREAK_OFF = f"{FILE}RUNGS = [rung(1, Slow(seconds=0.05, epochs=10000))]{TEST}"
+
+
+def test_a_run_that_the_user_breaks_off_ends_at_once_and_claims_nothing(run, pytester):
+    pytester.makepyfile(test_rungs=BREAK_OFF)
+    command = [sys.executable, "-m", "pytest", "--ladder-time-limit=600"]
+    process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    listed = pytester.path / "reports" / "evidence" / "attempts.jsonl"
+    while not listed.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, told
+    assert "KeyboardInterrupt" in told
+    assert [json.loads(line)["verdict"] for line in listed.read_text().splitlines()] == [""]

@@ -22,19 +22,19 @@ from ladder.report.document import document, entry
 
 SOURCE = "made up for the test"
 
-FILE = """
+HEAD = """
 import pytest
-from toys import Coin, Misreports
-from ladder import Rung, below
+from toys import Coin, Dies, Misreports, Slow
+from ladder import Rung, below, better_than
 
-LEARNS = below("loss", {limit}, by=3, source="made up for the test"{calibrated})
-RUNG = Rung(number={number}, name="{name}", experiment={experiment}, gates=(LEARNS,){parent})
-
-@pytest.mark.parametrize("rung", [RUNG])
-def test_it(climb, rung):
-    {test}
+LEARNS = below("loss", 0.5, by=3, source="made up for the test")
 """
-"""A rung file, to be filled in; it stands here because a test file that climbs is collected with every rung."""
+TEST = """
+@pytest.mark.parametrize("rung", RUNGS)
+def test_it(climb, rung):
+    climb(rung)
+"""
+"""How a rung file begins and how it ends; here, because with a rung's marker every test file that climbs is collected."""
 
 INI = """
 [pytest]

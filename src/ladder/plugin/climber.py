@@ -76,7 +76,7 @@ class Climber:
     @cached_property
     def _wanted(self) -> re.Pattern[bytes] | None:
         """What a file must say for its tests to be worth a look; None where it may be any."""
-        climbs = r"\bdef \w+\([^)]*\bclimb\b"
+        climbs = r"\bdef \w+\((?:[^)]*,)?\s*climb\s*[,:)]"
         if self.settings.only:
             return re.compile(climbs.encode())
         if not ONLY_RUNGS.fullmatch(expression := self.config.option.markexpr):
@@ -193,6 +193,7 @@ class Climber:
         from ladder.plugin.selection import rung_of
         from ladder.report.document import entry
         from ladder.report.terminal import line, why
+        from ladder.timelimit import still_computing
 
         own = rung_of(item)
         if self._ladder is None or own is None or own.id != rung.id:
@@ -203,28 +204,13 @@ class Climber:
         if self.settings.calibrate is not None:
             self._calibrate(rung, item, live)
             return None
-        if self._climb is None:
-            from ladder.climb import Climb
-            from ladder.compilation import CompilationCache
-            from ladder.training import Seeds
-
-            if (cache := getattr(self.config, "cache", None)) is not None:
-                with suppress(OSError):  # no place to keep programs costs time, nothing else
-                    self._cache = CompilationCache(cache.mkdir("ladder-xla"))
-            self._climb = Climb(
-                self._ladder,
-                self.settings.test,
-                Seeds(self.settings.root),
-                self.evidence,
-                self.settings.time_limit,
-                elsewhere=self._handover.verdict if self._handover else lambda id: None,
-            )
+        climb = self._start(self._ladder)
         if self._handover:
             self._handover.begin(rung.id)
-        outcome = self._climb(rung.id, live.watch)
+        outcome = climb(rung.id, live.watch)
         if self._handover:
             self._handover.end(rung.id, outcome.verdict)
-        if self._climb.hung:
+        if still_computing():
             self._give_up(item.session)
         elif self._cache:
             self._cache.share()
@@ -234,6 +220,26 @@ class Climber:
         if not outcome.green:
             pytest.fail(why(found), pytrace=False)
         return outcome
+
+    def _start(self, ladder: Ladder) -> Climb:
+        """This process's climb, begun when its first rung is."""
+        if self._climb is None:
+            from ladder.climb import Climb
+            from ladder.compilation import CompilationCache
+            from ladder.training import Seeds
+
+            if (cache := getattr(self.config, "cache", None)) is not None:
+                with suppress(OSError):  # no place to keep programs costs time, nothing else
+                    self._cache = CompilationCache(cache.mkdir("ladder-xla"))
+            self._climb = Climb(
+                ladder,
+                self.settings.test,
+                Seeds(self.settings.root),
+                self.evidence,
+                self.settings.time_limit,
+                elsewhere=self._handover.verdict if self._handover else lambda id: None,
+            )
+        return self._climb
 
     def _give_up(self, session: pytest.Session) -> None:
         """A rung is still computing and keeps the devices: what is left is for another process, where there is one."""
@@ -256,7 +262,11 @@ class Climber:
         """Leave; past the interpreter's own end where a program still runs, for that would abort the process."""
         if "evidence" in self.__dict__:
             self.evidence.close()
-        if self._climb is not None and self._climb.hung:
+        if self._climb is None:
+            return
+        from ladder.timelimit import still_computing
+
+        if still_computing():
             self.config.get_terminal_writer().flush()
             os._exit(int(self._session.exitstatus))
         if self._cache:
