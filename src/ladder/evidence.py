@@ -40,9 +40,6 @@ class Origin(NamedTuple):
     date: str
     commit: str
 
-    def __str__(self) -> str:
-        return f"evidence of {self.date[:16].replace('T', ' ')}, {self.commit or 'no commit'}"
-
 
 class Block(NamedTuple):
     """Seeds trained together, and where they come from."""

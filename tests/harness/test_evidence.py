@@ -17,7 +17,7 @@ from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, Verdict,
 from ladder import evidence as module
 from ladder import fingerprint as fingerprinting
 from ladder.curves import Curves
-from ladder.evidence import Attempt, Evidence, Origin, key
+from ladder.evidence import Attempt, Evidence, key
 from ladder.fingerprint import fingerprint
 from ladder.report.document import ATTEMPTS, entry
 from ladder.report.terminal import lines
@@ -352,11 +352,6 @@ def test_what_is_kept_reads_back_bit_for_bit(tmp_path):
     assert block.origin.commit == "abc+"
     assert list(Evidence(tmp_path, run="reader").trained("key", 0, 5)) == [], "there is no seed 0"
     assert list(Evidence(tmp_path, run="reader").trained("other", 3, 5)) == []
-
-
-def test_an_origin_is_told_to_the_minute():
-    assert str(Origin("2026-11-22T09:53:01+00:00", "abc+")) == "evidence of 2026-11-22 09:53, abc+"
-    assert str(Origin("2026-11-22T09:53:01+00:00", "")) == "evidence of 2026-11-22 09:53, no commit"
 
 
 def test_no_damage_to_a_block_goes_unnoticed(tmp_path):

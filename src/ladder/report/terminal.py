@@ -20,7 +20,9 @@ def lines(document: dict[str, Any]) -> list[tuple[str, Markup]]:
     for rung in rungs:
         for remark in text.remarks(rung) if not rung["error"] else ():  # the line has told of it
             remarks.setdefault(remark, []).append(rung["id"])
-    found += [(f"{', '.join(ids)}: {remark}", {"yellow": True}) for remark, ids in remarks.items()]
+    for remark, ids in remarks.items():
+        who = "every rung" if len(ids) == len(rungs) > 1 else ", ".join(ids)
+        found.append((f"{who}: {remark}", {"yellow": True}))
     if document["culprit"] or not document["complete"]:
         found.append((text.headline(document), {"red": True, "bold": True}))
     accused = (document["culprit"] or {}).get("rung")
