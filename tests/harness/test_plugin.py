@@ -257,6 +257,28 @@ def test_markers_hold_under_strict_markers_and_cover_a_rungs_other_tests(pyteste
     result.assert_outcomes(passed=2, deselected=1)
 
 
+def test_where_rungs_alone_are_asked_for_what_has_none_is_not_imported(pytester, rungs):
+    rungs(coin="Coin()")
+    pytester.makepyfile(test_plain="raise RuntimeError('imported')")
+    for selection in (["-m", "rung1"], ["-m", "rung1 or rung1"], ["-m", "rung"], ["--ladder-only=rung1"]):
+        assert pytester.runpytest(*selection).ret == 0
+    for selection in ([], ["-m", "rung1 or slow"], ["-m", "not rung2"]):
+        result = pytester.runpytest(*selection)
+        result.stdout.fnmatch_lines(["*RuntimeError: imported"])
+
+
+def test_a_rung_that_climbs_through_a_fixture_of_its_own_is_found(pytester, rungs):
+    rungs(coin="Coin()", test="pass")
+    file = pytester.path / "test_rung1_coin.py"
+    pytester.mkdir("below").joinpath("test_it.py").write_text(file.read_text().replace("climb", "go"))
+    file.unlink()
+    pytester.makeconftest(
+        "import pytest\n@pytest.fixture\ndef go(request, climb): climb(request.node.callspec.params['rung'])"
+    )
+    assert pytester.runpytest("-m", "rung1").ret == 0
+    assert climbed(pytester) == ["rung1"]
+
+
 def test_workers_reach_the_same_verdicts_on_the_same_seeds(pytester, rungs):
     rungs(coin="Coin()", p="Coin(p=0.0)", shift="Coin(p=0.0, shift=0.1)")
     pytester.makepyfile(test_other="def test_a(): pass\ndef test_b(): pass")

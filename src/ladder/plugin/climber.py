@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import uuid
 from collections.abc import Generator
@@ -29,7 +28,6 @@ ENTRY = pytest.StashKey[dict[str, Any]]()
 WORKER_ERROR = "ladder_error"
 NOTE = pytest.StashKey[str]()
 RUNG = pytest.StashKey[str]()
-ONLY_RUNGS = re.compile(r"\s*rung\d*(\s+or\s+rung\d*)*\s*")  # an -m expression that is true of rungs alone
 
 
 class Climber:
@@ -61,28 +59,18 @@ class Climber:
         return evidence
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Where rungs alone are asked for, what neither climbs nor bears their mark is not even imported."""
-        if self._wanted is None:
+        """Where rungs alone are asked for, what has none is not even imported."""
+        if not self._asked:
             return None
-        files = [collection_path] if collection_path.is_file() else collection_path.rglob("*.py")
-        above = (folder / "conftest.py" for folder in collection_path.parents)  # whose fixtures may climb
-        speaks = (
-            self._wanted.search(file.read_bytes())
-            for file in (*above, *files)
-            if file.suffix == ".py" and file.exists()
-        )
-        return None if any(speaks) else True
+        from ladder.plugin.selection import may_have_rungs
 
-    @cached_property
-    def _wanted(self) -> re.Pattern[bytes] | None:
-        """What a file must say for its tests to be worth a look; None where it may be any."""
-        climbs = r"\bdef \w+\((?:[^)]*,)?\s*climb\s*[,:)]"
-        if self.settings.only:
-            return re.compile(climbs.encode())
-        if not ONLY_RUNGS.fullmatch(expression := self.config.option.markexpr):
-            return None
-        marks = "|".join({"rung", *re.findall(r"rung\d*", expression)})
-        return re.compile(rf"{climbs}|\bmark\.(?:{marks})\b".encode())
+        expression = "" if self.settings.only else self.config.option.markexpr
+        return None if may_have_rungs(collection_path, expression) else True
+
+    @property
+    def _asked(self) -> bool:
+        """Whether rungs are asked for by name."""
+        return bool("rung" in self.config.option.markexpr or self.settings.only)
 
     def pytest_make_parametrize_id(self, val: object) -> str | None:
         """A rung's test is named after the rung."""
@@ -95,9 +83,8 @@ class Climber:
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
         """Mark the rungs before ``-m`` selects, and afterwards pull in what the selected ones require."""
-        asked = "rung" in self.config.option.markexpr or self.settings.only
         # Where a file could not be imported pytest stops and shows why; rungs missing for that reason are no news.
-        if session.testsfailed or ("ladder.rung" not in sys.modules and not asked):
+        if session.testsfailed or ("ladder.rung" not in sys.modules and not self._asked):
             yield
             return
         try:
