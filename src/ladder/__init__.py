@@ -3,6 +3,7 @@
 Names are loaded when they are first used, so that importing ``ladder`` costs nothing.
 """
 
+import time
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from ladder.trained import Trained
     from ladder.training import Seeds, Trainer
     from ladder.verdict import SequentialTest, Verdict
+
+STARTED = time.time()
+"""When this process began, as far as ladder knows: sources that changed later are not what it runs."""
 
 _HOMES = {
     "Rung": "rung",

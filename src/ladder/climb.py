@@ -130,7 +130,10 @@ class Climb:
         if rung.role != "gate" or judgement.verdict is Verdict.PASS:
             return found
         inspected, note = self._inspected(rung, judgement.failing, deadline)
-        return replace(found, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
+        try:
+            return replace(found, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
+        except Exception as error:  # of traces or a look of a shape that nobody thought of; the verdict stands
+            return replace(found, note=f"not diagnosed: {error!r}")
 
     def _inspected(
         self, rung: Rung, failing: Sequence[int], deadline: float

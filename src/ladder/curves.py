@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ladder.evidence import Evidence, Origin, key
-from ladder.fingerprint import fingerprint
+from ladder.fingerprint import backend, fingerprint
 from ladder.rung import Rung
 from ladder.timelimit import Recorder, TimedOutError, within
 from ladder.trained import Trained
@@ -84,12 +84,21 @@ class Curves:
         known = self._of(rung, seeds)
         while known.seeds < seeds:
             numbers = range(known.seeds, min(seeds, known.seeds + self._block))
-            recorder = Recorder(rung.experiment.epochs, watch)
+            recorder, settings = Recorder(rung.experiment.epochs, watch), backend()
+
+            def train(numbers: range = numbers, recorder: Recorder = recorder, settings: str = settings) -> Trained:
+                if backend() != settings:
+                    raise ValueError(
+                        "JAX has other settings in the thread that trains under a time limit: set them for all threads, with "
+                        "jax.config.update, or give no limit"
+                    )
+                return self._trainer(rung)(self.seeds, numbers, recorder)
+
             try:
                 more = within(
                     deadline - time.monotonic(),
                     grace,
-                    lambda numbers=numbers, recorder=recorder: self._trainer(rung)(self.seeds, numbers, recorder),  # type: ignore[misc]
+                    train,
                     recorder.stop,
                 )
             except TimedOutError:

@@ -145,7 +145,10 @@ class Evidence:
         arrays = {f"curve {name}": curve for name, curve in trained.curves.items()}
         arrays |= {f"trace {name}": trace for name, trace in trained.traces.items()}
         seconds = {"compile_seconds": trained.compile_seconds, "run_seconds": trained.run_seconds}
-        self._save(self._curves(key) / f"{first}-{first + trained.seeds}.npz", arrays, seconds)
+        target = self._curves(key) / f"{first}-{first + trained.seeds}.npz"
+        self._save(target, arrays, seconds)
+        if self.rerun and first == 0:
+            self._supersede(target)
 
     def inspected(self, key: str) -> dict[str, np.ndarray] | None:
         """What the experiment showed of itself when it was last looked into."""
@@ -186,11 +189,13 @@ class Evidence:
         running = self.folder / "running"
         try:
             running.mkdir(parents=True, exist_ok=True)
+            if not (ignored := self.folder / ".gitignore").exists():  # else the commit would differ by its own evidence
+                write_atomically(ignored, "*\n")
             for other in running.iterdir():
                 if other.name != self.run and (since := _held(other)):
                     self._tell(
-                        f"another run is climbing in this checkout ({since}); each keeps its own evidence, and the report "
-                        "is that of the run that ends last"
+                        f"another run is climbing in this checkout ({since}); they share their evidence, and the report is "
+                        "that of the run that ends last"
                     )
             self._held = os.open(running / self.run, os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(self._held, fcntl.LOCK_SH)  # by each worker of the run; death lets go of it
@@ -204,6 +209,15 @@ class Evidence:
         if held is not None:
             with suppress(OSError):  # it is closed all the same
                 os.close(held)
+
+    def _supersede(self, newest: Path) -> None:
+        """Remove what earlier runs have kept beside a block that begins anew: nobody wants the two joined."""
+        try:
+            for old in newest.parent.glob("*.npz"):
+                if old != newest and newest.exists():
+                    old.unlink(missing_ok=True)
+        except OSError as error:
+            self._failed(error)
 
     def _attempt(self, rung: str, key: str, root: int, **verdict: Any) -> Attempt:
         return Attempt(rung=rung, key=key, root=root, run=self.run, date=_now(), commit=self.commit, **verdict)

@@ -17,6 +17,7 @@ from ladder.judge import Held, Judgement
 from ladder.rung import Rung
 from ladder.trained import Trained
 
+ROUNDING = 2.0**-23  # float32's: a smaller update leaves the weight as it is
 LARGE_UPDATE = math.sqrt(0.5)  # of the weight after it: orthogonal to the weight before, it is as long as that
 SMALL_UPDATE = 1e-5  # of the weight: a hundredth of the 1/1000 that CS231n calls usual
 ILL_CONDITIONED = 1e3  # |gradient| |weight| / |loss|: an update of the usual 1/1000 changes the loss by itself
@@ -86,7 +87,7 @@ class Case:
     def curve(self, attribute: str) -> tuple[str, Float[np.ndarray, "seed epoch"]] | None:
         """The metric that the experiment declares as its ``objective`` or ``reference``."""
         name = getattr(self.rung.experiment, attribute, None)
-        return (name, self.finite.curves[name]) if name in self.finite.curves else None
+        return (name, self.finite.curves[name]) if isinstance(name, str) and name in self.finite.curves else None
 
 
 def _non_finite(case: Case) -> Finding | None:
@@ -95,7 +96,7 @@ def _non_finite(case: Case) -> Finding | None:
     first = min(bad, key=lambda b: b.step)
     numbers = {"seeds": float(len(bad)), "seed": float(first.seed), "step": float(first.step)}
     text = (
-        f"{len(bad)} of {case.trained.seeds} seeds turned non-finite; the first was seed {first.seed}, "
+        f"{len(bad)} of the {len(case.judgement.failing)} seeds that fail turned non-finite; the first was seed {first.seed}, "
         f"at step {first.step}, in {first.tensor}"
     )
     return Finding("non-finite", text, numbers)
@@ -124,8 +125,8 @@ def _beyond(criterion: Criterion) -> Finding:
 def _never_moves(case: Case) -> Finding | None:
     def moves(group: str) -> Float[np.ndarray, " seed"]:
         weight, update = case.steps("weight", group), case.steps("update", group)
-        still = (weight == weight[:, :1]).all(axis=1) & (weight.shape[1] > 1)
-        return np.where(still, 0.0, (update > 0.0).sum(axis=1))
+        below_rounding = (update <= ROUNDING * weight).all(axis=1) & (weight == weight[:, :1]).all(axis=1)
+        return np.where(below_rounding, 0.0, (update > 0.0).sum(axis=1))
 
     still = [group for group, count in case.by_group(moves).items() if count == 0.0]
     if not still:
@@ -292,7 +293,8 @@ DETECTORS: tuple[Callable[[Case], Finding | None], ...] = (
 
 def findings(case: Case) -> tuple[Finding, ...]:
     """Everything found, in order of precedence."""
-    return tuple(found for detect in DETECTORS if (found := detect(case)) is not None)
+    with np.errstate(all="ignore"):  # a ratio to what is zero is not known, and medians are of what is
+        return tuple(found for detect in DETECTORS if (found := detect(case)) is not None)
 
 
 def median(values: Shaped[np.ndarray, " seed"]) -> float:

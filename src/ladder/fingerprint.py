@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import os
+import pickle
 import platform
 import re
 import subprocess
@@ -20,11 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import ladder
 from ladder.experiment import components
 
 PACKAGES = ("pytest-ladder", "jax", "jaxlib", "flax", "optax", "numpy")
 NAME = re.compile(r"[\w.\-]+")  # that a requirement begins with
-ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+PLAIN = {bool, int, float, complex, str, bytes, range, slice, type(...)}
 PROCESS = uuid.uuid4().hex
 # Of JAX's settings, those that change numbers.
 SETTINGS = (
@@ -32,6 +34,7 @@ SETTINGS = (
     "default_matmul_precision",
     "default_prng_impl",
     "threefry_partitionable",
+    "random_seed_offset",
     "numpy_dtype_promotion",
     "disable_jit",
 )
@@ -59,43 +62,70 @@ def fingerprint(experiment: object, *also: str) -> Fingerprint:
     """The fingerprint of an experiment in this process, and of what ``also`` decides the numbers; asks JAX for its backend."""
     kind = type(experiment)
     code = closure(kind.__module__, *_homes(experiment), *ENGINE, *also)
-    # By content, in an order of its own: where a package is installed is no part of what it does.
-    digest = hashlib.sha256(b"".join(sorted(hashlib.sha256(path.read_bytes()).digest() for path in code.files)))
     found = {"python": platform.python_version(), **_concerned(code.packages)}
     return Fingerprint(
-        experiment=f"{kind.__module__}.{kind.__qualname__}({described(experiment)})",
-        code=digest.hexdigest()[:16],
+        experiment=f"{_kind(experiment)}({described(experiment)})",
+        code=_digest(code.files),
         versions=", ".join(f"{name} {version}" for name, version in found.items()),
-        backend=_backend(),
+        backend=backend(),
     )
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    """The sources by module and content: where a package is installed is no part of what it does."""
+    digest = hashlib.sha256()
+    loaded = True
+    for name, path in sorted(files.items()):
+        try:
+            content = path.read_bytes()
+            loaded &= path.stat().st_mtime <= ladder.STARTED
+        except OSError:  # it is gone
+            content, loaded = b"", False
+        digest.update(f"{name} {hashlib.sha256(content).hexdigest()} ".encode())
+    # What was saved since may not be what runs here, and another process must not take the one for the other.
+    return digest.hexdigest()[:16] + ("" if loaded else f", edited during {PROCESS}")
 
 
 def described(experiment: object) -> str:
     """The components as ``name=value``, in order; of one that is a dataclass, whose fields are components too, the type."""
     found = components(experiment).items()
-    return ", ".join(f"{path}={_name(type(value)) if _has_fields(value) else _told(value)}" for path, value in found)
+    return ", ".join(f"{path}={_kind(value) if _has_fields(value) else _told(value)}" for path, value in found)
 
 
 def _told(value: Any) -> str:
-    """A value's repr, but in full: NumPy leaves out the middle of an array, and a function's repr is its address."""
+    """All that a value is, in words that mean the same in another process.
+
+    A repr is that of plain values alone: NumPy leaves out the middle of an array, and a class may say what it likes.
+    """
+    if value is None or type(value) in PLAIN:
+        return repr(value)
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{_told(name)}: {_told(inner)}' for name, inner in value.items())}}}"
     if isinstance(value, list | tuple):
-        return f"{_name(type(value))}({', '.join(map(_told, value))})"
+        return f"{_kind(value)}({', '.join(map(_told, value))})"
     if isinstance(value, set | frozenset):
-        return f"{_name(type(value))}({', '.join(sorted(map(_told, value)))})"
+        return f"{_kind(value)}({', '.join(sorted(map(_told, value)))})"
     if _has_fields(value):
         inner = ", ".join(f"{field.name}={_told(getattr(value, field.name))}" for field in fields(value))
-        return f"{_name(type(value))}({inner})"
+        return f"{_kind(value)}({inner})"
     if hasattr(value, "__array__"):
-        with suppress(TypeError):  # of random keys, whose repr has all that they are
+        try:
             array = np.asarray(value)
-            return f"{array.dtype}{list(array.shape)} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
+        except TypeError:  # random keys, whose repr has all that they are
+            return repr(value)
+        return f"{array.dtype}{list(array.shape)} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
     if _found_by_name(value):
         return _name(value)
-    told = repr(value)
-    # An address tells nothing to another process, where something else may have it.
-    return f"{told} in {PROCESS}" if ADDRESS.search(told) else told
+    try:
+        return f"{_kind(value)} {hashlib.sha256(pickle.dumps(value)).hexdigest()[:16]}"
+    except Exception:  # closures and the like: known by their address, which tells nothing to another process
+        return f"{_kind(value)} {id(value)} in {PROCESS}"
+
+
+def _kind(value: object) -> str:
+    """The class of a value; one that its module does not have under its name is another in every process."""
+    kind = type(value)
+    return _name(kind) if _found_by_name(kind) else f"{_name(kind)} {id(kind)} in {PROCESS}"
 
 
 def _has_fields(value: object) -> bool:
@@ -132,7 +162,7 @@ def _homes(experiment: object) -> list[str]:
     return sorted(found)
 
 
-def _backend() -> str:
+def backend() -> str:
     """What computes, and how: platform, kind of device, XLA's flags, precision, random bits."""
     import jax
 
@@ -188,9 +218,9 @@ def _installed(*patterns: str) -> set[str]:
 
 
 class Code(NamedTuple):
-    """The source files that something runs on, and the installed packages that those import."""
+    """The source files that something runs on, by module, and the installed packages that those import."""
 
-    files: frozenset[Path]
+    files: Mapping[str, Path]
     packages: frozenset[str]
 
 
@@ -198,8 +228,9 @@ def closure(module: str, *others: str) -> Code:
     """A module, others, and all that they import, directly or not.
 
     Of installed packages the module's own and ladder are followed into their files; of others the name is enough, for
-    they have a version. A package's ``__init__`` runs whenever something below it is imported, so it belongs to the closure;
-    what is imported for type checkers alone does not, and what is imported by a computed name is not seen.
+    they have a version. A package's ``__init__`` runs whenever something below it is imported, so it belongs to the closure,
+    and so does the home of what a package loads when it is asked for. What is imported for type checkers alone does not, and
+    what is imported by a computed name is not seen.
     """
     own = {module.partition(".")[0], "ladder"}
     files: dict[str, Path] = {}
@@ -212,6 +243,7 @@ def closure(module: str, *others: str) -> Code:
             continue
         file = _file(name)
         if file is None:
+            todo.extend(_home_of(name))
             continue
         path = Path(file)
         if top not in own and _is_installed(path):
@@ -219,8 +251,16 @@ def closure(module: str, *others: str) -> Code:
             continue
         files[name] = path
         if path.suffix == ".py":
-            todo.extend(_imported_by(path, path.stat().st_mtime_ns, is_package=path.name == "__init__.py", name=name))
-    return Code(frozenset(files.values()), frozenset(packages - sys.stdlib_module_names))
+            with suppress(OSError, SyntaxError):  # gone, or not to be imported: there is nothing to follow
+                todo.extend(_imported_by(path, path.stat().st_mtime_ns, path.name == "__init__.py", name))
+    return Code(files, frozenset(packages - sys.stdlib_module_names))
+
+
+def _home_of(name: str) -> Iterator[str]:
+    """The module of an attribute that a package hands on from elsewhere, and the modules above it."""
+    parent, _, attribute = name.rpartition(".")
+    value = getattr(sys.modules.get(parent), attribute, None)
+    yield from _with_parents(getattr(value, "__module__", None) or "")
 
 
 @cache
@@ -235,7 +275,7 @@ def _file(name: str) -> str | None:
         return getattr(sys.modules[name], "__file__", None)
     try:
         spec = find_spec(name)
-    except (ImportError, ValueError):  # an attribute of a module, not a module
+    except Exception:  # an attribute of a module and no module, or a package that cannot be imported
         return None
     return spec.origin if spec and spec.has_location else None
 
@@ -251,6 +291,8 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _with_parents(alias.name)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield from (a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str))
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:

@@ -48,8 +48,8 @@ class Compared:
 class Judgement:
     """All that follows from a rung's curves.
 
-    ``k`` of ``n`` seeds stayed finite and met every per-seed gate; ``failing`` are the others, or all seeds where it is a
-    comparison alone that is not met. ``names`` says whether a FAIL is strong enough to name
+    ``k`` of ``n`` seeds stayed finite and met every per-seed gate; ``failing`` are the others, or all seeds where a
+    comparison alone has decided. ``names`` says whether a FAIL is strong enough to name
     a culprit on this ladder.
     """
 
@@ -95,7 +95,6 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
     goals = tuple(judged(goal) for goal in rung.goals)
     everything = np.logical_and.reduce([finite, *(gate.holds(trained.curves) for gate in rung.criteria)])
     k, n = int(everything.sum()), trained.seeds
-    failing = tuple(range(n)) if k == n else tuple(np.flatnonzero(~everything).tolist())
     comparisons = [gate for gate in gates if isinstance(gate, Compared)]
     parts = [test.verdict(k, n), *(_known(gate.verdict) for gate in comparisons)]
     if rung.role == "goal":
@@ -133,6 +132,8 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
         for metric, published in rung.compare.items()
         if rung.parent in partners
     )
+    by_comparison = verdict is Verdict.FAIL and test.verdict(k, n) is not Verdict.FAIL
+    failing = tuple(range(n)) if by_comparison or k == n else tuple(np.flatnonzero(~everything).tolist())
     return Judgement(verdict, k, n, test.log_e(k, n), failing, names, gates, goals, effects)
 
 
@@ -161,7 +162,8 @@ def _interval(differences: list[float], level: float) -> Interval:
 
 def _worse(differences: list[float], margin: float, chance: float) -> bool:
     """Whether the median lies above the margin, but for a chance of being wrong."""
-    return _interval(differences, 1.0 - 2.0 * chance).low > margin
+    level = 1.0 - 2.0 * chance
+    return level < 1.0 and _interval(differences, level).low > margin  # at less than a rounding nothing is certain
 
 
 def _known(verdict: Verdict | None) -> Verdict:

@@ -94,7 +94,7 @@ def within(seconds: float, grace: float, work: Callable[[], Yield], stop: Callab
     Raises:
         TimedOutError: if it took too long.
     """
-    if seconds == math.inf:
+    if seconds > threading.TIMEOUT_MAX:
         return work()
     future: Future[Yield] = Future()
 

@@ -72,6 +72,8 @@ class SequentialTest:
         for name in ("alpha", "beta"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"{name}={getattr(self, name)}: choose a probability between 0 and 1")
+        if self.beta >= 0.5:
+            raise ValueError(f"beta={self.beta}: choose less than 1/2; no comparison can fail with more")
         shown = ",".join(map(str, self.looks))
         if not self.looks or self.looks[0] < 1 or any(b <= a for a, b in zip(self.looks, self.looks[1:], strict=False)):
             raise ValueError(

@@ -444,7 +444,7 @@ def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
         evidence.announce()
         [problem] = evidence.problems
         assert re.fullmatch(
-            rf"another run is climbing in this checkout \(process {other.pid}, since \S+\); each keeps its own evidence, "
+            rf"another run is climbing in this checkout \(process {other.pid}, since \S+\); they share their evidence, "
             "and the report is that of the run that ends last",
             problem,
         )
@@ -531,7 +531,7 @@ def test_a_second_pytest_says_from_which_evidence_and_trains_nothing(pytester, r
     second = pytester.runpytest()
     assert (first.ret, second.ret, len(counted)) == (0, 0, 2)
     assert re.search(
-        rf"(?m)^rung1, rung2: from evidence of \d{{4}}-\d\d-\d\d, commit {sha.stdout[:12]}\+?$", second.stdout.str()
+        rf"(?m)^every rung: from evidence of \d{{4}}-\d\d-\d\d, commit {sha.stdout[:12]}\+?$", second.stdout.str()
     )
     after = report(pytester)
     assert [len(rung["evidence"]) for rung in before["rungs"]] == [0, 0]

@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,12 +24,16 @@ SOURCE = Path(module.__file__).parent
 
 
 def test_the_code_of_an_experiment_is_all_that_it_imports(lab):
-    found = {path.relative_to(lab).as_posix() for path in closure("lab.experiments").files if path.is_relative_to(lab)}
+    found = {
+        path.relative_to(lab).as_posix()
+        for path in closure("lab.experiments").files.values()
+        if path.is_relative_to(lab)
+    }
     assert found == {"__init__.py", "experiments.py", "parts.py", "deep/__init__.py", "deep/inner.py", "sibling.py"}
 
 
 def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_report():
-    found = {path.relative_to(SOURCE).as_posix() for path in closure(Bench.__module__, *module.ENGINE).files}
+    found = {path.relative_to(SOURCE).as_posix() for path in closure(Bench.__module__, *module.ENGINE).files.values()}
     assert found >= {
         "training.py",
         "experiment.py",
@@ -44,7 +49,7 @@ def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_repor
 
 def test_of_installed_packages_the_names_are_enough():
     code = closure(Bench.__module__, *module.ENGINE)
-    assert not [path for path in code.files if "site-packages" in path.parts]
+    assert not [path for path in code.files.values() if "site-packages" in path.parts]
     assert code.packages >= {"jax", "flax", "optax", "numpy"}
     assert not code.packages & sys.stdlib_module_names
 
@@ -52,7 +57,7 @@ def test_of_installed_packages_the_names_are_enough():
 def test_a_module_of_ones_own_counts_also_if_it_is_called_like_one_of_pythons(tmp_path, monkeypatch):
     (tmp_path / "chunk.py").write_text("import wave\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert closure("chunk") == (frozenset({tmp_path / "chunk.py"}), frozenset())
+    assert closure("chunk") == ({"chunk": tmp_path / "chunk.py"}, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -221,8 +226,9 @@ def test_another_process_tells_a_component_alike_unless_only_its_address_is_know
         "int",
         "None",
         "...",
+        "object()",
     ]
-    addresses = ["lambda x: x", "object()", "[].append", "functools.partial(lambda x: x, 2)"]
+    addresses = ["[].append", "lambda x: x", "functools.partial(lambda x: x, 2)", "type('Local', (), {})()"]
     components = ", ".join([*stay, *addresses])
     program = (
         "import functools, jax, numpy as np, ladder.fingerprint as f\n"
@@ -250,7 +256,7 @@ def test_the_code_of_a_component_counts_also_if_the_experiment_does_not_import_i
         "from dataclasses import dataclass\n\ndef function(): pass\n\nclass Instance: pass\n\n"
         "@dataclass(frozen=True)\nclass Nested:\n    inner: object = None\n"
     )
-    aside = importlib.import_module("aside")  # as this file does not import it
+    aside = importlib.import_module("".join(("as", "ide")))  # as this file does not import it
     try:
         parts = [
             aside.function,
@@ -271,9 +277,82 @@ def test_the_code_of_a_component_counts_also_if_the_experiment_does_not_import_i
         del sys.modules["aside"]
 
 
+def made(pace):
+    @dataclass(frozen=True)
+    class Made(Coin):
+        def epoch(self, state, key):
+            return state, {"loss": pace * state["loss"]}
+
+    return Made()
+
+
+class Mute:
+    """Says the same whatever it holds."""
+
+    def __init__(self, held):
+        self.held = held
+
+    def __repr__(self):
+        return "Mute()"
+
+
+def test_what_hides_what_it_holds_is_told_apart():
+    assert fingerprint(made(0.5)).experiment != fingerprint(made(1.0)).experiment
+    assert fingerprint(Holds(Mute(1))).experiment != fingerprint(Holds(Mute(2))).experiment
+    assert fingerprint(Holds(Mute(1))) == fingerprint(Holds(Mute(1)))
+
+
+def test_two_modules_that_swap_their_contents_are_a_change(lab):
+    own = sys.modules["lab.experiments"].Own()
+    one, other = lab / "parts.py", lab / "sibling.py"
+    both = "import lab.deep.inner, lab.sibling\nx = "
+    one.write_text(f"{both}1\n")
+    other.write_text(f"{both}2\n")
+    before = fingerprint(own)
+    one.write_text(f"{both}2\n")
+    other.write_text(f"{both}1\n")
+    assert fingerprint(own).changed_since(before) == ["code"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import lab\nlab.Thing", "from lab import Thing", "import importlib\nimportlib.import_module('lab.hidden')"],
+)
+def test_what_a_package_loads_when_it_is_asked_for_is_followed(lab, text):
+    (lab / "hidden.py").write_text("class Thing: pass\n")
+    (lab / "__init__.py").write_text(
+        "def __getattr__(name):\n    if name != 'Thing': raise AttributeError(name)\n"
+        "    from lab import hidden\n    return hidden.Thing\n"
+    )
+    importlib.reload(sys.modules["lab"])
+    (lab / "parts.py").write_text(text)
+    assert lab / "hidden.py" in closure("lab.experiments").files.values()
+
+
+@pytest.mark.parametrize("parts", ["import broken", "import failing"])
+def test_what_cannot_be_imported_costs_nothing(lab, parts):
+    (lab.parent / "broken.py").write_text("def (")
+    (lab.parent / "failing").mkdir()
+    (lab.parent / "failing" / "__init__.py").write_text("raise RuntimeError")
+    (lab / "parts.py").write_text(f"try:\n    {parts}.inner\nexcept Exception: pass\n")
+    own = sys.modules["lab.experiments"].Own()
+    assert fingerprint(own) == fingerprint(own)
+    (lab / "sibling.py").unlink()
+    assert fingerprint(own).code.endswith(f", edited during {module.PROCESS}")
+
+
+def test_sources_saved_since_the_process_began_are_taken_for_no_other_processs(lab, monkeypatch):
+    own = sys.modules["lab.experiments"].Own()
+    monkeypatch.setattr("ladder.STARTED", time.time() + 60.0)
+    settled = fingerprint(own)
+    assert "edited" not in settled.code
+    monkeypatch.setattr("ladder.STARTED", time.time() - 3600.0)
+    assert fingerprint(own).code == f"{settled.code}, edited during {module.PROCESS}"
+
+
 def test_the_code_of_a_base_class_counts(lab):
     own = sys.modules["lab.experiments"].Own()
-    assert Path(sys.modules["toys"].__file__) in closure("builtins", *module._homes(own)).files
+    assert Path(sys.modules["toys"].__file__) in closure("builtins", *module._homes(own)).files.values()
 
 
 @pytest.mark.parametrize("part", ["experiment", "code", "versions", "backend"])

@@ -270,11 +270,37 @@ def test_where_rungs_alone_are_asked_for_what_has_none_is_not_imported(pytester,
 def test_a_rung_that_climbs_through_a_fixture_of_its_own_is_found(pytester, rungs):
     rungs(coin="Coin()", test="pass")
     file = pytester.path / "test_rung1_coin.py"
-    pytester.mkdir("below").joinpath("test_it.py").write_text(file.read_text().replace("climb", "go"))
+    pytester.mkdir("below").joinpath("test_it.py").write_text(file.read_text().replace("(climb,", "(go,"))
     file.unlink()
     pytester.makeconftest(
         "import pytest\n@pytest.fixture\ndef go(request, climb): climb(request.node.callspec.params['rung'])"
     )
+    assert pytester.runpytest("-m", "rung1").ret == 0
+    assert climbed(pytester) == ["rung1"]
+
+
+BASE = "class Base:\n    def test_it(self, rung, climb): climb(rung)\n"
+GO = "import pytest\n@pytest.fixture\ndef go(request, climb): climb(request.node.callspec.params['rung'])\n"
+
+
+@pytest.mark.parametrize(
+    ("test", "shared"),
+    [
+        ("RUNG def test_it(\n    rung,  # (see above)\n    climb,\n): climb(rung)", ""),
+        ("RUNG def test_it(rung, request): request.getfixturevalue('climb')(rung)", ""),
+        ("from shared import Base\nRUNG class TestIt(Base): pass", BASE),
+        ("from shared import test_it", "RUNG def test_it(rung, climb): climb(rung)"),
+        ("RUNG @pytest.mark.usefixtures('go')\ndef test_it(rung): pass", GO),
+    ],
+    ids=["comment", "getfixturevalue", "inherited", "imported", "plugin"],
+)
+def test_however_a_rung_climbs_its_file_is_found(pytester, rungs, test, shared):
+    rungs(coin="Coin()")
+    file = pytester.path / "test_rung1_coin.py"
+    rung = file.read_text().partition("def test_it")[0]
+    file.unlink()
+    pytester.makepyfile(shared=shared.replace("RUNG ", rung), test_it=test.replace("RUNG ", rung))
+    pytester.makeconftest("pytest_plugins = ['shared']")
     assert pytester.runpytest("-m", "rung1").ret == 0
     assert climbed(pytester) == ["rung1"]
 

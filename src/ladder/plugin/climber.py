@@ -62,7 +62,7 @@ class Climber:
         """Where rungs alone are asked for, what has none is not even imported."""
         if not self._asked:
             return None
-        from ladder.plugin.selection import may_have_rungs
+        from ladder.plugin.search import may_have_rungs
 
         expression = "" if self.settings.only else self.config.option.markexpr
         return None if may_have_rungs(collection_path, expression) else True

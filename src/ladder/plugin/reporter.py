@@ -41,10 +41,13 @@ class Reporter:
     def _repeat(self) -> str:
         return f"ladder: fresh seeds; repeat them with {self.settings.repeat}"
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note which rungs are to be climbed."""
+        self._expected = [item.stash[RUNG] for item in session.items if RUNG in item.stash]
+
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
         """Say before the climb, not only after it, that its report cannot be written."""
-        self._expected = [item.stash[RUNG] for item in items if RUNG in item.stash]
-        if self._expected and self.settings.calibrate is None:
+        if any(RUNG in item.stash for item in items) and self.settings.calibrate is None:
             try:
                 check_writable(self.settings.reports)
             except OSError as error:
@@ -82,8 +85,13 @@ class Reporter:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         """A rung whose worker died has CRASHED."""
-        if self._handover and crashitem in self._handover.plan:
-            report.ladder = self._handover.plan[crashitem]["entry"]  # type: ignore[attr-defined]
+        planned = self._handover.plan.get(crashitem) if self._handover else None
+        if planned and planned["rung"] not in self._climbed:  # else it died after the verdict, which stands
+            report.ladder = planned["entry"]  # type: ignore[attr-defined]
+
+    @property
+    def _climbed(self) -> set[str]:
+        return {entry["id"] for entry in self._entries}
 
     def _planned(self) -> list[str]:
         """The rungs that were to be climbed, in order."""
@@ -97,7 +105,6 @@ class Reporter:
             return
         planned = self._planned()
         self._entries.sort(key=lambda entry: planned.index(entry["id"]))  # workers report as they go
-        climbed = {entry["id"] for entry in self._entries}
         from ladder import fingerprint, report
         from ladder.report.document import document
 
@@ -112,7 +119,7 @@ class Reporter:
                 "commit": fingerprint.commit(self.config.rootpath),
             },
             complete=session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-            and climbed == set(planned),
+            and self._climbed == set(planned),
         )
         try:
             self._written = report.write(self._document, self.settings.reports)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,6 @@ from ladder.rung import Ladder, LadderError, Rung
 
 MARKER = re.compile(r"\brung[0-9]+\b")
 
-CLIMBS = r"\bdef \w+\((?:[^)]*,)?\s*climb\s*[,:)]"  # a function with an argument of that name
-RUNGS_ALONE = re.compile(r"\s*(?:rung\d*(?:\s+or\s+rung\d*)*)?\s*")
-
 
 def rung_of(item: pytest.Item) -> Rung | None:
     """The rung that a test is: the value of one of its parameters."""
@@ -21,26 +17,6 @@ def rung_of(item: pytest.Item) -> Rung | None:
     if callspec is None:
         return None
     return next((value for value in callspec.params.values() if isinstance(value, Rung)), None)
-
-
-def may_have_rungs(path: Path, expression: str) -> bool:
-    """Whether a file or folder may hold what an ``-m`` expression of rungs selects, judged by its text.
-
-    A test that climbs has an argument ``climb``, or one of a fixture that has, and other tests of a rung bear its mark. An
-    expression that asks for anything else may be met anywhere.
-    """
-    if not RUNGS_ALONE.fullmatch(expression):
-        return True
-    files = [path] if path.is_file() else path.rglob("*.py")
-    above = (folder / "conftest.py" for folder in path.parents)
-    sources = (file.read_bytes() for file in (*above, *files) if file.suffix == ".py" and file.is_file())
-    return any(_speaking(expression).search(source) for source in sources)
-
-
-@cache
-def _speaking(expression: str) -> re.Pattern[bytes]:
-    marks = "|".join({"rung", *re.findall(r"rung\d*", expression)})
-    return re.compile(rf"{CLIMBS}|\bmark\.(?:{marks})\b".encode())
 
 
 class Found:

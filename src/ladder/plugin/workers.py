@@ -133,6 +133,8 @@ def scheduler(config: pytest.Config, log: Any, handover: Handover) -> object | N
             return running
 
         def _reschedule(self, node: Any) -> None:
+            if node not in self.registered_collections:  # a replacement that has not collected yet
+                return
             super()._reschedule(node)
             # A worker runs a test once it has the next; with one unit of one test a replacement would wait for ever.
             while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
