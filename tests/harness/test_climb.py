@@ -281,6 +281,34 @@ def test_a_clear_comparison_names_a_culprit_though_every_seed_learned():
     assert (outcome.verdict, outcome.judgement.k, outcome.judgement.names) == (Verdict.FAIL, 16, True)
 
 
+def test_the_smallest_chance_of_an_error_only_makes_a_comparison_undecided():
+    worse = root(2, experiment=Script(shift=0.01), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)))
+    *_, outcome = climbed(root(), worse, test=SequentialTest(beta=1e-20))
+    assert (outcome.verdict, outcome.judgement.names) == (Verdict.UNDECIDED, False)
+
+
+def test_where_a_comparison_alone_decides_every_seed_is_looked_into():
+    bad = Script(shift=0.01, bad=some(0, 1))
+    *_, outcome = climbed(root(), root(2, experiment=bad, gates=(LEARNS, better_than("rung1", "loss", source=SOURCE))))
+    assert (outcome.verdict, outcome.judgement.k) == (Verdict.FAIL, 14)
+    assert outcome.judgement.failing == tuple(range(16))
+    (outcome,) = climbed(root(experiment=Script(bad=some(*range(6)))))
+    assert outcome.judgement.failing == tuple(range(6))
+
+
+def test_a_diagnosis_that_fails_costs_no_verdict(monkeypatch):
+    def fails(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ladder.climb.diagnose", fails)
+    (outcome,) = climbed(root(experiment=Script(bad=some(*range(16)))))
+    assert (outcome.verdict, outcome.diagnosis, outcome.note) == (
+        Verdict.FAIL,
+        None,
+        "not diagnosed: ZeroDivisionError()",
+    )
+
+
 def test_what_does_not_fail_names_nobody():
     (outcome,) = climbed(root())
     assert outcome.judgement.names is False

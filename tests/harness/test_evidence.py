@@ -285,6 +285,15 @@ def test_a_rerun_trains_again_and_later_runs_use_what_it_yielded(tmp_path, train
     assert len(trained) == 4
 
 
+def test_what_a_rerun_yields_takes_the_place_of_all_that_was_there(tmp_path, trained):
+    climb(tmp_path, ROOT, looks=(32,), run="first")
+    climb(tmp_path, ROOT, looks=(16,), run="again", rerun=True)
+    assert [path.name for path in tmp_path.rglob("*.npz")] == ["0-16.npz"]
+    outcomes, _ = climb(tmp_path, ROOT, looks=(16,))
+    assert len(trained) == 2
+    assert [seeds for _, seeds in outcomes["rung1"].evidence] == [16]
+
+
 def test_workers_of_a_rerun_use_what_the_others_of_their_run_have_trained(tmp_path, trained):
     climb(tmp_path, ROOT, run="first")
     climb(tmp_path, ROOT, run="again", rerun=True)

@@ -124,6 +124,7 @@ def test_a_healthy_rung_usually_passes_and_a_broken_one_fails():
         ({"alpha": 0.0}, "alpha=0.0: choose a probability"),
         ({"alpha": 1.0}, "alpha=1.0"),
         ({"beta": 1.5}, "beta=1.5"),
+        ({"beta": 0.5}, "beta=0.5: choose less than 1/2"),
         ({"looks": ()}, r"seeds \(none\): choose increasing"),
         ({"looks": (0, 16)}, "seeds 0,16"),
         ({"looks": (16, 16)}, "seeds 16,16"),

@@ -142,6 +142,37 @@ def test_a_worker_that_dies_costs_its_rung_and_what_stands_on_it(run, pytester, 
     assert [attempt["verdict"] for attempt in listed if attempt["rung"] == "rung3"] == [""]
 
 
+def test_workers_that_die_one_after_the_other_keep_nobody_waiting(run):
+    dying = "\n@pytest.mark.parametrize('k', range(3))\ndef test_other(k):\n    import os\n    os._exit(3)\n"
+    result, report = run(CRASH.replace("HOW", "SIGKILL") + dying, "-n", "2")
+    assert result.ret == 1
+    assert report["complete"]
+    assert verdicts(report)["rung3"] == "CRASHED"
+    assert verdicts(report)["rung7"] == "PASS"
+
+
+TEARDOWN = (
+    FILE
+    + """
+@pytest.fixture(autouse=True)
+def ends(rung):
+    yield
+    if rung.number == 2:
+        import os
+        os._exit(3)
+"""
+    + TEST
+)
+
+
+def test_a_verdict_that_is_out_stands_whatever_becomes_of_its_worker(run):
+    result, report = run(TEARDOWN, "-n", "1")
+    assert result.ret == 1
+    assert [rung["id"] for rung in report["rungs"]].count("rung2") == 1
+    assert verdicts(report)["rung2"] == "PASS"
+    assert verdicts(report)["rung3"] == "FAIL"
+
+
 def test_without_workers_the_next_run_goes_on_where_the_process_died(run, pytester):
     result, report = run(CRASH.replace("HOW", "SIGKILL"), "-n", "0")
     assert (result.ret, report) == (-9, None)
@@ -323,3 +354,38 @@ def test_a_run_that_the_user_breaks_off_ends_at_once_and_claims_nothing(run, pyt
     assert process.returncode == 2, told
     assert "KeyboardInterrupt" in told
     assert [json.loads(line)["verdict"] for line in listed.read_text().splitlines()] == [""]
+
+
+@pytest.mark.parametrize("limit", ["1e10", "inf"])
+def test_a_limit_beyond_all_clocks_is_none(run, limit):
+    result, report = run(FILE + "RUNGS = RUNGS[:1]" + TEST, f"--ladder-time-limit={limit}")
+    assert (result.ret, verdicts(report)) == (0, {"rung1": "PASS"})
+
+
+SETTINGS = (
+    FILE
+    + """
+import jax
+RUNGS = RUNGS[:1]
+
+@pytest.fixture
+def wide(climb, rung):
+    with jax.enable_x64(True):
+        climb(rung)
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_it(wide, rung):
+    pass
+"""
+)
+
+
+def test_settings_that_a_time_limit_would_lose_are_refused(run):
+    result, report = run(SETTINGS, "--ladder-time-limit=600")
+    assert (result.ret, verdicts(report)) == (1, {"rung1": "CRASHED"})
+    assert "JAX has other settings in the thread" in report["rungs"][0]["error"]
+
+
+def test_a_run_without_a_terminal_has_its_report_too(run):
+    result, report = run(FILE + "RUNGS = RUNGS[:2]" + TEST, "-p", "no:terminal")
+    assert (result.ret, list(verdicts(report))) == (0, ["rung1", "rung2"])
