@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from toys import HEAD, INI, TEST, Coin
@@ -142,13 +143,84 @@ def test_a_worker_that_dies_costs_its_rung_and_what_stands_on_it(run, pytester, 
     assert [attempt["verdict"] for attempt in listed if attempt["rung"] == "rung3"] == [""]
 
 
-def test_workers_that_die_one_after_the_other_keep_nobody_waiting(run):
-    dying = "\n@pytest.mark.parametrize('k', range(3))\ndef test_other(k):\n    import os\n    os._exit(3)\n"
-    result, report = run(CRASH.replace("HOW", "SIGKILL") + dying, "-n", "2")
-    assert result.ret == 1
-    assert report["complete"]
-    assert verdicts(report)["rung3"] == "CRASHED"
-    assert verdicts(report)["rung7"] == "PASS"
+class Node:
+    """What the scheduler knows of a worker: its name, what it was sent, and whether it was told to end."""
+
+    def __init__(self, name):
+        self.gateway = SimpleNamespace(id=name)
+        self.sent = []
+        self.shutting_down = False
+
+    def send_runtest_some(self, indices):
+        """Run these."""
+        self.sent += indices
+
+    def shutdown(self):
+        """End when done."""
+        self.shutting_down = True
+
+
+@pytest.fixture
+def sched(pytester, tmp_path):
+    """Two workers on two groups of rungs and four tests, with what they share."""
+    handover = Handover(tmp_path)
+    handover.announce({f"rung{k}": {"rung": f"rung{k}", "group": "rung1" if k < 4 else "rung4"} for k in range(1, 6)})
+    sched = workers.scheduler(pytester.parseconfig("--dist=load", "--tx=2*popen"), None, handover)
+    sched.handover = handover
+    for name in ("gw0", "gw1"):
+        join(sched, Node(name))
+    sched.schedule()
+    return sched
+
+
+TESTS = [*(f"rung{k}" for k in range(1, 6)), *(f"other{k}" for k in range(4))]
+
+
+def join(sched, node, collected=True):
+    sched.add_node(node)
+    if collected:
+        sched.add_node_collection(node, TESTS)
+    return node
+
+
+def finish(sched, node):
+    """The worker runs all that it is sent."""
+    for test in node.sent:  # it grows as tests are done
+        sched.mark_test_complete(node, test)
+    return sorted(node.sent)
+
+
+def test_of_a_worker_that_dies_the_running_test_is_given_up_and_the_others_are_handed_on(sched):
+    first, second = sched.nodes
+    assert (first.sent[:3], second.sent[:2]) == ([0, 1, 2], [3, 4])
+    sched.mark_test_complete(first, 0)
+    assert sched.remove_node(first) == "rung2"
+    join(sched, Node("gw2"))
+    sched.schedule()
+    assert finish(sched, second) + finish(sched, sched.nodes[1]) == [2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_worker_that_leaves_by_itself_has_nothing_given_up(sched):
+    first, second = sched.nodes
+    sched.mark_test_complete(first, 0)
+    sched.handover.leave("gw0")
+    assert sched.remove_node(first) is None
+    assert finish(sched, second) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_replacement_gets_work_enough_to_start_and_none_before_it_has_collected(sched):
+    first, second = sched.nodes
+    finish(sched, second)
+    sched.mark_test_complete(first, 0)
+    sched.mark_test_complete(first, 1)
+    third = join(sched, Node("gw2"), collected=False)
+    sched.handover.leave("gw0")
+    sched.remove_node(first)
+    assert third.sent == []
+    sched.add_node_collection(third, TESTS)
+    sched.schedule()
+    assert 2 in third.sent
+    assert len(third.sent) > 1 or not sched.workqueue
 
 
 TEARDOWN = (
