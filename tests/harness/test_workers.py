@@ -415,17 +415,17 @@ BREAK_OFF = f"{FILE}RUNGS = [rung(1, Slow(seconds=0.05, epochs=10000))]{TEST}"
 def test_a_run_that_the_user_breaks_off_ends_at_once_and_claims_nothing(run, pytester):
     pytester.makepyfile(test_rungs=BREAK_OFF)
     command = [sys.executable, "-m", "pytest", "--ladder-time-limit=600"]
-    process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    listed = pytester.path / "reports" / "evidence" / "attempts.jsonl"
-    while not listed.exists():
-        assert process.poll() is None
-        time.sleep(0.1)
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=60)
+    with subprocess.Popen(
+        command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        while not (pytester.path / "waiting").exists() and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
     assert process.returncode == 2, told
     assert "KeyboardInterrupt" in told
-    assert [json.loads(line)["verdict"] for line in listed.read_text().splitlines()] == [""]
+    listed = (pytester.path / "reports" / "evidence" / "attempts.jsonl").read_text().splitlines()
+    assert [json.loads(line)["verdict"] for line in listed] == [""]
 
 
 @pytest.mark.parametrize("limit", ["1e10", "inf"])

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -199,7 +200,10 @@ class Dies:
 
 @dataclass(frozen=True, kw_only=True)
 class Slow:
-    """Each seed waits so many seconds in each epoch but the first; for ever, in a program that no signal ends, if ``hangs``."""
+    """Each seed waits so many seconds in each epoch but the first; for ever, in a program that no signal ends, if ``hangs``.
+
+    That it waits can be seen by a file in the working folder.
+    """
 
     seconds: float = 0.0
     hangs: bool = False
@@ -214,7 +218,9 @@ class Slow:
 
     def epoch(self, state: Array, key: Array) -> tuple[Array, dict[str, Array]]:
         def wait(state: np.ndarray) -> np.ndarray:
-            time.sleep(self.seconds if state >= 1.0 else 0.0)
+            if state >= 1.0:
+                Path("waiting").touch()
+                time.sleep(self.seconds)
             return np.asarray(state)
 
         if self.hangs:
