@@ -256,7 +256,10 @@ class Checks:
             struck_late = point.step.startswith(("close", "report"))
             hold(f"it told {told}", len(about_evidence) == (not struck_late))
             hold(f"it told {told}", all("No space left on device" in problem for problem in told))
-            hold("it left something half done lying about", not [*folder.rglob(".*")])
+            hold(
+                "it left something half done lying about",
+                not [path for path in folder.rglob(".*") if path.name != ".gitignore"],
+            )
             lines = list_.read_text().splitlines() if list_.exists() else []
             hold("the list cannot be read", all(json.loads(line)["format"] == 1 for line in lines))
         else:
