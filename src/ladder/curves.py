@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from ladder.rung import Rung
 from ladder.timelimit import Recorder, TimedOutError, within
 from ladder.trained import Trained
 from ladder.training import Seeds, Trainer, Watch
+
+Yield = TypeVar("Yield")
 
 
 @dataclass
@@ -84,23 +88,10 @@ class Curves:
         known = self._of(rung, seeds)
         while known.seeds < seeds:
             numbers = range(known.seeds, min(seeds, known.seeds + self._block))
-            recorder, settings = Recorder(rung.experiment.epochs, watch), backend()
-
-            def train(numbers: range = numbers, recorder: Recorder = recorder, settings: str = settings) -> Trained:
-                if backend() != settings:
-                    raise ValueError(
-                        "JAX has other settings in the thread that trains under a time limit: set them for all threads, with "
-                        "jax.config.update, or give no limit"
-                    )
-                return self._trainer(rung)(self.seeds, numbers, recorder)
-
+            recorder = Recorder(rung.experiment.epochs, watch)
+            work = partial(self._trainer(rung), self.seeds, numbers, recorder)
             try:
-                more = within(
-                    deadline - time.monotonic(),
-                    grace,
-                    train,
-                    recorder.stop,
-                )
+                more = _limited(deadline, grace, work, recorder)
             except TimedOutError:
                 known.unfinished = recorder.so_far()
                 raise
@@ -123,12 +114,8 @@ class Curves:
         if shown is not None and np.array_equal(shown.pop("seeds"), numbers):
             return shown
         recorder = Recorder(rung.experiment.epochs, None)
-        found = within(
-            deadline - time.monotonic(),
-            grace,
-            lambda: self._trainer(rung).inspect(self.seeds, numbers, recorder),
-            recorder.stop,
-        )
+        work = partial(self._trainer(rung).inspect, self.seeds, numbers, recorder)
+        found = _limited(deadline, grace, work, recorder)
         if self._evidence and found is not None:
             self._evidence.keep_inspected(known.key, found | {"seeds": np.asarray(numbers)})
         return found
@@ -149,3 +136,18 @@ class Curves:
         if rung.id not in self._trainers:
             self._trainers[rung.id] = Trainer(rung.experiment, self._block)
         return self._trainers[rung.id]
+
+
+def _limited(deadline: float, grace: float, work: Callable[[], Yield], recorder: Recorder) -> Yield:
+    """Do the work until the deadline, under the settings of JAX that evidence of it is filed under."""
+    settings = backend()
+
+    def same() -> Yield:
+        if backend() != settings:
+            raise ValueError(
+                "JAX has other settings in the thread that trains under a time limit: set them for all threads, with "
+                "jax.config.update, or give no limit"
+            )
+        return work()
+
+    return within(deadline - time.monotonic(), grace, same, recorder.stop)
