@@ -14,7 +14,7 @@ from ladder.fingerprint import backend, fingerprint
 from ladder.rung import Rung
 from ladder.timelimit import Recorder, TimedOutError, within
 from ladder.trained import Trained
-from ladder.training import Seeds, Trainer, Watch
+from ladder.training import Seeds, Trainer, Watch, use_all_cores
 
 Yield = TypeVar("Yield")
 
@@ -46,6 +46,7 @@ class Curves:
     """
 
     def __init__(self, seeds: Seeds, block: int, evidence: Evidence | None = None):
+        use_all_cores()  # before a fingerprint asks for the backend, which starts JAX with the devices it then has
         self.seeds = seeds
         self._block = block
         self._evidence = evidence

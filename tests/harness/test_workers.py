@@ -458,6 +458,11 @@ def test_settings_that_a_time_limit_would_lose_are_refused(run):
     assert "JAX has other settings in the thread" in report["rungs"][0]["error"]
 
 
+def test_a_run_by_itself_trains_on_every_core(run):
+    _, report = run(FILE + "RUNGS = RUNGS[:1]" + TEST)
+    assert len(report["machine"]["devices"]) == len(os.sched_getaffinity(0))
+
+
 def test_a_run_without_a_terminal_has_its_report_too(run):
     result, report = run(FILE + "RUNGS = RUNGS[:2]" + TEST, "-p", "no:terminal")
     assert (result.ret, list(verdicts(report))) == (0, ["rung1", "rung2"])
