@@ -4,22 +4,15 @@ Collection, climb, judgement, report and exit code are real; where a test says s
 """
 
 import json
-import pkgutil
 from collections import Counter
-from importlib import import_module
 from itertools import count, pairwise, product
 
 import numpy as np
 import pytest
 from scipy.stats import binom
-from toys import HEAD, TEST
+from toys import HEAD, INI, TEST
 
-import ladder
 from ladder import SequentialTest, Trained
-
-# pytester forgets whatever an inner run is the first to import; JAX cannot be loaded twice and the rest takes its time.
-for module in pkgutil.walk_packages(ladder.__path__, "ladder."):
-    import_module(module.name)
 
 RATES = (0.6, 0.7, 0.85, 0.95)
 
@@ -30,12 +23,6 @@ def coin(p, toss=0, number=1, **change):
 
 RUNGS = {{rungs}}
 {TEST}"""
-
-INI = """
-[pytest]
-addopts = -p no:cacheprovider -p no:hypothesispytest -p no:jaxtyping
-filterwarnings = error
-"""
 
 
 class Flips:
@@ -62,7 +49,7 @@ def flipped(monkeypatch):
 
 
 @pytest.fixture
-def climbed(pytester):
+def climbed(pytester, compiled):
     """Runs pytest on a file of these rungs and returns what the report has of them.
 
     Of every run it asks that the exit code is 0 if all gated rungs PASS and all controls FAIL, else 1, and that the culprit

@@ -63,7 +63,7 @@ def run(pytester, monkeypatch, programs):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    pytester.makeini(INI.replace("ladder_seeds = 16", ""))
+    pytester.makeini(INI)
 
     def run(text, *arguments):
         pytester.makepyfile(test_rungs=text)

@@ -41,7 +41,6 @@ INI = """
 [pytest]
 addopts = -p no:cacheprovider -p no:hypothesispytest -p no:jaxtyping
 testpaths = .
-ladder_seeds = 16
 filterwarnings = error
 """
 """How an inner pytest is set up."""
