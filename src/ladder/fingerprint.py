@@ -349,7 +349,10 @@ def commit(folder: Path) -> dict[str, Any] | None:
 
 
 def machine() -> dict[str, Any]:
-    """The machine: system, processor, cores, and the devices JAX uses if it has been started."""
+    """The machine: system, processor, cores, and the devices JAX finds in it if it has been loaded.
+
+    A CPU is one device, whatever number of its cores this process shows to JAX as devices of their own: workers show fewer each.
+    """
     info: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
@@ -357,5 +360,9 @@ def machine() -> dict[str, Any]:
     if jax := sys.modules.get("jax"):
         devices = jax.devices()
         info["backend"] = jax.default_backend()
-        info["devices"] = [f"{device.device_kind} {device.id}" for device in devices]
+        found = [
+            device.device_kind if device.platform == "cpu" else f"{device.device_kind} {device.id}"
+            for device in devices
+        ]
+        info["devices"] = list(dict.fromkeys(found))
     return info
