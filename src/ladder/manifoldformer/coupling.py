@@ -1,14 +1,78 @@
 """Sakaguchi-Kuramoto coupling between the points of a trajectory, and how far they are in step."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 from jax import Array
 from jaxtyping import Float
+
+from ladder.geometry.sphere import normalise
+
+Between = Literal["points", "projections"]
+BETWEEN: tuple[str, ...] = get_args(Between)
+Lag = Literal["learned", "none"]
+LAGS: tuple[str, ...] = get_args(Lag)
 
 # Rows of queries handled at a time; the keys after the last of them are never touched, which saves up to half of the
 # causal product. Below this length the saving is lost to the overhead of smaller products.
 QUERY_BLOCK = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coupling:
+    """Every point is pulled towards those before it: ``W sum_{j <= i} sin(<q_i, k_j> + lag) k_j``, with ``W`` a Dense.
+
+    Queries and keys are the points themselves (``between="points"``, intrinsic), or what a Dense each makes of them, put
+    back on the sphere (``projections``). The phase lag is a number, learned from 0, or always 0.
+    Source: the status document on imputation, stage II, and sakaguchi, section 5; "picking the lock" for the two kinds.
+
+    Raises:
+        ValueError: for another value of either.
+    """
+
+    between: Between = "points"
+    lag: Lag = "learned"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("between", BETWEEN), ("lag", LAGS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"Coupling({name}={getattr(self, name)!r}): choose one of {', '.join(map(repr, allowed))}"
+                )
+
+    def build(self, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "Coupled":
+        """The module; ``zero`` starts it at no force."""
+        return Coupled(self, latent_dim, zero, rngs)
+
+
+class Coupled(nnx.Module):
+    """What :class:`Coupling` describes."""
+
+    def __init__(self, wanted: Coupling, latent_dim: int, zero: bool, rngs: nnx.Rngs):
+        start = nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()
+        self.out = nnx.Linear(latent_dim, latent_dim, kernel_init=start, rngs=rngs)
+        projected = wanted.between == "projections"
+        self.query = nnx.Linear(latent_dim, latent_dim, rngs=rngs) if projected else None
+        self.key = nnx.Linear(latent_dim, latent_dim, rngs=rngs) if projected else None
+        self.lag = nnx.Param(jnp.zeros(())) if wanted.lag == "learned" else None
+
+    def among(
+        self, z: Float[Array, "*batch time latent"]
+    ) -> Callable[[Float[Array, "*batch time latent"]], Float[Array, "*batch time latent"]]:
+        """The force on a query, while the keys stay at ``z``."""
+        keys = z if self.key is None else normalise(self.key(z))
+        lag = jnp.zeros((), z.dtype) if self.lag is None else self.lag[...]
+
+        def force(query: Array) -> Array:
+            query = query if self.query is None else normalise(self.query(query))
+            return jnp.asarray(self.out(coupling(query, keys, lag)))
+
+        return force
 
 
 def sin_cos(u: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
