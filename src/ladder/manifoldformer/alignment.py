@@ -40,6 +40,7 @@ class Dynamic:
 
     The context of a trajectory is its mean; its velocity ``z_last - z_first``; its end points, first and last; or its
     covariance ``Z^T Z / time``, not centred. All of them read the last sample, so a model with one is not causal.
+    Of a sequence that closes, as the oscillators' do on the identity task, the velocity is zero and says nothing.
     Source: ``DynamicCayleyRotation`` of the status documents (sakaguchi, section 7; core, sections 8 to 10).
 
     Raises:

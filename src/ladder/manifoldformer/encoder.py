@@ -145,6 +145,6 @@ class FourierBranch(nnx.Module):
         if x.shape[-2] > self.length:
             raise ValueError(f"the Fourier branch was built for {self.length} samples, not {x.shape[-2]}")
         spectrum = jnp.fft.rfft(x, self.length, axis=-2)
-        # Where a bin is empty the modulus has a kink, and its gradient is taken for zero.
-        size = jnp.sqrt(jnp.maximum(spectrum.real**2 + spectrum.imag**2, jnp.finfo(x.dtype).tiny)) / self.length
+        # Where a bin is empty the modulus has a kink, and JAX takes its gradient for zero.
+        size = jnp.abs(spectrum) / self.length
         return self.out(size.reshape((*x.shape[:-2], 1, -1)))

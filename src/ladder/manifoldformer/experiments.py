@@ -88,6 +88,7 @@ class Oscillators:
 
     objective: ClassVar[str] = "loss"
     reference: ClassVar[str] = "mse"
+    pictures: ClassVar[str] = "ladder.manifoldformer.pictures"
 
     def __post_init__(self) -> None:
         for name, allowed in (

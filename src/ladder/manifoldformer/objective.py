@@ -1,5 +1,6 @@
 """What is trained on: a weighted sum of losses, written ``"fractional + 0.05 entropy"``."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from ladder.manifoldformer.model import Model, Output
 from ladder.manifoldformer.sampling import Learned
 
 Term = Callable[[Output, Batch], Float[Array, "*batch"]]
-TERM = re.compile(r"(?:(?P<weight>[\d.]+(?:e-?\d+)?)\s*\*?\s*)?(?P<name>[a-z_]+)")
+TERM = re.compile(r"(?:(?P<weight>(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)\s*\*?\s*)?(?P<name>[a-z_]+)")
 
 
 def _sigma(out: Output) -> Array:
@@ -85,8 +86,8 @@ def weights(loss: str) -> dict[str, float]:
                 f"loss={loss!r}: {part.strip()!r} is no term; write them as '0.05 entropy', joined by '+', of {', '.join(TERMS)}"
             )
         name, weight = term["name"], float(term["weight"] or 1.0)
-        if name in found or not weight > 0.0:
-            raise ValueError(f"loss={loss!r}: give {name!r} one positive weight")
+        if name in found or not 0.0 < weight < math.inf:
+            raise ValueError(f"loss={loss!r}: give {name!r} one positive, finite weight")
         found[name] = weight
     return found
 

@@ -44,12 +44,11 @@ def isometry(z: Float[Array, "*batch time latent"], x: Float[Array, "*batch time
 
     ``1 - <a, b>^2 / (<a, a> <b, b>)`` of the squared distances ``a`` and ``b`` between all pairs of samples: the share of
     ``b`` that no multiple of ``a`` explains. The published isometry loss has a learned scale; this is its value at the best
-    one. Squared distances, because a distance has a kink at zero. Source: Kruskal (1964), stress up to a scale.
+    one. Squared distances, because a distance has a kink at zero. Where all samples of either are one point, it is 1.
+    Source: Kruskal (1964), stress up to a scale.
     """
-    a, b = _squared_distances(z), _squared_distances(x)
-    across = jnp.sum(a * b, axis=(-2, -1))
-    along = jnp.sum(a * a, axis=(-2, -1)) * jnp.sum(b * b, axis=(-2, -1))
-    return 1.0 - across**2 / (along + EPSILON)
+    cosine = jnp.sum(_unit(_squared_distances(z)) * _unit(_squared_distances(x)), axis=(-2, -1))
+    return 1.0 - cosine**2
 
 
 def smoothness(z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch"]:
@@ -79,3 +78,10 @@ def orthogonality(rotation: Float[Array, "*batch latent latent"]) -> Float[Array
 def _squared_distances(x: Float[Array, "*batch time dim"]) -> Float[Array, "*batch time time"]:
     squared = jnp.sum(x * x, axis=-1)
     return squared[..., :, None] + squared[..., None, :] - 2.0 * (x @ jnp.swapaxes(x, -1, -2))
+
+
+def _unit(a: Float[Array, "*batch time time"]) -> Float[Array, "*batch time time"]:
+    """Divided by its norm, in two steps so that no square overflows or vanishes."""
+    largest = jnp.max(a, axis=(-2, -1), keepdims=True)
+    scaled = a / jnp.where(largest > 0.0, largest, 1.0)
+    return scaled / jnp.sqrt(jnp.maximum(jnp.sum(scaled**2, axis=(-2, -1), keepdims=True), 1.0))
