@@ -75,9 +75,7 @@ def test_a_rung_that_is_not_well_formed_is_refused(change, message):
         Rung(**({"number": 1, "name": "x", "experiment": Coin(), "gates": (LEARNS,)} | change))
 
 
-@pytest.mark.parametrize(
-    ("make", "limit", "floor"), [(below, 0.5, 0.6), (falls, 0.1, 0.2), (above, 0.9, 0.8)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("make", "limit", "floor"), [(below, 0.5, 0.6), (falls, 0.1, 0.2), (above, 0.9, 0.8)])
 @pytest.mark.parametrize("control", ["", "must fail"])
 def test_a_gate_beyond_its_floor_is_refused_and_a_goal_is_not(make, limit, floor, control):
     within, beyond = (
