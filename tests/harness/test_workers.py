@@ -459,8 +459,8 @@ def test_settings_that_a_time_limit_would_lose_are_refused(run):
 
 
 def test_a_run_by_itself_trains_on_every_core(run):
-    asked = "    assert jax.device_count() == len(__import__('os').sched_getaffinity(0))\n"
-    result, _ = run(FILE + "import jax\nRUNGS = RUNGS[:1]" + TEST + asked)
+    asked = "    assert jax.device_count() == len(os.sched_getaffinity(0))\n"
+    result, _ = run(FILE + "import os\nimport jax\nRUNGS = RUNGS[:1]" + TEST + asked)
     assert result.ret == 0
 
 
