@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -24,17 +25,17 @@ import numpy as np
 from plain_loop import Plain, flops, peak_flops
 
 from ladder import Seeds, Trainer
-from ladder.manifoldformer import Bench
-from ladder.manifoldformer.encoder import LATENT_DIM
+from ladder.manifoldformer import Flow, Model, Oscillators, Residual, Signals
 from ladder.training import use_all_cores
 
-RUNGS: dict[int, dict[str, Any]] = {
-    1: {"loss": "mse"},
-    2: {"loss": "spectral"},
-    3: {"loss": "mse+spectral", "latent": "sphere"},
-    4: {"loss": "mse+spectral", "latent": "sphere", "dynamics": "residual"},
-    5: {"loss": "mse+spectral", "latent": "sphere", "dynamics": "full"},
-    6: {"loss": "mse+spectral", "latent": "sphere", "dynamics": "full", "dynamics_init": "zero"},
+SPHERE = Model(latent="sphere")
+RUNGS = {
+    1: Oscillators(),
+    2: Oscillators(loss="spectral"),
+    3: Oscillators(loss="mse+spectral", model=SPHERE),
+    4: Oscillators(loss="mse+spectral", model=replace(SPHERE, dynamics=Residual())),
+    5: Oscillators(loss="mse+spectral", model=replace(SPHERE, dynamics=Flow())),
+    6: Oscillators(loss="mse+spectral", model=replace(SPHERE, dynamics=Flow(init="zero"))),
 }
 IDS = {1: "rung1", 2: "rung2[spectral]"} | {n: f"rung{n}[mse+spectral]" for n in (3, 4, 5, 6)}
 SPEEDUP = {1: 2.0, 2: 2.0, 3: 2.0, 4: 2.0, 5: 3.0, 6: 3.0}  # targets: at least this, and at most these seconds
@@ -50,37 +51,37 @@ def worker() -> None:
     ready: dict[Any, Callable[[int], list[dict[str, Any]]]] = {}
     for line in sys.stdin:
         ask = json.loads(line)
-        what, bench = ask["what"], Bench(**RUNGS[ask.get("rung", 1)])
+        what, experiment = ask["what"], RUNGS[ask.get("rung", 1)]
         answer: Any
         if what == "first":
-            answer = first_epoch(bench)
+            answer = first_epoch(experiment)
         elif what == "compile":
-            answer = Plain(bench, distinct=False).compile()
+            answer = Plain(experiment, distinct=False).compile()
         elif what == "peak":
             answer = peak_flops()
         else:
             key = what, ask["rung"]
             if key not in ready:
-                ready[key] = alone(bench) if what == "alone" else looped(bench, what == "distinct")
+                ready[key] = alone(experiment) if what == "alone" else looped(experiment, what == "distinct")
                 ready[key](1)
             answer = ready[key](ask["seeds"])
         print(json.dumps(answer), flush=True)
 
 
-def looped(bench: Bench, distinct: bool) -> Callable[[int], list[dict[str, Any]]]:
+def looped(experiment: Oscillators, distinct: bool) -> Callable[[int], list[dict[str, Any]]]:
     """The plain loop over the first seeds, each from the half of its key that Trainer initialises with."""
-    plain = Plain(bench, distinct)
+    plain = Plain(experiment, distinct)
     return lambda seeds: [plain.train(jax.random.split(key)[0]) for key in Seeds().keys(range(seeds))]
 
 
-def alone(bench: Bench) -> Callable[[int], list[dict[str, Any]]]:
+def alone(experiment: Oscillators) -> Callable[[int], list[dict[str, Any]]]:
     """The Trainer's program, one seed at a time, on the one device of a process that has started JAX already."""
     jax.devices()
-    trainer = Trainer(bench, 1)
+    trainer = Trainer(experiment, 1)
     return lambda seeds: [{"seconds": trainer(Seeds(), [n]).run_seconds} for n in range(seeds)]
 
 
-def first_epoch(bench: Bench) -> dict[str, float]:
+def first_epoch(experiment: Oscillators) -> dict[str, float]:
     """When the first epoch of a block of seeds was reported: by the clock, and since the Trainer was made."""
     seen: list[float] = []
 
@@ -91,7 +92,7 @@ def first_epoch(bench: Bench) -> dict[str, float]:
             seen.append(time.time())
 
     began = time.time()
-    trained = Trainer(bench, BLOCK)(Seeds(), range(BLOCK), Watch())
+    trained = Trainer(experiment, BLOCK)(Seeds(), range(BLOCK), Watch())
     return {"at": seen[0], "since": seen[0] - began, "compile": trained.compile_seconds}
 
 
@@ -156,7 +157,7 @@ def check_same_work(rung: int, plain: Sequence[float], ladder: np.ndarray) -> tu
     first, second = float(off[0] / theirs[0]), float(off[1] / abs(theirs[1] - theirs[0]))
     if not (first <= LOSS_TOLERANCE and second <= UPDATE_TOLERANCE):
         sys.exit(
-            f"{IDS[rung]}: the first two losses are {mine[:2]} in the plain loop and {theirs[:2]} in Bench; relative "
+            f"{IDS[rung]}: the first two losses are {mine[:2]} in the plain loop and {theirs[:2]} in Oscillators; relative "
             f"differences {first:.1e} (at most {LOSS_TOLERANCE:.1e}) and, of the step's change, {second:.1e} (at most "
             f"{UPDATE_TOLERANCE:g}): the two do not do the same work, so their times are not compared"
         )
@@ -168,9 +169,9 @@ def section_rungs(quick: bool) -> None:
     rounds, loops, block = (2, 1, 4) if quick else (7, 2, BLOCK)
     order, other = ("plain", "distinct", "alone", "ladder"), Worker()
     peaks, speed, parts, shares, work = [], [], [], [], []
-    for rung, parameters in RUNGS.items():
-        bench, seconds = Bench(**parameters), {name: list[float]() for name in (*order, "evaluating")}
-        trainer = Trainer(bench, block)
+    for rung, experiment in RUNGS.items():
+        seconds = {name: list[float]() for name in (*order, "evaluating")}
+        trainer = Trainer(experiment, block)
         trained = trainer(Seeds(), range(block))  # compiles and warms up
         agreed = [
             check_same_work(rung, other(name, rung=rung, seeds=1)[0]["steps"], trained.traces["step_loss"][0])
@@ -193,7 +194,7 @@ def section_rungs(quick: bool) -> None:
         factors = [ratios(seconds[a], seconds[b]) for a, b in pairwise(order)]
         parts.append([IDS[rung], spread(ratio), *(spread(factor) for factor in factors)])
         shares.append([100 * math.log(median(factor)) / math.log(median(ratio)) for factor in factors])
-        work.append((rung, bench, min(seconds["plain"]), min(seconds["ladder"])))  # best against the best peak
+        work.append((rung, experiment, min(seconds["plain"]), min(seconds["ladder"])))  # best against the best peak
     table(
         f"Plain loop against ladder ({rounds} rounds of {loops} seeds one by one against {block} at once)",
         "rung | plain s/seed | ladder s/seed | plain / ladder | target | met | without plain's evaluation | "
@@ -216,8 +217,8 @@ def section_rungs(quick: bool) -> None:
             ("rows", "program", "cores"), zip(*shares, strict=True), strict=True)) + ".",
     )  # fmt: skip
     peak, rows = max(peaks), []
-    for rung, bench, plain, ladder in work:
-        (step, forward), (step20, forward20) = flops(bench, 64), flops(bench, 20)
+    for rung, experiment, plain, ladder in work:
+        (step, forward), (step20, forward20) = flops(experiment, 64), flops(experiment, 20)
         # An epoch is 15 steps, and evaluates all 15 batches or the 20 signals.
         useful, done = 5 * 15 * (step + forward), 5 * (15 * step20 + forward20)
         counts = (step, other("compile", rung=rung)[1], step20)
@@ -283,7 +284,7 @@ def section_seeds(quick: bool) -> None:
     """How run time grows with the number of seeds, all in one block."""
     counts, rounds = ((1, 2, 4, 8), 2) if quick else ((1, 2, 4, 8, 16, 32, 64), 5)
     for rung in (3, 6):
-        times = interleaved({n: (Trainer(Bench(**RUNGS[rung]), n), n) for n in counts}, rounds)
+        times = interleaved({n: (Trainer(RUNGS[rung], n), n) for n in counts}, rounds)
         each = {n: [seconds / n for seconds in times[n]] for n in counts}
         growth = exponents(counts, [times[n] for n in counts])
         table(
@@ -299,14 +300,14 @@ def section_seeds(quick: bool) -> None:
 def section_length(quick: bool) -> None:
     """How run time grows with the length of the sequences: one epoch of a few seeds."""
     lengths, rounds, seeds = ((64, 128, 256), 2, 2) if quick else ((64, 128, 256, 512), 5, 4)
-    benches = {(rung, t): Bench(**RUNGS[rung], length=t, epochs=1) for rung in (3, 6) for t in lengths}
-    times = interleaved({key: (Trainer(bench, seeds), seeds) for key, bench in benches.items()}, rounds)
+    cases = {(rung, t): replace(RUNGS[rung], data=Signals(length=t), epochs=1) for rung in (3, 6) for t in lengths}
+    times = interleaved({key: (Trainer(case, seeds), seeds) for key, case in cases.items()}, rounds)
     growth = [exponents(lengths, [times[rung, t] for t in lengths]) for rung in (3, 6)]
     rows = []
     for t, *exponent in zip(lengths, *growth, strict=True):
         each = [spread([s / seeds for s in times[rung, t]], 4) for rung in (3, 6)]
         dynamics = 1 - median(ratios(times[3, t], times[6, t]))
-        coupling = 3 * 4 * 2 * 2 * t * t * LATENT_DIM / flops(benches[6, t], 1)[0]
+        coupling = 3 * 4 * 2 * 2 * t * t * SPHERE.latent_dim / flops(cases[6, t], 1)[0]
         rows.append([
             str(t), each[0], exponent[0], each[1], exponent[1], f"{100 * dynamics:.0f} %", f"{100 * coupling:.0f} %",
         ])  # fmt: skip

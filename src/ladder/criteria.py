@@ -34,8 +34,8 @@ class Criterion(ABC):
     ``calibrated`` asks the ladder to tighten the limit to the one that a calibration measured for the rung, kept in
     ``reports/calibration``; the limit given here is then what no calibration may exceed.
 
-    ``floor`` is the best value of the statistic that any model could reach, or a reference predictor does; of ``above`` the
-    highest. A limit beyond it is not refused: a published one may be. A rung that fails at it is told so.
+    ``floor`` is the best value of the statistic that any model could reach (:mod:`ladder.floors`); of ``above`` the highest.
+    A rung refuses a gate whose limit is beyond it. A goal's may be, as a published one is: the report tells.
 
     Raises:
         ValueError: for a limit that is not finite or cannot be met, an epoch below 1, no source, or a floor that is not

@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -120,6 +120,24 @@ class Curves:
         if self._evidence and found is not None:
             self._evidence.keep_inspected(known.key, found | {"seeds": np.asarray(numbers)})
         return found
+
+    def shown(
+        self,
+        rung: Rung,
+        seed: int,
+        look: Callable[[Any, Any], Mapping[str, Any]],
+        watch: Watch | None = None,
+        deadline: float = math.inf,
+        grace: float = 0.0,
+    ) -> dict[str, np.ndarray]:
+        """What ``look(state, key)`` shows of one seed before training and after every epoch, stacked; it is trained for it.
+
+        Raises:
+            TimedOutError: as for training.
+        """
+        recorder = Recorder(rung.experiment.epochs, watch)
+        trainer = Trainer(rung.experiment, 1)
+        return _limited(deadline, grace, partial(trainer.shown, self.seeds, seed, look, recorder), recorder)
 
     def _of(self, rung: Rung, seeds: int) -> _Known:
         """What is known of the rung, with what evidence has of the first ``seeds`` seeds."""

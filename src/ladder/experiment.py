@@ -16,7 +16,8 @@ class Experiment(Protocol):
 
     What else it may have makes a failing rung's diagnosis say more: class attributes ``objective`` and ``reference``, the
     metric that is trained on and the one that says whether the task is done, both better the lower they are; traces of
-    :func:`~ladder.inspection.step_traces`; the method of :class:`~ladder.inspection.Inspectable`.
+    :func:`~ladder.inspection.step_traces`; the method of :class:`~ladder.inspection.Inspectable`. A class attribute
+    ``pictures`` names the module that draws it, an :class:`~ladder.pictures.Artist`.
     """
 
     @property

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from ladder.criteria import Criterion
 from ladder.judge import Held, Judgement
 from ladder.rung import Rung
 from ladder.trained import Trained
@@ -102,24 +101,16 @@ def _non_finite(case: Case) -> Finding | None:
     return Finding("non-finite", text, numbers)
 
 
-def _below_floor(gates: bool) -> Callable[[Case], Finding | None]:
-    """Of the conditions that decide the verdict, or of those that are only reported."""
-
-    def detect(case: Case) -> Finding | None:
-        deciding = case.judgement.gates or case.judgement.goals
-        conditions = deciding if gates else case.judgement.goals if case.judgement.gates else ()
-        for held in conditions:
-            if isinstance(held, Held) and held.criterion.beyond_floor:
-                return _beyond(held.criterion)
-        return None
-
-    return detect
-
-
-def _beyond(criterion: Criterion) -> Finding:
-    assert criterion.floor is not None
-    text = f"{criterion} asks for more than its floor of {criterion.floor:.4g} allows ({criterion.floor_source})"
-    return Finding("below-floor", text, {"limit": criterion.limit, "floor": criterion.floor})
+def _below_floor(case: Case) -> Finding | None:
+    """Of goals alone: no rung has a gate beyond its floor."""
+    for held in case.judgement.goals:
+        if isinstance(held, Held) and (criterion := held.criterion).beyond_floor:
+            assert criterion.floor is not None
+            text = (
+                f"{criterion} asks for more than its floor of {criterion.floor:.4g} allows ({criterion.floor_source})"
+            )
+            return Finding("below-floor", text, {"limit": criterion.limit, "floor": criterion.floor})
+    return None
 
 
 def _never_moves(case: Case) -> Finding | None:
@@ -275,7 +266,6 @@ def _too_few_steps(case: Case) -> Finding | None:
 # arrive leaves latents as they were, and whatever shrinks the updates leaves the loss still falling at the end.
 DETECTORS: tuple[Callable[[Case], Finding | None], ...] = (
     _non_finite,
-    _below_floor(gates=True),
     _never_moves,
     _large_updates,
     _exploding,
@@ -287,7 +277,7 @@ DETECTORS: tuple[Callable[[Case], Finding | None], ...] = (
     _collapsed,
     _squashed,
     _too_few_steps,
-    _below_floor(gates=False),
+    _below_floor,
 )
 
 

@@ -20,8 +20,8 @@ class Rung:
         number: Position on the ladder, from 1; with ``variant`` it makes the id, ``rung3[mse]``.
         name: What the rung is called, ``sphere``.
         experiment: What is trained.
-        gates: Conditions that must hold. A rung without any is a goal row: reported, never red, and exempt from the
-            one-component rule.
+        gates: Conditions that must hold, and could: a limit beyond its floor is refused. A rung without any is a goal row:
+            reported, never red, and exempt from the one-component rule.
         goals: Conditions that are only reported.
         variant: Task or loss, where a rung comes in several.
         parent: Id of the rung it differs from in one component and is compared with; empty for a root.
@@ -78,6 +78,8 @@ class Rung:
             )
         for condition in (*self.gates, *self.goals):
             self._check(condition)
+        for gate in self.criteria:
+            self._check_floor(gate)
         for metric in self.compare:
             self._check_metric(f"the comparison of {metric!r} with {self.parent}", metric)
 
@@ -87,6 +89,15 @@ class Rung:
         if isinstance(condition, Criterion) and condition.last_epoch > self.experiment.epochs:
             raise ValueError(
                 f"{self.id}: {condition}: the experiment trains {self.experiment.epochs} epochs; ask for an earlier one"
+            )
+
+    def _check_floor(self, gate: Criterion) -> None:
+        """Of a control too: one that fails where nothing could pass shows nothing."""
+        if gate.floor is not None and gate.beyond_floor:
+            raise ValueError(
+                f"{self.id}: gate {gate}: its limit of {gate.limit:.4g} ({gate.source}) lies beyond the floor of "
+                f"{gate.floor:.4g} ({gate.floor_source}), which no model gets past; ask for no more than the floor, "
+                "make it a goal, or correct the floor where models did get past it"
             )
 
     def _check_metric(self, what: str, metric: str) -> None:

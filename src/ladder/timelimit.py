@@ -58,19 +58,8 @@ class Recorder:
         told = list(self._told)
         if not told:
             return None
-        missing = self._epochs - len(told)
-        stacked = {
-            name: np.stack(
-                [*(report[name] for report in told), *[np.full_like(told[0][name], math.nan)] * missing], axis=1
-            )
-            for name in told[0]
-        }
-        return Trained(
-            {name: values for name, values in stacked.items() if values.ndim == 2},
-            {name: values for name, values in stacked.items() if values.ndim == 3},
-            0.0,
-            0.0,
-        )
+        missing = {name: np.full_like(values, math.nan) for name, values in told[0].items()}
+        return Trained.from_epochs([*told, *[missing] * (self._epochs - len(told))])
 
 
 def still_computing() -> bool:

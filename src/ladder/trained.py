@@ -1,8 +1,9 @@
 """What training some seeds yielded. Nothing here loads JAX: curves are kept, judged and drawn without it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -36,6 +37,22 @@ class Trained:
     traces: dict[str, Float[np.ndarray, "seed epoch step"]]
     compile_seconds: float
     run_seconds: float
+
+    @classmethod
+    def from_epochs(
+        cls,
+        epochs: Sequence[Mapping[str, Float[np.ndarray, "seed ..."]]],
+        compile_seconds: float = 0.0,
+        run_seconds: float = 0.0,
+    ) -> Self:
+        """From what each epoch reported: a number a seed is a metric, several are a trace."""
+        stacked = {name: np.stack([epoch[name] for epoch in epochs], axis=1) for name in epochs[0]}
+        return cls(
+            {name: values for name, values in stacked.items() if values.ndim == 2},
+            {name: values for name, values in stacked.items() if values.ndim == 3},
+            compile_seconds,
+            run_seconds,
+        )
 
     @property
     def seeds(self) -> int:

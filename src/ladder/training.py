@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -143,33 +143,45 @@ class Trainer:
             raise ValueError("no seeds to train; give at least one")
         return done
 
-    def _train(self, seeds: Seeds, numbers: Sequence[int], watch: Watch | None) -> Trained:
+    def _train(
+        self,
+        seeds: Seeds,
+        numbers: Sequence[int],
+        watch: Watch | None,
+        each: Callable[[Any], None] = lambda state: None,
+    ) -> Trained:
+        """Train a block of seeds; ``each`` is called with the states before training and after every epoch."""
         start = time.perf_counter()
         first, last = numbers[0], numbers[-1] + 1
-        # A short last block is filled up with seeds that are trained and dropped: one program serves all.
-        filled = [*numbers, *[numbers[-1]] * (self.block - len(numbers))]
-        init_keys, train_keys = _split(seeds.keys(filled))
-        keys = jax.device_put(init_keys, self._sharding)
+        keys, train_keys = self._keys(seeds, numbers)
         if watch and self._programs is None:
             watch.compiling(first, last)
         initialise, train = self._compile(keys)
         compiled = time.perf_counter()
         state = initialise(keys)
+        each(state)
         history: list[dict[str, np.ndarray]] = []
         for epoch in range(1, self.experiment.epochs + 1):
-            epoch_keys = jax.device_put(_fold_in(train_keys, epoch), self._sharding)
-            state, report = train(state, epoch_keys)
+            state, report = train(state, self._at(train_keys, epoch))
             history.append({name: np.asarray(value, np.float64) for name, value in report.items()})
             if watch:
                 watch.epoch(first, last, epoch, history[-1])
+            each(state)
         self._last = seeds, list(numbers), state
-        stacked = {name: np.stack([report[name] for report in history], axis=1) for name in history[0]}
-        return Trained(
-            {name: values for name, values in stacked.items() if values.ndim == 2},
-            {name: values for name, values in stacked.items() if values.ndim == 3},
-            compiled - start,
-            time.perf_counter() - compiled,
-        ).head(len(numbers))
+        return Trained.from_epochs(history, compiled - start, time.perf_counter() - compiled).head(len(numbers))
+
+    def _keys(self, seeds: Seeds, numbers: Sequence[int]) -> tuple[jax.Array, jax.Array]:
+        """Keys for initialisation and for training of a block.
+
+        A short one is filled up with seeds that are trained and dropped: one program serves all.
+        """
+        filled = [*numbers, *[numbers[-1]] * (self.block - len(numbers))]
+        init_keys, train_keys = _split(seeds.keys(filled))
+        return jax.device_put(init_keys, self._sharding), train_keys
+
+    def _at(self, train_keys: jax.Array, epoch: int) -> jax.Array:
+        """Keys of an epoch, counted from 1; 0 is for looking at a state."""
+        return jnp.asarray(jax.device_put(_fold_in(train_keys, epoch), self._sharding))
 
     def inspect(self, seeds: Seeds, numbers: Sequence[int], watch: Watch | None = None) -> dict[str, np.ndarray] | None:
         """What the experiment shows of these seeds, at most a block of them, before training and after it.
@@ -184,16 +196,39 @@ class Trainer:
             self(seeds, numbers, watch)
         assert self._last is not None
         assert self._programs is not None
-        filled = [*numbers, *[numbers[-1]] * (self.block - len(numbers))]
-        init_keys, train_keys = _split(seeds.keys(filled))
-        keys = jax.device_put(_fold_in(train_keys, 0), self._sharding)  # epochs count from 1
+        init_keys, train_keys = self._keys(seeds, numbers)
+        keys = self._at(train_keys, 0)
         look = jax.jit(self._over_seeds(lambda state, key: summarise(experiment.inspect(state, key))))
-        start = self._programs[0](jax.device_put(init_keys, self._sharding))
+        start = self._programs[0](init_keys)
         return {
             f"{when}/{name}": np.asarray(value)[: len(numbers)]
             for when, state in (("start", start), ("end", self._last[2]))
             for name, value in look(state, keys).items()
         }
+
+    def shown(
+        self,
+        seeds: Seeds,
+        number: int,
+        look: Callable[[Any, jax.Array], Mapping[str, Any]],
+        watch: Watch | None = None,
+    ) -> dict[str, np.ndarray]:
+        """What ``look(state, key)`` shows of one seed, trained for it: before training and after every epoch, stacked.
+
+        It is compiled; the key is the same each time. With a block of one nothing is trained in vain.
+        """
+        keys = self._at(self._keys(seeds, [number])[1], 0)
+        program = jax.jit(self._over_seeds(look))
+        compiled: list[Any] = []
+        found: list[dict[str, np.ndarray]] = []
+
+        def each(state: Any) -> None:
+            if not compiled:
+                compiled.append(program.lower(state, keys).compile(compiler_options=self._effort(0)))
+            found.append({name: np.asarray(value)[0] for name, value in compiled[0](state, keys).items()})
+
+        self._train(seeds, [number], watch, each)
+        return {name: np.stack([epoch[name] for epoch in found]) for name in found[0]}
 
 
 @jax.jit

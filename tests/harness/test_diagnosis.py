@@ -1,14 +1,13 @@
 """Diagnosis: a fault planted in a healthy rung is found, first of all, and a healthy rung has none."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from jax import Array
 
 from ladder import Rung, Seeds, SequentialTest, Trained, Verdict, above, below, falls
@@ -16,8 +15,8 @@ from ladder.diagnosis import Diagnosis, diagnose
 from ladder.geometry import sphere
 from ladder.inspection import Inspectable, Inspection, effective_rank, step_traces, summarise
 from ladder.judge import judge
-from ladder.manifoldformer import Bench, data, losses
-from ladder.manifoldformer.model import Output
+from ladder.manifoldformer import ManifoldFormer, Model, Oscillators, Signals, losses
+from ladder.manifoldformer.sampling import draw
 
 SOURCE = "made up for the test"
 GATE = below("mse", 0.18, by=4, source=SOURCE)
@@ -48,30 +47,24 @@ FAULTS = {
     "vanishing-gradient": Fault(to_encoder=1e-10),
     "sampling-noise": Fault(noise=1.0),
     "off-by-one": Fault(late=1.0),
-    "gamed": Fault(magnitude=1.0),
+    "gamed": Fault(magnitude=1.0, learning_rate=2e-3),
     "collapsed-latent": Fault(flatten=1.0),
     "squashed-amplitude": Fault(squash=1.0),
     "too-few-steps": Fault(learning_rate=3e-5),
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Faulty(Bench):
-    """Rung 3, trained on MSE and smaller, with a fault."""
+class Planted(ManifoldFormer):
+    """Encoder and decoder, and the faults between them. The faults are asked for, so that they are no parameters."""
 
-    fault: Fault = HEALTHY
-    latent: str = "sphere"
-    length: int = 16
-    epochs: int = 4
+    def __init__(self, fault, *args):
+        super().__init__(*args)
+        self.fault = fault
 
-    def init(self, key):
-        """With the fault's own learning rate."""
-        return super().init(key)._replace(learning_rate=jnp.asarray(self.fault.learning_rate))
-
-    def forward(self, params, x):
-        """Encoder and decoder, and the faults between them."""
-        f, model = self.fault, nnx.merge(self._graphdef, params)
-        z = model.encoder(x)
+    def __call__(self, x, key=None, progress=1.0, known=None):
+        """With fresh noise at every step."""
+        f = self.fault()
+        z, _ = self.encode(x)
         axes = jnp.eye(z.shape[-1])
         wild = z
         for _ in range(6):
@@ -79,26 +72,43 @@ class Faulty(Bench):
         z = mixed(f.chaos, z, sphere.normalise(wild))
         z = mixed(f.flatten, z, sphere.normalise(axes[0].reshape(1, 1, -1) + 0.3 * z * axes[1].reshape(1, 1, -1)))
         z = jax.lax.stop_gradient(z) + f.to_encoder * (z - jax.lax.stop_gradient(z))
-        # Drawn anew at every step: the parameters are the only thing that changes from one to the next.
-        bits = jax.lax.bitcast_convert_type(jnp.sum(model.decoder.out.kernel[...]), jnp.uint32)
-        noise = f.noise * jax.random.normal(jax.random.key(bits), z.shape)
-        moved = sphere.exp(z, sphere.project(z, noise))
-        signal = model.decoder(moved)
+        moved, _ = draw(z, f.noise, key, "sphere")
+        signal = self.decoder(moved)
         signal = mixed(f.squash, signal, 0.1 * jnp.tanh(signal))
-        return Output(z, moved, mixed(f.late, signal, jnp.roll(signal, 1, axis=-2)))
+        signal = mixed(f.late, signal, jnp.roll(signal, 1, axis=-2))
+        return super().__call__(x)._replace(encoded=z, sampled=moved, aligned=moved, moved=moved, signal=signal)
 
-    def sequence_losses(self, predicted, target):
+
+@dataclass(frozen=True, kw_only=True)
+class Faulty(Oscillators):
+    """Rung 3, trained on MSE and smaller, with a fault."""
+
+    fault: Fault = HEALTHY
+    data: Signals = field(default_factory=lambda: Signals(length=16))
+    model: Model = field(default_factory=lambda: Model(latent="sphere"))
+    epochs: int = 4
+
+    def init(self, key):
+        """With the fault's own learning rate."""
+        return super().init(key)._replace(learning_rate=jnp.asarray(self.fault.learning_rate))
+
+    def built(self, key):
+        """With the fault planted."""
+        return Planted(lambda: self.fault, self.model, self.data.length, self.data.channels, key)
+
+    def measure(self, out, batch, step):
         """What is trained on may be late, or blind to phases."""
-        parts = super().sequence_losses(predicted, target)
-        late = losses.mse(predicted, jnp.roll(target, 1, axis=-2))
+        parts = super().measure(out, batch, step)
+        late = losses.mse(out.signal, jnp.roll(batch.target, 1, axis=-2))
         trained_on = mixed(self.fault.late, parts["mse"], late)
-        return parts | {"loss": mixed(self.fault.magnitude, trained_on, losses.log_magnitude(predicted, target))}
+        blind = losses.log_magnitude(out.signal, batch.target)
+        return parts | {"loss": mixed(self.fault.magnitude, trained_on, blind)}
 
     def inspect(self, state, key):
         """With the length of the noise."""
         found = super().inspect(state, key)
         length = self.fault.noise * jnp.sqrt(found.stages["encoded"].shape[-1])
-        return replace(found, noise=jnp.full(found.prediction.shape[:-1], length), radius=1.0)
+        return replace(found, noise=jnp.full(found.prediction.shape[:-1], length))
 
 
 def mixed(share, healthy, faulty):
@@ -161,7 +171,7 @@ def test_a_nan_is_traced_to_its_seed_its_step_and_the_stage_that_turned_first():
     found = Trained(
         {n: v for n, v in values.items() if v.ndim == 2}, {n: v for n, v in values.items() if v.ndim == 3}, 0.0, 0.0
     )
-    step = 1 + int(np.argmax(data.drawn()[:: Broken().batch_size] == Broken.trigger))
+    step = 1 + int(np.argmax(Broken().data.drawn[:: Broken().batch_size] == Broken.trigger))
     assert step > 3
     assert [(bad.seed, bad.step, bad.tensor) for bad in found.first_bad] == [
         (s, step, "stage/1/encoded") for s in (0, 1)
@@ -172,23 +182,36 @@ def test_a_nan_is_traced_to_its_seed_its_step_and_the_stage_that_turned_first():
     assert "stage/1/encoded" in finding.text
 
 
+class Turning(ManifoldFormer):
+    """Its latent, and all that follows, turns NaN at the first batch of training that starts with this signal."""
+
+    def __init__(self, trigger, rows, *args):
+        super().__init__(*args)
+        self.trigger, self.rows = trigger, rows
+
+    def __call__(self, x, key=None, progress=1.0, known=None):
+        """The latent, and all that follows, turns."""
+        out = super().__call__(x, key, progress, known)
+        starts = jnp.all(x[0] == self.trigger()) & (len(x) == self.rows)
+        bad = jnp.where(starts, jnp.nan, 0.0)
+        return jax.tree.map(lambda stage: stage + bad, out)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Broken(Bench):
+class Broken(Oscillators):
     """Its latent turns NaN at the first batch that starts with one of the 20 signals; batches keep their own rows."""
 
-    latent: str = "sphere"
-    length: int = 8
+    data: Signals = field(default_factory=lambda: Signals(length=8))
+    model: Model = field(default_factory=lambda: Model(latent="sphere"))
     batch_size: int = 16
     epochs: int = 1
 
     trigger: ClassVar[int] = 3
 
-    def forward(self, params, x):
-        """The latent, and all that follows, turns."""
-        out = super().forward(params, x)
-        starts = jnp.all(x[0] == data.signals(self.length)[self.trigger])
-        bad = jnp.where(starts & (len(x) == self.batch_size), jnp.nan, 0.0)
-        return Output(out.encoded + bad, out.moved + bad, out.signal + bad)
+    def built(self, key):
+        """With the latent that turns."""
+        data = self.data
+        return Turning(lambda: data.clean[self.trigger], self.batch_size, self.model, data.length, data.channels, key)
 
 
 def curves(loss, mse=None, seeds=3, **traces):
@@ -253,27 +276,22 @@ def test_where_every_seed_turned_there_is_one_finding():
         (above("mse", 0.9, by=1, source=SOURCE, floor=1.0, floor_source="theorem 1"), False),
     ],
 )
-def test_a_limit_beyond_its_floor_is_told_of_a_gate_first_and_of_a_goal_last(condition, beyond):
-    trained = curves(**LOUD)
-    as_gate = [f.name for f in diagnosed(trained, of=rung(gates=(GATE, condition))).findings]
-    assert as_gate == (["below-floor", "gamed"] if beyond else ["gamed"])
-    as_goal = [f.name for f in diagnosed(trained, of=rung(goals=(condition,))).findings]
-    assert as_goal == (["gamed", "below-floor"] if beyond else ["gamed"])
-    alone = [f.name for f in diagnosed(trained, of=rung(gates=(), goals=(condition,))).findings]
-    assert alone == as_gate
+def test_a_goal_beyond_its_floor_is_told_last(condition, beyond):
+    found = diagnosed(curves(**LOUD), of=rung(goals=(condition,))).findings
+    assert [f.name for f in found] == (["gamed", "below-floor"] if beyond else ["gamed"])
 
 
 def test_tables_have_what_one_would_print_by_hand(runs):
     trained, inspected = runs["off-by-one"]
     found = diagnosed(trained, inspected)
-    signal = data.signals(16)
+    signal = Faulty().data.clean
     assert [(s.name, s.shape) for s in found.stages] == [
         ("input", signal.shape), ("encoded", signal.shape), ("moved", signal.shape), ("output", signal.shape)
     ]  # fmt: skip
     scale = found.stages[0].end
     expected = [signal.mean(), np.sqrt(np.mean(signal**2)), signal.min(), signal.max()]
     np.testing.assert_allclose([scale.mean, scale.rms, scale.min, scale.max], expected, rtol=1e-5, atol=1e-7)
-    assert [g.name for g in found.groups] == ["decoder.hidden", "decoder.out", "encoder.hidden", "encoder.out"]
+    assert [g.name for g in found.groups] == ["decoder.hidden", "decoder.out", "encoder.hidden", "mean"]
     for group in found.groups:
         gradient = np.median(trained.traces[f"gradient/{group.name}"].reshape(SEEDS, -1), axis=0)
         assert group.smallest_gradient == (gradient.min(), gradient.argmin() + 1)

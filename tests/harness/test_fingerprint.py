@@ -18,7 +18,7 @@ from toys import Coin
 
 from ladder import fingerprint as module
 from ladder.fingerprint import Fingerprint, closure, commit, described, fingerprint, machine, versions
-from ladder.manifoldformer import Bench
+from ladder.manifoldformer import Oscillators
 
 SOURCE = Path(module.__file__).parent
 
@@ -33,7 +33,9 @@ def test_the_code_of_an_experiment_is_all_that_it_imports(lab):
 
 
 def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_report():
-    found = {path.relative_to(SOURCE).as_posix() for path in closure(Bench.__module__, *module.ENGINE).files.values()}
+    found = {
+        path.relative_to(SOURCE).as_posix() for path in closure(Oscillators.__module__, *module.ENGINE).files.values()
+    }
     assert found >= {
         "training.py",
         "experiment.py",
@@ -48,7 +50,7 @@ def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_repor
 
 
 def test_of_installed_packages_the_names_are_enough():
-    code = closure(Bench.__module__, *module.ENGINE)
+    code = closure(Oscillators.__module__, *module.ENGINE)
     assert not [path for path in code.files.values() if "site-packages" in path.parts]
     assert code.packages >= {"jax", "flax", "optax", "numpy"}
     assert not code.packages & sys.stdlib_module_names
@@ -78,16 +80,16 @@ def edited(monkeypatch, tmp_path, name):
 
 
 def test_what_trains_is_part_of_every_experiments_code(monkeypatch, tmp_path):
-    before = fingerprint(Bench())
+    before = fingerprint(Oscillators())
     edited(monkeypatch, tmp_path, "ladder.training")
-    assert fingerprint(Bench()).changed_since(before) == ["code"]
+    assert fingerprint(Oscillators()).changed_since(before) == ["code"]
 
 
 def test_what_measures_is_part_of_the_code_of_what_it_decides(monkeypatch, tmp_path):
-    curves, limits = fingerprint(Bench()), fingerprint(Bench(), "ladder.criteria")
+    curves, limits = fingerprint(Oscillators()), fingerprint(Oscillators(), "ladder.criteria")
     edited(monkeypatch, tmp_path, "ladder.criteria")
-    assert fingerprint(Bench()) == curves
-    assert fingerprint(Bench(), "ladder.criteria").changed_since(limits) == ["code"]
+    assert fingerprint(Oscillators()) == curves
+    assert fingerprint(Oscillators(), "ladder.criteria").changed_since(limits) == ["code"]
 
 
 @pytest.fixture

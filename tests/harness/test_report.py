@@ -16,7 +16,7 @@ from ladder.report import SCHEMA, write
 from ladder.report.document import number
 from ladder.report.markdown import markdown
 from ladder.report.terminal import lines, why
-from ladder.report.text import sparkline
+from ladder.report.text import asked, sparkline
 
 LEARNS = below("loss", 0.5, by=3, source="a | b\nand the next line")
 ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,), goals=(above("loss", 0.1, by=1, source=SOURCE),))
@@ -39,6 +39,7 @@ FROZEN = Rung(
     name="frozen",
     experiment=SeenFit(rate=0.0),
     gates=(below("loss", 0.01, by=4, source=SOURCE, floor=0.001, floor_source="the noise"),),
+    goals=(below("loss", 0.0004, by=4, source="published", floor=0.001, floor_source="the noise"),),
 )
 RUNGS = (ROOT, CONTROL, BROKEN, BLOCKED, GOAL, GONE, FROZEN)
 
@@ -115,10 +116,48 @@ def test_a_diagnosis_is_told_in_every_form(report):
     assert rung(report, "rung1")["diagnosis"] is None
 
 
+def test_the_floor_stands_beside_its_threshold_in_every_form(report):
+    frozen, told = rung(report, "rung6"), "loss < 0.01 by epoch 4 (floor 0.001)"
+    overview, _, section = markdown(report).partition("### rung6")
+    assert f"| {told} |" in overview
+    assert re.search(r"^\| gate \| loss < 0.01 by epoch 4 \| .* \| 0.001: the noise \| made up", section, re.M)
+    assert re.search(r"^\| goal \| loss < 0.0004 by epoch 4 \| .* \| 0.001: the noise \| published", section, re.M)
+    assert f"{told}: " in why(frozen)
+    assert any(line.startswith("rung6") and f"  {told}: " in line for line, _ in lines(report))
+    assert f"0/16 seeds met {told}" in lines(report_of(replace(FROZEN, number=1)))[1][0]
+    assert not any("floor" in line for line, _ in lines(report) if not line.startswith("rung6"))
+    last = frozen["diagnosis"]["findings"][-1]
+    assert (last["name"], last["numbers"]) == ("below-floor", {"limit": 0.0004, "floor": 0.001})
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (below("loss", 0.1, by=2, source=SOURCE), "loss < 0.1 by epoch 2"),
+        (below("loss", 0.1, by=2, source=SOURCE, floor=0.1, floor_source="x"), "loss < 0.1 by epoch 2 (floor 0.1)"),
+        (
+            below("loss", 0.1, by=2, source=SOURCE, floor=0.2, floor_source="x"),
+            "loss < 0.1 by epoch 2 (beyond the floor of 0.2)",
+        ),
+        (above("loss", 0.1, by=2, source=SOURCE, floor=0.2, floor_source="x"), "loss > 0.1 by epoch 2 (ceiling 0.2)"),
+        (
+            above("loss", 0.3, by=2, source=SOURCE, floor=0.2, floor_source="x"),
+            "loss > 0.3 by epoch 2 (beyond the ceiling of 0.2)",
+        ),
+        (better_than("rung1", "loss", source=SOURCE), "loss lower than rung1's (median of pairs)"),
+    ],
+)
+def test_a_goal_beyond_its_floor_is_told(condition, expected):
+    report = report_of(ROOT, Rung(number=2, name="wish", experiment=Coin(), goals=(condition,)))
+    (goal,) = rung(report, "rung2")["goals"]
+    assert asked(goal) == expected
+
+
 def test_the_terminal_gives_the_culprits_findings():
     shown = [line for line, _ in lines(report_of(replace(FROZEN, number=1)))]
-    assert shown[-2].startswith("CULPRIT rung1")
-    assert shown[-1].startswith("  nothing ever moved: 0 of 12 updates")
+    assert shown[-3].startswith("CULPRIT rung1")
+    assert shown[-2].startswith("  nothing ever moved: 0 of 12 updates")
+    assert shown[-1].startswith("  loss < 0.0004 by epoch 4 asks for more than its floor of 0.001 allows")
 
 
 def test_evidence_attempts_and_trouble_are_told(report):

@@ -1,5 +1,6 @@
 """What a rung and a ladder refuse, and the order in which a ladder stands."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from toys import SOURCE, Coin
 
 from ladder import Ladder, LadderError, Rung, above, below, better_than, falls
+from ladder.calibration import Calibration, save, tightened
 from ladder.experiment import components, differences
+from ladder.fingerprint import fingerprint
 
 LEARNS = below("loss", 0.5, by=3, source=SOURCE)
 ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,))
@@ -70,6 +73,30 @@ class Nest(Coin):
 def test_a_rung_that_is_not_well_formed_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         Rung(**({"number": 1, "name": "x", "experiment": Coin(), "gates": (LEARNS,)} | change))
+
+
+@pytest.mark.parametrize(("make", "limit", "floor"), [(below, 0.5, 0.6), (falls, 0.1, 0.2), (above, 0.9, 0.8)])
+@pytest.mark.parametrize("control", ["", "must fail"])
+def test_a_gate_beyond_its_floor_is_refused_and_a_goal_is_not(make, limit, floor, control):
+    within, beyond = (
+        make("loss", limit, by=3, source="table 2", floor=at, floor_source="theorem 1") for at in (limit, floor)
+    )
+    told = rf"rung1: gate loss .* by epoch 3: its limit of {limit} \(table 2\) lies beyond the floor of {floor} \(theorem 1\)"
+    with pytest.raises(ValueError, match=f"{told}.*no more than the floor, make it a goal, or correct the floor"):
+        replace(ROOT, gates=(LEARNS, beyond), control=control)
+    rung = replace(ROOT, gates=(LEARNS, within), goals=(beyond,), control=control)
+    assert rung.goals == (beyond,)
+
+
+@pytest.mark.parametrize(("measured", "refused"), [(0.3, False), (0.1, True)])
+def test_a_calibration_beyond_the_floor_is_refused(measured, refused, tmp_path):
+    """Its seeds got past what none can: the floor is wrong."""
+    gate = below("loss", 0.5, by=3, source=SOURCE, calibrated=True, floor=0.2, floor_source="theorem 1")
+    rung, values = replace(ROOT, gates=(gate,)), {gate.key: measured}
+    save(Calibration("rung1", 59, values, values, fingerprint(rung.experiment), "2026-11-22T09:54:37+00:00"), tmp_path)
+    told = "rung1: gate .* its limit of 0.1 .calibration of 2026-11-22: worst of 59 seeds .*beyond the floor of 0.2 .theorem 1"
+    with pytest.raises(ValueError, match=told) if refused else nullcontext():
+        assert tightened(rung, tmp_path).gates[0].limit == measured
 
 
 @dataclass

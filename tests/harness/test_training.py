@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toys import Coin, Diverges, Fit, Misreports
 
-from ladder.manifoldformer import Bench
+from ladder.manifoldformer import Oscillators, Signals
 from ladder.trained import NonFinite, Trained
 from ladder.training import CALIBRATION_STREAM, GATE_STREAM, Seeds, Trainer
 
@@ -153,7 +153,7 @@ def test_a_report_other_than_declared_is_refused(experiment, message):
 
 
 def test_at_learning_rate_0_nothing_changes():
-    trained = Trainer(Bench(length=8, epochs=3, learning_rate=0.0), 2)(Seeds(), range(2))
+    trained = Trainer(Oscillators(data=Signals(length=8), epochs=3, learning_rate=0.0), 2)(Seeds(), range(2))
     for curve in trained.curves.values():
         np.testing.assert_array_equal(curve, np.broadcast_to(curve[:, :1], curve.shape))
     assert len(np.unique(trained.curves["loss"])) == 2

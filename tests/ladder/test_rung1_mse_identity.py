@@ -3,7 +3,7 @@
 import pytest
 
 from ladder import Rung, below
-from ladder.manifoldformer import Bench
+from ladder.manifoldformer import Oscillators
 
 GOAL = below("mse", 0.001, by=2, source="published goal of patch A: 0.001 within 2 epochs, never met (0.2470)")
 
@@ -11,7 +11,7 @@ PUBLISHED = Rung(
     number=1,
     name="MSE identity",
     claim="A pointwise encoder and decoder learn to reproduce clean two-tone signals in 75 steps of Adam.",
-    experiment=Bench(loss="mse"),
+    experiment=Oscillators(loss="mse"),
     gates=(
         below("mse", 0.1, by=3, source="published: 0.0816, one seed, mean during epoch 3"),
         below("mse", 0.01, by=5, source="published: 0.0071, one seed, mean during epoch 5"),
@@ -23,7 +23,7 @@ RECIPE = Rung(
     name="MSE identity, trained well",
     variant="recipe",
     claim="GOAL-1 is met by the same model on the same data in the same two epochs, with more and larger steps.",
-    experiment=Bench(loss="mse", epochs=2, batch_size=8, learning_rate=0.01, schedule="cosine", shuffle=True),
+    experiment=Oscillators(loss="mse", epochs=2, batch_size=8, learning_rate=0.01, schedule="cosine", shuffle=True),
     parent="rung1",
     adds="training recipe",
     goals=(GOAL,),

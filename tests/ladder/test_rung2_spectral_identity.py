@@ -3,8 +3,8 @@
 import pytest
 
 from ladder import Rung, above, below
-from ladder.manifoldformer import Bench
-from ladder.manifoldformer.data import zero_predictor_mse
+from ladder.manifoldformer import Oscillators
+from ladder.manifoldformer.data import Signals
 from ladder.manifoldformer.gates import learns
 
 TARGET = below("spectral", 0.04, by=5, source="GOAL-3: published target of the debug plan")
@@ -16,12 +16,12 @@ def spectral_identity(loss):
         name="spectral identity",
         variant=loss,
         claim="Log-magnitude and phase of the spectrum can be learned where the signal itself can.",
-        experiment=Bench(loss=loss),
+        experiment=Oscillators(loss=loss),
         parent="rung1",
         adds="loss",
         gates=learns(loss),
         goals=(
-            below("mse", zero_predictor_mse(length=64), by=5, source="MSE of predicting zero: the signal agrees too"),
+            below("mse", Signals().mean_square, by=5, source="MSE of predicting zero: the signal agrees too"),
             above("amplitude", 0.5, by=5, source="half the target's RMS: the signal is not squashed"),
             TARGET,
         ),
@@ -35,7 +35,7 @@ def recipe(loss, **training):
         name="spectral identity, trained well",
         variant=f"{loss},recipe",
         claim="How close to the published target the same model gets on this noise-free task, in the same five epochs.",
-        experiment=Bench(loss=loss, schedule="cosine", shuffle=True, **training),
+        experiment=Oscillators(loss=loss, schedule="cosine", shuffle=True, **training),
         parent="rung1",
         adds="training recipe",
         goals=(TARGET,),

@@ -3,7 +3,7 @@
 import pytest
 
 from ladder import Rung
-from ladder.manifoldformer import Bench
+from ladder.manifoldformer import Model, Oscillators
 from ladder.manifoldformer.gates import learns, on_sphere
 
 PARENT = {"mse": "rung1", "spectral": "rung2[spectral]", "mse+spectral": "rung2[mse+spectral]"}
@@ -17,9 +17,9 @@ def sphere(loss):
         name="sphere",
         variant=loss,
         claim="ENC-2: the sphere is an expensive bottleneck, but not a broken one.",
-        experiment=Bench(loss=loss, latent="sphere"),
+        experiment=Oscillators(loss=loss, model=Model(latent="sphere")),
         parent=PARENT[loss],
-        adds="latent",
+        adds="model.latent",
         gates=(*learns(loss), on_sphere()),
         compare=PUBLISHED if loss == "mse+spectral" else dict.fromkeys(PUBLISHED, "not published"),
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from ladder import Rung
-from ladder.manifoldformer import Bench
+from ladder.manifoldformer import Model, Oscillators, Residual
 from ladder.manifoldformer.gates import learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
@@ -16,9 +16,9 @@ def residual_rnn(loss):
         name="residual RNN",
         variant=loss,
         claim="DYN-5: a residual cell is worse than identity dynamics. Compared and reported; not gated.",
-        experiment=Bench(loss=loss, latent="sphere", dynamics="residual"),
+        experiment=Oscillators(loss=loss, model=Model(latent="sphere", dynamics=Residual())),
         parent=f"rung3[{loss}]",
-        adds="dynamics",
+        adds="model.dynamics",
         gates=(*learns(loss), on_sphere()),
         compare=PUBLISHED if loss == "mse+spectral" else dict.fromkeys(PUBLISHED, "not published"),
     )

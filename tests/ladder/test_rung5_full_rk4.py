@@ -6,7 +6,7 @@ A causal memory and Sakaguchi-Kuramoto coupling, their tangent part integrated b
 import pytest
 
 from ladder import Rung
-from ladder.manifoldformer import Bench
+from ladder.manifoldformer import Flow, Model, Oscillators
 from ladder.manifoldformer.gates import learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
@@ -20,9 +20,9 @@ def full_rk4(loss):
         name="full RK4",
         variant=loss,
         claim="DYN-4: dynamics that start at random keep the encoder from learning. Compared and reported; not gated.",
-        experiment=Bench(loss=loss, latent="sphere", dynamics="full"),
+        experiment=Oscillators(loss=loss, model=Model(latent="sphere", dynamics=Flow())),
         parent=f"rung3[{loss}]",
-        adds="dynamics",
+        adds="model.dynamics",
         gates=(*learns(loss), on_sphere()),
         compare=PUBLISHED if loss == "mse+spectral" else dict.fromkeys(PUBLISHED, "not published"),
     )

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import pytest
 
 from ladder import Rung, better_than
-from ladder.manifoldformer import Bench
-from ladder.manifoldformer.data import signals
+from ladder.manifoldformer import Flow, Model, Oscillators
+from ladder.manifoldformer.data import Signals
 from ladder.manifoldformer.gates import learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
@@ -25,10 +25,10 @@ def zero_init(loss):
         name="zero-init",
         variant=loss,
         claim="DYN-4: starting the dynamics at zero force fixes them.",
-        experiment=Bench(loss=loss, latent="sphere", dynamics="full", dynamics_init="zero"),
+        experiment=Oscillators(loss=loss, model=Model(latent="sphere", dynamics=Flow(init="zero"))),
         parent=f"rung5[{loss}]",
         requires=(f"rung3[{loss}]",),
-        adds="dynamics_init",
+        adds="model.dynamics.init",
         gates=(*learns(loss), on_sphere(), *([better] if "spectral" in loss else [])),
         goals=() if "spectral" in loss else (better,),
         compare=PUBLISHED if loss == "mse+spectral" else dict.fromkeys(PUBLISHED, "not published"),
@@ -50,12 +50,9 @@ def test_zero_init(climb, rung):
 @pytest.mark.rung6
 @pytest.mark.parametrize("seed", range(4))
 def test_untrained_it_is_rung_3_bit_for_bit(seed):
-    x = jnp.asarray(signals(64))
+    x = jnp.asarray(Signals().clean)
     with_dynamics, without = (
-        jax.jit(lambda key, x, bench=bench: bench.model(key)(x).signal)(jax.random.key(seed), x)
-        for bench in (
-            Bench(latent="sphere", dynamics="full", dynamics_init="zero"),
-            Bench(latent="sphere"),
-        )
+        jax.jit(lambda key, x, model=model: model.build(64, 16, key)(x).signal)(jax.random.key(seed), x)
+        for model in (Model(latent="sphere", dynamics=Flow(init="zero")), Model(latent="sphere"))
     )
     assert jnp.array_equal(with_dynamics, without)

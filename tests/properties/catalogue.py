@@ -14,11 +14,34 @@ from draws import on_sphere, rotation, without_empty_bins
 from flax import nnx
 
 from ladder.geometry import integrators, orthogonal, sphere
-from ladder.manifoldformer import coupling, decoder, dynamics, encoder, losses, memory, metrics
+from ladder.manifoldformer import (
+    MINIMAL,
+    Annealed,
+    Causal,
+    Coupling,
+    Dynamic,
+    Fixed,
+    Flow,
+    Identity,
+    Learned,
+    Memory,
+    Model,
+    Pointwise,
+    Residual,
+    Static,
+    alignment,
+    coupling,
+    decoder,
+    dynamics,
+    encoder,
+    losses,
+    memory,
+    metrics,
+    regularisers,
+    sampling,
+    supervision,
+)
 from ladder.manifoldformer import model as manifoldformer
-from ladder.manifoldformer.decoder import Decoder
-from ladder.manifoldformer.encoder import Encoder
-from ladder.manifoldformer.model import ManifoldFormer
 from ladder.purefep import beliefs, transport
 from ladder.purefep.beliefs import Belief
 
@@ -29,8 +52,12 @@ MODULES = (
     memory,
     coupling,
     losses,
+    regularisers,
+    supervision,
     metrics,
     encoder,
+    sampling,
+    alignment,
     decoder,
     dynamics,
     manifoldformer,
@@ -60,6 +87,8 @@ class Case:
     padded: tuple[str, ...] = ()  # how arguments may be made longer without changing what was there before
     shared: tuple[int, ...] = ()  # arguments that all rows of a batch have in common
     batched: bool = True
+    noisy: bool = False  # whether it draws numbers, others for another shape or precision
+    time: int = 0  # the result's axis of time, where it is causal and has another in front
     smooth: bool = True  # whether finite differences are safe: a ReLU has kinks anywhere
 
     def __str__(self):
@@ -133,6 +162,23 @@ def samples(rng, batch):
     return (rng.normal(size=(*batch, TIME, 3)),)
 
 
+def features(rng, batch):
+    return (rng.normal(size=(*batch, TIME, DIM)),)
+
+
+def mean_and_sigma(rng, batch):
+    return *trajectory(rng, batch), rng.uniform(0.1, 1.0, size=(*batch, TIME, DIM))
+
+
+def trajectory_and_signal(rng, batch):
+    return *trajectory(rng, batch), *features(rng, batch)
+
+
+def near_rotations(rng, batch):
+    """Almost orthogonal: what is asked is not zero."""
+    return (np.eye(DIM) + 0.1 * rng.normal(size=(*batch, DIM, DIM)),)
+
+
 def belief(rng, batch):
     return rng.normal(size=(*batch, DIM)), rng.uniform(-1, 1, size=(*batch, DIM))
 
@@ -163,29 +209,56 @@ def of_beliefs(function):
 # Modules
 
 
-def module(build):
+def module(build, apply=lambda built, *args: built(*args)):
     """The call of a module whose every parameter, biases too, is drawn anew in the precision of the argument."""
 
-    def call(x):
+    def call(*args):
         graph, params = nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))
         leaves, tree = jax.tree.flatten(params)
         drawn = [np.random.default_rng(n).normal(scale=0.5, size=leaf.shape) for n, leaf in enumerate(leaves)]
-        return nnx.merge(graph, jax.tree.unflatten(tree, [jnp.asarray(value, x.dtype) for value in drawn]))(x)
+        drawn = [jnp.asarray(value, args[0].dtype) for value in drawn]
+        return apply(nnx.merge(graph, jax.tree.unflatten(tree, drawn)), *args)
 
     return call
 
 
-def model(latent, moves):
-    whole = module(
-        partial(ManifoldFormer, channels=3, length=TIME, latent_dim=DIM, latent=latent, moves=moves, init="random")
-    )
-    return lambda x: whole(x).signal
+def moves(wanted):
+    return module(partial(wanted.build, TIME, DIM))
 
 
-def step(x, pole):
+def remembers(**wanted):
+    return module(partial(Memory(**wanted).build, TIME, DIM, False))
+
+
+def couples(**wanted):
+    return module(partial(Coupling(**wanted).build, DIM, False), lambda built, query, key: built.among(key)(query))
+
+
+def turns(wanted):
+    return module(partial(wanted.build, DIM))
+
+
+def drawn_around(latent):
+    return lambda mean, sigma: jnp.stack(sampling.draw(mean, sigma, jax.random.key(0), latent))
+
+
+def model(key=None, **wanted):
+    """A small one; with a key its latent has noise, half way through training."""
+    wanted = Model(**({"latent": "sphere", "latent_dim": DIM, "decoder": 8} | wanted))
+
+    def build(rngs):
+        return wanted.build(TIME, 3, rngs.params())
+
+    return module(build, lambda built, x: built(x, key, 0.5).signal)
+
+
+def stepped(by):
     """Along the tangent part of a constant vector: a field that turns with the vector it is given."""
-    return integrators.rk4_step(lambda y: sphere.project(y, pole), x, 0.5)
+    return lambda x, pole: by(lambda y: sphere.project(y, pole), x, 0.5)
 
+
+DILATED = Causal(features=8, taps=2, dilations=(1, 2, 4), residual=True)
+FROZEN = Memory(kernel="power law", trained=False)
 
 # Chains of roundings. A mean or a norm of n terms is n additions and a few more; a transform of up to 256 values is
 # 8 stages of 4; a Dense of n inputs is n, and its kernel, drawn at half the usual size of one, magnifies by 0.5 n^(1/2).
@@ -193,6 +266,9 @@ VECTORS = 2 * DIM + 10
 TRANSFORM = 3 * 4 * 8
 MATRICES = 3 * DIM**2 * 10  # elimination, at condition numbers up to 10
 POINTWISE = (3 + 64) * 0.5 * 3**0.5 * 0.5 * 64**0.5  # 3 inputs, 64 hidden, each kernel's gain
+SMALL = (3 + 8) * 0.5 * 3**0.5 * 0.5 * 8**0.5
+CONVOLUTIONS = 3 * 8 * 3 * (0.5 * 24**0.5) ** 3  # 3 layers of 3 taps and 8 features
+SPECTRUM = TRANSFORM * 0.5 * (3 * 4) ** 0.5  # 4 bins of 3 channels
 
 CATALOGUE = [
     Case("sphere.normalise", sphere.normalise, vector, VECTORS, "vv", padded=("latent",)),
@@ -208,7 +284,8 @@ CATALOGUE = [
     Case("orthogonal.cayley", orthogonal.cayley, skew, MATRICES, padded=("matrix",)),
     Case("orthogonal.polar_factor", orthogonal.polar_factor, square, MATRICES, padded=("matrix",)),
     Case("orthogonal.procrustes", orthogonal.procrustes, clouds, MATRICES, padded=("rows", "latent")),
-    Case("integrators.rk4_step", step, point_and_vector, 4 * VECTORS, "vvv", padded=("latent",)),
+    Case("integrators.euler_step", stepped(integrators.euler_step), point_and_vector, 4 * VECTORS, "vvv", padded=("latent",)),
+    Case("integrators.rk4_step", stepped(integrators.rk4_step), point_and_vector, 4 * VECTORS, "vvv", padded=("latent",)),
     Case("memory.power_law_kernel", partial(memory.power_law_kernel, taps=TIME), order, 40, batched=False),
     Case("memory.causal_convolution", memory.causal_convolution, trajectory_and_kernel, TRANSFORM, linear=(0, 1), causal=(0,),
          spreads=True, padded=("rows", "latent"), shared=(1,)),
@@ -222,8 +299,17 @@ CATALOGUE = [
     Case("losses.phase", losses.phase, two_signals, TRANSFORM, padded=("repeated channels",)),
     Case("losses.spectral", losses.spectral, two_signals, TRANSFORM, padded=("repeated channels",)),
     Case("losses.fractional", losses.fractional, two_signals, 10 * TRANSFORM, padded=("repeated channels",)),
-    Case("losses.spectral_entropy", losses.spectral_entropy, one_signal, TRANSFORM, padded=("repeated channels",)),
     Case("losses.amplitude", losses.amplitude, two_signals, TIME * DIM, "vvs", padded=("repeated channels",)),
+    Case("regularisers.spectral_entropy", regularisers.spectral_entropy, one_signal, TRANSFORM, padded=("repeated channels",)),
+    Case("regularisers.kl", regularisers.kl, mean_and_sigma, TIME * DIM * 4, "vss"),
+    Case("regularisers.isometry", regularisers.isometry, trajectory_and_signal, 40 * DIM * TIME**2, "vvs",
+         padded=("latent", "repeated channels")),
+    Case("regularisers.smoothness", regularisers.smoothness, features, TIME * DIM * 4, "vs", padded=("latent",)),
+    Case("regularisers.decorrelation", regularisers.decorrelation, features, 8 * TIME * DIM**2, padded=("latent",)),
+    Case("regularisers.orthogonality", regularisers.orthogonality, near_rotations, 4 * DIM**3),
+    Case("supervision.oracle", supervision.oracle, two_trajectories, TIME * DIM, "vvs", padded=("repeated channels",)),
+    Case("supervision.aligned", supervision.aligned, clouds, MATRICES, "vvs", padded=("repeated rows",)),
+    Case("supervision.gram", supervision.gram, two_trajectories, TIME**2 * DIM, "vvs", padded=("latent",)),
     Case("metrics.oracle_distance", metrics.oracle_distance, clouds, MATRICES, "vvs", padded=("repeated rows",)),
     Case("beliefs.divergence", of_beliefs(beliefs.divergence), two_beliefs, 4 * VECTORS, padded=("latent",)),
     Case("beliefs.natural_gradient", of_beliefs(beliefs.natural_gradient), two_beliefs, 10, padded=("latent",)),
@@ -232,16 +318,65 @@ CATALOGUE = [
     Case("transport.transport", transport.transport, rotations, VECTORS, batched=False),
     Case("transport.transported_divergence", of_beliefs(transport.transported_divergence), two_trajectories_of_beliefs,
          20 * VECTORS, shared=(4,)),
-    Case("encoder.Encoder[euclidean]", module(partial(Encoder, 3, DIM, "euclidean")), samples, POINTWISE, causal=(0,),
+    Case("encoder.PointwiseFeatures", module(partial(Pointwise().build, 3)), samples, POINTWISE, causal=(0,), smooth=False),
+    Case("encoder.CausalConvolution", module(partial(encoder.CausalConvolution, 3, DIM, 3, 2)), samples, 10 * 0.5 * 3,
+         causal=(0,)),
+    Case("encoder.CausalFeatures", module(partial(Causal(features=8, taps=3).build, 3)), samples, CONVOLUTIONS, causal=(0,),
          smooth=False),
-    Case("encoder.Encoder[sphere]", module(partial(Encoder, 3, DIM, "sphere")), samples, 3 * POINTWISE, causal=(0,),
+    Case("encoder.CausalFeatures[residual]", module(partial(DILATED.build, 3)), samples, CONVOLUTIONS, causal=(0,), smooth=False),
+    Case("encoder.FourierBranch", module(partial(encoder.FourierBranch, TIME, 3, DIM)), samples, SPECTRUM),
+    Case("sampling.Spread", module(partial(sampling.Spread, DIM, DIM)), features, 4 * VECTORS, causal=(0,)),
+    Case("sampling.draw[euclidean]", drawn_around("euclidean"), mean_and_sigma, 4, causal=(0, 1), noisy=True, time=-2),
+    Case("sampling.draw[sphere]", drawn_around("sphere"), mean_and_sigma, 4 * VECTORS, causal=(0, 1), noisy=True, time=-2),
+    Case("alignment.context[mean]", partial(alignment.context, of="mean"), trajectory, TIME, "vv", linear=(0,),
+         padded=("latent",)),
+    Case("alignment.context[velocity]", partial(alignment.context, of="velocity"), trajectory, 2, "vv", linear=(0,),
+         padded=("latent",)),
+    Case("alignment.context[end points]", partial(alignment.context, of="end points"), trajectory, 1, linear=(0,)),
+    Case("alignment.context[covariance]", partial(alignment.context, of="covariance"), trajectory, TIME + 2),
+    Case("alignment.rotation", alignment.rotation, square, MATRICES, padded=("matrix",)),
+    Case("alignment.StaticRotation", turns(Static()), trajectory, MATRICES, batched=False),
+    Case("alignment.DynamicRotation[mean]", turns(Dynamic(features=8)), trajectory, 10 * MATRICES, smooth=False),
+    Case("alignment.DynamicRotation[velocity]", turns(Dynamic(context="velocity", features=8)), trajectory, 10 * MATRICES,
          smooth=False),
-    Case("decoder.Decoder", module(partial(Decoder, DIM, 3)), trajectory, POINTWISE, causal=(0,), smooth=False),
-    Case("dynamics.Identity", dynamics.Identity(), trajectory, 1, "vv", linear=(0,), causal=(0,)),
-    Case("dynamics.Residual", module(partial(dynamics.Residual, DIM, "random")), trajectory, 4 * VECTORS, causal=(0,)),
-    Case("dynamics.Full", module(partial(dynamics.Full, TIME, DIM, "random")), trajectory, 4 * TRANSFORM, causal=(0,),
+    Case("alignment.DynamicRotation[end points]", turns(Dynamic(context="end points", features=8)), trajectory, 10 * MATRICES,
+         smooth=False),
+    Case("alignment.DynamicRotation[covariance]", turns(Dynamic(context="covariance", features=8)), trajectory, 10 * MATRICES,
+         smooth=False),
+    Case("decoder.Decoder", module(partial(decoder.Decoder, DIM, 64, 3)), trajectory, POINTWISE, causal=(0,), smooth=False),
+    Case("memory.Convolved", remembers(), trajectory, TRANSFORM, linear=(0,), causal=(0,), spreads=True),
+    Case("memory.Convolved[short, projection]", remembers(taps=3, projection=True), trajectory, 2 * TRANSFORM, linear=(0,),
+         causal=(0,), spreads=True),
+    Case("memory.Convolved[power law]", remembers(kernel="power law"), trajectory, TRANSFORM, linear=(0,), causal=(0,),
          spreads=True),
-    Case("model.ManifoldFormer[euclidean]", model("euclidean", "identity"), samples, POINTWISE**2, causal=(0,), smooth=False),
-    Case("model.ManifoldFormer[residual]", model("sphere", "residual"), samples, POINTWISE**2, causal=(0,), smooth=False),
-    Case("model.ManifoldFormer[full]", model("sphere", "full"), samples, POINTWISE**2, causal=(0,), spreads=True, smooth=False),
+    Case("memory.Convolved[frozen]", remembers(kernel="power law", trained=False), trajectory, TRANSFORM, "vv", linear=(0,),
+         causal=(0,), spreads=True),
+    Case("memory.Convolved[frozen, projection]", remembers(kernel="power law", trained=False, projection=True), trajectory,
+         2 * TRANSFORM, linear=(0,), causal=(0,), spreads=True),
+    Case("coupling.Coupled", couples(), two_trajectories, 2 * TIME * VECTORS, causal=(0, 1)),
+    Case("coupling.Coupled[projections]", couples(between="projections", lag="none"), two_trajectories, 20 * TIME * VECTORS,
+         causal=(0, 1)),
+    Case("dynamics.Stays", moves(Identity()), trajectory, 1, "vv", linear=(0,), causal=(0,)),
+    Case("dynamics.Cell", moves(Residual()), trajectory, 4 * VECTORS, causal=(0,)),
+    Case("dynamics.Flowing", moves(Flow()), trajectory, 4 * TRANSFORM, causal=(0,), spreads=True),
+    Case("dynamics.Flowing[drift]", moves(MINIMAL), trajectory, 4 * VECTORS, causal=(0,)),
+    Case("dynamics.Flowing[frozen memory]", moves(Flow(memory=FROZEN, coupling=None, step=0.3)),
+         trajectory, 4 * TRANSFORM, "vv", causal=(0,), spreads=True),
+    Case("dynamics.Flowing[all by Euler]", moves(Flow(drift=True, memory=Memory(taps=3, projection=True), integrator="euler",
+         coupling=Coupling(between="projections"), step=0.2, substeps=3)), trajectory, 8 * TRANSFORM, causal=(0,), spreads=True),
+    Case("model.ManifoldFormer[euclidean]", model(latent="euclidean"), samples, POINTWISE**2, causal=(0,), smooth=False),
+    Case("model.ManifoldFormer[residual]", model(dynamics=Residual()), samples, POINTWISE**2, causal=(0,), smooth=False),
+    Case("model.ManifoldFormer[full]", model(dynamics=Flow()), samples, POINTWISE**2, causal=(0,), spreads=True, smooth=False),
+    Case("model.ManifoldFormer[causal, learned, static]", model(encoder=Causal(features=8, taps=3), sampling=Learned(),
+         alignment=Static()), samples, CONVOLUTIONS * SMALL, causal=(0,), smooth=False),
+    Case("model.ManifoldFormer[learned noise]", model(jax.random.key(0), sampling=Learned(), dynamics=MINIMAL), samples,
+         POINTWISE**2, causal=(0,), noisy=True, smooth=False),
+    Case("model.ManifoldFormer[annealed noise]", model(jax.random.key(0), latent="euclidean",
+         sampling=Annealed(start=1.0, end=0.1)), samples, POINTWISE**2, causal=(0,), noisy=True, smooth=False),
+    Case("model.ManifoldFormer[fixed noise]", model(jax.random.key(0), sampling=Fixed(sigma=0.3)), samples, POINTWISE**2,
+         causal=(0,), noisy=True, smooth=False),
+    Case("model.ManifoldFormer[branch]", model(fourier_branch=True, encoder=Pointwise(features=8)), samples, SPECTRUM * SMALL,
+         smooth=False),
+    Case("model.ManifoldFormer[dynamic, flow]", model(alignment=Dynamic(features=8), dynamics=Flow()), samples,
+         POINTWISE * MATRICES, smooth=False),
 ]  # fmt: skip

@@ -5,13 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from draws import generators, norm, on_sphere, wide
+from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from precision import DOUBLE, SINGLE, compiled, precisions
 
+from ladder.manifoldformer import Coupling
 from ladder.manifoldformer import coupling as module
-from ladder.manifoldformer.coupling import QUERY_BLOCK, coupling, lagged_sine, order_parameter
+from ladder.manifoldformer.coupling import BETWEEN, LAGS, QUERY_BLOCK, coupling, lagged_sine, order_parameter
 
 # What the sine's and cosine's series leave out, 1/13! + 1/12!: less than u in float32, and all there is in float64.
 TAYLOR = 2.3e-9
@@ -115,3 +117,43 @@ def test_the_order_parameter_is_one_in_step_and_zero_out_of_step(rng):
     np.testing.assert_allclose(ordered(together), 1.0, rtol=0, atol=14 * SINGLE.unit)
     np.testing.assert_array_equal(ordered(apart), 0.0)
     assert np.isfinite(order_slope(apart)).all()
+
+
+def forced(wanted):
+    """The force of a fresh module on a query among keys, and its parameters."""
+
+    def call(query, z, lag):
+        found = wanted.build(4, False, nnx.Rngs(0))
+        found.out.bias.set_value(jnp.arange(4.0))
+        if found.lag is not None:
+            found.lag.set_value(lag)
+        return found.among(z)(query), nnx.to_pure_dict(nnx.state(found))
+
+    return compiled(call)
+
+
+WANTED = [Coupling(between=between, lag=lag) for between in BETWEEN for lag in LAGS]
+forces = {wanted: forced(wanted) for wanted in WANTED}
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=repr)
+@given(generators, lags)
+def test_a_coupling_is_a_dense_of_the_double_sum_of_what_it_is_between(wanted, rng, lag):
+    query, z, lag = SINGLE.round(*on_sphere(rng, (2, 6, 4)), lag)
+    found, params = forces[wanted](query, z, lag)
+
+    def seen(points, by):
+        if wanted.between == "points":
+            return points.astype(float)
+        points = points @ params[by]["kernel"].astype(float) + params[by]["bias"]
+        return points / np.linalg.norm(points, axis=-1, keepdims=True)
+
+    force = summed(seen(query, "query"), seen(z, "key"), float(lag) if wanted.lag == "learned" else 0.0)
+    np.testing.assert_allclose(found, force @ params["out"]["kernel"] + params["out"]["bias"], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=repr)
+def test_a_coupling_has_no_parameter_it_does_not_use(wanted):
+    params = nnx.to_pure_dict(jax.eval_shape(lambda: nnx.state(wanted.build(4, False, nnx.Rngs(0)))))
+    expected = {"out"} | ({"query", "key"} if wanted.between == "projections" else set())
+    assert set(params) == expected | ({"lag"} if wanted.lag == "learned" else set())

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
 from precision import SINGLE, compiled
 
-from ladder.manifoldformer import Bench
-from ladder.manifoldformer.data import batches, drawn, signals, zero_predictor_mse
+from ladder.manifoldformer import Model, Oscillators, Signals
 
 ROUNDING = SINGLE.unit
 KINDS = 20
@@ -22,7 +21,7 @@ KINDS = 20
 
 @pytest.mark.parametrize("length", [5, 64])
 def test_signals_are_two_tones_of_distinct_frequencies(length):
-    found = signals(length)
+    found = Signals(length=length).clean
     pairs = [(f, g) for f in (1, 2, 3, 5, 8) for g in (1, 2, 3, 5, 8) if f != g]
     assert found.shape == (len(pairs), length, 16)
     assert found.dtype == np.float32
@@ -34,7 +33,7 @@ def test_signals_are_two_tones_of_distinct_frequencies(length):
 
 
 def test_the_training_set_is_drawn_batch_by_batch():
-    found = drawn()
+    found = Signals().drawn
     assert found.shape == (960,)
     assert set(found) == set(range(KINDS))
     for batch in (0, 14):
@@ -43,16 +42,18 @@ def test_the_training_set_is_drawn_batch_by_batch():
 
 
 def test_predicting_zero_costs_the_mean_square_of_the_training_set():
-    assert zero_predictor_mse(64) == pytest.approx(0.6328, abs=5e-5)
-    for length in (8, 64):
-        assert zero_predictor_mse(length) == pytest.approx(float(np.mean(signals(length)[drawn()] ** 2)), rel=1e-6)
+    assert Signals().mean_square == pytest.approx(0.6328, abs=5e-5)
+    for data in (Signals(), Signals(length=8), Signals(tones=3, length=8, batches=2)):
+        assert data.mean_square == pytest.approx(float(np.mean(data.clean[data.drawn] ** 2)), rel=1e-6)
 
 
 @given(st.sampled_from([1, 8, 20, 32, 64, 960]), st.integers(0, 2**31))
 def test_batches_weigh_every_sequence_as_often_as_it_occurs(batch_size, seed):
-    sequence = np.random.default_rng(seed).integers(KINDS, size=960)
-    rows, weights = batches(jnp.asarray(sequence), batch_size, KINDS)
-    assert rows.shape == weights.shape == (960 // batch_size, min(batch_size, KINDS))
+    data = Signals()
+    order = np.random.default_rng(seed).permutation(data.sequences)
+    sequence = data.drawn[order]
+    rows, number, weights = data.rows(jnp.asarray(order), batch_size)
+    assert rows.shape == number.shape == weights.shape == (960 // batch_size, min(batch_size, KINDS))
 
     def counts(rows, weights):
         batch = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
@@ -70,13 +71,16 @@ def test_batches_weigh_every_sequence_as_often_as_it_occurs(batch_size, seed):
 @cache
 def slopes(loss):
     """Loss and gradient of a freshly initialised model, of given rows at given weights."""
-    bench = Bench(length=8, latent="sphere", loss=loss)
-    graph, params = nnx.split(bench.model(jax.random.key(0)))
+    experiment = Oscillators(data=Signals(length=8), model=Model(latent="sphere"), loss=loss)
+    graph, params = nnx.split(experiment.built(jax.random.key(0)))
 
     @compiled
-    def value_and_slope(params, x, rows, weights):
+    def value_and_slope(params, rows, weights):
         def mean(params):
-            return jnp.sum(weights * bench.sequence_losses(nnx.merge(graph, params)(x[rows]).signal, x[rows])["loss"])
+            batch = experiment.data.batch(rows, rows, "identity", experiment.model.latent_dim)
+            batch = jax.tree.map(lambda x: x.astype(weights.dtype), batch)
+            each = experiment.measure(nnx.merge(graph, params)(batch.input), batch, jnp.asarray(0))
+            return jnp.sum(weights * each["loss"])
 
         value, slope = jax.value_and_grad(mean)(params)
         return value, ravel_pytree(slope)[0]
@@ -88,17 +92,118 @@ def slopes(loss):
 @pytest.mark.parametrize(
     ("loss", "wide", "rounding"),
     # The logarithm of a bin that is nearly empty magnifies rounding; that loss is compared where there is room for it.
-    [("mse", False, ROUNDING), ("mse+spectral", True, 2.0**-40)],
+    [("mse", False, ROUNDING), ("mse + spectral", True, 2.0**-40)],
 )
 def test_distinct_sequences_weighted_give_the_loss_and_gradient_of_all_of_them(loss, wide, rounding, seed):
     params, value_and_slope = slopes(loss)
-    sequence = np.random.default_rng(seed).integers(KINDS, size=64)
+    data = Signals(length=8)
+    sequence = jnp.asarray(np.random.default_rng(seed).permutation(data.sequences))
     with jax.enable_x64(wide):
         dtype = np.float64 if wide else np.float32
-        params, x = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (params, signals(8)))
-        rows, weights = batches(jnp.asarray(sequence), 64, KINDS)
-        value, slope = value_and_slope(params, x, rows[0], weights[0])
-        plain, plain_slope = value_and_slope(params, x, jnp.asarray(sequence), jnp.full(64, 1 / 64))
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
+        rows, _, weights = data.rows(sequence, 64)
+        value, slope = value_and_slope(params, rows[0], jnp.asarray(weights[0], dtype))
+        everyone = jnp.asarray(data.drawn)[sequence[:64]]
+        plain, plain_slope = value_and_slope(params, everyone, jnp.full(64, 1 / 64, dtype))
+    assert len(rows[0]) == KINDS
     # Losses are positive: 64 terms, each rounded as often as it is summed. Slopes cancel; they are held to their size.
     np.testing.assert_allclose(value, plain, rtol=64 * rounding)
     assert np.linalg.norm(slope - plain_slope) <= 64 * rounding * np.linalg.norm(plain_slope)
+
+
+# Other tones, tasks and noise
+
+NOISY = Signals(tones=3, length=16, noise=0.3, batches=2)
+shown = compiled(lambda kind, number: NOISY.batch(kind, number, "identity", 7))
+
+
+@pytest.mark.parametrize(("tones", "kinds"), [(1, 5), (2, 20), (3, 60), (5, 120)])
+def test_there_are_as_many_clean_sequences_as_ordered_choices_of_tones(tones, kinds):
+    data = Signals(tones=tones, length=5)
+    assert data.clean.shape == (kinds, 5, 16)
+    assert len(set(data.triples)) == kinds
+    n, t = kinds // 2, data.times[3]
+    expected = sum(0.5**k * math.sin(f * t + 2 * math.pi * 3 / 16) for k, f in enumerate(data.triples[n]))
+    assert data.clean[n, 3, 3] == pytest.approx(expected, abs=4 * ROUNDING)
+
+
+def test_the_oracle_is_the_oscillators_own_state_on_the_sphere():
+    oracle = NOISY.oracle(7)
+    assert oracle.shape == (60, 16, 7)
+    for n, i in [(0, 0), (17, 5), (59, 15)]:
+        f, g, h = NOISY.triples[n]
+        t = 4 * math.pi * i / 15
+        state = [
+            math.sin(f * t),
+            math.cos(f * t),
+            math.sin(g * t),
+            math.cos(g * t),
+            math.sin(h * t),
+            math.cos(h * t),
+            0,
+        ]
+        np.testing.assert_allclose(oracle[n, i], np.array(state) / math.sqrt(3), rtol=0, atol=2 * ROUNDING)
+    np.testing.assert_allclose(np.linalg.norm(oracle, axis=-1), 1.0, rtol=0, atol=1e-6)
+
+
+def test_the_noise_of_a_sequence_is_the_same_whatever_batch_it_is_in():
+    kinds, numbers = np.arange(8), np.arange(100, 108)
+    together = shown(kinds, numbers).input
+    for row in (0, 5):
+        alone = shown(kinds[row : row + 1], numbers[row : row + 1]).input
+        np.testing.assert_array_equal(alone[0], together[row])
+    backwards = shown(kinds[::-1].copy(), numbers[::-1].copy()).input
+    np.testing.assert_array_equal(backwards[::-1], together)
+
+
+def test_noise_is_white_of_the_size_asked_for_another_for_every_number_and_never_in_what_is_aimed_at():
+    number = np.arange(NOISY.sequences + len(NOISY.triples))
+    batch = shown(np.zeros(len(number), int), number)
+    np.testing.assert_array_equal(batch.clean, np.tile(NOISY.clean[:1], (len(number), 1, 1)))
+    np.testing.assert_array_equal(batch.target, batch.clean)
+    noise = (batch.input - batch.clean).reshape(len(number), -1).astype(float)
+    # 188 rows of 256 values: the mean is good to 0.3 / 48128^(1/2), the deviation to 0.3 %; four times over.
+    assert abs(noise.mean()) <= 4 * 0.3 / noise.size**0.5
+    assert noise.std() == pytest.approx(0.3, rel=0.013)
+    correlation = np.corrcoef(noise) - np.eye(len(noise))
+    assert np.abs(correlation).max() <= 6 / 256**0.5
+
+
+def test_what_is_held_out_is_every_clean_sequence_with_noise_no_training_set_has():
+    held = jax.tree.map(np.asarray, NOISY.held_out("identity", 7))
+    np.testing.assert_array_equal(held.clean, NOISY.clean)
+    np.testing.assert_array_equal(held.oracle, NOISY.oracle(7))
+    kinds = np.arange(60)
+    np.testing.assert_allclose(held.input, shown(kinds, NOISY.sequences + kinds).input, rtol=0, atol=1e-6)
+    order = jnp.arange(NOISY.sequences)
+    _, number, _ = NOISY.rows(order, 64)
+    assert int(number.max()) < NOISY.sequences
+    trained = shown(np.asarray(NOISY.drawn), np.arange(NOISY.sequences))
+    closest = min(
+        np.abs(held.input[k] - held.clean[k] - (x - c)).max()
+        for k in (0, 59)
+        for x, c in zip(*trained[:2], strict=True)
+    )
+    assert closest > 0.1
+
+
+def test_with_noise_every_sequence_is_computed_with_its_own_number():
+    order = np.random.default_rng(0).permutation(NOISY.sequences)
+    rows, number, weights = NOISY.rows(jnp.asarray(order), 64)
+    np.testing.assert_array_equal(number, order.reshape(2, 64))
+    np.testing.assert_array_equal(rows, NOISY.drawn[order].reshape(2, 64))
+    np.testing.assert_array_equal(weights, np.full((2, 64), 1 / 64, np.float32))
+
+
+def test_the_next_step_is_one_sample_later():
+    kinds, numbers = jnp.arange(3), jnp.arange(3)
+    here, later = NOISY.batch(kinds, numbers, "identity", 7), NOISY.batch(kinds, numbers, "next step", 7)
+    np.testing.assert_array_equal(later.input, here.input[:, :-1])
+    np.testing.assert_array_equal(later.clean, here.clean[:, :-1])
+    np.testing.assert_array_equal(later.oracle, here.oracle[:, :-1])
+    np.testing.assert_array_equal(later.target, here.clean[:, 1:])
+
+
+def test_the_share_is_how_often_a_sequence_is_drawn():
+    counts = [list(NOISY.drawn).count(kind) / 128 for kind in range(60)]
+    np.testing.assert_allclose(NOISY.share, counts, rtol=1e-12)

@@ -1,5 +1,8 @@
 """Laws of the dynamics: on the sphere, the identity at zero but not a dead end there, and one step of the flow they name."""
 
+from dataclasses import replace
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,24 +11,48 @@ from draws import generators, norm, on_sphere
 from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
-from precision import SINGLE, compiled
+from precision import DOUBLE, SINGLE, compiled
 
 from ladder.geometry.sphere import normalise, project, retract
-from ladder.manifoldformer import dynamics
+from ladder.manifoldformer import MINIMAL, Coupling, Flow, Identity, Memory, Residual
 from ladder.manifoldformer.coupling import coupling
-from ladder.manifoldformer.dynamics import DYNAMICS, INITS, Full, Residual
+from ladder.manifoldformer.dynamics import INITS
 from ladder.manifoldformer.memory import causal_convolution
 
 TIME, DIM = 6, 4
-KINDS = ["residual", "full"]
+PROJECTIONS = Coupling(between="projections", lag="none")
+# Every kind of dynamics that can start at nothing, and the parameters in which it then has a gradient.
+KINDS = {
+    "residual": (Residual(), ["step"]),
+    "flow": (Flow(), ["memory", "coupling.out"]),
+    "drift": (MINIMAL, ["drift"]),
+    "power law": (
+        Flow(coupling=None, memory=Memory(kernel="power law", projection=True)),
+        ["memory.projection"],
+    ),
+    "frozen": (
+        Flow(coupling=None, memory=Memory(kernel="power law", trained=False, projection=True)),
+        ["memory.projection"],
+    ),
+    "projections": (Flow(memory=None, coupling=PROJECTIONS, substeps=2), ["coupling.out"]),
+    "all by Euler": (
+        Flow(drift=True, memory=Memory(taps=3, projection=True), coupling=PROJECTIONS, integrator="euler", substeps=2),
+        ["memory.projection", "coupling.out", "drift"],
+    ),
+}
 shapes = st.sampled_from([(TIME, DIM), (3, TIME, DIM)])
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def built(dynamics, init, key, length=TIME, dim=DIM):
+    return replace(dynamics, init=init).build(length, dim, nnx.Rngs(key))
 
 
 @compiled
 def all_moved(z, key):
     """By each kind of dynamics, at each initialisation."""
-    return {
-        (kind, init): dynamics.build(kind, init, TIME, DIM, nnx.Rngs(key))(z) for kind in DYNAMICS for init in INITS
+    return {(kind, init): built(dynamics, init, key)(z) for kind, (dynamics, _) in KINDS.items() for init in INITS} | {
+        ("identity", ""): Identity().build(TIME, DIM, nnx.Rngs(key))(z)
     }
 
 
@@ -33,12 +60,11 @@ def all_moved(z, key):
 def test_they_start_at_nothing_to_the_bit_or_move_on_the_sphere(rng, shape):
     z = SINGLE.round(on_sphere(rng, shape))
     moved = all_moved(z, jax.random.key(rng.integers(2**31)))
-    for kind in DYNAMICS:
-        np.testing.assert_array_equal(moved[kind, "zero"], z)
-    np.testing.assert_array_equal(moved["identity", "random"], z)
+    np.testing.assert_array_equal(moved["identity", ""], z)
     for kind in KINDS:
-        assert (np.abs(norm(moved[kind, "random"]) - 1.0) <= 40 * DIM * SINGLE.unit).all()
-        assert (norm(np.asarray(moved[kind, "random"]) - z) > 1e-3).any()
+        np.testing.assert_array_equal(moved[kind, "zero"], z, err_msg=kind)
+        assert (np.abs(norm(moved[kind, "random"]) - 1.0) <= 40 * DIM * SINGLE.unit).all(), kind
+        assert (norm(np.asarray(moved[kind, "random"]) - z) > 1e-3).any(), kind
 
 
 @given(generators)
@@ -52,15 +78,15 @@ def test_they_are_what_their_docstrings_say(rng):
 
 @compiled
 def steps(z, key, lag):
-    residual, full = Residual(DIM, "random", nnx.Rngs(key)), Full(TIME, DIM, "random", nnx.Rngs(key))
-    full.lag.set_value(lag)
-    for dense in (full.out, residual.step):
+    residual, full = built(Residual(), "random", key), built(Flow(), "random", key)
+    full.coupling.lag.set_value(lag)
+    for dense in (full.coupling.out, residual.step):
         dense.bias.set_value(jnp.arange(1.0, DIM + 1.0))
-    memory = causal_convolution(z, full.memory[...])
+    memory = causal_convolution(z, full.memory.kernel[...])
 
     def slope(q):
         """Memory and keys stay at z; only the query moves."""
-        force = coupling(q, z, lag) @ full.out.kernel[...] + full.out.bias[...].reshape(1, -1)
+        force = coupling(q, z, lag) @ full.coupling.out.kernel[...] + full.coupling.out.bias[...].reshape(1, -1)
         return project(q, memory + force)
 
     k1 = slope(z)
@@ -73,24 +99,29 @@ def steps(z, key, lag):
 
 
 def test_random_initialisation_is_lecun_normal():
-    """Of as many inputs as the kernel sums over: taps for the memory, latent coordinates for the Dense."""
+    """Of as many inputs as the kernel sums over: taps for the memory, latent coordinates for each Dense."""
     length, dim = 200, 100
-    full = nnx.jit(lambda: Full(length, dim, "random", nnx.Rngs(0)))()
-    for kernel, fan_in in [(full.memory[...], length), (full.out.kernel[...], dim)]:
-        assert float(jnp.std(kernel)) == pytest.approx(fan_in**-0.5, rel=0.03)  # of 10000 values: 0.7 %, four times
-    assert full.memory[...].shape == (length, dim)
-    assert full.lag[...] == 0.0
+    wanted = Flow(drift=True, memory=Memory(projection=True), coupling=Coupling(between="projections"))
+    full = nnx.jit(lambda: built(wanted, "random", jax.random.key(0), length, dim))()
+    dense = (full.memory.projection, full.coupling.out, full.coupling.query, full.coupling.key, full.drift)
+    for kernel, fan_in in [(full.memory.kernel, length), *((layer.kernel, dim) for layer in dense)]:
+        assert float(jnp.std(kernel[...])) == pytest.approx(
+            fan_in**-0.5, rel=0.03
+        )  # of 10000 values: 0.7 %, four times
+    assert full.memory.kernel[...].shape == (length, dim)
+    assert full.coupling.lag[...] == 0.0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@kinds
 def test_zero_force_is_learned_from(kind):
     """At zero the step is the identity, but not a dead end: the loss has a gradient in the force's own parameters."""
     z = normalise(jax.random.normal(jax.random.key(1), (TIME, DIM)))
-    graph, params = nnx.split(nnx.jit(lambda: dynamics.build(kind, "zero", TIME, DIM, nnx.Rngs(0)))())
+    dynamics, learning = KINDS[kind]
+    graph, params = nnx.split(nnx.jit(lambda: built(dynamics, "zero", jax.random.key(0)))())
     slope = compiled(jax.grad(lambda params: jnp.sum(nnx.merge(graph, params)(z) ** 3)))(params)
-    weights = [slope["step"]["kernel"]] if kind == "residual" else [slope["memory"], slope["out"]["kernel"]]
-    for weight in weights:
-        assert float(jnp.abs(weight[...]).max()) > 1e-3
+    for path in learning:
+        weight = reduce(lambda tree, name: tree[name], path.split("."), slope)["kernel"]
+        assert float(jnp.abs(weight[...]).max()) > 1e-3, path
 
 
 def test_a_step_of_constant_memory_alone_is_the_flow_towards_it():
@@ -105,6 +136,72 @@ def test_a_step_of_constant_memory_alone_is_the_flow_towards_it():
 
 @compiled
 def pulled(z, memory):
-    full = Full(1, 3, "zero", nnx.Rngs(0))
-    full.memory.set_value(memory)
+    full = built(Flow(), "zero", jax.random.key(0), 1, 3)
+    full.memory.kernel.set_value(memory)
     return full(z)
+
+
+ORDERS = {"rk4": 4, "euler": 1}
+FIELD = Flow(drift=True, memory=Memory(taps=3), coupling=None, init="random", step=0.2)
+
+
+@compiled
+def refined(z):
+    """By each integrator over the same stretch, in 1, 2 and 4 steps; and in 16 of the better one."""
+    wanted = {
+        (name, n): replace(FIELD, integrator=name, step=FIELD.step / n, substeps=n)
+        for name in ORDERS
+        for n in (1, 2, 4)
+    }
+    wanted["rk4", 16] = replace(FIELD, step=FIELD.step / 16, substeps=16)
+    return {name: flow.build(TIME, DIM, nnx.Rngs(0))(z) for name, flow in wanted.items()}
+
+
+@pytest.mark.parametrize("integrator", ORDERS)
+def test_more_and_smaller_steps_come_to_the_same_flow_by_the_integrators_order(integrator):
+    """The memory is of the trajectory that was encoded, whatever step is taken: else there would be no one flow."""
+    with DOUBLE.on():
+        found = refined(np.asarray(on_sphere(np.random.default_rng(0), (TIME, DIM)), float))
+    error = [np.linalg.norm(found[integrator, n] - found["rk4", 16]) for n in (1, 2, 4)]
+    assert error[0] < 0.3
+    orders = np.log2(np.array(error[:-1]) / error[1:])
+    np.testing.assert_allclose(orders, ORDERS[integrator], rtol=0, atol=0.35)
+
+
+@compiled
+def minimal(z):
+    found = MINIMAL.build(TIME, DIM, nnx.Rngs(0))
+    return found(z), found.drift.kernel[...]
+
+
+@given(generators)
+def test_the_minimal_step_is_the_debug_plans(rng):
+    z = SINGLE.round(on_sphere(rng, (TIME, DIM)))
+    found, kernel = minimal(z)
+    v = z @ kernel
+    v = v - np.sum(z * v, axis=-1, keepdims=True) * z
+    expected = (z + 0.1 * v) / np.linalg.norm(z + 0.1 * v, axis=-1, keepdims=True)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=20 * SINGLE.unit)
+
+
+@compiled
+def summed(z, lag):
+    """A flow of everything, and each of its forces by itself."""
+    found = Flow(drift=True, coupling=Coupling(between="projections"), integrator="euler", step=0.3).build(
+        TIME, DIM, nnx.Rngs(0)
+    )
+    found.coupling.lag.set_value(lag)
+    query, key = (normalise(layer(z)) for layer in (found.coupling.query, found.coupling.key))
+    coupled = found.coupling.out(coupling(query, key, lag))
+    return found(z), causal_convolution(z, found.memory.kernel[...]) + coupled + z @ found.drift.kernel[...]
+
+
+@given(generators, st.floats(-2.0, 2.0))
+def test_forces_add_up_and_their_tangent_part_moves(rng, lag):
+    z = SINGLE.round(on_sphere(rng, (TIME, DIM)))
+    found, force = summed(z, np.float32(lag))
+    force = force - np.sum(force * z, axis=-1, keepdims=True) * z
+    moved = z + 0.3 * force
+    np.testing.assert_allclose(
+        found, moved / np.linalg.norm(moved, axis=-1, keepdims=True), rtol=0, atol=200 * SINGLE.unit
+    )

@@ -11,18 +11,45 @@ from hypothesis.extra.numpy import arrays
 from precision import SINGLE, compiled
 
 from ladder.geometry.sphere import normalise
-from ladder.manifoldformer import Bench, losses
+from ladder.manifoldformer import (
+    MINIMAL,
+    Causal,
+    Coupling,
+    Dynamic,
+    Flow,
+    Learned,
+    Memory,
+    Model,
+    Residual,
+    Static,
+    losses,
+    regularisers,
+    supervision,
+)
 from ladder.manifoldformer.coupling import order_parameter
 from ladder.manifoldformer.data import CHANNELS
 from ladder.manifoldformer.metrics import oracle_distance
 
 TIME = 16
+FRACTIONAL = Memory(kernel="power law", trained=False, projection=True)
 MODELS = {
-    "model.identity": Bench(length=TIME),
-    "model.sphere": Bench(length=TIME, latent="sphere"),
-    "dynamics.residual": Bench(length=TIME, latent="sphere", dynamics="residual"),
-    "dynamics.full": Bench(length=TIME, latent="sphere", dynamics="full"),
-    "dynamics.full-zero": Bench(length=TIME, latent="sphere", dynamics="full", dynamics_init="zero"),
+    "model.identity": Model(),
+    "model.sphere": Model(latent="sphere"),
+    "model.switches": Model(
+        encoder=Causal(features=8),
+        fourier_branch=True,
+        latent="sphere",
+        sampling=Learned(),
+        alignment=Static(),
+        dynamics=MINIMAL,
+    ),
+    "alignment.dynamic": Model(latent="sphere", alignment=Dynamic(context="velocity", features=8)),
+    "dynamics.residual": Model(latent="sphere", dynamics=Residual()),
+    "dynamics.full": Model(latent="sphere", dynamics=Flow()),
+    "dynamics.full-zero": Model(latent="sphere", dynamics=Flow(init="zero")),
+    "dynamics.projections": Model(
+        latent="sphere", dynamics=Flow(memory=FRACTIONAL, coupling=Coupling(between="projections", lag="none"))
+    ),
 }
 
 
@@ -38,8 +65,18 @@ LOSSES = {
         of_signal(losses.phase),
         of_signal(losses.spectral),
         of_signal(losses.fractional),
-        lambda out, target, oracle: losses.spectral_entropy(out.moved),
-        lambda out, target, oracle: losses.spectral_entropy(out.moved, of="magnitude"),
+    ],
+    "regularisers.*": [
+        lambda out, target, oracle: regularisers.spectral_entropy(out.moved),
+        lambda out, target, oracle: regularisers.spectral_entropy(out.moved, of="magnitude"),
+        lambda out, target, oracle: regularisers.smoothness(out.moved),
+        lambda out, target, oracle: regularisers.decorrelation(normalise(out.moved)),
+        lambda out, target, oracle: regularisers.isometry(normalise(out.sampled), oracle),
+    ],
+    "supervision.*": [
+        lambda out, target, oracle: supervision.oracle(out.sampled, oracle),
+        lambda out, target, oracle: supervision.aligned(out.sampled, oracle),
+        lambda out, target, oracle: supervision.gram(normalise(out.sampled), oracle),
     ],
     "metrics.*": [lambda out, target, oracle: oracle_distance(out.encoded, oracle)],
     "coupling.*": [lambda out, target, oracle: order_parameter(out.moved)],
@@ -56,18 +93,22 @@ def values_and_slopes(losses):
 of_output = {name: values_and_slopes(group) for name, group in LOSSES.items()}
 
 
-def through(bench):
+def through(model):
     """A fresh model of that kind, its output, and the pull-back of gradients in it to the parameters and the input."""
-    graph = nnx.split(nnx.eval_shape(lambda: bench.model(jax.random.key(0))))[0]
+
+    def built(key):
+        return model.build(TIME, CHANNELS, key)
+
+    graph = nnx.split(nnx.eval_shape(lambda: built(jax.random.key(0))))[0]
 
     def forward(params, x):
-        return nnx.merge(graph, params)(x)
+        return nnx.merge(graph, params)(x, jax.random.key(0))
 
-    fresh = compiled(lambda key: nnx.split(bench.model(key))[1])
+    fresh = compiled(lambda key: nnx.split(built(key))[1])
     return fresh, compiled(forward), compiled(lambda params, x, g: jax.vmap(jax.vjp(forward, params, x)[1])(g))
 
 
-of_model = {name: through(bench) for name, bench in MODELS.items()}
+of_model = {name: through(model) for name, model in MODELS.items()}
 
 SHAPES = {
     "silence": lambda rng: np.zeros((TIME, CHANNELS)),

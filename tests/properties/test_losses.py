@@ -17,7 +17,6 @@ BINS = TIME // 2 + 1
 DISTANCES = ("mse", "log_magnitude", "phase", "spectral", "fractional")
 SPECTRAL = ("log_magnitude", "phase", "spectral", "fractional")
 fast = {name: compiled(getattr(losses, name)) for name in (*DISTANCES, "amplitude")}
-entropy = compiled(losses.spectral_entropy, static_argnames="of")
 of_one_order = compiled(losses.fractional, static_argnames=("orders", "taps"))
 distances = pytest.mark.parametrize("name", DISTANCES)
 
@@ -186,55 +185,3 @@ def test_whole_numbers_are_signals_too(rng):
 def test_a_bank_that_makes_no_sense_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         losses.fractional(jnp.ones((4, 1)), jnp.ones((4, 1)), **options)
-
-
-# Entropy
-
-POWERS = ("power", "magnitude")
-
-
-@pytest.mark.parametrize("of", POWERS)
-@precisions
-@given(signals)
-def test_the_entropy_lies_between_zero_and_the_logarithm_of_the_number_of_bins(precision, of, z):
-    with precision.on():
-        found = float(entropy(precision.round(z), of=of))
-    slack = 2 * EPSILON + 4 * BINS * precision.unit
-    assert -slack <= found <= np.log(BINS) + slack
-
-
-@pytest.mark.parametrize("of", POWERS)
-@pytest.mark.parametrize("full", [1, 2, 5])
-@given(generators)
-def test_the_entropy_of_equal_bins_is_the_logarithm_of_their_number(of, full, rng):
-    spectrum = np.zeros((BINS, 1), complex)
-    spectrum[1 : full + 1] = np.exp(1j * rng.uniform(0, 2 * np.pi, size=(full, 1)))
-    with DOUBLE.on():
-        found = float(entropy(np.fft.irfft(spectrum, TIME, axis=0), of=of))
-    assert found == pytest.approx(np.log(full), abs=(full + BINS) * 4 * EPSILON)
-
-
-@pytest.mark.parametrize("of", POWERS)
-@given(generators)
-def test_the_entropy_is_as_defined_and_that_of_power_is_the_lower(of, rng):
-    z = signal(rng, 0.1)
-    size = np.abs(np.fft.rfft(z, axis=-2)) ** (2 if of == "power" else 1)
-    share = size / size.sum(axis=-2, keepdims=True)
-    with DOUBLE.on():
-        found, power = entropy(z, of=of), entropy(z)
-        louder, turned = entropy(1e3 * z, of=of), entropy(np.roll(z, 5, axis=-2), of=of)
-    limit = BINS * 4 * EPSILON
-    np.testing.assert_allclose(found, -np.sum(share * np.log(share), axis=-2).mean(axis=-1), rtol=0, atol=limit)
-    np.testing.assert_allclose(louder, found, rtol=0, atol=limit)
-    np.testing.assert_allclose(turned, found, rtol=0, atol=limit)
-    assert (np.asarray(power) <= np.asarray(found)).all()
-
-
-def test_silence_has_no_entropy():
-    for of in POWERS:
-        assert float(entropy(jnp.zeros((TIME, 2)), of=of)) == 0.0
-
-
-def test_another_entropy_is_refused():
-    with pytest.raises(ValueError, match=r"of='energy'.*'power' or 'magnitude'"):
-        losses.spectral_entropy(jnp.ones((4, 1)), of="energy")

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import scipy.special
 from draws import generators
+from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 from precision import DOUBLE, compiled, precisions
 
+from ladder.manifoldformer import Memory
 from ladder.manifoldformer.memory import causal_convolution, power_law_kernel
 
 convolved = compiled(causal_convolution)
@@ -97,3 +99,58 @@ def test_the_transform_is_the_shortest_power_of_two_in_which_nothing_wraps_round
         re.findall(r"stablehlo.fft .*?length = array<i64: (\d+)>|stablehlo.fft .*?length = \[(\d+)\]", program)
     )
     assert {int("".join(found)) for found in lengths} == {n}
+
+
+FROZEN = {"kernel": "power law", "trained": False}
+MEMORIES = {
+    "random": Memory(),
+    "short": Memory(taps=3),
+    "random, projected": Memory(projection=True),
+    "power law": Memory(kernel="power law", order=0.3),
+    "power law, projected": Memory(kernel="power law", projection=True, taps=4),
+    "frozen": Memory(**FROZEN, order=0.7),
+    "frozen, projected": Memory(**FROZEN, projection=True, taps=4),
+}
+TIME, DIM = 9, 3
+
+
+def remembered(wanted, zero):
+    """What a fresh module remembers, and its parameters."""
+
+    def call(z):
+        found = wanted.build(TIME, DIM, zero, nnx.Rngs(0))
+        return found(z), nnx.to_pure_dict(nnx.state(found))
+
+    return compiled(call)
+
+
+remembering = {(name, zero): remembered(wanted, zero) for name, wanted in MEMORIES.items() for zero in (False, True)}
+
+
+@pytest.mark.parametrize("name", MEMORIES)
+@given(generators)
+def test_a_memory_convolves_with_its_kernel_then_projects(name, rng):
+    wanted, z = MEMORIES[name], rng.normal(size=(TIME, DIM)).astype(np.float32)
+    found, params = remembering[name, False](z)
+    reach = wanted.taps or TIME
+    law = np.arange(1.0, reach + 1) ** -wanted.order / scipy.special.gamma(1 - wanted.order)
+    law = np.tile(law[:, None], DIM)
+    assert set(params) == ({"kernel"} if wanted.trained else set()) | ({"projection"} if wanted.projection else set())
+    if wanted.trained and wanted.kernel == "power law":
+        np.testing.assert_allclose(params["kernel"], law, rtol=1e-5)
+    kernel = params["kernel"].astype(float) if wanted.trained else law
+    assert kernel.shape == (reach, DIM)
+    expected = np.array([sum(kernel[s] * z[t - s] for s in range(min(t + 1, reach))) for t in range(TIME)], float)
+    if wanted.projection:
+        assert set(params["projection"]) == {"kernel"}
+        expected = expected @ params["projection"]["kernel"].astype(float)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["random", "random, projected", "power law, projected", "frozen, projected"])
+def test_a_memory_that_starts_at_nothing_keeps_what_it_learns_from(name):
+    found, params = remembering[name, True](np.random.default_rng(0).normal(size=(TIME, DIM)).astype(np.float32))
+    assert not found.any()
+    if MEMORIES[name].projection:
+        assert not params["projection"]["kernel"].any()
+        assert "kernel" not in params or params["kernel"].all()

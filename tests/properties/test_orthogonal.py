@@ -1,5 +1,9 @@
 """Laws of the orthogonal group. ``u`` in a comment is the unit roundoff, ``d`` the size of the matrices."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -283,3 +287,38 @@ def test_what_is_not_square_is_refused(function, shape):
 def test_clouds_of_different_shapes_are_refused(shapes):
     with pytest.raises(ValueError, match="procrustes needs two clouds of one shape"):
         orthogonal.procrustes(*map(jnp.zeros, shapes))
+
+
+WIDE = """
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from ladder.geometry.orthogonal import cayley, polar_factor, skew
+
+def one(x):
+    # Several of each, and other work beside them, so that the program is wide enough to be run by many threads.
+    turned = [jnp.sum(cayley(skew(x) * (1 + 0.1 * k)) ** 3) for k in range(8)]
+    found = [jnp.sum(polar_factor(x[:20, :16, :16] * (1 + 0.1 * k)) ** 3) for k in range(8)]
+    beside = [jnp.sum(jnp.tanh(x[:4] @ x[:4] * k) @ x[:4]) for k in range(8)]
+    return sum(turned + found + beside)
+
+def every(x):
+    return jax.lax.map(one, x)
+
+mesh, split = Mesh(np.asarray(jax.devices()), ("seed",)), PartitionSpec("seed")
+whole = jax.jit(jax.shard_map(every, mesh=mesh, in_specs=split, out_specs=split, check_vma=False))
+x = jax.random.normal(jax.random.key(0), (8, 64, 21, 21))
+for _ in range(5):
+    assert np.isfinite(jax.block_until_ready(whole(x))).all()
+print(len(jax.devices()))
+"""
+
+
+def test_a_wide_program_of_many_on_several_devices_ends():
+    """JAX's own solver and decomposition of a batch wait for each other on two cores, and never end."""
+    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    ran = subprocess.run([sys.executable, "-c", WIDE], env=env, capture_output=True, text=True, timeout=240)
+    assert ran.stdout.strip() == "2", ran.stderr

@@ -26,3 +26,8 @@ def rk4_step(field: Field, x: Float[Array, "*batch dim"], h: float) -> Float[Arr
     k3 = field(retract(x, 0.5 * h * k2))
     k4 = field(retract(x, h * k3))
     return retract(x, h / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4))
+
+
+def euler_step(field: Field, x: Float[Array, "*batch dim"], h: float) -> Float[Array, "*batch dim"]:
+    """One explicit Euler step of size ``h`` from a unit ``x``, put back on the sphere: the projected method, of order 1."""
+    return retract(x, h * field(x))

@@ -1,5 +1,8 @@
 """The orthogonal group O(d): maps between square matrices on the last two axes; every other axis is a batch axis."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -23,10 +26,13 @@ def cayley(a: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim dim"]:
         ValueError: for matrices that are not square.
     """
     _check_square(a, "cayley")
-    identity = jnp.broadcast_to(jnp.eye(a.shape[-1], dtype=a.dtype), a.shape)
-    # The two factors commute, so the inverse may stand in front, where a solver takes it.
-    rotation: Array = jnp.linalg.solve(identity + a, identity - a)
-    return rotation
+
+    def one(a: Array) -> Array:
+        identity = jnp.broadcast_to(jnp.eye(a.shape[-1], dtype=a.dtype), a.shape)
+        # The two factors commute, so the inverse may stand in front, where a solver takes it.
+        return jnp.asarray(jnp.linalg.solve(identity + a, identity - a))
+
+    return _each(one, a)
 
 
 @jax.custom_jvp
@@ -52,8 +58,7 @@ def polar_factor(m: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim 
 
 def _svd(m: Float[Array, "*batch dim dim"]) -> tuple[Array, Array, Array]:
     _check_square(m, "polar_factor")
-    u, s, vt = jnp.linalg.svd(m)
-    return u, s, vt
+    return _each(lambda m: tuple(jnp.linalg.svd(m)), m)
 
 
 @polar_factor.defjvp
@@ -80,6 +85,26 @@ def procrustes(x: Float[Array, "*batch row dim"], y: Float[Array, "*batch row di
     if x.shape != y.shape or x.ndim < 2:
         raise ValueError(f"procrustes needs two clouds of one shape (..., row, dim), not {x.shape} and {y.shape}")
     return polar_factor(jnp.swapaxes(x, -1, -2) @ y)
+
+
+Found = TypeVar("Found")
+
+
+def _each(of: Callable[[Array], Found], m: Float[Array, "*batch dim dim"]) -> Found:
+    """``of`` every matrix; on a CPU of one after another.
+
+    JAX's LAPACK kernels share a batch out to the pool of threads that runs the program, and wait for it. Where a program has
+    other work beside them they are themselves run by that pool, and when each of its threads waits for the others it
+    never ends (seen with JAX 0.10.2 on two cores). A single matrix is not shared out.
+    """
+
+    def in_turn(m: Array) -> Found:
+        found: Found = jax.lax.map(of, m.reshape(-1, *m.shape[-2:]))
+        whole: Found = jax.tree.map(lambda x: x.reshape(*m.shape[:-2], *x.shape[1:]), found)
+        return whole
+
+    found: Found = of(m) if m.ndim == 2 else jax.lax.platform_dependent(m, cpu=in_turn, default=of)
+    return found
 
 
 def _check_square(m: Float[Array, "*batch row column"], name: str) -> None:

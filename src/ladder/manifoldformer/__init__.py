@@ -1,5 +1,33 @@
 """Case study: a latent sphere with power-law memory and Sakaguchi-Kuramoto dynamics, learning oscillators."""
 
-from ladder.manifoldformer.experiments import Bench
+from ladder.manifoldformer.alignment import Dynamic, Static
+from ladder.manifoldformer.coupling import Coupling
+from ladder.manifoldformer.data import Signals
+from ladder.manifoldformer.dynamics import MINIMAL, Flow, Identity, Residual
+from ladder.manifoldformer.encoder import Causal, Pointwise
+from ladder.manifoldformer.experiments import Oscillators
+from ladder.manifoldformer.memory import Memory
+from ladder.manifoldformer.model import ManifoldFormer, Model
+from ladder.manifoldformer.objective import Refine
+from ladder.manifoldformer.sampling import Annealed, Fixed, Learned
 
-__all__ = ["Bench"]
+__all__ = [
+    "MINIMAL",
+    "Annealed",
+    "Causal",
+    "Coupling",
+    "Dynamic",
+    "Fixed",
+    "Flow",
+    "Identity",
+    "Learned",
+    "ManifoldFormer",
+    "Memory",
+    "Model",
+    "Oscillators",
+    "Pointwise",
+    "Refine",
+    "Residual",
+    "Signals",
+    "Static",
+]

@@ -1,6 +1,9 @@
 """The synthetic oscillators every published ManifoldFormer run was trained on."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -9,51 +12,159 @@ from jax import Array
 from jaxtyping import Float, Int
 
 FREQUENCIES = (1, 2, 3, 5, 8)
-AMPLITUDES = (1.0, 0.5)
 CHANNELS = 16
-BATCHES, BATCH_SIZE = 15, 64  # of one epoch, as published; other batch sizes cut the same sequences anew
+BATCH = 64  # sequences that are drawn with one seed, as published; other batch sizes cut the same sequences anew
+NOISE_STREAM = 0x0153
+
+Task = Literal["identity", "next step"]
+TASKS: tuple[str, ...] = get_args(Task)
 
 
-def signals(length: int) -> Float[np.ndarray, "sequence time channel"]:
-    """The 20 clean two-tone signals: one for each ordered pair of distinct frequencies.
+class Batch(NamedTuple):
+    """What a model is shown, and what it is held against.
 
-    Tone ``k`` of channel ``c`` is ``AMPLITUDES[k] * sin(f_k t + 2 pi c / 16)`` at ``length`` times
-    ``linspace(0, 4 pi, length)``. The published data draws pairs at random but neither phases nor noise, so
-    these are all the sequences there are.
+    Attributes:
+        input: The signal as it is measured, with noise.
+        clean: The same signal without.
+        target: What is to be predicted: ``clean`` itself, or what it is one sample later.
+        oracle: The oscillators' own state at the input's times, a point of the unit sphere.
     """
-    t = np.linspace(0.0, 4.0 * np.pi, length)[:, None]
-    phase = 2.0 * np.pi * np.arange(CHANNELS) / CHANNELS
-    return np.stack(
-        [
-            sum(a * np.sin(f * t + phase) for a, f in zip(AMPLITUDES, tones, strict=True))
-            for tones in permutations(FREQUENCIES, len(AMPLITUDES))
-        ]
-    ).astype(np.float32)
+
+    input: Float[Array, "*batch time channel"]
+    clean: Float[Array, "*batch time channel"]
+    target: Float[Array, "*batch time channel"]
+    oracle: Float[Array, "*batch time latent"]
 
 
-def drawn() -> Int[np.ndarray, " sequences"]:
-    """Which of the 20 signals each sequence of the training set is: batch ``i`` of 64 is drawn with seed ``i``."""
-    kinds = len(list(permutations(FREQUENCIES, len(AMPLITUDES))))
-    return np.concatenate([np.random.default_rng(batch).integers(kinds, size=BATCH_SIZE) for batch in range(BATCHES)])
+@dataclass(frozen=True, kw_only=True)
+class Signals:
+    """Sums of a few tones in 16 channels, at ``length`` times ``linspace(0, 4 pi, length)``.
 
+    Tone ``k`` of channel ``c`` is ``2^-k sin(f_k t + 2 pi c / 16)``; the frequencies are drawn without replacement, in
+    order, from 1, 2, 3, 5 and 8. White noise may be added to what the model is shown, never to what it is held
+    against. The published data draws frequencies at random but no phases, so there are only as many clean sequences as
+    ordered choices of tones: 20 of two tones, 60 of three. A training set is ``batches`` of 64 of them, batch ``i`` drawn
+    with seed ``i``; sequences held out differ from it in their noise alone.
 
-def batches(
-    sequence: Int[Array, " sequences"], batch_size: int, kinds: int
-) -> tuple[Int[Array, "batch row"], Float[Array, "batch row"]]:
-    """Cut an epoch into batches: which signals each one needs computed, and the weight of each in its mean.
+    The defaults are the bench scale (patches A to E).
 
-    A loss that is a mean over sequences is the same whether every sequence is computed or every distinct one
-    once, weighted by how often it occurs. A batch of 64 drawn from 20 signals is therefore computed as 20 rows;
-    a batch too small to gain by that keeps its own rows at equal weight.
+    Raises:
+        ValueError: for more tones than there are frequencies, fewer than 2 samples, no batch, or noise below 0.
     """
-    ids = sequence.reshape(-1, batch_size)
-    if batch_size <= kinds:
-        return ids, jnp.full(ids.shape, 1.0 / batch_size)
-    rows = jnp.broadcast_to(jnp.arange(kinds), (len(ids), kinds))
-    return rows, jnp.mean(jax.nn.one_hot(ids, kinds), axis=1)
+
+    tones: int = 2
+    length: int = 64
+    noise: float = 0.0
+    batches: int = 15
+
+    channels: ClassVar[int] = CHANNELS
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.tones <= len(FREQUENCIES):
+            raise ValueError(
+                f"Signals(tones={self.tones}): choose 1 to {len(FREQUENCIES)} of the frequencies {FREQUENCIES}"
+            )
+        if self.length < 2 or self.batches < 1:
+            raise ValueError(
+                f"Signals(length={self.length}, batches={self.batches}): choose at least 2 samples and 1 batch of {BATCH}"
+            )
+        if not self.noise >= 0.0:
+            raise ValueError(f"Signals(noise={self.noise}): choose a standard deviation of at least 0")
+
+    @property
+    def times(self) -> Float[np.ndarray, " time"]:
+        """Where the signals are sampled."""
+        return np.linspace(0.0, 4.0 * np.pi, self.length)
+
+    @property
+    def triples(self) -> list[tuple[int, ...]]:
+        """The frequencies of every clean sequence there is, in the order of their tones."""
+        return list(permutations(FREQUENCIES, self.tones))
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences are in the training set."""
+        return self.batches * BATCH
+
+    @cached_property
+    def clean(self) -> Float[np.ndarray, "kind time channel"]:
+        """Every clean sequence there is."""
+        t = self.times[:, None]
+        phase = 2.0 * np.pi * np.arange(CHANNELS) / CHANNELS
+        return np.stack(
+            [sum(2.0**-k * np.sin(f * t + phase) for k, f in enumerate(tones)) for tones in self.triples]
+        ).astype(np.float32)
+
+    def oracle(self, dim: int) -> Float[np.ndarray, "kind time latent"]:
+        """The oscillators' own state: ``sin(f t), cos(f t)`` of each tone in order, zeros up to ``dim``, over its norm.
+
+        Source: the published Oracle Distance (status document of the core); the norm is the root of the number of tones.
+
+        Raises:
+            ValueError: for fewer dimensions than two a tone.
+        """
+        if dim < 2 * self.tones:
+            raise ValueError(f"the oracle of {self.tones} tones needs {2 * self.tones} dimensions, not {dim}")
+        t = self.times
+        states = np.stack(
+            [np.stack([wave(f * t) for f in tones for wave in (np.sin, np.cos)], axis=-1) for tones in self.triples]
+        )
+        padded = np.pad(states, ((0, 0), (0, 0), (0, dim - 2 * self.tones)))
+        return np.asarray(padded / np.sqrt(self.tones), np.float32)
+
+    @cached_property
+    def drawn(self) -> Int[np.ndarray, " sequence"]:
+        """Which of the clean sequences each of the training set is."""
+        kinds = len(self.triples)
+        return np.concatenate(
+            [np.random.default_rng(batch).integers(kinds, size=BATCH) for batch in range(self.batches)]
+        )
+
+    @property
+    def share(self) -> Float[np.ndarray, " kind"]:
+        """How much of the training set each of the clean sequences is."""
+        return np.bincount(self.drawn, minlength=len(self.triples)) / self.sequences
+
+    @property
+    def mean_square(self) -> float:
+        """Of the training set: the mean squared error of predicting nothing (0.633 at bench scale)."""
+        return float(self.share @ np.mean(self.clean.astype(np.float64) ** 2, axis=(1, 2)))
+
+    def rows(
+        self, sequence: Int[Array, " sequence"], batch_size: int
+    ) -> tuple[Int[Array, "batch row"], Int[Array, "batch row"], Float[Array, "batch row"]]:
+        """Cut an epoch into batches: which clean sequence each row is, which number its noise has, and its weight.
+
+        A loss that is a mean over sequences is the same whether every sequence is computed or every distinct one
+        once, weighted by how often it occurs. Without noise a batch of 64 drawn from 20 signals is therefore computed as
+        20 rows; a batch too small to gain by that, or with noise, keeps its own rows at equal weight.
+        """
+        number = sequence.reshape(-1, batch_size)
+        drawn, kinds = jnp.asarray(self.drawn)[number], len(self.triples)
+        if self.noise or batch_size <= kinds:
+            return drawn, number, jnp.full(number.shape, 1.0 / batch_size)
+        every = jnp.broadcast_to(jnp.arange(kinds), (len(number), kinds))
+        return every, every, jnp.mean(jax.nn.one_hot(drawn, kinds), axis=1)
+
+    def batch(self, kind: Int[Array, " row"], number: Int[Array, " row"], task: Task, dim: int) -> Batch:
+        """These clean sequences as a task, with the noise of these numbers.
+
+        The numbers of the training set are 0 to 63 of batch 0 and so on; those from ``sequences`` on are held out. Next
+        step shows all samples but the last, and asks for all but the first.
+        """
+        clean, oracle = jnp.asarray(self.clean)[kind], jnp.asarray(self.oracle(dim))[kind]
+        shown = clean + self.noise * _white(number, clean.shape[1:]) if self.noise else clean
+        if task == "identity":
+            return Batch(shown, clean, clean, oracle)
+        return Batch(shown[:, :-1], clean[:, :-1], clean[:, 1:], oracle[:, :-1])
+
+    def held_out(self, task: Task, dim: int) -> Batch:
+        """Every clean sequence once, with noise that no training set has."""
+        kinds = jnp.arange(len(self.triples))
+        return self.batch(kinds, self.sequences + kinds, task, dim)
 
 
-def zero_predictor_mse(length: int) -> float:
-    """MSE of predicting nothing: the mean square of the training set (0.633 at the published length of 64)."""
-    square = np.mean(signals(length).astype(np.float64) ** 2, axis=(1, 2))
-    return float(np.mean(square[drawn()]))
+def _white(number: Int[Array, " row"], shape: tuple[int, ...]) -> Float[Array, "row time channel"]:
+    """Noise of unit variance: a row is the same whatever batch it is in."""
+    key = jax.random.key(NOISE_STREAM)
+    return jax.vmap(lambda n: jax.random.normal(jax.random.fold_in(key, n), shape))(number)

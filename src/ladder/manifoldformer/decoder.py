@@ -4,15 +4,13 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
-HIDDEN = 64
-
 
 class Decoder(nnx.Module):
-    """Pointwise in time: Dense 64, ReLU, Dense ``channels``."""
+    """Pointwise in time: Dense ``features``, ReLU, Dense ``channels``."""
 
-    def __init__(self, latent_dim: int, channels: int, rngs: nnx.Rngs):
-        self.hidden = nnx.Linear(latent_dim, HIDDEN, rngs=rngs)
-        self.out = nnx.Linear(HIDDEN, channels, rngs=rngs)
+    def __init__(self, latent_dim: int, features: int, channels: int, rngs: nnx.Rngs):
+        self.hidden = nnx.Linear(latent_dim, features, rngs=rngs)
+        self.out = nnx.Linear(features, channels, rngs=rngs)
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time channel"]:
         """Decode each sample by itself."""

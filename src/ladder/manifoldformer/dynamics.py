@@ -1,5 +1,8 @@
 """From latent to latent: how the trajectory is moved before it is decoded. All maps are causal in time."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import Literal, get_args
 
 import jax.numpy as jnp
@@ -7,70 +10,148 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
-from ladder.geometry.integrators import rk4_step
+from ladder.geometry.integrators import euler_step, rk4_step
 from ladder.geometry.sphere import project, retract
-from ladder.manifoldformer.coupling import coupling
-from ladder.manifoldformer.memory import causal_convolution
+from ladder.manifoldformer.coupling import Coupling
+from ladder.manifoldformer.memory import Memory
 
-Dynamics = Literal["identity", "residual", "full"]
-DYNAMICS: tuple[str, ...] = get_args(Dynamics)
 Init = Literal["random", "zero"]
 INITS: tuple[str, ...] = get_args(Init)
+Integrator = Literal["rk4", "euler"]
+INTEGRATORS = {"rk4": rk4_step, "euler": euler_step}
 
-kernel_init = nnx.initializers.lecun_normal()
+
+def _check_init(what: str, init: str) -> None:
+    if init not in INITS:
+        raise ValueError(f"{what}(init={init!r}): choose one of {', '.join(map(repr, INITS))}")
 
 
-class Identity(nnx.Module):
+@dataclass(frozen=True)
+class Identity:
     """No dynamics: the trajectory is decoded as it was encoded."""
+
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+        """The module."""
+        return Stays()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Residual:
+    """A residual cell, ``z + Dense(z)``, put back on the sphere. Source: patch D.
+
+    Raises:
+        ValueError: for another initialisation.
+    """
+
+    init: Init = "random"
+
+    def __post_init__(self) -> None:
+        _check_init("Residual", self.init)
+
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+        """The module."""
+        return Cell(latent_dim, self.init == "zero", rngs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Steps along a vector field on the sphere: the tangent part of drift plus memory plus coupling.
+
+    The drift is linear, ``W z``. Memory and the coupling's keys stay at the encoded trajectory; drift and queries follow the
+    point through the integrator's stages. ``step`` is the size of each of ``substeps`` steps in units of one sample. At random
+    initialisation kernels are LeCun-normal; at zero those that everything passes through last are zero: the force is, and
+    the flow is the identity.
+
+    The defaults are the published full dynamics, one RK4 step of 1; ``MINIMAL`` is the debug plan's minimal manifold step.
+
+    Raises:
+        ValueError: for another initialisation or integrator, a step or substeps that are not positive, no force at all, or
+            a zero initialisation of a power-law memory with no projection behind it.
+    """
+
+    drift: bool = False
+    memory: Memory | None = field(default_factory=Memory)
+    coupling: Coupling | None = field(default_factory=Coupling)
+    integrator: Integrator = "rk4"
+    step: float = 1.0
+    substeps: int = 1
+    init: Init = "random"
+
+    def __post_init__(self) -> None:
+        _check_init("Flow", self.init)
+        if self.integrator not in INTEGRATORS:
+            raise ValueError(f"Flow(integrator={self.integrator!r}): choose one of {', '.join(map(repr, INTEGRATORS))}")
+        if not self.step > 0.0 or self.substeps < 1:
+            raise ValueError(f"Flow(step={self.step}, substeps={self.substeps}): choose a positive step, at least once")
+        if not (self.drift or self.memory or self.coupling):
+            raise ValueError("Flow(drift=False, memory=None, coupling=None): nothing moves it; choose Identity()")
+        if self.init == "zero" and self.memory and self.memory.kernel == "power law" and not self.memory.projection:
+            raise ValueError(
+                "Flow(init='zero', memory=Memory(kernel='power law')): a power law is not zero; add projection=True, which "
+                "can be, or choose init='random'"
+            )
+
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+        """The module, for sequences of this length."""
+        return Flowing(self, length, latent_dim, rngs)
+
+
+Dynamics = Identity | Residual | Flow
+MINIMAL = Flow(drift=True, memory=None, coupling=None, integrator="euler", step=0.1)
+"""``(z + 0.1 v) / |z + 0.1 v|`` with ``v`` the tangent part of ``W z``. Source: the debug plan, section 7."""
+
+
+class Stays(nnx.Module):
+    """What :class:`Identity` describes."""
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """Return the trajectory itself."""
         return z
 
 
-class Residual(nnx.Module):
-    """The debug plan's residual cell, ``z + Dense(z)``, put back on the sphere."""
+class Cell(nnx.Module):
+    """What :class:`Residual` describes."""
 
-    def __init__(self, latent_dim: int, init: Init, rngs: nnx.Rngs):
-        self.step = nnx.Linear(latent_dim, latent_dim, kernel_init=_kernel(init), rngs=rngs)
+    def __init__(self, latent_dim: int, zero: bool, rngs: nnx.Rngs):
+        self.step = nnx.Linear(latent_dim, latent_dim, kernel_init=_kernel(zero), rngs=rngs)
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """Move every point by its own step."""
         return retract(z, self.step(z))
 
 
-class Full(nnx.Module):
-    """One projected RK4 step of ``h = 1`` of the tangent part of memory plus coupling.
+class Flowing(nnx.Module):
+    """What :class:`Flow` describes."""
 
-    The memory is a depthwise causal convolution with as many taps as there are samples; the coupling goes through a
-    Dense. Memory and keys stay at the encoded trajectory; only the query moves through the four stages. At random
-    initialisation the memory's kernel is LeCun-normal, as in the published runs, whose power-law kernel
-    never entered the model; at zero the memory's kernel and the Dense are zero and the step is the identity.
-    """
-
-    def __init__(self, length: int, latent_dim: int, init: Init, rngs: nnx.Rngs):
-        self.memory = nnx.Param(_kernel(init)(rngs.params(), (length, latent_dim)))
-        self.out = nnx.Linear(latent_dim, latent_dim, kernel_init=_kernel(init), rngs=rngs)
-        self.lag = nnx.Param(jnp.zeros(()))
+    def __init__(self, wanted: Flow, length: int, latent_dim: int, rngs: nnx.Rngs):
+        zero = wanted.init == "zero"
+        self.memory = wanted.memory.build(length, latent_dim, zero, rngs) if wanted.memory else None
+        self.coupling = wanted.coupling.build(latent_dim, zero, rngs) if wanted.coupling else None
+        self.drift = (
+            nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=_kernel(zero), rngs=rngs)
+            if wanted.drift
+            else None
+        )
+        self.integrator, self.step, self.substeps = wanted.integrator, wanted.step, wanted.substeps
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
-        """Move every point by one step of the flow."""
-        memory = causal_convolution(z, self.memory[...])
+        """Move every point along the flow."""
+        forces: list[Callable[[Array], Array]] = []
+        if self.memory is not None:
+            memory = self.memory(z)
+            forces.append(lambda point: memory)
+        if self.coupling is not None:
+            forces.append(self.coupling.among(z))
+        if self.drift is not None:
+            forces.append(self.drift)
 
-        def force(query: Array) -> Array:
-            return project(query, memory + self.out(coupling(query, z, self.lag[...])))
+        def field(point: Array) -> Array:
+            return project(point, reduce(jnp.add, [force(point) for force in forces]))
 
-        return rk4_step(force, z, h=1.0)
-
-
-def _kernel(init: Init) -> nnx.Initializer:
-    return nnx.initializers.zeros_init() if init == "zero" else kernel_init
+        for _ in range(self.substeps):
+            z = INTEGRATORS[self.integrator](field, z, self.step)
+        return z
 
 
-def build(dynamics: Dynamics, init: Init, length: int, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
-    """The dynamics of that name."""
-    if dynamics == "identity":
-        return Identity()
-    if dynamics == "residual":
-        return Residual(latent_dim, init, rngs)
-    return Full(length, latent_dim, init, rngs)
+def _kernel(zero: bool) -> nnx.Initializer:
+    return nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()

@@ -1,6 +1,7 @@
-"""Experiments of the case study: what is trained, on what, how."""
+"""The experiment of the case study: what is trained, on what, how."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -9,19 +10,28 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
-from jaxtyping import Float, Key
+from jaxtyping import Float, Int, Key
 
-from ladder.geometry.sphere import norm_error
+from ladder.geometry.sphere import norm_error, normalise
 from ladder.inspection import Inspection, step_traces
-from ladder.manifoldformer import data, losses
-from ladder.manifoldformer.dynamics import DYNAMICS, INITS, Dynamics, Init
-from ladder.manifoldformer.encoder import LATENT_DIM, LATENTS, Latent
-from ladder.manifoldformer.model import ManifoldFormer, Output
+from ladder.manifoldformer import losses, objective
+from ladder.manifoldformer.data import TASKS, Batch, Signals, Task
+from ladder.manifoldformer.dynamics import Flow, Identity
+from ladder.manifoldformer.metrics import oracle_distance
+from ladder.manifoldformer.model import ManifoldFormer, Model, Output
+from ladder.manifoldformer.objective import Refine
 
-Loss = Literal["mse", "spectral", "mse+spectral"]
-LOSSES: tuple[Loss, ...] = get_args(Loss)
 Schedule = Literal["constant", "cosine"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
+# Of rate 1: the rate is a factor of its own, see TrainingState.
+OPTIMISERS: Mapping[str, optax.GradientTransformation] = {
+    "adam": optax.adam(1.0),
+    "adamw": optax.adamw(1.0),
+    "sgd": optax.sgd(1.0),
+}
+Optimiser = Literal["adam", "adamw", "sgd"]
+During = Literal["", "before", "after"]
+DURING: tuple[str, ...] = get_args(During)
 
 
 class TrainingState(NamedTuple):
@@ -34,159 +44,253 @@ class TrainingState(NamedTuple):
     params: Any
     optimiser: optax.OptState
     learning_rate: Float[Array, ""]
+    step: Int[Array, ""]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
-    """The published ablation (patches A to E): reproduce clean two-tone signals of 64 samples and 16 channels.
+class Oscillators:
+    """A ManifoldFormer that learns to reproduce or to continue sums of tones: every published run is one of these.
 
-    The defaults are patch A. Adam without weight decay; 15 batches of 64 sequences an epoch, the same in the same
-    order every epoch unless ``shuffle`` draws a new order from the epoch's key.
+    The defaults are patch A of the published ablation. AdamW has weight decay 1e-4, optax's default.
 
-    Metrics, evaluated after the epoch on the whole training set (the task is to memorise 20 signals; there is no
-    other data): ``mse``, ``spectral``, ``loss`` (the one trained on), ``amplitude`` (RMS ratio), and on the sphere
-    ``norm_error`` (the largest ``| |z| - 1 |`` of any latent in any step of the epoch, before and after the dynamics).
+    Metrics, evaluated after the epoch on every clean sequence, weighted as the training set has them, with noise that it
+    has not: ``loss`` (the one trained on), each of its terms, ``mse``, ``reconstruction``, ``spectral``, ``amplitude``
+    (RMS ratio), ``oracle_distance`` (of the sampled latent; a Euclidean one is normalised first); on the sphere
+    ``norm_error`` (the largest ``| |z| - 1 |`` of any latent in any step of the epoch, before and after the dynamics); with
+    sampling ``noise`` (mean length of its step); with dynamics ``moved`` (RMS of what they change over RMS of the latent).
     Traces, one number a step: ``step_loss``, the batch's loss before the step, and those of
     :func:`~ladder.inspection.step_traces`, the stages over the rows that the step computes.
 
+    Attributes:
+        loss: What is trained on, as :func:`~ladder.manifoldformer.objective.weights` reads it.
+        refine: A second stage; None for one.
+        shuffle: Draw the order of the sequences anew each epoch; else it is the same.
+        during: Report ``during_mse`` and the like too: means over the epoch's steps, each of its own batch ``before`` or
+            ``after`` the update, as the published runs printed them. After costs a forward pass a step.
+
     Raises:
-        ValueError: for a value outside those listed, a batch size that does not divide the 960 sequences,
-            full dynamics on a Euclidean latent (the coupling is between unit vectors), or a negative rate.
+        ValueError: for a value outside those listed, a batch size that does not divide the training set, a negative rate,
+            and combinations that make no sense, with the reason.
     """
 
-    latent: Latent = "euclidean"
-    dynamics: Dynamics = "identity"
-    dynamics_init: Init = "random"
-    loss: Loss = "mse"
-    length: int = 64
+    data: Signals = field(default_factory=Signals)
+    task: Task = "identity"
+    model: Model = field(default_factory=Model)
+    loss: str = "mse"
+    refine: Refine | None = None
     epochs: int = 5
-    batch_size: int = data.BATCH_SIZE
+    batch_size: int = 64
+    optimiser: Optimiser = "adam"
     learning_rate: float = 1e-3
     schedule: Schedule = "constant"
     shuffle: bool = False
+    during: During = ""
 
     objective: ClassVar[str] = "loss"
     reference: ClassVar[str] = "mse"
+    pictures: ClassVar[str] = "ladder.manifoldformer.pictures"
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("latent", LATENTS),
-            ("dynamics", DYNAMICS),
-            ("dynamics_init", INITS),
-            ("loss", LOSSES),
+            ("task", TASKS),
+            ("optimiser", tuple(OPTIMISERS)),
             ("schedule", SCHEDULES),
+            ("during", DURING),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(
-                    f"Bench({name}={getattr(self, name)!r}): choose one of {', '.join(map(repr, allowed))}"
+                    f"Oscillators({name}={getattr(self, name)!r}): choose one of {', '.join(map(repr, allowed))}"
                 )
-        sequences = data.BATCHES * data.BATCH_SIZE
+        sequences = self.data.sequences
         if self.batch_size < 1 or sequences % self.batch_size:
-            raise ValueError(f"Bench(batch_size={self.batch_size}): choose a divisor of the {sequences} sequences")
-        if self.latent == "euclidean" and self.dynamics != "identity":
             raise ValueError(
-                f"Bench(dynamics={self.dynamics!r}, latent='euclidean'): these dynamics move points of the sphere; "
-                "choose latent='sphere'"
+                f"Oscillators(batch_size={self.batch_size}): choose a divisor of the {sequences} sequences"
             )
         if not self.learning_rate >= 0.0:
-            raise ValueError(f"Bench(learning_rate={self.learning_rate}): choose a rate of at least 0")
-        if self.epochs < 1 or self.length < 2:
+            raise ValueError(f"Oscillators(learning_rate={self.learning_rate}): choose a rate of at least 0")
+        if self.epochs < 1:
+            raise ValueError(f"Oscillators(epochs={self.epochs}): train at least 1 epoch")
+        if self.refine and self.refine.after >= self.epochs:
             raise ValueError(
-                f"Bench(epochs={self.epochs}, length={self.length}): train at least 1 epoch on at least 2 samples"
+                f"Oscillators(refine={self.refine!r}, epochs={self.epochs}): the second stage would never begin; train longer"
             )
+        for loss in self._stages:
+            objective.check(loss, self.model)
+        if self.model.latent_dim < 2 * self.data.tones:
+            raise ValueError(
+                f"Oscillators: {self.data.tones} tones need a latent of {2 * self.data.tones} coordinates for the oracle, not "
+                f"{self.model.latent_dim}; raise model.latent_dim"
+            )
+        memory = self.model.dynamics.memory if isinstance(self.model.dynamics, Flow) else None
+        if memory and memory.taps and memory.taps > self.data.length:
+            raise ValueError(
+                f"Oscillators: {memory!r} reaches further back than the {self.data.length} samples there are; choose fewer taps"
+            )
+
+    @property
+    def _stages(self) -> list[str]:
+        return [self.loss, *([self.refine.loss] if self.refine else [])]
+
+    @cached_property
+    def _terms(self) -> dict[str, list[float]]:
+        """Every term there is, and its weight in each stage."""
+        read = [objective.weights(loss) for loss in self._stages]
+        return {name: [stage.get(name, 0.0) for stage in read] for name in dict.fromkeys(n for s in read for n in s)}
+
+    @property
+    def _measured(self) -> tuple[str, ...]:
+        """The losses and metrics of a batch, in order."""
+        return tuple(dict.fromkeys(("loss", *self._terms, "mse", "reconstruction", "spectral", "oracle_distance")))
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that every epoch reports."""
-        always = ("loss", "mse", "spectral", "amplitude")
-        return (*always, "norm_error") if self.latent == "sphere" else always
+        model = self.model
+        return (
+            *self._measured,
+            "amplitude",
+            *(["norm_error"] if model.latent == "sphere" else []),
+            *(["noise"] if model.sampling else []),
+            *([] if isinstance(model.dynamics, Identity) else ["moved"]),
+            *([f"during_{name}" for name in self._measured] if self.during else []),
+        )
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one epoch."""
-        return data.BATCHES * data.BATCH_SIZE // self.batch_size
+        return self.data.sequences // self.batch_size
 
-    def model(self, key: Key[Array, ""]) -> ManifoldFormer:
+    def built(self, key: Key[Array, ""]) -> ManifoldFormer:
         """A freshly initialised model."""
-        return ManifoldFormer(
-            channels=data.CHANNELS,
-            length=self.length,
-            latent_dim=LATENT_DIM,
-            latent=self.latent,
-            moves=self.dynamics,
-            init=self.dynamics_init,
-            rngs=nnx.Rngs(key),
-        )
+        return self.model.build(self.data.length, self.data.channels, key)
 
     @cached_property
     def _graphdef(self) -> nnx.GraphDef[ManifoldFormer]:
-        return nnx.split(nnx.eval_shape(lambda: self.model(jax.random.key(0))))[0]
+        return nnx.split(nnx.eval_shape(lambda: self.built(jax.random.key(0))))[0]
 
-    @cached_property
+    @property
     def _optimiser(self) -> optax.GradientTransformation:
-        steps = self.epochs * self.steps_per_epoch
-        shape = optax.cosine_decay_schedule(1.0, steps) if self.schedule == "cosine" else lambda step: 1.0
-        return optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(shape))
+        return OPTIMISERS[self.optimiser]
 
     def init(self, key: Key[Array, ""]) -> TrainingState:
         """Fresh parameters and optimiser state."""
-        params = nnx.split(self.model(key))[1]
-        return TrainingState(params, self._optimiser.init(params), jnp.asarray(self.learning_rate))
+        params = nnx.split(self.built(key))[1]
+        return TrainingState(
+            params, self._optimiser.init(params), jnp.asarray(self.learning_rate), jnp.zeros((), jnp.int32)
+        )
 
-    def sequence_losses(
-        self, predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
-    ) -> dict[str, Float[Array, "*batch"]]:
-        """Every loss of each sequence; ``loss`` is the one trained on."""
-        parts = {"mse": losses.mse(predicted, target), "spectral": losses.spectral(predicted, target)}
-        return parts | {"loss": sum((parts[name] for name in self.loss.split("+")), start=jnp.zeros(()))}
+    def trained(self, state: TrainingState) -> ManifoldFormer:
+        """The model with the parameters of this state."""
+        return nnx.merge(self._graphdef, state.params)
 
-    def forward(self, params: Any, x: Float[Array, "*batch time channel"]) -> Output:
-        """The model with these parameters."""
-        return nnx.merge(self._graphdef, params)(x)
+    def _rate(self, state: TrainingState) -> Float[Array, ""]:
+        if self.schedule == "constant":
+            return state.learning_rate
+        shape = optax.cosine_decay_schedule(1.0, self.epochs * self.steps_per_epoch)
+        return state.learning_rate * jnp.asarray(shape(state.step))
+
+    def _progress(self, step: Int[Array, ""]) -> Float[Array, ""]:
+        return step / (self.epochs * self.steps_per_epoch)
+
+    def measure(self, out: Output, batch: Batch, step: Int[Array, ""]) -> dict[str, Float[Array, "*batch"]]:
+        """Every loss of each sequence, ``loss`` as it is trained on at this step."""
+        terms = objective.evaluate(self._terms, out, batch)
+        stage = step >= self.refine.after * self.steps_per_epoch if self.refine else None
+        loss = sum(
+            (
+                (weights[0] if stage is None else jnp.where(stage, weights[1], weights[0])) * terms[name]
+                for name, weights in self._terms.items()
+            ),
+            start=jnp.zeros(()),
+        )
+        z = out.sampled if self.model.latent == "sphere" else normalise(out.sampled)
+        others = {name: name for name in ("mse", "reconstruction", "spectral") if name not in terms}
+        return (
+            {"loss": loss}
+            | terms
+            | objective.evaluate(others, out, batch)
+            | {"oracle_distance": oracle_distance(z, batch.oracle)}
+        )
 
     def epoch(self, state: TrainingState, key: Key[Array, ""]) -> tuple[TrainingState, dict[str, Array]]:
         """Train for one epoch and evaluate."""
-        signals = jnp.asarray(data.signals(self.length))
-        drawn = jnp.asarray(data.drawn())
-        order = jax.random.permutation(key, drawn) if self.shuffle else drawn
+        data, dim = self.data, self.model.latent_dim
+        order_key, step_key, last_key = jax.random.split(key, 3)
+        sequence = jnp.arange(data.sequences)
+        rows = data.rows(jax.random.permutation(order_key, sequence) if self.shuffle else sequence, self.batch_size)
 
-        def batch_loss(params: Any, x: Array, weights: Array) -> tuple[Array, Output]:
-            out = self.forward(params, x)
-            return jnp.sum(weights * self.sequence_losses(out.signal, x)["loss"]), out
+        def batch_loss(
+            params: Any, batch: Batch, weights: Array, key: Array, step: Array
+        ) -> tuple[Array, tuple[Output, dict[str, Array]]]:
+            out = nnx.merge(self._graphdef, params)(batch.input, key, self._progress(step))
+            means = {name: jnp.sum(weights * each) for name, each in self.measure(out, batch, step).items()}
+            return means["loss"], (out, means)
 
-        def step(
-            state: TrainingState, batch: tuple[Array, Array]
-        ) -> tuple[TrainingState, tuple[Array, dict[str, Array]]]:
-            rows, weights = batch
-            x = signals[rows]
-            (loss, out), gradient = jax.value_and_grad(batch_loss, has_aux=True)(state.params, x, weights)
-            direction, optimiser = self._optimiser.update(gradient, state.optimiser)
-            update = jax.tree.map(lambda u: -state.learning_rate * u, direction)
+        def step(state: TrainingState, rows: tuple[Array, ...]) -> tuple[TrainingState, tuple[Any, ...]]:
+            kind, number, weights, key = rows
+            batch = data.batch(kind, number, self.task, dim)
+            (loss, (out, means)), gradient = jax.value_and_grad(batch_loss, has_aux=True)(
+                state.params, batch, weights, key, state.step
+            )
+            direction, optimiser = self._optimiser.update(gradient, state.optimiser, state.params)
+            rate = self._rate(state)
+            update = jax.tree.map(lambda u: rate * u, direction)
             params = optax.apply_updates(state.params, update)
-            traces = step_traces(stages=_stages(x, out), params=params, gradient=gradient, update=update)
-            told = _off_sphere(out), {"step_loss": loss} | traces
-            return TrainingState(params, optimiser, state.learning_rate), told
+            if self.during == "after":
+                means = batch_loss(params, batch, weights, key, state.step)[1][1]
+            traces = step_traces(stages=self._shown(batch.input, out), params=params, gradient=gradient, update=update)
+            told = _off_sphere(out), means if self.during else {}, {"step_loss": loss} | traces
+            return TrainingState(params, optimiser, state.learning_rate, state.step + 1), told
 
-        state, (off, traces) = jax.lax.scan(step, state, data.batches(order, self.batch_size, len(signals)))
+        keys = jax.random.split(step_key, self.steps_per_epoch)
+        state, (off, during, traces) = jax.lax.scan(step, state, (*rows, keys))
 
-        share = jnp.mean(jax.nn.one_hot(drawn, len(signals)), axis=0)
-        out = self.forward(state.params, signals)
-        parts = self.sequence_losses(out.signal, signals) | {"amplitude": losses.amplitude(out.signal, signals)}
+        batch, share = data.held_out(self.task, dim), jnp.asarray(data.share, jnp.float32)
+        out = self.trained(state)(batch.input, last_key, self._progress(state.step))
+        # The loss of the epoch that was trained, not of the stage that begins with the next step.
+        parts = self.measure(out, batch, state.step - 1) | {"amplitude": losses.amplitude(out.signal, batch.target)}
         metrics = {name: jnp.sum(share * value) for name, value in parts.items()}
-        if "norm_error" in self.metrics:
+        metrics |= {f"during_{name}": jnp.mean(value) for name, value in during.items()}
+        if self.model.latent == "sphere":
             metrics["norm_error"] = jnp.maximum(jnp.max(off), _off_sphere(out))
+        if out.step is not None:
+            metrics["noise"] = jnp.mean(_length(out.step))
+        if not isinstance(self.model.dynamics, Identity):
+            metrics["moved"] = _rms(out.moved - out.aligned) / _rms(out.aligned)
         return state, metrics | traces
 
     def inspect(self, state: TrainingState, key: Key[Array, ""]) -> Inspection:
-        """All 20 signals through the model; nothing is drawn, so the latent has no noise."""
-        x = jnp.asarray(data.signals(self.length))
-        out = self.forward(state.params, x)
-        return Inspection(stages=_stages(x, out), latent="encoded", prediction=out.signal, target=x)
+        """Every sequence held out through the model."""
+        batch = self.data.held_out(self.task, self.model.latent_dim)
+        out = self.trained(state)(batch.input, key, self._progress(state.step))
+        return Inspection(
+            stages=self._shown(batch.input, out),
+            latent="sampled" if self.model.sampling else "encoded",
+            prediction=out.signal,
+            target=batch.target,
+            noise=None if out.step is None else _length(out.step),
+            radius=1.0 if self.model.latent == "sphere" else None,
+        )
 
-
-def _stages(x: Float[Array, "*batch time channel"], out: Output) -> dict[str, Array]:
-    return {"input": x, "encoded": out.encoded, "moved": out.moved, "output": out.signal}
+    def _shown(self, x: Float[Array, "*batch time channel"], out: Output) -> dict[str, Array]:
+        """The stages, but for those that change nothing."""
+        return {
+            "input": x,
+            "encoded": out.encoded,
+            **({"sampled": out.sampled} if self.model.sampling else {}),
+            **({"aligned": out.aligned} if self.model.alignment else {}),
+            "moved": out.moved,
+            "output": out.signal,
+        }
 
 
 def _off_sphere(out: Output) -> Float[Array, ""]:
-    return jnp.maximum(jnp.max(norm_error(out.encoded)), jnp.max(norm_error(out.moved)))
+    return jnp.maximum(jnp.max(norm_error(out.sampled)), jnp.max(norm_error(out.moved)))
+
+
+def _length(v: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    return jnp.sqrt(jnp.sum(v**2, axis=-1))
+
+
+def _rms(x: Float[Array, "*shape"]) -> Float[Array, ""]:
+    return jnp.sqrt(jnp.mean(x**2))

@@ -1,12 +1,11 @@
 """Losses of a predicted against a target signal, each one number a sequence so that a batch may weight them.
 
-But for the entropy, which has no target, and the amplitude, which is a ratio, they are zero where prediction and target
-are equal, never negative, and symmetric in the two, with values and gradients that are finite as long as sums of
-squares can be represented, of the signal and of its spectrum: in float32 that is tested for values up to 1e15.
+But for the amplitude, which is a ratio, they are zero where prediction and target are equal, never negative, and
+symmetric in the two, with values and gradients that are finite as long as sums of squares can be represented, of the
+signal and of its spectrum: in float32 that is tested for values up to 1e15.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import jax.numpy as jnp
 import optax
@@ -84,27 +83,6 @@ def fractional(
     factors = [jnp.fft.rfft(kernel, n).astype(p.dtype).reshape((1,) * (p.ndim - 2) + (-1, 1)) for kernel in kernels]
     total = sum(_spectral_error(k * p, k * y) for k in factors)
     return jnp.mean(total, axis=(-2, -1)) / len(orders)
-
-
-def spectral_entropy(
-    z: Float[Array, "*batch time latent"], of: Literal["power", "magnitude"] = "power"
-) -> Float[Array, "*batch"]:
-    """Entropy in nats of each latent coordinate's spectrum along time, averaged over the coordinates.
-
-    The shares ``p`` are the power (or the magnitude) of the rFFT's bins over their sum plus 1e-8, the entropy is
-    ``-sum p log(p + 1e-8)``: from zero (all in one bin, or no signal; -1e-8 in exact arithmetic) to
-    ``log(time // 2 + 1)`` (all bins alike).
-    Source: the published latent entropy (status document of the core, section 7).
-
-    Raises:
-        ValueError: for another ``of``.
-    """
-    if of not in ("power", "magnitude"):
-        raise ValueError(f"spectral_entropy(of={of!r}): choose 'power' or 'magnitude'")
-    s = _spectrum(z)
-    size = jnp.abs(s) if of == "magnitude" else s.real**2 + s.imag**2
-    share = size / (jnp.sum(size, axis=-2, keepdims=True) + EPSILON)
-    return jnp.mean(-jnp.sum(share * jnp.log(share + EPSILON), axis=-2), axis=-1)
 
 
 def amplitude(

@@ -1,10 +1,82 @@
 """Memory of a trajectory: a causal convolution, and the power-law kernel of fractional integration."""
 
+from dataclasses import dataclass
+from typing import Literal, get_args
+
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import Array
 from jax.scipy.special import gamma
 from jaxtyping import Float
+
+Kernel = Literal["random", "power law"]
+KERNELS: tuple[str, ...] = get_args(Kernel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """A convolution over the trajectory's past, each coordinate by itself.
+
+    The kernel starts LeCun-normal (``random``, the published runs, whose power law never entered the model) or at the power
+    law of this order, and is trained or stays what it is. ``projection`` puts a Dense behind it, without bias. The three
+    attempts of the status document on imputation are ``Memory(kernel="power law")``; with ``trained=False,
+    projection=True``; and with ``trained=False`` alone.
+
+    Attributes:
+        taps: How many samples it reaches back, the current one included; by default as many as the signal has.
+
+    Raises:
+        ValueError: for another kernel, no taps, an order outside [0, 1), or a random kernel that is not trained.
+    """
+
+    kernel: Kernel = "random"
+    trained: bool = True
+    projection: bool = False
+    order: float = 0.5
+    taps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kernel not in KERNELS:
+            raise ValueError(f"Memory(kernel={self.kernel!r}): choose one of {', '.join(map(repr, KERNELS))}")
+        if not self.trained and self.kernel == "random":
+            raise ValueError(
+                "Memory(kernel='random', trained=False): noise is no memory; train it, or freeze the power law"
+            )
+        _check(f"Memory(order={self.order}, taps={self.taps})", self.order, 1 if self.taps is None else self.taps)
+
+    def build(self, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "Convolved":
+        """The module, for sequences of this length; ``zero`` starts it at no force."""
+        return Convolved(self, length, latent_dim, zero, rngs)
+
+
+class Convolved(nnx.Module):
+    """What :class:`Memory` describes."""
+
+    def __init__(self, wanted: Memory, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs):
+        taps = length if wanted.taps is None else wanted.taps
+        nothing, random = nnx.initializers.zeros_init(), nnx.initializers.lecun_normal()
+        self.order, self.taps, self.trained = wanted.order, taps, wanted.trained
+        if wanted.trained and wanted.kernel == "random":
+            start = nothing if zero and not wanted.projection else random
+            self.kernel = nnx.Param(start(rngs.params(), (taps, latent_dim)))
+        elif wanted.trained:
+            self.kernel = nnx.Param(self._power_law(latent_dim))
+        last = nothing if zero else random
+        self.projection = (
+            nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=last, rngs=rngs)
+            if wanted.projection
+            else None
+        )
+
+    def _power_law(self, latent_dim: int) -> Float[Array, "tap latent"]:
+        return jnp.tile(power_law_kernel(self.order, self.taps)[:, None], latent_dim)
+
+    def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
+        """What the trajectory remembers at each sample."""
+        kernel = self.kernel[...] if self.trained else self._power_law(z.shape[-1]).astype(z.dtype)
+        memory = causal_convolution(z, kernel)
+        return memory if self.projection is None else self.projection(memory)
 
 
 def power_law_kernel(order: float | Float[Array, ""], taps: int) -> Float[Array, " tap"]:
@@ -16,10 +88,7 @@ def power_law_kernel(order: float | Float[Array, ""], taps: int) -> Float[Array,
     Raises:
         ValueError: for an order outside [0, 1), where that is known before tracing, or no taps.
     """
-    if not isinstance(order, jax.core.Tracer) and not 0.0 <= order < 1.0:
-        raise ValueError(f"power_law_kernel(order={order}): choose an order in [0, 1)")
-    if taps < 1:
-        raise ValueError(f"power_law_kernel(taps={taps}): a kernel has at least one tap")
+    _check(f"power_law_kernel(order={order}, taps={taps})", 0.0 if isinstance(order, jax.core.Tracer) else order, taps)
     return jnp.arange(1.0, taps + 1.0) ** -order / gamma(1.0 - order)
 
 
@@ -37,3 +106,10 @@ def causal_convolution(
     kernel = kernel.reshape((1,) * (z.ndim - 2) + kernel.shape)
     product = jnp.fft.rfft(z, n, axis=-2) * jnp.fft.rfft(kernel, n, axis=-2)
     return jnp.fft.irfft(product, n, axis=-2)[..., :time, :]
+
+
+def _check(what: str, order: float | Float[Array, ""], taps: int) -> None:
+    if not 0.0 <= order < 1.0:
+        raise ValueError(f"{what}: choose an order in [0, 1)")
+    if taps < 1:
+        raise ValueError(f"{what}: a kernel has at least one tap")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import uuid
 from collections.abc import Generator
 from contextlib import suppress
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ladder.evidence import Evidence
     from ladder.plugin.selection import Found
     from ladder.rung import Ladder, Rung
+    from ladder.training import Watch
 
 ENTRY = pytest.StashKey[dict[str, Any]]()
 WORKER_ERROR = "ladder_error"
@@ -194,19 +196,33 @@ class Climber:
         climb = self._start(self._ladder)
         if self._handover:
             self._handover.begin(rung.id)
+        deadline = time.monotonic() + self.settings.time_limit
         outcome = climb(rung.id, live.watch)
+        attempts = self.evidence.attempts(rung.id)
+        found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome), attempts)
+        if self.settings.pictures:
+            self._draw(climb, outcome, found, deadline, live.watch(rung))
+        item.stash[ENTRY] = found
         if self._handover:
             self._handover.end(rung.id, outcome.verdict)
         if still_computing():
             self._give_up(item.session)
         elif self._cache:
             self._cache.share()
-        attempts = self.evidence.attempts(rung.id)
-        item.stash[ENTRY] = found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome), attempts)
         live.close(line(found))
         if not outcome.green:
             pytest.fail(why(found), pytrace=False)
         return outcome
+
+    def _draw(
+        self, climb: Climb, outcome: Outcome, found: dict[str, Any], deadline: float, watch: Watch | None
+    ) -> None:
+        """Draw the rung, and say so in its entry."""
+        from ladder.pictures import draw
+
+        drawn = draw(climb, outcome, found, self.settings.reports, deadline, watch)
+        found["pictures"] = drawn.pictures
+        found["note"] = "; ".join(filter(None, (found["note"], *drawn.trouble)))
 
     def _start(self, ladder: Ladder) -> Climb:
         """This process's climb, begun when its first rung is."""

@@ -6,6 +6,7 @@ import math
 import re
 import secrets
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,11 @@ def add_options(parser: pytest.Parser) -> None:
         "--ladder-reports", metavar="DIR", help="folder of ladder.json and ladder.md (default: ini ladder_reports)"
     )
     group.addoption(
+        "--ladder-pictures",
+        action="store_true",
+        help="draw every climbed rung, beside the report (default: ini ladder_pictures)",
+    )
+    group.addoption(
         "--ladder-rerun", action="store_true", help="train every rung again, whatever evidence there is of it"
     )
     group.addoption(
@@ -60,6 +66,7 @@ def add_options(parser: pytest.Parser) -> None:
         "told to overwrite",
     )
     parser.addini("ladder_reports", "folder of the ladder's reports", default="reports")
+    parser.addini("ladder_pictures", "draw every climbed rung, beside the report", type="bool", default=False)
     parser.addini("ladder_evidence", "folder of what rungs have yielded so far", default="reports/evidence")
     parser.addini("ladder_time_limit", "seconds that a rung may take; none by default", default="inf")
     parser.addini("ladder_seeds", "numbers of seeds after which the verdict is looked for", default="16,32,64")
@@ -85,6 +92,7 @@ class Settings:
         rerun: Whether evidence of earlier runs is left aside.
         time_limit: Seconds that a rung may take.
         reports: Folder of the reports.
+        pictures: Whether climbed rungs are drawn.
         evidence: Folder of the evidence.
         calibrations: Folder of the calibrated limits.
         rung_files: Rungs that test files are named after: number to name and path.
@@ -98,6 +106,7 @@ class Settings:
     rerun: bool
     time_limit: float
     reports: Path
+    pictures: bool
     evidence: Path
     calibrations: Path
     rung_files: dict[int, str]
@@ -120,6 +129,7 @@ class Settings:
             rerun=option.ladder_rerun,
             time_limit=_time_limit(config),
             reports=config.rootpath / (option.ladder_reports or reports),
+            pictures=_pictures(config),
             evidence=config.rootpath / (option.ladder_evidence or config.getini("ladder_evidence")),
             calibrations=config.rootpath / reports / "calibration",
             rung_files=_rung_files(config),
@@ -159,6 +169,16 @@ def _time_limit(config: pytest.Config) -> float:
     if not seconds > 0.0:
         raise pytest.UsageError(f"the ladder's time limit {given!r}: give seconds, more than 0, or inf for none")
     return seconds
+
+
+def _pictures(config: pytest.Config) -> bool:
+    option = config.option
+    wanted = option.ladder_calibrate is None and bool(option.ladder_pictures or config.getini("ladder_pictures"))
+    if wanted and find_spec("matplotlib") is None:
+        raise pytest.UsageError(
+            "pictures need matplotlib, which is not installed: pip install 'pytest-ladder[pictures]'"
+        )
+    return wanted
 
 
 def _root(config: pytest.Config) -> int:

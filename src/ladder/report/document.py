@@ -19,7 +19,7 @@ from ladder.judge import Compared, Held
 from ladder.rung import Ladder
 from ladder.verdict import SequentialTest, Verdict
 
-SCHEMA_VERSION = "1.1.0"
+SCHEMA_VERSION = "1.2.0"
 ATTEMPTS = 10  # listed of each rung; the evidence has them all
 DIGITS = 6  # significant, for curves: more than any limit is stated to, and float32 has no more than 7
 
@@ -67,6 +67,7 @@ def entry(
         ],
         "attempts": {"total": len(attempts), "latest": [_attempt(attempt) for attempt in attempts[-ATTEMPTS:]]},
         "diagnosis": None if outcome.diagnosis is None else _in_json(asdict(outcome.diagnosis)),
+        "pictures": [],  # added by who draws them
         "seeds": None,
         "gates": [],
         "goals": [],

@@ -1,7 +1,9 @@
 """The report for reading, in GitHub's Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from ladder.report import text
 from ladder.report.document import Entry
@@ -50,7 +52,7 @@ def _overview(rung: Entry) -> tuple[str, ...]:
         text.added(rung) or rung["name"],
         verdict if rung["green"] else f"**{verdict}**",
         text.seeds(rung),
-        shown["text"] if shown else "–",
+        text.asked(shown) if shown else "–",
         text.measured(shown) if shown else "–",
         text.sparkline(text.median_curve(rung)),
     )
@@ -73,6 +75,7 @@ def _section(rung: Entry) -> str:
     ]
     table = [_table(("", "condition", "held", "median [range]", "floor", "source"), rows)] if rows else []
     table += _diagnosis(rung)
+    table += _pictures(rung)
     notes = [f"{remark[0].upper()}{remark[1:]}." for remark in text.remarks(rung)]
     if rung["seconds"]:
         notes.append(f"{rung['seconds']['compile']:.1f} s to compile, {rung['seconds']['run']:.1f} s to run.")
@@ -126,6 +129,20 @@ def _diagnosis(rung: Entry) -> list[str]:
         )
         parts.append(_table(head, rows))
     return parts
+
+
+def _pictures(rung: Entry) -> list[str]:
+    """Each picture, a link to the drawing without pixels; what was not drawn, in words."""
+    return [
+        f"[![{_alt(picture['caption'])}]({quote(picture['png'])})]({quote(picture['svg'])})"
+        if picture["png"]
+        else f"{picture['caption'][:1].upper()}{picture['caption'][1:]}."
+        for picture in rung["pictures"]
+    ]
+
+
+def _alt(caption: str) -> str:
+    return re.sub(r"([\\\[\]])", r"\\\1", _cell(caption))
 
 
 def _fingerprint(document: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def line(rung: Entry, width: int = 0, words: int = 0) -> str:
     shown = text.condition(rung)
     if shown is None:
         return head
-    return f"{head}  {text.sparkline(text.median_curve(rung))}  {shown['text']}: {text.measured(shown)}"
+    return f"{head}  {text.sparkline(text.median_curve(rung))}  {text.asked(shown)}: {text.measured(shown)}"
 
 
 def why(rung: Entry) -> str:
@@ -54,5 +54,5 @@ def why(rung: Entry) -> str:
         told.append(f"  adds {text.added(rung)} to {rung['parent']}")
     for gate in rung["gates"]:
         held = f"{gate['passed']}/{gate['of']}" if "passed" in gate else gate["verdict"]
-        told.append(f"  {held}  {gate['text']}: {text.measured(gate)}  ({gate['source']})")
+        told.append(f"  {held}  {text.asked(gate)}: {text.measured(gate)}  ({gate['source']})")
     return "\n".join([*told, *(f"  {told}" for told in (*text.findings(rung), *text.remarks(rung)))])

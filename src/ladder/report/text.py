@@ -81,6 +81,17 @@ def condition(entry: Entry) -> dict[str, Any] | None:
     return conditions[0] if conditions else None
 
 
+def asked(condition: dict[str, Any]) -> str:
+    """The condition and the best that could be had: ``mse < 0.0365 by epoch 5 (floor 6e-05)``."""
+    if not (floor := condition.get("floor")):
+        return str(condition["text"])
+    limit, value = condition["limit"], floor["value"]
+    above = condition["kind"] == "above"
+    word = "ceiling" if above else "floor"
+    beyond = limit > value if above else limit < value
+    return f"{condition['text']} ({f'beyond the {word} of' if beyond else word} {figure(value)})"
+
+
 def measured(condition: dict[str, Any]) -> str:
     """Median and range of the statistic, or median and interval of the paired difference."""
     spread = f"{figure(condition['low'])}, {figure(condition['high'])}"
@@ -150,7 +161,7 @@ def culprit(document: dict[str, Any]) -> str:
     if broke["verdict"] != Verdict.FAIL:  # no gate fails by itself, only all of them together
         told = f"{seeds(entry)} seeds met every gate"
     elif "passed" in broke:
-        told = f"{broke['passed']}/{broke['of']} seeds met {broke['text']}"
+        told = f"{broke['passed']}/{broke['of']} seeds met {asked(broke)}"
     else:
         told = f"{broke['text']}: {measured(broke)}"
     blocks = f"; blocks {', '.join(found['blocks'])}" if found["blocks"] else ""

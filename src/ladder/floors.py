@@ -1,0 +1,371 @@
+"""What a threshold is held against: the best that any model could do on a task, and what simple predictors do.
+
+Of arrays alone, in NumPy: nothing here knows a model, and a metric is any function of a prediction and a target. A bound
+that no model passes goes into ``floor=`` of a criterion; a reference that a model is to beat is a limit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Self, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+Place = Literal["known", "unknown"]
+PLACES: tuple[str, ...] = get_args(Place)
+BLOCK = 2**19  # weights of a posterior that are held at a time
+RIDGE = 1e-12  # of all features together, each in units of its RMS: some thousand roundings of the normal equations
+
+
+def hold_last(
+    signal: Float[np.ndarray, "*batch time channel"], ahead: int = 1
+) -> Float[np.ndarray, "*batch rest channel"]:
+    """Predict every sample to be what the signal was ``ahead`` samples before: to hold against ``signal[..., ahead:, :]``.
+
+    Source: the naive forecast of Hyndman and Athanasopoulos, *Forecasting: Principles and Practice* (2021), section 5.2.
+
+    Raises:
+        ValueError: for ``ahead`` below 1, a signal that is no longer than that, or a number that is not finite.
+    """
+    signal = _checked("hold_last(signal=...)", signal)
+    if not 1 <= ahead < signal.shape[-2]:
+        raise ValueError(f"hold_last(ahead={ahead}): choose 1 to {signal.shape[-2] - 1} of {signal.shape[-2]} samples")
+    return signal[..., :-ahead, :]
+
+
+def carry_forward(
+    context: Float[np.ndarray, "*batch time channel"], steps: int
+) -> Float[np.ndarray, "*batch step channel"]:
+    """Continue a signal by its last sample, ``steps`` times.
+
+    Raises:
+        ValueError: for fewer than 1 step, an empty context, or a number that is not finite.
+    """
+    context = _checked("carry_forward(context=...)", context)
+    _check_steps("carry_forward", steps)
+    return np.repeat(context[..., -1:, :], steps, axis=-2)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPredictor:
+    """The best affine predictor of a value from the last ``window`` samples of all channels: ordinary least squares.
+
+    ``predicted[t] = offset + sum_i signal[t - i] @ weights[i]``, with zeros before the first sample where it is ``padded``.
+    Of several solutions it is, nearly, the one of least norm.
+
+    Attributes:
+        weights: Of the sample ``i`` before the current one at ``weights[i]``.
+        offset: What is predicted of nothing.
+        padded: Whether windows reach back before the first sample, as those of a causal model with zero padding do. Without,
+            the first prediction is of sample ``window - 1``.
+    """
+
+    weights: Float[np.ndarray, "window channel value"]
+    offset: Float[np.ndarray, " value"]
+    padded: bool
+
+    @classmethod
+    def fit(
+        cls,
+        inputs: Float[np.ndarray, "*batch time channel"],
+        targets: Float[np.ndarray, "*batch time value"],
+        window: int,
+        *,
+        padded: bool = True,
+    ) -> Self:
+        """Fit ``targets[t]`` by the samples up to ``inputs[t]``, over all sequences and times.
+
+        By the normal equations, in float64. With every sample of the window in units of its RMS, a direction in which windows
+        are less than a millionth as large as they are in all together counts as none.
+
+        Raises:
+            ValueError: for a window below 1 or, without padding, longer than the sequences; inputs and targets of different
+                sequences; a number that is not finite.
+        """
+        x, y = _checked("fit(inputs=...)", inputs), _checked("fit(targets=...)", targets)
+        if x.shape[:-1] != y.shape[:-1]:
+            raise ValueError(
+                f"LinearPredictor.fit: inputs of shape {x.shape} and targets of shape {y.shape}: give as many "
+                "sequences and samples of both; what is predicted ahead is shifted beforehand"
+            )
+        _check_window("LinearPredictor.fit", window, x.shape[-2], padded)
+        x, y = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:])
+        x, y = (_padded(x, window), y) if padded else (x, y[:, window - 1 :])
+        left, right = _normal_equations(x, y, window)
+        size = np.sqrt(np.diag(left))
+        size[size == 0.0] = 1.0
+        left = left / size[:, None] / size + RIDGE * len(left) * np.eye(len(left))
+        solution = np.linalg.solve(left, right / size[:, None]) / size[:, None]
+        return cls(solution[:-1].reshape(window, x.shape[-1], y.shape[-1]), solution[-1], padded)
+
+    @property
+    def window(self) -> int:
+        """How many samples it looks at."""
+        return len(self.weights)
+
+    @property
+    def first(self) -> int:
+        """The sample of the first prediction."""
+        return 0 if self.padded else self.window - 1
+
+    def predict(self, inputs: Float[np.ndarray, "*batch time channel"]) -> Float[np.ndarray, "*batch rest value"]:
+        """What it makes of each sample from ``first`` on.
+
+        Raises:
+            ValueError: for other channels than it was fitted on, fewer samples than it looks at where it is not padded, or a
+                number that is not finite.
+        """
+        x = self._checked("predict(inputs=...)", inputs)
+        _check_window("LinearPredictor.predict", self.window, x.shape[-2], self.padded)
+        x = _padded(x, self.window) if self.padded else x
+        found = np.broadcast_to(self.offset, (*x.shape[:-2], x.shape[-2] - self.window + 1, len(self.offset))).copy()
+        for lag, weight in enumerate(self.weights):
+            found += _lagged(x, lag, self.window) @ weight
+        return found
+
+    def continue_(
+        self, context: Float[np.ndarray, "*batch time channel"], steps: int
+    ) -> Float[np.ndarray, "*batch step channel"]:
+        """Continue a signal by its own predictions: linear autoregression. It must have been fitted on the next sample.
+
+        Raises:
+            ValueError: for fewer than 1 step, one that predicts other values than its channels, and what ``predict`` raises.
+        """
+        x = self._checked("continue_(context=...)", context)
+        _check_steps("LinearPredictor.continue_", steps)
+        if (values := self.weights.shape[-1]) != x.shape[-1]:
+            raise ValueError(
+                f"LinearPredictor.continue_: it predicts {values} values of {x.shape[-1]} channels; fit it on the next sample"
+            )
+        for _ in range(steps):
+            x = np.concatenate([x, self.predict(x[..., -self.window :, :])[..., -1:, :]], axis=-2)
+        return x[..., -steps:, :]
+
+    def _checked(
+        self, what: str, signal: Float[np.ndarray, "*batch time channel"]
+    ) -> Float[np.ndarray, "*batch time channel"]:
+        signal = _checked(what, signal)
+        if (channels := self.weights.shape[1]) != signal.shape[-1]:
+            raise ValueError(f"{what} of shape {signal.shape}: it was fitted on {channels} channels; give as many")
+        return signal
+
+
+def posterior_mean(
+    observed: Float[np.ndarray, "*batch feature"],
+    candidates: Float[np.ndarray, "candidate feature"],
+    values: Float[np.ndarray, "candidate value"],
+    *,
+    noise: float,
+    prior: Float[np.ndarray, " candidate"] | None = None,
+) -> Float[np.ndarray, "*batch value"]:
+    """The mean of a value, given one of finitely many candidates under white noise: ``sum_c p(c | x) values[c]``.
+
+    ``p(c | x)`` is proportional to ``prior[c] exp(-|x - c|^2 / (2 noise^2))``. No function of ``x`` has a smaller mean squared
+    error; of unit vectors, none has a smaller one than the mean over its norm.
+
+    Args:
+        observed: A candidate plus noise.
+        candidates: What may have been observed.
+        values: What is wanted of each.
+        noise: Standard deviation in every feature.
+        prior: How likely each candidate is, by weights; by default all alike.
+
+    Raises:
+        ValueError: for noise or a prior that is not positive, arrays of different sizes, or a number that is not finite.
+    """
+    x, c, v = (
+        _checked(f"posterior_mean({name}=...)", array)
+        for name, array in (("observed", np.atleast_2d(observed)), ("candidates", candidates), ("values", values))
+    )
+    if not noise > 0.0:
+        raise ValueError(f"posterior_mean(noise={noise}): choose a positive standard deviation")
+    if c.ndim != 2 or v.ndim != 2 or len(c) != len(v) or x.shape[-1] != c.shape[1]:
+        raise ValueError(
+            f"posterior_mean: observed of shape {np.shape(observed)}, candidates of {c.shape}, values of {v.shape}: give "
+            "(..., feature), (candidate, feature) and (candidate, value)"
+        )
+    weight = np.ones(len(c)) if prior is None else np.asarray(prior, np.float64)
+    if weight.shape != (len(c),) or not (np.isfinite(weight).all() and (weight >= 0.0).all() and weight.any()):
+        raise ValueError(f"posterior_mean(prior=...): give {len(c)} weights of at least 0, not all of them 0")
+    shape, x = np.shape(observed)[:-1], x.reshape(-1, x.shape[-1])
+    centre = c.mean(axis=0)
+    x, c = x - centre, c - centre
+    if len(c) > c.shape[1]:  # noise outside of what the candidates span tells nothing of them
+        size, vectors = np.linalg.eigh(c.T @ c)
+        basis = vectors[:, size > size[-1] * len(size) * np.finfo(np.float64).eps]
+        x, c = x @ basis, c @ basis
+    with np.errstate(divide="ignore"):
+        bias = np.log(weight) - 0.5 * np.sum(c**2, axis=1) / noise**2
+    x, slopes = np.append(x, np.ones((len(x), 1)), axis=1), np.vstack([c.T / noise**2, bias])
+    v, rows = v.astype(np.float32), max(1, BLOCK // len(c))
+    return np.concatenate([_average(x[i : i + rows] @ slopes, v) for i in range(0, len(x), rows)]).reshape(
+        *shape, v.shape[1]
+    )
+
+
+def bayes_readout(
+    observed: Float[np.ndarray, "*batch time channel"],
+    clean: Float[np.ndarray, "sequence time channel"],
+    values: Float[np.ndarray, "sequence time value"],
+    *,
+    window: int,
+    noise: float,
+    place: Place = "unknown",
+    padded: bool = False,
+) -> Float[np.ndarray, "*batch rest value"]:
+    """The posterior mean of a value at each sample, given the last ``window`` samples under white noise.
+
+    The signal is one of ``clean``, each as likely as another. At an unknown place the window may be of any time of it, each
+    as likely as another, so a model that is the same at all times can do no better; at a known one it is of the observed
+    time. Complete windows alone are read, from sample ``window - 1`` on, unless it is ``padded``: then the zeros before
+    the first sample, which have no noise, give the place away to a window that reaches them.
+
+    Raises:
+        ValueError: for a window below 1 or longer than the signals, another place, clean signals that do not fit the
+            observed ones, and what :func:`posterior_mean` raises.
+    """
+    x, c, v = (
+        _checked(f"bayes_readout({name}=...)", array)
+        for name, array in (("observed", observed), ("clean", clean), ("values", values))
+    )
+    if place not in PLACES:
+        raise ValueError(f"bayes_readout(place={place!r}): choose one of {', '.join(map(repr, PLACES))}")
+    if c.ndim != 3 or v.ndim != 3 or c.shape[:2] != v.shape[:2] or x.shape[-1] != c.shape[-1]:
+        raise ValueError(
+            f"bayes_readout: observed of shape {x.shape}, clean of {c.shape}, values of {v.shape}: give (..., time, channel), "
+            "(sequence, time, channel) and (sequence, time, value)"
+        )
+    if (place == "known" or padded) and x.shape[-2] != c.shape[1]:
+        raise ValueError(
+            f"bayes_readout(place={place!r}, padded={padded}): {x.shape[-2]} samples were observed of {c.shape[1]}; give "
+            "all of them"
+        )
+    _check_window("bayes_readout", window, min(x.shape[-2], c.shape[1]), padded=False)
+
+    def at(time: int) -> Float[np.ndarray, "*batch 1 value"]:
+        start = max(0, time + 1 - window)
+        seen, could = (signal[..., start : time + 1, :] for signal in (x, c))
+        seen, could = (signal.reshape(*signal.shape[:-2], -1) for signal in (seen, could))
+        return posterior_mean(seen, could, v[:, time], noise=noise)[..., None, :]
+
+    start = [at(time) for time in range(window - 1)] if padded else []
+    if place == "known":
+        return np.concatenate([*start, *(at(time) for time in range(window - 1, x.shape[-2]))], axis=-2)
+    could = _windows(c, window).reshape(-1, window * c.shape[-1])
+    anywhere = posterior_mean(_windows(x, window), could, v[:, window - 1 :].reshape(len(could), -1), noise=noise)
+    return np.concatenate([*start, anywhere], axis=-2)
+
+
+class Estimate(NamedTuple):
+    """A mean over draws, and its standard error."""
+
+    mean: float
+    error: float
+
+
+def noisy(
+    metric: Callable[[Any, Any], Any],
+    target: Float[np.ndarray, "*batch time channel"],
+    *,
+    rms: float,
+    draws: int = 8,
+    seed: int = 0,
+) -> Estimate:
+    """What a metric says of the exact target plus white noise of that RMS: how good a prediction its value stands for.
+
+    Args:
+        metric: Of a prediction and a target; what it returns, a number or one a sequence, is averaged.
+        target: The prediction without its error, in whose precision the two are given to the metric.
+        rms: Root mean square of the error.
+        draws: How often the noise is drawn.
+        seed: Of the noise.
+
+    Raises:
+        ValueError: for an RMS below 0, fewer than 2 draws, or a target that is not finite.
+    """
+    exact = _checked("noisy(target=...)", target)
+    if not (np.isfinite(rms) and rms >= 0.0):
+        raise ValueError(f"noisy(rms={rms}): choose a finite number of at least 0")
+    if draws < 2:
+        raise ValueError(f"noisy(draws={draws}): choose at least 2, or their spread is not known")
+    rng, kind = np.random.default_rng(seed), np.result_type(target, np.float32)
+    found = [
+        float(np.mean(metric((exact + rms * rng.standard_normal(exact.shape)).astype(kind), exact.astype(kind))))
+        for _ in range(draws)
+    ]
+    return Estimate(float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(draws)))
+
+
+def _checked(what: str, signal: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    array = np.asarray(signal, np.float64)
+    if array.ndim < 2 or array.size == 0:
+        raise ValueError(f"{what} of shape {array.shape}: give at least two axes, none of them empty")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{what}: {np.sum(~np.isfinite(array))} of {array.size} numbers are not finite; leave them out"
+        )
+    return array
+
+
+def _check_steps(what: str, steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"{what}(steps={steps}): choose at least 1")
+
+
+def _check_window(what: str, window: int, time: int, padded: bool) -> None:
+    if window < 1:
+        raise ValueError(f"{what}(window={window}): choose at least 1 sample")
+    if window > time and not padded:
+        raise ValueError(f"{what}(window={window}): there are {time} samples; choose a window of at most {time}")
+
+
+def _padded(x: Float[np.ndarray, "*batch time channel"], window: int) -> Float[np.ndarray, "*batch longer channel"]:
+    return np.concatenate([np.zeros((*x.shape[:-2], window - 1, x.shape[-1])), x], axis=-2)
+
+
+def _lagged(
+    x: Float[np.ndarray, "*batch time channel"], lag: int, window: int
+) -> Float[np.ndarray, "*batch rest channel"]:
+    """The sample ``lag`` before the last one of each complete window."""
+    return x[..., window - 1 - lag : x.shape[-2] - lag, :]
+
+
+def _windows(x: Float[np.ndarray, "*batch time channel"], window: int) -> Float[np.ndarray, "*batch rest feature"]:
+    """All complete windows, each one row."""
+    seen = np.lib.stride_tricks.sliding_window_view(x, window, axis=-2)
+    return seen.reshape(*seen.shape[:-2], -1)
+
+
+def _normal_equations(
+    x: Float[np.ndarray, "sequence time channel"], y: Float[np.ndarray, "sequence rest value"], window: int
+) -> tuple[Float[np.ndarray, "feature feature"], Float[np.ndarray, "feature value"]]:
+    """Second moments of the complete windows of ``x`` with themselves and with ``y``; the last feature is constant."""
+    values, channels, samples = y.shape[-1], x.shape[-1], y.shape[0] * y.shape[1]
+    now = np.concatenate([y, _lagged(x, 0, window), np.ones((*y.shape[:-1], 1))], axis=-1).reshape(samples, -1)
+    lags = (_lagged(x, lag, window).reshape(samples, channels) for lag in range(window))
+    moments = np.stack([before.T @ now for before in lags])
+    cross, latest, sums = np.split(moments, [values, values + channels], axis=-1)
+
+    # Both lags one larger: the same products one sample earlier, so only the ends of a sequence tell the two apart.
+    head, tail = (ends[:, ::-1].reshape(len(x), -1) for ends in (x[:, : window - 1], x[:, x.shape[1] - window + 1 :]))
+    change = (head.T @ head - tail.T @ tail).reshape(window - 1, channels, window - 1, channels)
+    gram = np.empty((window, channels, window, channels))
+    gram[:, :, 0], gram[0] = latest, latest.transpose(2, 0, 1)
+    for lag in range(1, window):
+        gram[lag, :, 1:] = gram[lag - 1, :, :-1] + change[lag - 1]
+
+    features = window * channels
+    left = np.empty((features + 1, features + 1))
+    left[:-1, :-1], left[:-1, -1] = gram.reshape(features, features), sums.ravel()
+    left[-1] = np.append(sums, samples)
+    return left, np.concatenate([cross.reshape(features, values), now[:, :values].sum(axis=0, keepdims=True)])
+
+
+def _average(
+    logits: Float[np.ndarray, "row candidate"], values: Float[np.ndarray, "candidate value"]
+) -> Float[np.ndarray, "row value"]:
+    """The mean of the values under the softmax of each row, whose weights, at most 1, are rounded to float32."""
+    weights = np.empty(logits.shape, np.float32)
+    np.subtract(logits, logits.max(axis=1, keepdims=True), out=weights, casting="same_kind")
+    np.exp(weights, out=weights)
+    return np.asarray((weights @ values) / weights.sum(axis=1, keepdims=True), np.float64)

@@ -1,0 +1,250 @@
+"""A gap in a signal, filled from what came before it: rolled out in the latent, or in the signal.
+
+Only a model trained on the next step continues a signal: what it makes of sample ``t`` decodes to sample ``t + 1``. One
+trained on the identity decodes it to ``t`` again, and repeats the last sample; nothing here can tell the two apart.
+"""
+
+from collections.abc import Callable
+from functools import partial, reduce
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Bool, Complex, Float, Int, Key
+
+from ladder.geometry.sphere import normalise, project
+from ladder.manifoldformer import losses
+from ladder.manifoldformer.coupling import Coupled, lagged_sine
+from ladder.manifoldformer.dynamics import INTEGRATORS, Flowing
+from ladder.manifoldformer.memory import Convolved, power_law_kernel
+from ladder.manifoldformer.model import ManifoldFormer
+from ladder.manifoldformer.sampling import draw
+
+How = Literal["latent", "signal"]
+HOWS: tuple[str, ...] = get_args(How)
+
+
+def latent_rollout(
+    model: ManifoldFormer, context: Float[Array, "*batch time channel"], steps: int, key: Key[Array, ""] | None = None
+) -> Float[Array, "*batch step channel"]:
+    """The samples after a context: encode it, let the latent go on by itself, decode once.
+
+    The aligned trajectory is extended by where the dynamics move its last point, ``steps`` times; its rotation is that of
+    the context. Only the last point is moved, by memory and coupling with all before it: a step costs
+    O(context + steps), after one forward pass of the encoder. One program serves every model of a kind, for each shape of the
+    context and number of steps; it may be differentiated, and mapped over models.
+
+    Source: the status document on imputation, and sakaguchi, lesson 1.
+
+    Args:
+        model: Trained on the next step.
+        context: What is known, at least one sample.
+        steps: How many samples to predict.
+        key: For the noise of the context's latent; without it the latent is its mean.
+
+    Raises:
+        ValueError: for no context or no steps, and a context longer than a Fourier branch takes.
+    """
+    _check("latent_rollout", context, steps)
+    return jnp.asarray(_latent_rollout(*nnx.split(model), context, steps, key))
+
+
+def signal_rollout(
+    model: ManifoldFormer, context: Float[Array, "*batch time channel"], steps: int, key: Key[Array, ""] | None = None
+) -> Float[Array, "*batch step channel"]:
+    """The samples after a context: predict the next one, take it for measured, and so on.
+
+    Each prediction is the whole model's, of all samples there are by then; so is the rotation of a dynamic alignment. Only
+    the last point is moved and decoded, but all are encoded again: a step costs one forward pass of the encoder over context
+    and steps. Otherwise as :func:`latent_rollout`.
+
+    Source: the status document on imputation, "Final Solution".
+
+    Args:
+        model: Trained on the next step.
+        context: What is known, at least one sample.
+        steps: How many samples to predict.
+        key: For the noise of the context's latent; predictions have none. Without it every latent is its mean.
+
+    Raises:
+        ValueError: for no context or no steps; and where context and predictions, but for the last, are longer than a
+            Fourier branch takes.
+    """
+    _check("signal_rollout", context, steps)
+    return jnp.asarray(_signal_rollout(*nnx.split(model), context, steps, key))
+
+
+ROLLOUTS = {"latent": latent_rollout, "signal": signal_rollout}
+
+
+def fill(
+    model: ManifoldFormer,
+    signal: Float[Array, "*batch time channel"],
+    start: int,
+    stop: int,
+    how: How = "latent",
+    key: Key[Array, ""] | None = None,
+) -> Float[Array, "*batch time channel"]:
+    """The signal with samples ``start`` to ``stop``, the latter excluded, predicted from those before them.
+
+    What the signal has in the gap and after it is not looked at.
+
+    Raises:
+        ValueError: for a gap that starts at 0, is empty or ends after the signal, for another way, and what the roll-outs
+            raise.
+    """
+    time, gap = signal.shape[-2], f"fill(start={start}, stop={stop})"
+    if start < 1:
+        raise ValueError(f"{gap}: nothing is known before the gap; start it at 1 or later")
+    if stop <= start:
+        raise ValueError(f"{gap}: the gap is empty; stop it at {start + 1} or later")
+    if stop > time:
+        raise ValueError(f"{gap}: the signal has {time} samples; stop the gap at {time} or earlier")
+    if how not in ROLLOUTS:
+        raise ValueError(f"fill(how={how!r}): choose one of {', '.join(map(repr, HOWS))}")
+    predicted = ROLLOUTS[how](model, signal[..., :start, :], stop - start, key)
+    return jnp.concatenate([signal[..., :start, :], predicted, signal[..., stop:, :]], axis=-2)
+
+
+def measure(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> dict[str, Float[Array, "*batch"]]:
+    """How good a prediction of a gap is, of the gap's samples alone: ``gap_mse``, ``gap_amplitude`` and ``gap_phase``.
+
+    They are :func:`~ladder.manifoldformer.losses.mse`, :func:`~ladder.manifoldformer.losses.amplitude` (1 is right) and
+    :func:`phase_error`.
+    """
+    return {
+        "gap_mse": losses.mse(predicted, target),
+        "gap_amplitude": losses.amplitude(predicted, target),
+        "gap_phase": phase_error(predicted, target),
+    }
+
+
+def phase_error(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> Float[Array, "*batch"]:
+    """By how much a prediction is ahead of its target, in radians: ``arg sum P conj(Y)``, in [-pi, pi].
+
+    ``P`` and ``Y`` are the rFFTs over time, unpadded, and the sum is over all bins and channels: each bin counts by its energy,
+    and where every bin is ahead by the same angle, that is the angle. Zero where nothing is predicted, and where no bin
+    but the real ones, of frequency 0 and of half the sampling rate, has any energy, zero or pi.
+    """
+    product: Complex[Array, "*batch bin channel"] = jnp.fft.rfft(predicted, axis=-2) * jnp.conj(
+        jnp.fft.rfft(target, axis=-2)
+    )
+    return jnp.angle(jnp.sum(product, axis=(-2, -1)))
+
+
+def _check(what: str, context: Float[Array, "*batch time channel"], steps: int) -> None:
+    if context.shape[-2] < 1:
+        raise ValueError(
+            f"{what}(context of shape {context.shape}): there is nothing to continue; give at least one sample"
+        )
+    if steps < 1:
+        raise ValueError(f"{what}(steps={steps}): predict at least 1 sample")
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _latent_rollout(
+    graph: nnx.GraphDef[ManifoldFormer], params: Any, context: Array, steps: int, key: Array | None
+) -> Array:
+    model, time = nnx.merge(graph, params), context.shape[-2]
+    z = _room(model.align(_encoded(model, context, time, key))[0], steps - 1)
+
+    def step(z: Array, known: Array) -> tuple[Array, Array]:
+        point = _moved(model.dynamics, z, known)
+        return _put(z, point, known), point[..., 0, :]
+
+    points = jax.lax.scan(step, z, jnp.arange(time, time + steps))[1]
+    return jnp.asarray(model.decoder(jnp.moveaxis(points, 0, -2)))
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _signal_rollout(
+    graph: nnx.GraphDef[ManifoldFormer], params: Any, context: Array, steps: int, key: Array | None
+) -> Array:
+    model, time = nnx.merge(graph, params), context.shape[-2]
+
+    def step(x: Array, known: Array) -> tuple[Array, Array]:
+        z = model.align(_encoded(model, x, time, key), known)[0]
+        sample = model.decoder(_moved(model.dynamics, z, known))
+        return _put(x, sample, known), sample[..., 0, :]
+
+    samples = jax.lax.scan(step, _room(context, steps - 1), jnp.arange(time, time + steps))[1]
+    return jnp.moveaxis(samples, 0, -2)
+
+
+def _encoded(
+    model: ManifoldFormer, x: Float[Array, "*batch time channel"], context: int, key: Array | None
+) -> Float[Array, "*batch time latent"]:
+    """The latent, with noise on the context alone."""
+    mean, sigma = model.encode(x)
+    if sigma is None or key is None:
+        return mean
+    drawn = draw(mean[..., :context, :], sigma[..., :context, :], key, model.wanted.latent)[0]
+    return jnp.concatenate([drawn, mean[..., context:, :]], axis=-2)
+
+
+def _room(x: Float[Array, "*batch time value"], more: int) -> Float[Array, "*batch longer value"]:
+    """Zeros behind it."""
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, more), (0, 0)])
+
+
+def _put(
+    x: Float[Array, "*batch time value"], sample: Float[Array, "*batch 1 value"], at: Int[Array, ""]
+) -> Float[Array, "*batch time value"]:
+    # The last sample has no room, and nobody asks for it.
+    return x.at[..., at, :].set(sample[..., 0, :], mode="drop")
+
+
+def _moved(
+    dynamics: nnx.Module, z: Float[Array, "*batch time latent"], known: Int[Array, ""]
+) -> Float[Array, "*batch 1 latent"]:
+    """The last of the points that ``dynamics(z[..., :known, :])`` has, without those before it."""
+    last = jax.lax.dynamic_slice_in_dim(z, known - 1, 1, axis=z.ndim - 2)
+    if not isinstance(dynamics, Flowing):  # the others are pointwise in time
+        return jnp.asarray(dynamics(last))
+    age = known - 1 - jnp.arange(z.shape[-2])
+    forces: list[Callable[[Array], Array]] = []
+    if dynamics.memory is not None:
+        memory = _remembered(dynamics.memory, z, age)
+        forces.append(lambda point: memory)
+    if dynamics.coupling is not None:
+        forces.append(_pull(dynamics.coupling, z, age >= 0))
+    if dynamics.drift is not None:
+        forces.append(dynamics.drift)
+
+    def field(point: Array) -> Array:
+        return project(point, reduce(jnp.add, [force(point) for force in forces]))
+
+    for _ in range(dynamics.substeps):
+        last = INTEGRATORS[dynamics.integrator](field, last, dynamics.step)
+    return last
+
+
+def _remembered(
+    memory: Convolved, z: Float[Array, "*batch time latent"], age: Int[Array, " time"]
+) -> Float[Array, "*batch 1 latent"]:
+    """What the trajectory remembers at the point of age 0: the convolution's sum there."""
+    kernel = memory.kernel[...] if memory.trained else power_law_kernel(memory.order, memory.taps)[:, None]
+    weight = jnp.where(((age >= 0) & (age < memory.taps))[:, None], kernel[jnp.clip(age, 0, memory.taps - 1)], 0.0)
+    total = jnp.sum(weight.reshape((1,) * (z.ndim - 2) + weight.shape) * z, axis=-2, keepdims=True)
+    return total if memory.projection is None else memory.projection(total)
+
+
+def _pull(
+    coupled: Coupled, z: Float[Array, "*batch time latent"], past: Bool[Array, " time"]
+) -> Callable[[Float[Array, "*batch 1 latent"]], Float[Array, "*batch 1 latent"]]:
+    """The coupling's force on one query, by the keys of the past."""
+    keys = z if coupled.key is None else normalise(coupled.key(z))
+    lag = jnp.zeros((), z.dtype) if coupled.lag is None else coupled.lag[...]
+
+    def force(query: Array) -> Array:
+        query = query if coupled.query is None else normalise(coupled.query(query))
+        weight = lagged_sine(query @ jnp.swapaxes(keys, -1, -2), jnp.cos(lag), jnp.sin(lag))
+        return jnp.asarray(coupled.out(jnp.where(past.reshape((1,) * (z.ndim - 1) + (-1,)), weight, 0.0) @ keys))
+
+    return force

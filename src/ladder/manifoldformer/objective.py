@@ -1,0 +1,118 @@
+"""What is trained on: a weighted sum of losses, written ``"fractional + 0.05 entropy"``."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from ladder.manifoldformer import losses, regularisers, supervision
+from ladder.manifoldformer.data import Batch
+from ladder.manifoldformer.model import Model, Output
+from ladder.manifoldformer.sampling import Learned
+
+Term = Callable[[Output, Batch], Float[Array, "*batch"]]
+TERM = re.compile(r"(?:(?P<weight>(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)\s*\*?\s*)?(?P<name>[a-z_]+)")
+
+
+def _sigma(out: Output) -> Array:
+    assert out.sigma is not None
+    return out.sigma
+
+
+def _rotation(out: Output) -> Array:
+    assert out.rotation is not None
+    return jnp.broadcast_to(out.rotation, (*out.sampled.shape[:-2], *out.rotation.shape[-2:]))
+
+
+TERMS: Mapping[str, Term] = {
+    "mse": lambda out, batch: losses.mse(out.signal, batch.target),
+    "reconstruction": lambda out, batch: losses.mse(out.reconstruction, batch.clean),
+    "log_magnitude": lambda out, batch: losses.log_magnitude(out.signal, batch.target),
+    "phase": lambda out, batch: losses.phase(out.signal, batch.target),
+    "spectral": lambda out, batch: losses.spectral(out.signal, batch.target),
+    "fractional": lambda out, batch: losses.fractional(out.signal, batch.target),
+    "entropy": lambda out, batch: regularisers.spectral_entropy(out.moved, of="power"),
+    "magnitude_entropy": lambda out, batch: regularisers.spectral_entropy(out.moved, of="magnitude"),
+    "kl": lambda out, batch: regularisers.kl(out.encoded, _sigma(out)),
+    "isometry": lambda out, batch: regularisers.isometry(out.sampled, batch.clean),
+    "smoothness": lambda out, batch: regularisers.smoothness(out.moved),
+    "decorrelation": lambda out, batch: regularisers.decorrelation(out.moved),
+    "orthogonality": lambda out, batch: regularisers.orthogonality(_rotation(out)),
+    "oracle": lambda out, batch: supervision.oracle(out.sampled, batch.oracle),
+    "procrustes": lambda out, batch: supervision.aligned(out.sampled, batch.oracle),
+    "gram": lambda out, batch: supervision.gram(out.sampled, batch.oracle),
+}
+"""Every loss there is, of each sequence, by the name it has in an objective.
+
+Entropy, smoothness and decorrelation are asked of the latent after the dynamics, as published; isometry and what
+compares it with the oracle, of the sampled latent.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refine:
+    """Two stages, align and then refine: from epoch ``after`` on, ``loss`` is trained on instead.
+
+    Source: the status document of the core, section 11, option C.
+
+    Raises:
+        ValueError: for less than one epoch before it, or a loss that cannot be read.
+    """
+
+    after: int
+    loss: str
+
+    def __post_init__(self) -> None:
+        if self.after < 1:
+            raise ValueError(f"Refine(after={self.after}): choose at least 1 epoch of the first stage")
+        weights(self.loss)
+
+
+def weights(loss: str) -> dict[str, float]:
+    """The terms of an objective and their weights, in order: ``"fractional + 0.05 entropy"``.
+
+    Raises:
+        ValueError: for a term that cannot be read, is none of those there are, occurs twice, or has no positive weight.
+    """
+    found: dict[str, float] = {}
+    for part in loss.split("+"):
+        term = TERM.fullmatch(part.strip())
+        if term is None or term["name"] not in TERMS:
+            raise ValueError(
+                f"loss={loss!r}: {part.strip()!r} is no term; write them as '0.05 entropy', joined by '+', of {', '.join(TERMS)}"
+            )
+        name, weight = term["name"], float(term["weight"] or 1.0)
+        if name in found or not 0.0 < weight < math.inf:
+            raise ValueError(f"loss={loss!r}: give {name!r} one positive, finite weight")
+        found[name] = weight
+    return found
+
+
+def check(loss: str, model: Model) -> None:
+    """Refuse an objective that says nothing of this model.
+
+    Raises:
+        ValueError: for it, with the reason.
+    """
+    asked = weights(loss)
+    if "kl" in asked and (
+        model.sampling is None or (model.latent == "sphere" and not isinstance(model.sampling, Learned))
+    ):
+        raise ValueError(
+            f"loss={loss!r} with sampling={model.sampling!r} on a latent that is {model.latent}: the KL divergence is a constant "
+            "of this model; sample with Learned(), or leave 'kl' out"
+        )
+    if "orthogonality" in asked and model.alignment is None:
+        raise ValueError(
+            f"loss={loss!r} with alignment=None: there is no rotation to keep orthogonal; align with Static() or Dynamic(), or "
+            "leave 'orthogonality' out"
+        )
+
+
+def evaluate(names: Mapping[str, object], out: Output, batch: Batch) -> dict[str, Float[Array, "*batch"]]:
+    """These losses of each sequence."""
+    return {name: TERMS[name](out, batch) for name in names}

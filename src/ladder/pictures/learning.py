@@ -1,0 +1,237 @@
+"""Learning curves of all seeds against what was asked of them, one panel a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ladder.criteria import Above, Agrees, Comparison, Criterion, Falls
+from ladder.judge import Compared, Held
+from ladder.pictures import style
+from ladder.report.text import figure as told
+from ladder.trained import Trained
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ladder.climb import Outcome
+
+DECADE = 10.0
+WRAP = 40  # characters of a panel's title in a line
+FEW = 12  # epochs up to which each is marked
+ALIKE = 0.005  # of the axis: seeds no further apart lie under the median's line
+LINES = ("--", "-.", ":")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One condition, and what is drawn of it.
+
+    Attributes:
+        title: The condition and what came of it.
+        label: Of the vertical axis.
+        values: Of each seed, by epoch.
+        failed: The seeds that are drawn as such.
+        others: Of rungs that it is compared with, the median by epoch.
+    """
+
+    title: str
+    label: str
+    values: Float[np.ndarray, "seed epoch"]
+    failed: Bool[np.ndarray, " seed"]
+    others: Mapping[str, Float[np.ndarray, " epoch"]]
+    criterion: Criterion | None
+
+    @property
+    def drawn(self) -> Float[np.ndarray, " value"]:
+        """All finite numbers in the panel."""
+        lines = [self.values.ravel(), *self.others.values()]
+        if self.criterion:
+            lines.append(np.array([self.criterion.limit]))
+            if self.criterion.floor is not None:
+                lines.append(np.array([self.criterion.floor]))
+        everything = np.concatenate(lines)
+        return np.asarray(everything[np.isfinite(everything)])
+
+
+def learning_curves(outcome: Outcome, partners: Mapping[str, Trained]) -> tuple[str, Figure]:
+    """What the picture shows in words, and the picture.
+
+    A criterion has the curves that its statistic is taken of: a ratio of two epochs of each seed, where it asks for that.
+    Thin lines are seeds, dashed where they do not meet the panel's condition; of a rung that was not judged none is.
+    """
+    found = _panels(outcome, partners)
+    columns = len(found) if len(found) < 4 else 2 if len(found) == 4 else 3
+    rows = -(-len(found) // columns)
+    figure, axes = style.panels(rows, columns, {1: 6.4, 2: 4.8}.get(columns, 3.8), 3.1)
+    legend: dict[str, Any] = {}
+    for panel, ax in zip(found, axes.flat, strict=False):
+        legend |= _draw(panel, ax, sum(panel.values.size for panel in found) > style.VECTOR_POINTS)
+    for ax in axes.flat[len(found) :]:
+        ax.set_axis_off()
+    order = ("seed", "seed that does not meet it", "median", "limit", "floor")
+    style.legend(figure, {name: legend[name] for name in (*order, *sorted(set(legend) - set(order))) if name in legend})
+    assert outcome.trained is not None
+    return f"learning curves of {outcome.trained.seeds} seeds", figure
+
+
+def _panels(outcome: Outcome, partners: Mapping[str, Trained]) -> list[Panel]:
+    rung, trained, judged = outcome.rung, outcome.trained, outcome.judgement
+    assert trained is not None
+    none = np.zeros(trained.seeds, bool)
+    parent = {rung.parent: partners[rung.parent]} if rung.parent in partners else {}
+    found = []
+    held = [*judged.gates, *judged.goals] if judged else [None] * (len(rung.gates) + len(rung.goals))
+    kinds = ["gate"] * len(rung.gates) + ["goal"] * len(rung.goals)
+    for kind, condition, result in zip(kinds, (*rung.gates, *rung.goals), held, strict=True):
+        if isinstance(condition, Criterion):
+            label, failed, others = _label(condition), none, parent
+            if judged:
+                failed = ~(condition.holds(trained.curves) & (trained.first_bad_step == 0))
+        else:
+            label, failed = condition.metric, none
+            others = {id: curves for id, curves in partners.items() if id == condition.against}
+        medians = {
+            id: median(_values(condition, curves.curves))
+            for id, curves in others.items()
+            if set(condition.metrics) <= set(curves.curves)
+        }
+        found.append(
+            Panel(
+                "\n".join(style.wrapped(f"{kind}: {condition.text}", WRAP)) + _came_to(result),
+                label,
+                _values(condition, trained.curves),
+                failed,
+                medians,
+                condition if isinstance(condition, Criterion) else None,
+            )
+        )
+    return found
+
+
+def _came_to(result: Held | Compared | None) -> str:
+    if isinstance(result, Held):
+        return f"\nheld of {result.k} of {result.n} seeds"
+    if isinstance(result, Compared):
+        interval = result.interval
+        return f"\n{result.verdict}: {told(interval.median)} [{told(interval.low)}, {told(interval.high)}]"
+    return ""
+
+
+def _label(criterion: Criterion) -> str:
+    if isinstance(criterion, Falls):
+        return f"{criterion.metric} / {criterion.metric} at epoch {criterion.since}"
+    return f"|{criterion.metric} − {criterion.other}|" if isinstance(criterion, Agrees) else criterion.metric
+
+
+def _values(
+    condition: Criterion | Comparison, curves: Mapping[str, Float[np.ndarray, "seed epoch"]]
+) -> Float[np.ndarray, "seed epoch"]:
+    values = curves[condition.metric]
+    with np.errstate(all="ignore"):
+        if isinstance(condition, Falls):
+            if values.shape[1] < condition.since:
+                return np.full_like(values, np.nan)
+            start = values[:, condition.since - 1 : condition.since]
+            values = values / np.where(start > 0.0, start, np.nan)
+        elif isinstance(condition, Agrees):
+            values = np.abs(values - curves[condition.other])
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def median(values: Float[np.ndarray, "seed epoch"]) -> Float[np.ndarray, " epoch"]:
+    """By epoch, over the seeds that have a value."""
+    return np.array([np.median(known) if (known := column[~np.isnan(column)]).size else np.nan for column in values.T])
+
+
+def _draw(panel: Panel, ax: Axes, raster: bool) -> dict[str, Any]:
+    """The panel's lines; returns one of each kind for the legend."""
+    legend: dict[str, Any] = {}
+    seeds, epochs = panel.values.shape
+    at = np.arange(1, epochs + 1)
+    drawn = panel.drawn
+    logarithmic = drawn.size > 0 and drawn.min() > 0.0 and drawn.max() > DECADE * drawn.min()
+    if logarithmic:
+        ax.set_yscale("log")
+    marker = "." if epochs <= FEW else ""
+    thin: dict[str, Any] = {"lw": 0.8, "marker": marker, "ms": 3, "rasterized": raster}
+    for seed, failed in zip(panel.values, panel.failed, strict=True):
+        colour, dashes = (style.VERMILLION, "--") if failed else (style.BLUE, "-")
+        alpha, level = (0.75, 3) if failed else (0.5, 2)
+        (line,) = ax.plot(at, seed, color=colour, ls=dashes, alpha=alpha, zorder=level, **thin)
+        legend.setdefault("seed that does not meet it" if failed else "seed", line)
+        lost = np.flatnonzero(np.isnan(seed))
+        if lost.size and (last := lost[0] - 1) >= 0:
+            (cross,) = ax.plot(at[last], seed[last], "x", color=colour, ms=7, mew=1.5, zorder=5)
+            legend.setdefault("not trained or not finite from here on", cross)
+    (legend["median"],) = ax.plot(at, median(panel.values), color=style.BLACK, lw=2.2, marker=marker, ms=7, zorder=4)
+    for (id, values), line_style in zip(panel.others.items(), LINES, strict=False):
+        epochs_there = np.arange(1, len(values) + 1)
+        (legend[f"median of {id}"],) = ax.plot(
+            epochs_there, values, color=style.GREY, lw=2.2, ls=line_style, marker=marker, ms=7, zorder=3
+        )
+    longest = max(epochs, *map(len, panel.others.values()), 1)
+    if longest <= FEW:
+        ax.set_xlim(0.7, longest + 0.5)
+        ax.set_xticks(range(1, longest + 1))
+    else:
+        ax.set_xlim(1 - 0.04 * longest, 1.04 * longest)
+    low, high = _range(drawn, logarithmic)
+    ax.set_ylim(low, high)
+    if panel.criterion:
+        legend |= _asked(panel.criterion, ax)
+    complete = panel.values[:, ~np.isnan(panel.values).any(axis=0)]
+    scale = np.log if logarithmic else np.asarray
+    if seeds > 1 and complete.size and np.ptp(scale(complete), axis=0).max() <= ALIKE * np.ptp(scale([low, high])):
+        clear = [0.5, 0.25][abs(style.height(ax, float(complete[0, -1])) - 0.5) < 0.15]
+        style.note(ax, clear, "all seeds lie on the median")
+    never = int(np.isnan(panel.values).all(axis=1).sum())
+    if never:
+        style.note(ax, 0.93, f"{never} of {seeds} seeds: no value")
+    ax.set_title(panel.title)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(panel.label)
+    return legend
+
+
+def _asked(criterion: Criterion, ax: Axes) -> dict[str, Any]:
+    """The limit from its epoch on, what lies on its wrong side, and the floor."""
+    legend: dict[str, Any] = {}
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    wrong = low if isinstance(criterion, Above) else high
+    ax.fill_between(
+        [criterion.by, right],
+        [criterion.limit] * 2,
+        [wrong] * 2,
+        facecolor="none",
+        edgecolor=style.LIGHT,
+        hatch="///",
+        lw=0.0,
+        zorder=1,
+    )
+    (legend["limit"],) = ax.plot(
+        [criterion.by, right], [criterion.limit] * 2, color=style.GREEN, lw=2.2, zorder=6, solid_capstyle="butt"
+    )
+    labels = [(criterion.limit, f"limit\n{told(criterion.limit)}", style.GREEN)]
+    if criterion.floor is not None:
+        (legend["floor"],) = ax.plot([left, right], [criterion.floor] * 2, color=style.BLACK, lw=1.4, ls=":", zorder=6)
+        labels.append((criterion.floor, f"floor\n{told(criterion.floor)}", style.BLACK))
+    style.at_right(ax, labels)
+    return legend
+
+
+def _range(drawn: Float[np.ndarray, " value"], logarithmic: bool) -> tuple[float, float]:
+    """The values with some room around them."""
+    if not drawn.size:
+        return 0.0, 1.0
+    low, high = float(drawn.min()), float(drawn.max())
+    if logarithmic:
+        room = (high / low) ** 0.07
+        return low / room, high * room
+    room = 0.07 * (high - low) or 0.5 * abs(high) or 1.0
+    return low - room, high + room

@@ -1,0 +1,137 @@
+"""Laws of the rotations between encoder and dynamics."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from draws import generators, on_sphere
+from flax import nnx
+from hypothesis import given
+from hypothesis import strategies as st
+from precision import DOUBLE, SINGLE, compiled
+
+from ladder.manifoldformer import Dynamic, Model, Static
+from ladder.manifoldformer.alignment import CONTEXTS, context, rotation
+
+TIME, DIM = 6, 4
+contexts = pytest.mark.parametrize("of", CONTEXTS)
+said = compiled(context, static_argnames=("of", "known"))
+said_while_written = compiled(context, static_argnames="of")
+turned = compiled(rotation)
+
+
+def by_hand(z, of):
+    """Of one trajectory."""
+    if of == "mean":
+        return sum(z) / len(z)
+    if of == "velocity":
+        return z[-1] - z[0]
+    if of == "end points":
+        return np.array([*z[0], *z[-1]])
+    return sum(np.outer(point, point) for point in z).reshape(-1) / len(z)
+
+
+@contexts
+@given(generators)
+def test_a_context_is_what_it_is_named_after(of, rng):
+    z = np.asarray(on_sphere(rng, (3, TIME, DIM)), float)
+    with DOUBLE.on():
+        found = said(z, of=of)
+    np.testing.assert_allclose(found, [by_hand(each, of) for each in z], rtol=0, atol=1e-14)
+
+
+@contexts
+@given(generators, st.integers(1, TIME))
+def test_of_a_trajectory_still_being_written_only_the_known_samples_count(of, rng, known):
+    z = np.asarray(on_sphere(rng, (TIME, DIM)), float)
+    z[known:] = np.nan if of in ("mean", "covariance") else 7.0
+    with DOUBLE.on():
+        found = said_while_written(z, of=of, known=jnp.asarray(known))
+        sliced = said(z[:known], of=of)
+    np.testing.assert_allclose(found, sliced, rtol=0, atol=1e-14)
+
+
+def predictor(of):
+    """The layers of a fresh one, and its rotations: of four known samples, of those alone, and of all."""
+
+    def call(z):
+        aligner = Dynamic(context=of, features=8).build(DIM, nnx.Rngs(0))
+        layers = [(layer.kernel[...], layer.bias[...]) for layer in (aligner.hidden, aligner.out)]
+        return layers, (aligner(z, 4), aligner(z[:, :4]), aligner(z))
+
+    return compiled(call)
+
+
+predicted = {of: predictor(of) for of in CONTEXTS}
+
+
+@contexts
+def test_a_predicted_rotation_knows_no_more_than_is_there(of):
+    rng = np.random.default_rng(1)
+    z = on_sphere(rng, (2, TIME, DIM)).astype(np.float32)
+    written, sliced, whole = predicted[of](z)[1]
+    np.testing.assert_allclose(written, sliced, rtol=0, atol=1e-6)
+    assert (np.abs(whole - sliced).max(axis=(-2, -1)) > 1e-4).all()
+
+
+@given(generators, st.sampled_from([1e-3, 1.0, 30.0]))
+def test_a_rotation_is_orthogonal_whatever_the_weights(rng, scale):
+    w = scale * rng.normal(size=(3, DIM, DIM))
+    with DOUBLE.on():
+        found = turned(w)
+    a = w - np.swapaxes(w, -1, -2)
+    identity = np.eye(DIM)
+    np.testing.assert_allclose(np.swapaxes(found, -1, -2) @ found, np.tile(identity, (3, 1, 1)), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(found), 1.0, rtol=1e-11)
+    np.testing.assert_allclose(found, (identity - a) @ np.linalg.inv(identity + a), rtol=0, atol=1e-11)
+
+
+def test_a_static_rotation_starts_at_the_identity_and_has_a_gradient_there():
+    aligner = Static().build(DIM, nnx.Rngs(0))
+    graph, params = nnx.split(aligner)
+    z = jnp.asarray(on_sphere(np.random.default_rng(0), (TIME, DIM)), jnp.float32)
+    np.testing.assert_array_equal(aligner(z), np.eye(DIM))
+    slope = compiled(jax.grad(lambda params: jnp.sum((z @ nnx.merge(graph, params)(z)) ** 3)))(params)
+    assert float(jnp.abs(slope["weight"][...]).max()) > 1e-2
+
+
+@contexts
+@given(generators)
+def test_a_dynamic_rotation_is_two_dense_layers_of_the_context(of, rng):
+    z = SINGLE.round(on_sphere(rng, (2, TIME, DIM)))
+    (hidden, out), (_, _, found) = predicted[of](z)
+    for each, ours in zip(z.astype(float), found, strict=True):
+        w = (np.maximum(by_hand(each, of) @ hidden[0] + hidden[1], 0) @ out[0] + out[1]).reshape(DIM, DIM)
+        a = w - w.T
+        expected = (np.eye(DIM) - a) @ np.linalg.inv(np.eye(DIM) + a)
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("wanted", [Static(), Dynamic(features=8)], ids=repr)
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
+def test_a_model_turns_its_latent_whatever_the_batch(wanted, batch):
+    x = np.random.default_rng(0).normal(size=(*batch, TIME, 3)).astype(np.float32)
+
+    @compiled
+    def decoded(x):
+        model = Model(latent="sphere", latent_dim=DIM, alignment=wanted).build(TIME, 3, jax.random.key(0))
+        if isinstance(wanted, Static):
+            model.alignment.weight.set_value(jnp.arange(DIM * DIM, dtype=jnp.float32).reshape(DIM, DIM) / 10)
+        out = model(x)
+        return out, model.decoder(out.sampled), model.decoder(out.moved)
+
+    out, still, moved = decoded(x)
+    np.testing.assert_allclose(out.aligned, out.sampled @ out.rotation, rtol=0, atol=1e-6)
+    assert out.rotation.shape == ((DIM, DIM) if isinstance(wanted, Static) else (*batch, DIM, DIM))
+    assert (np.abs(out.aligned - out.sampled).max(axis=(-2, -1)) > 1e-3).all()
+    np.testing.assert_allclose(out.reconstruction, still, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(out.signal, moved, rtol=0, atol=1e-6)
+
+
+def test_only_a_rotation_of_its_own_looks_ahead():
+    model = Model(latent="sphere", alignment=Static())
+    assert model.causal
+    assert not replace(model, alignment=Dynamic()).causal
+    assert not replace(model, fourier_branch=True).causal

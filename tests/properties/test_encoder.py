@@ -1,0 +1,133 @@
+"""Laws of the encoders: each against loops over samples, taps and channels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from draws import generators
+from flax import nnx
+from hypothesis import given
+from precision import DOUBLE, SINGLE, compiled
+
+from ladder.manifoldformer import Causal, Pointwise
+from ladder.manifoldformer.encoder import FourierBranch
+
+TIME, CHANNELS = 11, 3
+PLAIN = Causal(features=4, taps=3, dilations=(1, 2))
+RESIDUAL = Causal(features=4, taps=2, dilations=(1, 2, 3), residual=True)
+DEEP = Causal(features=2, taps=1, dilations=(4,))
+ENCODERS = [PLAIN, RESIDUAL, DEEP, Causal(features=2, taps=5)]
+causal = pytest.mark.parametrize("wanted", ENCODERS, ids=repr)
+
+
+def encoder(wanted):
+    """What a fresh one, with biases that are not zero, makes of a signal; and its kernels and biases."""
+
+    def call(x):
+        found = wanted.build(CHANNELS, nnx.Rngs(0))
+        for n, layer in enumerate(found.layers):
+            layer.bias.set_value(0.1 * jnp.arange(1.0, wanted.features + 1) - 0.1 * n)
+        return found(x), [(layer.kernel[...], layer.bias[...]) for layer in found.layers]
+
+    return compiled(call)
+
+
+encoded = {wanted: encoder(wanted) for wanted in ENCODERS}
+
+
+def convolved(x, kernel, bias, dilation):
+    """One sum at a time, over what there is."""
+    y = np.tile(bias, (len(x), 1)).astype(float)
+    for t in range(len(x)):
+        for s in range(len(kernel)):
+            if t - s * dilation >= 0:
+                y[t] += x[t - s * dilation] @ kernel[s]
+    return y
+
+
+@causal
+@given(generators)
+def test_a_causal_encoder_is_a_row_of_convolutions_each_with_a_relu(wanted, rng):
+    x = SINGLE.round(rng.normal(size=(TIME, CHANNELS)))
+    found, layers = encoded[wanted](x)
+    expected = x.astype(float)
+    for n, ((kernel, bias), dilation) in enumerate(zip(layers, wanted.dilations, strict=True)):
+        assert kernel.shape == (wanted.taps, CHANNELS if n == 0 else wanted.features, wanted.features)
+        h = np.maximum(convolved(expected, kernel.astype(float), bias.astype(float), dilation), 0)
+        expected = expected + h if wanted.residual and n else h
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+
+
+@causal
+def test_the_receptive_field_is_exactly_what_a_feature_depends_on(wanted):
+    """With positive kernels no ReLU hides anything."""
+
+    def last(x):
+        encoder = wanted.build(CHANNELS, nnx.Rngs(0))
+        for layer in encoder.layers:
+            layer.kernel.set_value(jnp.abs(layer.kernel[...]))
+        return jnp.sum(encoder(x)[-1])
+
+    time = wanted.receptive_field + 3
+    felt = np.flatnonzero(compiled(jax.grad(last))(np.ones((time, CHANNELS), np.float32)).any(axis=-1))
+    oldest = time - wanted.receptive_field
+    assert felt.min() == oldest
+    assert felt.max() == time - 1
+
+
+def test_the_published_encoder_sees_nine_samples_and_the_pointwise_one():
+    assert Causal().receptive_field == 9
+    assert Pointwise().receptive_field == 1
+    assert RESIDUAL.receptive_field == 1 + 1 + 2 + 3
+
+
+def test_kernels_start_lecun_normal_and_biases_at_zero():
+    wide = nnx.jit(lambda: Causal(features=50, taps=4, dilations=(1, 1)).build(100, nnx.Rngs(0)))()
+    for layer, fan_in in zip(wide.layers, (400, 200), strict=True):
+        assert float(jnp.std(layer.kernel[...])) == pytest.approx(fan_in**-0.5, rel=0.04)
+        assert not layer.bias[...].any()
+
+
+def fourier(x, kernel, bias):
+    """By the definition of a discrete Fourier transform, of as many samples as the branch is for."""
+    padded = np.pad(x, ((0, TIME - len(x)), (0, 0)))
+    bins, t = np.arange(TIME // 2 + 1), np.arange(TIME)
+    size = np.abs(np.exp(-2j * np.pi * np.outer(bins, t) / TIME) @ padded) / TIME
+    return size.reshape(1, -1) @ kernel.astype(float) + bias
+
+
+@compiled
+def branched(x):
+    branch = FourierBranch(TIME, CHANNELS, 4, nnx.Rngs(0))
+    branch.out.bias.set_value(jnp.arange(4.0))
+    return branch(x), branch.out.kernel[...], branch.out.bias[...]
+
+
+@pytest.mark.parametrize("time", [TIME, TIME - 1, 1])
+@given(generators)
+def test_the_fourier_branch_is_a_dense_of_the_sizes_of_all_bins(time, rng):
+    x = SINGLE.round(rng.normal(size=(time, CHANNELS)))
+    found, kernel, bias = branched(x)
+    assert found.shape == (1, 4)
+    np.testing.assert_allclose(found, fourier(x, kernel, bias), rtol=0, atol=1e-5)
+
+
+def test_the_fourier_branch_takes_no_longer_sequence():
+    branch = FourierBranch(TIME, CHANNELS, 4, nnx.Rngs(0))
+    with pytest.raises(ValueError, match="built for 11 samples, not 12"):
+        branch(jnp.zeros((TIME + 1, CHANNELS)))
+
+
+def test_the_fourier_branch_has_a_gradient_of_zero_at_silence_however_much_is_asked_of_it():
+    slope = compiled(jax.grad(lambda x, much: much * jnp.sum(branched.__wrapped__(x)[0])))
+    np.testing.assert_array_equal(slope(jnp.zeros((TIME, CHANNELS)), 1e35), 0.0)
+    assert np.isfinite(slope(jnp.full((TIME, CHANNELS), 1e-30), 1.0)).all()
+
+
+def test_a_tone_is_in_its_own_bin():
+    branch = FourierBranch(8, 1, 5, nnx.Rngs(0))
+    with DOUBLE.on():
+        branch.out.kernel.set_value(jnp.eye(5))
+        branch.out.bias.set_value(jnp.zeros(5))
+        found = branch(jnp.asarray(2.0 * np.cos(2 * np.pi * 3 * np.arange(8) / 8))[:, None])
+    np.testing.assert_allclose(found[0], [0, 0, 0, 1, 0], rtol=0, atol=1e-12)

@@ -1,0 +1,100 @@
+"""What is trained on: the language of objectives, and what each of its words stands for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from draws import on_sphere
+from precision import compiled
+
+from ladder.manifoldformer import Fixed, Learned, Model, Static, losses, objective, regularisers, supervision
+from ladder.manifoldformer.data import Batch
+from ladder.manifoldformer.model import Output
+from ladder.manifoldformer.objective import TERMS, weights
+
+TIME, DIM, CHANNELS = 5, 4, 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mse", {"mse": 1.0}),
+        ("fractional + 0.05 entropy", {"fractional": 1.0, "entropy": 0.05}),
+        (" 2*kl+mse ", {"kl": 2.0, "mse": 1.0}),
+        ("3 gram + 1e-3 * smoothness + .5 log_magnitude", {"gram": 3.0, "smoothness": 1e-3, "log_magnitude": 0.5}),
+        ("1e3 magnitude_entropy", {"magnitude_entropy": 1e3}),
+    ],
+)
+def test_an_objective_is_read_in_order(text, expected):
+    assert list(weights(text).items()) == list(expected.items())
+
+
+def stages(batch):
+    """An output and a batch in which every stage is another, so that none can stand in for another."""
+    rng = np.random.default_rng(0)
+    points = [on_sphere(rng, (*batch, TIME, DIM)).astype(np.float32) for _ in range(5)]
+    signals = [rng.normal(size=(*batch, TIME, CHANNELS)).astype(np.float32) for _ in range(5)]
+    sigma = rng.uniform(0.2, 1.0, size=points[0].shape).astype(np.float32)
+    turn = (np.eye(DIM) + 0.1 * rng.normal(size=(*batch, DIM, DIM))).astype(np.float32)
+    out = Output(points[0], sigma, points[0], points[1], turn, points[2], points[3], signals[0], signals[1])
+    return out, Batch(signals[2], signals[3], signals[4], points[4])
+
+
+EXPECTED = {
+    "mse": lambda o, b: losses.mse(o.signal, b.target),
+    "reconstruction": lambda o, b: losses.mse(o.reconstruction, b.clean),
+    "log_magnitude": lambda o, b: losses.log_magnitude(o.signal, b.target),
+    "phase": lambda o, b: losses.phase(o.signal, b.target),
+    "spectral": lambda o, b: losses.spectral(o.signal, b.target),
+    "fractional": lambda o, b: losses.fractional(o.signal, b.target),
+    "entropy": lambda o, b: regularisers.spectral_entropy(o.moved),
+    "magnitude_entropy": lambda o, b: regularisers.spectral_entropy(o.moved, of="magnitude"),
+    "kl": lambda o, b: regularisers.kl(o.encoded, o.sigma),
+    "isometry": lambda o, b: regularisers.isometry(o.sampled, b.clean),
+    "smoothness": lambda o, b: regularisers.smoothness(o.moved),
+    "decorrelation": lambda o, b: regularisers.decorrelation(o.moved),
+    "orthogonality": lambda o, b: regularisers.orthogonality(o.rotation),
+    "oracle": lambda o, b: supervision.oracle(o.sampled, b.oracle),
+    "procrustes": lambda o, b: supervision.aligned(o.sampled, b.oracle),
+    "gram": lambda o, b: supervision.gram(o.sampled, b.oracle),
+}
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_every_term_asks_the_stage_it_says_and_yields_a_number_a_sequence(batch):
+    assert set(EXPECTED) == set(TERMS)
+    out, data = stages(batch)
+    found = compiled(lambda out, data: objective.evaluate(TERMS, out, data))(out, data)
+    expected = compiled(lambda out, data: {name: term(out, data) for name, term in EXPECTED.items()})(out, data)
+    assert len({float(value.ravel()[0]) for value in expected.values()}) == len(expected)
+    for name, value in expected.items():
+        assert found[name].shape == batch, name
+        np.testing.assert_allclose(found[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def test_one_rotation_for_all_is_as_orthogonal_for_each():
+    out, data = stages((2,))
+    one = out._replace(rotation=out.rotation[0])
+    found = TERMS["orthogonality"](one, data)
+    np.testing.assert_allclose(found, np.full(2, regularisers.orthogonality(jnp.asarray(out.rotation[0]))), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "model"),
+    [
+        ("mse + kl", Model(latent="sphere", sampling=Learned())),
+        ("mse + kl", Model(sampling=Fixed(sigma=1.0))),
+        ("mse + orthogonality", Model(latent="sphere", alignment=Static())),
+    ],
+)
+def test_what_says_something_of_the_model_is_not_refused(loss, model):
+    objective.check(loss, model)
+    found = weights(loss)
+
+    @compiled
+    def evaluated(x):
+        out = model.build(TIME, CHANNELS, jax.random.key(0))(x, jax.random.key(1))
+        return objective.evaluate(found, out, Batch(x, x, x, jnp.ones(out.sampled.shape)))
+
+    values = evaluated(np.ones((2, TIME, CHANNELS), np.float32))
+    assert {name: value.shape for name, value in values.items()} == dict.fromkeys(found, (2,))

@@ -1,0 +1,153 @@
+"""A configuration that makes no sense is refused when it is written down, with the reason."""
+
+import re
+
+import pytest
+
+from ladder.manifoldformer import (
+    Annealed,
+    Causal,
+    Coupling,
+    Dynamic,
+    Fixed,
+    Flow,
+    Learned,
+    Memory,
+    Model,
+    Oscillators,
+    Pointwise,
+    Refine,
+    Residual,
+    Signals,
+    Static,
+    objective,
+)
+
+SPHERE = {"latent": "sphere"}
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("make", "wanted", "reason"),
+    [
+        (Signals, {"tones": 0}, "Signals(tones=0): choose 1 to 5 of the frequencies"),
+        (Signals, {"tones": 6}, "Signals(tones=6)"),
+        (Signals, {"length": 1}, "Signals(length=1, batches=15): choose at least 2 samples and 1 batch of 64"),
+        (Signals, {"batches": 0}, "batches=0"),
+        (Signals, {"noise": -0.1}, "Signals(noise=-0.1): choose a standard deviation of at least 0"),
+        (Signals, {"noise": NAN}, "Signals(noise=nan)"),
+        (Pointwise, {"features": 0}, "Pointwise(features=0): choose at least 1"),
+        (Causal, {"features": 0}, "Causal(features=0, taps=5, dilations=(1, 1)): choose at least 1 of each"),
+        (Causal, {"taps": 0}, "taps=0"),
+        (Causal, {"dilations": ()}, "at least one dilation"),
+        (Causal, {"dilations": (1, 0)}, "dilations=(1, 0)"),
+        (Fixed, {"sigma": 0.0}, "Fixed(sigma=0.0): choose a positive number, or sampling=None for no noise"),
+        (Fixed, {"sigma": NAN}, "Fixed(sigma=nan)"),
+        (Annealed, {"start": 0.1, "end": 0.1}, "choose a start above an end of at least 0"),
+        (Annealed, {"start": 0.1, "end": 0.2}, "Annealed(start=0.1, end=0.2)"),
+        (Annealed, {"start": 0.1, "end": -0.1}, "Annealed(start=0.1, end=-0.1)"),
+        (
+            Dynamic,
+            {"context": "median"},
+            "Dynamic(context='median'): choose one of 'mean', 'velocity', 'end points', 'cov",
+        ),
+        (Dynamic, {"features": 0}, "Dynamic(features=0): choose at least 1"),
+        (Memory, {"kernel": "gaussian"}, "Memory(kernel='gaussian'): choose one of 'random', 'power law'"),
+        (Memory, {"trained": False}, "noise is no memory; train it, or freeze the power law"),
+        (Memory, {"order": 1.0}, "Memory(order=1.0, taps=None): choose an order in [0, 1)"),
+        (Memory, {"order": -0.1}, "order=-0.1"),
+        (Memory, {"taps": 0}, "a kernel has at least one tap"),
+        (Coupling, {"between": "pairs"}, "Coupling(between='pairs'): choose one of 'points', 'projections'"),
+        (Coupling, {"lag": "fixed"}, "Coupling(lag='fixed'): choose one of 'learned', 'none'"),
+        (Residual, {"init": "ones"}, "Residual(init='ones'): choose one of 'random', 'zero'"),
+        (Flow, {"init": "ones"}, "Flow(init='ones'): choose one of 'random', 'zero'"),
+        (Flow, {"integrator": "leapfrog"}, "Flow(integrator='leapfrog'): choose one of 'rk4', 'euler'"),
+        (Flow, {"step": 0.0}, "Flow(step=0.0, substeps=1): choose a positive step, at least once"),
+        (Flow, {"step": NAN}, "step=nan"),
+        (Flow, {"substeps": 0}, "substeps=0"),
+        (Flow, {"memory": None, "coupling": None}, "nothing moves it; choose Identity()"),
+        (Flow, {"init": "zero", "memory": Memory(kernel="power law")}, "a power law is not zero; add projection=True"),
+        (
+            Flow,
+            {"init": "zero", "memory": Memory(kernel="power law", trained=False)},
+            "a power law is not zero; add projection=True",
+        ),
+        (Model, {"latent": "torus"}, "Model(latent='torus'): choose one of 'euclidean', 'sphere'"),
+        (Model, {"latent_dim": 1}, "Model(latent_dim=1, decoder=64): choose at least 2 coordinates and 1 feature"),
+        (Model, {"decoder": 0}, "decoder=0"),
+        (Model, {"dynamics": Flow()}, "these dynamics move points of the sphere; choose latent='sphere'"),
+        (Model, {"dynamics": Residual()}, "these dynamics move points of the sphere"),
+        (Model, {"alignment": Static()}, "the Dense before it can do any rotation of a flat latent"),
+        (Refine, {"after": 0, "loss": "mse"}, "Refine(after=0): choose at least 1 epoch of the first stage"),
+        (Refine, {"after": 1, "loss": "mae"}, "'mae' is no term"),
+        (Oscillators, {"task": "classify"}, "Oscillators(task='classify'): choose one of 'identity', 'next step'"),
+        (Oscillators, {"optimiser": "lion"}, "Oscillators(optimiser='lion'): choose one of 'adam', 'adamw', 'sgd'"),
+        (Oscillators, {"schedule": "linear"}, "Oscillators(schedule='linear'): choose one of 'constant', 'cosine'"),
+        (Oscillators, {"during": "always"}, "Oscillators(during='always'): choose one of '', 'before', 'after'"),
+        (Oscillators, {"batch_size": 7}, "Oscillators(batch_size=7): choose a divisor of the 960 sequences"),
+        (Oscillators, {"batch_size": 0}, "batch_size=0"),
+        (Oscillators, {"learning_rate": -1e-3}, "Oscillators(learning_rate=-0.001): choose a rate of at least 0"),
+        (Oscillators, {"learning_rate": NAN}, "learning_rate=nan"),
+        (Oscillators, {"epochs": 0}, "Oscillators(epochs=0): train at least 1 epoch"),
+        (Oscillators, {"refine": Refine(after=5, loss="spectral")}, "the second stage would never begin; train longer"),
+        (Oscillators, {"loss": "mae"}, "'mae' is no term"),
+        (Oscillators, {"loss": "mse + kl"}, "the KL divergence is a constant of this model"),
+        (Oscillators, {"refine": Refine(after=1, loss="orthogonality")}, "there is no rotation to keep orthogonal"),
+        (
+            Oscillators,
+            {"data": Signals(tones=3), "model": Model(latent_dim=5)},
+            "3 tones need a latent of 6 coordinates",
+        ),
+        (
+            Oscillators,
+            {"data": Signals(length=8), "model": Model(**SPHERE, dynamics=Flow(memory=Memory(taps=9)))},
+            "reaches further back than the 8 samples there are",
+        ),
+    ],
+)
+def test_nonsense_is_refused(make, wanted, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        make(**wanted)
+
+
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [
+        ("", "'' is no term"),
+        ("mse +", "'' is no term"),
+        ("mse - entropy", "'mse - entropy' is no term"),
+        ("-1 entropy", "'-1 entropy' is no term"),
+        ("mse entropy", "'mse entropy' is no term"),
+        ("huber", "write them as '0.05 entropy', joined by '+', of mse, reconstruction"),
+        ("mse + mse", "give 'mse' one positive weight"),
+        ("0 mse", "give 'mse' one positive weight"),
+        ("0.0 mse + phase", "give 'mse' one positive weight"),
+        ("1..5 mse", "'1..5 mse' is no term"),
+    ],
+)
+def test_an_objective_that_cannot_be_read_is_refused(loss, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        objective.weights(loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "model", "reason"),
+    [
+        ("kl", Model(), "loss='kl' with sampling=None on a latent that is euclidean"),
+        (
+            "kl",
+            Model(**SPHERE, sampling=Fixed(sigma=0.1)),
+            "on a latent that is sphere: the KL divergence is a constant",
+        ),
+        ("kl", Model(**SPHERE, sampling=Annealed(start=1.0, end=0.1)), "sample with Learned(), or leave 'kl' out"),
+        ("orthogonality", Model(**SPHERE, sampling=Learned()), "align with Static() or Dynamic()"),
+    ],
+)
+def test_an_objective_that_says_nothing_of_the_model_is_refused(loss, model, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        objective.check(loss, model)
+
+
+def test_the_oracle_needs_two_coordinates_a_tone():
+    with pytest.raises(ValueError, match="3 tones needs 6 dimensions, not 5"):
+        Signals(tones=3).oracle(5)
