@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ladder.geometry.sphere import normalise
 
@@ -66,15 +66,23 @@ class Coupled(nnx.Module):
         self.lag = nnx.Param(jnp.zeros(())) if wanted.lag == "learned" else None
 
     def among(
-        self, z: Float[Array, "*batch time latent"]
-    ) -> Callable[[Float[Array, "*batch time latent"]], Float[Array, "*batch time latent"]]:
-        """The force on a query, while the keys stay at ``z``."""
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
+    ) -> Callable[[Float[Array, "*batch query latent"]], Float[Array, "*batch query latent"]]:
+        """The force on queries, while the keys stay at ``z``.
+
+        There are as many queries as keys, and each is pulled by the keys up to its own; or, if ``known`` says how many keys
+        there are, there may be any number, and each is pulled by all of those.
+        """
         keys = z if self.key is None else normalise(self.key(z))
         lag = jnp.zeros((), z.dtype) if self.lag is None else self.lag[...]
 
         def force(query: Array) -> Array:
             query = query if self.query is None else normalise(self.query(query))
-            return jnp.asarray(self.out(coupling(query, keys, lag)))
+            if known is None:
+                return jnp.asarray(self.out(coupling(query, keys, lag)))
+            there = (jnp.arange(z.shape[-2]) < known).reshape((1,) * (z.ndim - 1) + (-1,))
+            weight = lagged_sine(query @ jnp.swapaxes(keys, -1, -2), jnp.cos(lag), jnp.sin(lag))
+            return jnp.asarray(self.out(jnp.where(there, weight, 0.0) @ keys))
 
         return force
 

@@ -1,14 +1,16 @@
 """From latent to latent: how the trajectory is moved before it is decoded. All maps are causal in time."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Literal, get_args
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ladder.geometry.integrators import euler_step, rk4_step
 from ladder.geometry.sphere import project, retract
@@ -30,7 +32,7 @@ def _check_init(what: str, init: str) -> None:
 class Identity:
     """No dynamics: the trajectory is decoded as it was encoded."""
 
-    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
         """The module."""
         return Stays()
 
@@ -48,7 +50,7 @@ class Residual:
     def __post_init__(self) -> None:
         _check_init("Residual", self.init)
 
-    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
         """The module."""
         return Cell(latent_dim, self.init == "zero", rngs)
 
@@ -91,7 +93,7 @@ class Flow:
                 "can be, or choose init='random'"
             )
 
-    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
         """The module, for sequences of this length."""
         return Flowing(self, length, latent_dim, rngs)
 
@@ -101,7 +103,21 @@ MINIMAL = Flow(drift=True, memory=None, coupling=None, integrator="euler", step=
 """``(z + 0.1 v) / |z + 0.1 v|`` with ``v`` the tangent part of ``W z``. Source: the debug plan, section 7."""
 
 
-class Stays(nnx.Module):
+class Moves(nnx.Module):
+    """What any dynamics do."""
+
+    @abstractmethod
+    def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
+        """The trajectory, moved."""
+
+    def last(
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
+    ) -> Float[Array, "*batch 1 latent"]:
+        """The last of the points of ``self(z[..., :known, :])``, without those before it; ``known`` may be traced."""
+        return self(at(z, known))
+
+
+class Stays(Moves):
     """What :class:`Identity` describes."""
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
@@ -109,7 +125,7 @@ class Stays(nnx.Module):
         return z
 
 
-class Cell(nnx.Module):
+class Cell(Moves):
     """What :class:`Residual` describes."""
 
     def __init__(self, latent_dim: int, zero: bool, rngs: nnx.Rngs):
@@ -120,7 +136,7 @@ class Cell(nnx.Module):
         return retract(z, self.step(z))
 
 
-class Flowing(nnx.Module):
+class Flowing(Moves):
     """What :class:`Flow` describes."""
 
     def __init__(self, wanted: Flow, length: int, latent_dim: int, rngs: nnx.Rngs):
@@ -136,14 +152,19 @@ class Flowing(nnx.Module):
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """Move every point along the flow."""
-        forces: list[Callable[[Array], Array]] = []
-        if self.memory is not None:
-            memory = self.memory(z)
-            forces.append(lambda point: memory)
-        if self.coupling is not None:
-            forces.append(self.coupling.among(z))
-        if self.drift is not None:
-            forces.append(self.drift)
+        memory = None if self.memory is None else self.memory(z)
+        return self._along(z, memory, None if self.coupling is None else self.coupling.among(z))
+
+    def last(
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
+    ) -> Float[Array, "*batch 1 latent"]:
+        """As :meth:`Moves.last`; each step of it costs as many products as there are samples, not their square."""
+        memory = None if self.memory is None else self.memory.last(z, known)
+        return self._along(at(z, known), memory, None if self.coupling is None else self.coupling.among(z, known))
+
+    def _along(self, z: Array, memory: Array | None, coupling: Callable[[Array], Array] | None) -> Array:
+        forces: list[Callable[[Array], Array]] = [] if memory is None else [lambda point: memory]
+        forces += [force for force in (coupling, self.drift) if force is not None]
 
         def field(point: Array) -> Array:
             return project(point, reduce(jnp.add, [force(point) for force in forces]))
@@ -151,6 +172,11 @@ class Flowing(nnx.Module):
         for _ in range(self.substeps):
             z = INTEGRATORS[self.integrator](field, z, self.step)
         return z
+
+
+def at(z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]) -> Float[Array, "*batch 1 latent"]:
+    """The last of the first ``known`` points."""
+    return jax.lax.dynamic_slice_in_dim(z, known - 1, 1, axis=z.ndim - 2)
 
 
 def _kernel(zero: bool) -> nnx.Initializer:

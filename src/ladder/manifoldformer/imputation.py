@@ -4,21 +4,16 @@ Only a model trained on the next step continues a signal: what it makes of sampl
 trained on the identity decodes it to ``t`` again, and repeats the last sample; nothing here can tell the two apart.
 """
 
-from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
-from jaxtyping import Bool, Complex, Float, Int, Key
+from jaxtyping import Complex, Float, Int, Key
 
-from ladder.geometry.sphere import normalise, project
 from ladder.manifoldformer import losses
-from ladder.manifoldformer.coupling import Coupled, lagged_sine
-from ladder.manifoldformer.dynamics import INTEGRATORS, Flowing
-from ladder.manifoldformer.memory import Convolved, power_law_kernel
 from ladder.manifoldformer.model import ManifoldFormer
 from ladder.manifoldformer.sampling import draw
 
@@ -155,7 +150,7 @@ def _latent_rollout(
     z = _room(model.align(_encoded(model, context, time, key))[0], steps - 1)
 
     def step(z: Array, known: Array) -> tuple[Array, Array]:
-        point = _moved(model.dynamics, z, known)
+        point = model.dynamics.last(z, known)
         return _put(z, point, known), point[..., 0, :]
 
     points = jax.lax.scan(step, z, jnp.arange(time, time + steps))[1]
@@ -170,7 +165,7 @@ def _signal_rollout(
 
     def step(x: Array, known: Array) -> tuple[Array, Array]:
         z = model.align(_encoded(model, x, time, key), known)[0]
-        sample = model.decoder(_moved(model.dynamics, z, known))
+        sample = model.decoder(model.dynamics.last(z, known))
         return _put(x, sample, known), sample[..., 0, :]
 
     samples = jax.lax.scan(step, _room(context, steps - 1), jnp.arange(time, time + steps))[1]
@@ -198,53 +193,3 @@ def _put(
 ) -> Float[Array, "*batch time value"]:
     # The last sample has no room, and nobody asks for it.
     return x.at[..., at, :].set(sample[..., 0, :], mode="drop")
-
-
-def _moved(
-    dynamics: nnx.Module, z: Float[Array, "*batch time latent"], known: Int[Array, ""]
-) -> Float[Array, "*batch 1 latent"]:
-    """The last of the points that ``dynamics(z[..., :known, :])`` has, without those before it."""
-    last = jax.lax.dynamic_slice_in_dim(z, known - 1, 1, axis=z.ndim - 2)
-    if not isinstance(dynamics, Flowing):  # the others are pointwise in time
-        return jnp.asarray(dynamics(last))
-    age = known - 1 - jnp.arange(z.shape[-2])
-    forces: list[Callable[[Array], Array]] = []
-    if dynamics.memory is not None:
-        memory = _remembered(dynamics.memory, z, age)
-        forces.append(lambda point: memory)
-    if dynamics.coupling is not None:
-        forces.append(_pull(dynamics.coupling, z, age >= 0))
-    if dynamics.drift is not None:
-        forces.append(dynamics.drift)
-
-    def field(point: Array) -> Array:
-        return project(point, reduce(jnp.add, [force(point) for force in forces]))
-
-    for _ in range(dynamics.substeps):
-        last = INTEGRATORS[dynamics.integrator](field, last, dynamics.step)
-    return last
-
-
-def _remembered(
-    memory: Convolved, z: Float[Array, "*batch time latent"], age: Int[Array, " time"]
-) -> Float[Array, "*batch 1 latent"]:
-    """What the trajectory remembers at the point of age 0: the convolution's sum there."""
-    kernel = memory.kernel[...] if memory.trained else power_law_kernel(memory.order, memory.taps)[:, None]
-    weight = jnp.where(((age >= 0) & (age < memory.taps))[:, None], kernel[jnp.clip(age, 0, memory.taps - 1)], 0.0)
-    total = jnp.sum(weight.reshape((1,) * (z.ndim - 2) + weight.shape) * z, axis=-2, keepdims=True)
-    return total if memory.projection is None else memory.projection(total)
-
-
-def _pull(
-    coupled: Coupled, z: Float[Array, "*batch time latent"], past: Bool[Array, " time"]
-) -> Callable[[Float[Array, "*batch 1 latent"]], Float[Array, "*batch 1 latent"]]:
-    """The coupling's force on one query, by the keys of the past."""
-    keys = z if coupled.key is None else normalise(coupled.key(z))
-    lag = jnp.zeros((), z.dtype) if coupled.lag is None else coupled.lag[...]
-
-    def force(query: Array) -> Array:
-        query = query if coupled.query is None else normalise(coupled.query(query))
-        weight = lagged_sine(query @ jnp.swapaxes(keys, -1, -2), jnp.cos(lag), jnp.sin(lag))
-        return jnp.asarray(coupled.out(jnp.where(past.reshape((1,) * (z.ndim - 1) + (-1,)), weight, 0.0) @ keys))
-
-    return force

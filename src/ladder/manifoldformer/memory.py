@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 from jax.scipy.special import gamma
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Kernel = Literal["random", "power law"]
 KERNELS: tuple[str, ...] = get_args(Kernel)
@@ -74,8 +74,21 @@ class Convolved(nnx.Module):
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """What the trajectory remembers at each sample."""
-        kernel = self.kernel[...] if self.trained else self._power_law(z.shape[-1]).astype(z.dtype)
-        memory = causal_convolution(z, kernel)
+        return self._read(causal_convolution(z, self._taps(z)))
+
+    def last(
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
+    ) -> Float[Array, "*batch 1 latent"]:
+        """What the first ``known`` points remember at the last of them: the convolution's one sum there."""
+        kernel, age = self._taps(z), known - 1 - jnp.arange(z.shape[-2])
+        there = ((age >= 0) & (age < self.taps))[:, None]
+        weight = jnp.where(there, kernel[jnp.clip(age, 0, self.taps - 1)], 0.0)
+        return self._read(jnp.sum(weight.reshape((1,) * (z.ndim - 2) + weight.shape) * z, axis=-2, keepdims=True))
+
+    def _taps(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "tap latent"]:
+        return self.kernel[...] if self.trained else self._power_law(z.shape[-1]).astype(z.dtype)
+
+    def _read(self, memory: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         return memory if self.projection is None else self.projection(memory)
 
 
