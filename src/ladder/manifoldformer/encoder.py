@@ -83,7 +83,8 @@ class PointwiseFeatures(nnx.Module):
 class CausalConvolution(nnx.Module):
     """``y[t] = bias + sum_s x[t - s dilation] kernel[s]``, zero before the first sample.
 
-    As products of shifted copies: XLA's own convolution, inside a loop on a CPU, took 10 to 30 times as long.
+    As one product with shifted copies side by side: XLA's own convolution, inside a loop on a CPU, took 10 to 30 times as
+    long, and a product for each tap 1.3 times.
     """
 
     def __init__(self, channels: int, features: int, taps: int, dilation: int, rngs: nnx.Rngs):
@@ -96,11 +97,9 @@ class CausalConvolution(nnx.Module):
         kernel, time = self.kernel[...], x.shape[-2]
         reach = (len(kernel) - 1) * self.dilation
         padded = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(reach, 0), (0, 0)])
-        y = jnp.broadcast_to(self.bias[...], (*x.shape[:-1], kernel.shape[-1]))
-        for s, tap in enumerate(kernel):
-            start = reach - s * self.dilation
-            y = y + padded[..., start : start + time, :] @ tap
-        return y
+        past = [padded[..., reach - s * self.dilation :, :][..., :time, :] for s in range(len(kernel))]
+        product: Array = jnp.concatenate(past, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+        return product + jnp.broadcast_to(self.bias[...], product.shape)
 
 
 class CausalFeatures(nnx.Module):
