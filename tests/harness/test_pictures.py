@@ -413,6 +413,14 @@ def test_floors_are_dotted_and_labels_do_not_overlap():
     assert heights["limit\n0.1"] - heights["floor\n0.099"] > 0.15
 
 
+@pytest.mark.parametrize(("last", "scale", "drawn"), [(0.05, "log", 0), (0.5, "linear", 1)])
+def test_a_floor_of_zero_leaves_the_scale_to_the_curves(last, scale, drawn):
+    gate = below("loss", 0.3, by=2, source=SOURCE, floor=0.0, floor_source="theory")
+    (ax,) = axes_of((gate,), np.array([[1.0, last]])).axes
+    assert ax.get_yscale() == scale
+    assert len(lines(ax, style.BLACK, ":")) == drawn
+
+
 def test_a_panel_shows_what_its_criterion_holds_against_the_limit():
     gates = (falls("loss", 0.3, by=4, since=2, source=SOURCE), agrees("loss", "other", within=0.5, by=2, source=SOURCE))
     ratio, apart = axes_of((*gates, above("other", 1.5, by=3, source=SOURCE)), CURVES[:2]).axes[:2]

@@ -2,10 +2,11 @@
 
 import pytest
 
-from ladder import Rung, below
+from ladder import Rung
 from ladder.manifoldformer import Oscillators
+from ladder.manifoldformer.gates import below_copy
 
-GOAL = below("mse", 0.001, by=2, source="published goal of patch A: 0.001 within 2 epochs, never met (0.2470)")
+GOAL = below_copy("mse", 0.001, by=2, source="published goal of patch A: 0.001 within 2 epochs, never met (0.2470)")
 
 PUBLISHED = Rung(
     number=1,
@@ -13,8 +14,8 @@ PUBLISHED = Rung(
     claim="A pointwise encoder and decoder learn to reproduce clean two-tone signals in 75 steps of Adam.",
     experiment=Oscillators(loss="mse"),
     gates=(
-        below("mse", 0.1, by=3, source="published: 0.0816, one seed, mean during epoch 3"),
-        below("mse", 0.01, by=5, source="published: 0.0071, one seed, mean during epoch 5"),
+        below_copy("mse", 0.1, by=3, source="published: 0.0816, one seed, mean during epoch 3"),
+        below_copy("mse", 0.01, by=5, source="published: 0.0071, one seed, mean during epoch 5"),
     ),
     goals=(GOAL,),
 )

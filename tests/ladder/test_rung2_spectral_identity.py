@@ -2,12 +2,12 @@
 
 import pytest
 
-from ladder import Rung, above, below
+from ladder import Rung, above
 from ladder.manifoldformer import Oscillators
 from ladder.manifoldformer.data import Signals
-from ladder.manifoldformer.gates import learns
+from ladder.manifoldformer.gates import below_copy, learns
 
-TARGET = below("spectral", 0.04, by=5, source="GOAL-3: published target of the debug plan")
+TARGET = below_copy("spectral", 0.04, by=5, source="GOAL-3: published target of the debug plan")
 
 
 def spectral_identity(loss):
@@ -21,7 +21,7 @@ def spectral_identity(loss):
         adds="loss",
         gates=learns(loss),
         goals=(
-            below("mse", Signals().mean_square, by=5, source="MSE of predicting zero: the signal agrees too"),
+            below_copy("mse", Signals().mean_square, by=5, source="MSE of predicting zero: the signal agrees too"),
             above("amplitude", 0.5, by=5, source="half the target's RMS: the signal is not squashed"),
             TARGET,
         ),

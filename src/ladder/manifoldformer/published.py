@@ -139,7 +139,6 @@ RUNS = (
     Run(
         name="section 12: the core, random",
         experiment=replace(CORE_RANDOM, during="before"),
-        seeds=16,
         printed={
             "fractional": _epochs(2.14, 2.00, 1.89, 1.76, 1.61),
             "oracle_distance": _epochs(0.242, 0.250, 0.250, 0.251, 0.250),
@@ -149,7 +148,6 @@ RUNS = (
     Run(
         name="section 14: the core, zero",
         experiment=replace(CORE, during="before"),
-        seeds=16,
         printed={
             "fractional": {1: 1.996, 5: 1.033},
             "oracle_distance": {1: 0.241, 5: 0.253},

@@ -49,11 +49,11 @@ class Panel:
 
     @property
     def drawn(self) -> Float[np.ndarray, " value"]:
-        """All finite numbers in the panel."""
+        """All finite numbers in the panel, but for a floor of zero: it alone would forbid a logarithmic axis."""
         lines = [self.values.ravel(), *self.others.values()]
         if self.criterion:
             lines.append(np.array([self.criterion.limit]))
-            if self.criterion.floor is not None:
+            if self.criterion.floor:
                 lines.append(np.array([self.criterion.floor]))
         everything = np.concatenate(lines)
         return np.asarray(everything[np.isfinite(everything)])
@@ -218,7 +218,7 @@ def _asked(criterion: Criterion, ax: Axes) -> dict[str, Any]:
         [criterion.by, right], [criterion.limit] * 2, color=style.GREEN, lw=2.2, zorder=6, solid_capstyle="butt"
     )
     labels = [(criterion.limit, f"limit\n{told(criterion.limit)}", style.GREEN)]
-    if criterion.floor is not None:
+    if criterion.floor is not None and (criterion.floor > 0.0 or ax.get_yscale() == "linear"):
         (legend["floor"],) = ax.plot([left, right], [criterion.floor] * 2, color=style.BLACK, lw=1.4, ls=":", zorder=6)
         labels.append((criterion.floor, f"floor\n{told(criterion.floor)}", style.BLACK))
     style.at_right(ax, labels)
