@@ -1,6 +1,7 @@
 """Laws of the rotations between encoder and dynamics."""
 
 from dataclasses import replace
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 from precision import DOUBLE, SINGLE, compiled
 
 from ladder.manifoldformer import Dynamic, Model, Static
-from ladder.manifoldformer.alignment import CONTEXTS, context, rotation
+from ladder.manifoldformer.alignment import Context, context, rotation
 
 TIME, DIM = 6, 4
-contexts = pytest.mark.parametrize("of", CONTEXTS)
+contexts = pytest.mark.parametrize("of", get_args(Context))
 said = compiled(context, static_argnames=("of", "known"))
 said_while_written = compiled(context, static_argnames="of")
 turned = compiled(rotation)
@@ -64,7 +65,7 @@ def predictor(of):
     return compiled(call)
 
 
-predicted = {of: predictor(of) for of in CONTEXTS}
+predicted = {of: predictor(of) for of in get_args(Context)}
 
 
 @contexts

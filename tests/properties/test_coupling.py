@@ -1,5 +1,7 @@
 """Laws of the coupling and the order parameter. ``u`` in a comment is the unit roundoff."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from precision import DOUBLE, SINGLE, compiled, precisions
 
 from ladder.manifoldformer import Coupling
 from ladder.manifoldformer import coupling as module
-from ladder.manifoldformer.coupling import BETWEEN, LAGS, QUERY_BLOCK, coupling, lagged_sine, order_parameter
+from ladder.manifoldformer.coupling import QUERY_BLOCK, Between, Lag, coupling, lagged_sine, order_parameter
 
 # What the sine's and cosine's series leave out, 1/13! + 1/12!: less than u in float32, and all there is in float64.
 TAYLOR = 2.3e-9
@@ -132,7 +134,7 @@ def forced(wanted):
     return compiled(call)
 
 
-WANTED = [Coupling(between=between, lag=lag) for between in BETWEEN for lag in LAGS]
+WANTED = [Coupling(between=between, lag=lag) for between in get_args(Between) for lag in get_args(Lag)]
 forces = {wanted: forced(wanted) for wanted in WANTED}
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import reduce
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from precision import DOUBLE, SINGLE, compiled
 from ladder.geometry.sphere import normalise, project, retract
 from ladder.manifoldformer import MINIMAL, Coupling, Flow, Identity, Memory, Residual
 from ladder.manifoldformer.coupling import coupling
-from ladder.manifoldformer.dynamics import INITS
+from ladder.manifoldformer.dynamics import Init
 from ladder.manifoldformer.memory import causal_convolution
 
 TIME, DIM = 6, 4
@@ -51,9 +52,9 @@ def built(dynamics, init, key, length=TIME, dim=DIM):
 @compiled
 def all_moved(z, key):
     """By each kind of dynamics, at each initialisation."""
-    return {(kind, init): built(dynamics, init, key)(z) for kind, (dynamics, _) in KINDS.items() for init in INITS} | {
-        ("identity", ""): Identity().build(TIME, DIM, nnx.Rngs(key))(z)
-    }
+    return {
+        (kind, init): built(dynamics, init, key)(z) for kind, (dynamics, _) in KINDS.items() for init in get_args(Init)
+    } | {("identity", ""): Identity().build(TIME, DIM, nnx.Rngs(key))(z)}
 
 
 @given(generators, shapes)

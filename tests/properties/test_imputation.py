@@ -1,5 +1,6 @@
 """The roll-outs against a loop over growing sequences, on trajectories whose continuation is known, and what they look at."""
 
+import re
 from functools import cache, partial
 
 import jax
@@ -216,6 +217,35 @@ def test_a_gap_is_filled_in_the_way_and_with_the_noise_asked_for():
     np.testing.assert_array_equal(fill(model, whole, START, stop, key=key)[START:stop], found["latent"])
 
 
+def test_whole_numbers_are_continued_as_numbers_are():
+    """What is predicted is put behind the context: in whole numbers it would be cut off."""
+    model = built("spectrum")
+    context = np.round(9 * signals()[:START]).astype(np.int16)
+    for how, found in both(model, context).items():
+        np.testing.assert_array_equal(found, ROLLOUTS[how](model, context.astype(np.float32), STEPS))
+        assert found.dtype == jnp.float32
+
+
+@ways
+@pytest.mark.parametrize(
+    ("shape", "steps", "reason"),
+    [
+        ((CHANNELS,), 1, "give at least one sample of"),
+        ((0, CHANNELS), 1, "give at least one sample of"),
+        (
+            (START, CHANNELS + 1),
+            1,
+            f"context of shape ({START}, {CHANNELS + 1})): give at least one sample of {CHANNELS} channels",
+        ),
+        ((START, CHANNELS), 0, "(steps=0): predict a whole number of samples, at least 1"),
+        ((START, CHANNELS), 2.5, "(steps=2.5): predict a whole number"),
+    ],
+)
+def test_a_context_that_cannot_be_continued_is_refused(how, shape, steps, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        ROLLOUTS[how](built("spectrum"), jnp.zeros(shape), steps)
+
+
 def transparent(dynamics):
     """A model that encodes and decodes points of the sphere as themselves: ``relu(x) - relu(-x)``."""
     wanted = Model(
@@ -338,14 +368,6 @@ def test_a_gap_that_makes_no_sense_is_refused(start, stop, fix):
 def test_another_way_is_refused():
     with pytest.raises(ValueError, match=r"how='both'.*'latent', 'signal'"):
         fill(built("flat"), signals(), 1, 2, "both")
-
-
-@ways
-def test_a_rollout_of_nothing_is_refused(how):
-    with pytest.raises(ValueError, match=rf"{how}_rollout\(context of shape \(0, 3\)\).*at least one sample"):
-        ROLLOUTS[how](built("flat"), signals(time=0), STEPS)
-    with pytest.raises(ValueError, match=rf"{how}_rollout\(steps=0\).*at least 1"):
-        ROLLOUTS[how](built("flat"), signals(), 0)
 
 
 def test_a_fourier_branch_takes_no_more_than_it_was_built_for():

@@ -14,7 +14,8 @@ from ladder.manifoldformer.losses import EPSILON, ORDERS
 
 TIME, CHANNELS = 16, 2
 BINS = TIME // 2 + 1
-DISTANCES = ("mse", "log_magnitude", "phase", "spectral", "fractional")
+PARTS = ("fractional_log_magnitude", "fractional_phase")
+DISTANCES = ("mse", "log_magnitude", "phase", "spectral", "fractional", *PARTS)
 SPECTRAL = ("log_magnitude", "phase", "spectral", "fractional")
 fast = {name: compiled(getattr(losses, name)) for name in (*DISTANCES, "amplitude")}
 of_one_order = compiled(losses.fractional, static_argnames=("orders", "taps"))
@@ -168,6 +169,16 @@ def test_the_fractional_loss_is_the_spectral_loss_of_the_convolved_signals(rng):
     with DOUBLE.on():
         found = of_one_order(p, y, orders=(0.5,), taps=taps)
         np.testing.assert_allclose(found, fast["spectral"](*full), rtol=0, atol=1e-6)
+
+
+@given(generators)
+def test_size_and_phase_are_the_parts_of_the_bank(rng):
+    p, y = signal(rng), signal(rng)
+    with DOUBLE.on():
+        whole, size, angle = (np.asarray(fast[name](p, y)) for name in ("fractional", *PARTS))
+        louder = np.asarray(fast["fractional_log_magnitude"](3 * y, y))
+    np.testing.assert_allclose(whole, size + angle, rtol=1e-12)
+    np.testing.assert_allclose(louder, np.log(3.0), rtol=1e-3)
 
 
 @given(generators)

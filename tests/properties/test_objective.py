@@ -47,6 +47,8 @@ EXPECTED = {
     "phase": lambda o, b: losses.phase(o.signal, b.target),
     "spectral": lambda o, b: losses.spectral(o.signal, b.target),
     "fractional": lambda o, b: losses.fractional(o.signal, b.target),
+    "fractional_magnitude": lambda o, b: losses.fractional_log_magnitude(o.signal, b.target),
+    "fractional_phase": lambda o, b: losses.fractional_phase(o.signal, b.target),
     "entropy": lambda o, b: regularisers.spectral_entropy(o.moved),
     "magnitude_entropy": lambda o, b: regularisers.spectral_entropy(o.moved, of="magnitude"),
     "kl": lambda o, b: regularisers.kl(o.encoded, o.sigma),

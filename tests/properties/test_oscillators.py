@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,19 @@ import pytest
 from flax import nnx
 from precision import QUICK
 
-from ladder.manifoldformer import Learned, Model, Oscillators, Pointwise, Refine, Signals, losses, regularisers
-from ladder.manifoldformer.data import TASKS
+from ladder.manifoldformer import (
+    Annealed,
+    Learned,
+    Model,
+    Oscillators,
+    Pointwise,
+    Refine,
+    Signals,
+    losses,
+    regularisers,
+)
+from ladder.manifoldformer.data import Task
+from ladder.manifoldformer.experiments import OPTIMISERS
 from ladder.manifoldformer.published import CORE
 
 KEY = jax.random.key(5)
@@ -76,7 +88,7 @@ def regularised(out, target):
 
 @pytest.fixture(scope="module")
 def hand():
-    return {task: by_hand(replace(PLAIN, task=task), regularised, PLAIN.epochs) for task in TASKS}
+    return {task: by_hand(replace(PLAIN, task=task), regularised, PLAIN.epochs) for task in get_args(Task)}
 
 
 @pytest.mark.parametrize(("task", "during"), [("identity", "before"), ("next step", "after")])
@@ -132,6 +144,34 @@ def test_the_cosine_schedule_is_half_a_wave_over_all_of_training():
     reports = [report for _, report in trained(DRAWN)]
     rate = np.concatenate([report["update/mean"] / report["gradient/mean"] for report in reports])
     np.testing.assert_allclose(rate, 0.03 * 0.5 * (1 + np.cos(np.pi * np.arange(8) / 8)), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "by_hand"),
+    # Adam's first step is the sign of each slope; AdamW's also shrinks by 1e-4 of the parameter.
+    [
+        ("sgd", lambda slope, params: -slope),
+        ("adam", lambda slope, params: -slope / (np.abs(slope) + 1e-8)),
+        ("adamw", lambda slope, params: -slope / (np.abs(slope) + 1e-8) - 1e-4 * params),
+    ],
+)
+def test_an_optimiser_is_the_one_that_its_name_says(optimiser, by_hand):
+    params = {"large": np.float32(100.0), "small": np.float32(0.01)}
+    slope = {"large": np.float32(1e-3), "small": np.float32(-2.0)}
+    rule = OPTIMISERS[optimiser]
+    update, _ = rule.update(slope, rule.init(params), params)
+    for name, found in update.items():
+        np.testing.assert_allclose(found, by_hand(slope[name], params[name]), rtol=1e-5)
+    assert replace(PLAIN, optimiser=optimiser)._optimiser is rule
+
+
+def test_noise_is_annealed_by_the_steps_of_training():
+    sigma = Annealed(start=0.4, end=0.1)
+    model = replace(PLAIN.model, latent="euclidean", sampling=sigma)
+    still = {"learning_rate": jnp.zeros(())}
+    noise = [report["noise"] for _, report in trained(replace(PLAIN, model=model), **still)]
+    # Mean length of 4 normal numbers: sqrt(2) gamma(5 / 2) / gamma(2) = 1.88 of sigma.
+    np.testing.assert_allclose(noise, [1.88 * 0.25, 1.88 * 0.1], rtol=0.1)
 
 
 def test_an_order_drawn_anew_is_another_order_of_the_same():

@@ -103,6 +103,22 @@ NAN = float("nan")
             {"data": Signals(length=8), "model": Model(**SPHERE, dynamics=Flow(memory=Memory(taps=9)))},
             "reaches further back than the 8 samples there are",
         ),
+        (Model, {"encoder": "causal"}, "Model(encoder='causal'): give Pointwise(...) or Causal(...)"),
+        (
+            Model,
+            {"sampling": Learned},
+            "give Fixed(...) or Annealed(...) or Learned(...) or None",  # without its parentheses it would be no sampling
+        ),
+        (Model, {"dynamics": None}, "Model(dynamics=None): give Identity(...) or Residual(...) or Flow(...)"),
+        (Model, {"latent_dim": 16.0}, "Model(latent_dim=16.0): give a whole number"),
+        (Causal, {"dilations": [1, 2]}, "Causal(dilations=[1, 2]): give a tuple, of each a whole number"),
+        (Flow, {"memory": True}, "Flow(memory=True): give Memory(...) or None"),
+        (Flow, {"substeps": 1.5}, "Flow(substeps=1.5): give a whole number"),
+        (Fixed, {"sigma": float("inf")}, "Fixed(sigma=inf): give a finite number"),
+        (Refine, {"after": 1.5, "loss": "mse"}, "Refine(after=1.5): give a whole number"),
+        (Signals, {"length": 64.5}, "Signals(length=64.5): give a whole number"),
+        (Oscillators, {"loss": None}, "Oscillators(loss=None): give a string"),
+        (Oscillators, {"shuffle": 1}, "Oscillators(shuffle=1): give True or False"),
     ],
 )
 def test_nonsense_is_refused(make, wanted, reason):
@@ -119,9 +135,10 @@ def test_nonsense_is_refused(make, wanted, reason):
         ("-1 entropy", "'-1 entropy' is no term"),
         ("mse entropy", "'mse entropy' is no term"),
         ("huber", "write them as '0.05 entropy', joined by '+', of mse, reconstruction"),
-        ("mse + mse", "give 'mse' one positive weight"),
-        ("0 mse", "give 'mse' one positive weight"),
-        ("0.0 mse + phase", "give 'mse' one positive weight"),
+        ("mse + mse", "give 'mse' one positive, finite weight"),
+        ("0 mse", "give 'mse' one positive, finite weight"),
+        ("0.0 mse + phase", "give 'mse' one positive, finite weight"),
+        ("1e400 mse", "give 'mse' one positive, finite weight"),
         ("1..5 mse", "'1..5 mse' is no term"),
     ],
 )
@@ -140,6 +157,7 @@ def test_an_objective_that_cannot_be_read_is_refused(loss, reason):
             "on a latent that is sphere: the KL divergence is a constant",
         ),
         ("kl", Model(**SPHERE, sampling=Annealed(start=1.0, end=0.1)), "sample with Learned(), or leave 'kl' out"),
+        ("kl", Model(sampling=Annealed(start=1.0, end=0.0)), "of no noise at all is infinite; end above 0"),
         ("orthogonality", Model(**SPHERE, sampling=Learned()), "align with Static() or Dynamic()"),
     ],
 )

@@ -119,6 +119,10 @@ def test_the_isometry_is_what_no_scale_explains(rng):
     assert 0.01 < found <= 1.0
 
 
+def test_one_sample_is_smooth():
+    assert float(regularisers.smoothness(jnp.ones((1, 3)))) == 0.0
+
+
 @given(generators)
 def test_smoothness_decorrelation_and_orthogonality_by_loops(rng):
     z, m = rng.normal(size=(7, 3)), rng.normal(size=(3, 3))

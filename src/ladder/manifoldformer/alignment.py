@@ -4,17 +4,17 @@ Rotations are Cayley transforms of ``A = W - W^T``, so they are orthogonal whate
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int
 
+from ladder.fields import check_fields
 from ladder.geometry.orthogonal import cayley
 
 Context = Literal["mean", "velocity", "end points", "covariance"]
-CONTEXTS: tuple[str, ...] = get_args(Context)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class Dynamic:
     features: int = 128
 
     def __post_init__(self) -> None:
-        if self.context not in CONTEXTS:
-            raise ValueError(f"Dynamic(context={self.context!r}): choose one of {', '.join(map(repr, CONTEXTS))}")
+        check_fields(self)
         if self.features < 1:
             raise ValueError(f"Dynamic(features={self.features}): choose at least 1")
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,11 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int
 
+from ladder.fields import check_fields
 from ladder.geometry.sphere import normalise
 
 Between = Literal["points", "projections"]
-BETWEEN: tuple[str, ...] = get_args(Between)
 Lag = Literal["learned", "none"]
-LAGS: tuple[str, ...] = get_args(Lag)
 
 # Rows of queries handled at a time; the keys after the last of them are never touched, which saves up to half of the
 # causal product. Below this length the saving is lost to the overhead of smaller products.
@@ -43,11 +42,7 @@ class Coupling:
     lag: Lag = "learned"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("between", BETWEEN), ("lag", LAGS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"Coupling({name}={getattr(self, name)!r}): choose one of {', '.join(map(repr, allowed))}"
-                )
+        check_fields(self)
 
     def build(self, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "Coupled":
         """The module; ``zero`` starts it at no force."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
-from typing import ClassVar, Literal, NamedTuple, get_args
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,14 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
+from ladder.fields import check_fields
+
 FREQUENCIES = (1, 2, 3, 5, 8)
 CHANNELS = 16
 BATCH = 64  # sequences that are drawn with one seed, as published; other batch sizes cut the same sequences anew
 NOISE_STREAM = 0x0153
 
 Task = Literal["identity", "next step"]
-TASKS: tuple[str, ...] = get_args(Task)
 
 
 class Batch(NamedTuple):
@@ -60,6 +61,7 @@ class Signals:
     channels: ClassVar[int] = CHANNELS
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 1 <= self.tones <= len(FREQUENCIES):
             raise ValueError(
                 f"Signals(tones={self.tones}): choose 1 to {len(FREQUENCIES)} of the frequencies {FREQUENCIES}"

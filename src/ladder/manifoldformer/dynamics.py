@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Literal, get_args
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +12,15 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int
 
+from ladder.fields import check_fields
 from ladder.geometry.integrators import euler_step, rk4_step
 from ladder.geometry.sphere import project, retract
 from ladder.manifoldformer.coupling import Coupling
 from ladder.manifoldformer.memory import Memory
 
 Init = Literal["random", "zero"]
-INITS: tuple[str, ...] = get_args(Init)
 Integrator = Literal["rk4", "euler"]
 INTEGRATORS = {"rk4": rk4_step, "euler": euler_step}
-
-
-def _check_init(what: str, init: str) -> None:
-    if init not in INITS:
-        raise ValueError(f"{what}(init={init!r}): choose one of {', '.join(map(repr, INITS))}")
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class Residual:
     init: Init = "random"
 
     def __post_init__(self) -> None:
-        _check_init("Residual", self.init)
+        check_fields(self)
 
     def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
         """The module."""
@@ -80,9 +75,7 @@ class Flow:
     init: Init = "random"
 
     def __post_init__(self) -> None:
-        _check_init("Flow", self.init)
-        if self.integrator not in INTEGRATORS:
-            raise ValueError(f"Flow(integrator={self.integrator!r}): choose one of {', '.join(map(repr, INTEGRATORS))}")
+        check_fields(self)
         if not self.step > 0.0 or self.substeps < 1:
             raise ValueError(f"Flow(step={self.step}, substeps={self.substeps}): choose a positive step, at least once")
         if not (self.drift or self.memory or self.coupling):

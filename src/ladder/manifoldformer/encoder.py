@@ -7,6 +7,8 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
+from ladder.fields import check_fields
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pointwise:
@@ -19,6 +21,7 @@ class Pointwise:
     features: int = 64
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.features < 1:
             raise ValueError(f"Pointwise(features={self.features}): choose at least 1")
 
@@ -50,6 +53,7 @@ class Causal:
     residual: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.dilations or min(self.features, self.taps, *self.dilations) < 1:
             raise ValueError(
                 f"Causal(features={self.features}, taps={self.taps}, dilations={self.dilations}): choose at least 1 of "

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +12,17 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int, Key
 
+from ladder.fields import check_fields
 from ladder.geometry.sphere import norm_error, normalise
 from ladder.inspection import Inspection, step_traces
 from ladder.manifoldformer import losses, objective
-from ladder.manifoldformer.data import TASKS, Batch, Signals, Task
+from ladder.manifoldformer.data import Batch, Signals, Task
 from ladder.manifoldformer.dynamics import Flow, Identity
 from ladder.manifoldformer.metrics import oracle_distance
 from ladder.manifoldformer.model import ManifoldFormer, Model, Output
 from ladder.manifoldformer.objective import Refine
 
 Schedule = Literal["constant", "cosine"]
-SCHEDULES: tuple[str, ...] = get_args(Schedule)
 # Of rate 1: the rate is a factor of its own, see TrainingState.
 OPTIMISERS: Mapping[str, optax.GradientTransformation] = {
     "adam": optax.adam(1.0),
@@ -31,7 +31,6 @@ OPTIMISERS: Mapping[str, optax.GradientTransformation] = {
 }
 Optimiser = Literal["adam", "adamw", "sgd"]
 During = Literal["", "before", "after"]
-DURING: tuple[str, ...] = get_args(During)
 
 
 class TrainingState(NamedTuple):
@@ -91,16 +90,7 @@ class Oscillators:
     pictures: ClassVar[str] = "ladder.manifoldformer.pictures"
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("task", TASKS),
-            ("optimiser", tuple(OPTIMISERS)),
-            ("schedule", SCHEDULES),
-            ("during", DURING),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"Oscillators({name}={getattr(self, name)!r}): choose one of {', '.join(map(repr, allowed))}"
-                )
+        check_fields(self)
         sequences = self.data.sequences
         if self.batch_size < 1 or sequences % self.batch_size:
             raise ValueError(

@@ -5,6 +5,7 @@ trained on the identity decodes it to ``t`` again, and repeats the last sample; 
 """
 
 from functools import partial
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import jax
@@ -40,10 +41,12 @@ def latent_rollout(
         key: For the noise of the context's latent; without it the latent is its mean.
 
     Raises:
-        ValueError: for no context or no steps, and a context longer than a Fourier branch takes.
+        ValueError: for no context, channels other than the model's, or no steps, and a context longer than a Fourier branch
+            takes.
     """
-    _check("latent_rollout", context, steps)
-    return jnp.asarray(_latent_rollout(*nnx.split(model), context, steps, key))
+    graph, params = nnx.split(model)
+    context = _checked("latent_rollout", model, params, context, steps)
+    return jnp.asarray(_latent_rollout(graph, params, context, steps, key))
 
 
 def signal_rollout(
@@ -64,11 +67,12 @@ def signal_rollout(
         key: For the noise of the context's latent; predictions have none. Without it every latent is its mean.
 
     Raises:
-        ValueError: for no context or no steps; and where context and predictions, but for the last, are longer than a
-            Fourier branch takes.
+        ValueError: for no context, channels other than the model's, or no steps; and where context and predictions, but for the
+            last, are longer than a Fourier branch takes.
     """
-    _check("signal_rollout", context, steps)
-    return jnp.asarray(_signal_rollout(*nnx.split(model), context, steps, key))
+    graph, params = nnx.split(model)
+    context = _checked("signal_rollout", model, params, context, steps)
+    return jnp.asarray(_signal_rollout(graph, params, context, steps, key))
 
 
 ROLLOUTS = {"latent": latent_rollout, "signal": signal_rollout}
@@ -90,6 +94,7 @@ def fill(
         ValueError: for a gap that starts at 0, is empty or ends after the signal, for another way, and what the roll-outs
             raise.
     """
+    signal = jnp.asarray(signal)
     time, gap = signal.shape[-2], f"fill(start={start}, stop={stop})"
     if start < 1:
         raise ValueError(f"{gap}: nothing is known before the gap; start it at 1 or later")
@@ -133,13 +138,16 @@ def phase_error(
     return jnp.angle(jnp.sum(product, axis=(-2, -1)))
 
 
-def _check(what: str, context: Float[Array, "*batch time channel"], steps: int) -> None:
-    if context.shape[-2] < 1:
+def _checked(what: str, model: ManifoldFormer, params: Any, context: Array, steps: int) -> Array:
+    """The context as numbers like the model's: what is predicted is put behind it."""
+    context, channels = jnp.asarray(context), model.decoder.out.out_features
+    if context.ndim < 2 or context.shape[-2] < 1 or context.shape[-1] != channels:
         raise ValueError(
-            f"{what}(context of shape {context.shape}): there is nothing to continue; give at least one sample"
+            f"{what}(context of shape {context.shape}): give at least one sample of {channels} channels, (..., time, channel)"
         )
-    if steps < 1:
-        raise ValueError(f"{what}(steps={steps}): predict at least 1 sample")
+    if not isinstance(steps, Integral) or steps < 1:
+        raise ValueError(f"{what}(steps={steps}): predict a whole number of samples, at least 1")
+    return context.astype(jnp.result_type(context, *jax.tree.leaves(params)))
 
 
 @partial(jax.jit, static_argnums=(0, 3))

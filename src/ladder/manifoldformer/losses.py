@@ -5,7 +5,7 @@ symmetric in the two, with values and gradients that are finite as long as sums 
 signal and of its spectrum: in float32 that is tested for values up to 1e15.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import optax
@@ -75,14 +75,39 @@ def fractional(
     Raises:
         ValueError: for an empty bank, and what :func:`~ladder.manifoldformer.memory.power_law_kernel` raises.
     """
-    if not orders:
-        raise ValueError("fractional(orders=()): name at least one order")
-    kernels = [power_law_kernel(order, taps) for order in orders]
-    n = predicted.shape[-2] + taps - 1
-    p, y = _spectrum(predicted, n), _spectrum(target, n)
-    factors = [jnp.fft.rfft(kernel, n).astype(p.dtype).reshape((1,) * (p.ndim - 2) + (-1, 1)) for kernel in kernels]
-    total = sum(_spectral_error(k * p, k * y) for k in factors)
-    return jnp.mean(total, axis=(-2, -1)) / len(orders)
+    return _bank(_spectral_error, predicted, target, orders, taps)
+
+
+def fractional_log_magnitude(
+    predicted: Float[Array, "*batch time channel"],
+    target: Float[Array, "*batch time channel"],
+    orders: Sequence[float] = ORDERS,
+    taps: int = TAPS,
+) -> Float[Array, "*batch"]:
+    """The part of :func:`fractional` that is about the spectrum's size; all there was of it before a phase was added to it.
+
+    Source: sakaguchi, section 6, and the status document of the core, section 9.
+
+    Raises:
+        ValueError: as :func:`fractional` does.
+    """
+    return _bank(_magnitude_error, predicted, target, orders, taps)
+
+
+def fractional_phase(
+    predicted: Float[Array, "*batch time channel"],
+    target: Float[Array, "*batch time channel"],
+    orders: Sequence[float] = ORDERS,
+    taps: int = TAPS,
+) -> Float[Array, "*batch"]:
+    """The part of :func:`fractional` that is about the spectrum's phase; published at the weights 0.5 and 1 beside the other.
+
+    Source: the status document of the core, sections 9 and 10.
+
+    Raises:
+        ValueError: as :func:`fractional` does.
+    """
+    return _bank(_phase_error, predicted, target, orders, taps)
 
 
 def amplitude(
@@ -111,3 +136,17 @@ def _phase_error(p: Complex[Array, "*shape"], y: Complex[Array, "*shape"]) -> Fl
 
 def _spectral_error(p: Complex[Array, "*shape"], y: Complex[Array, "*shape"]) -> Float[Array, "*shape"]:
     return _magnitude_error(p, y) + _phase_error(p, y)
+
+
+def _bank(
+    error: Callable[[Array, Array], Array], predicted: Array, target: Array, orders: Sequence[float], taps: int
+) -> Float[Array, "*batch"]:
+    """This error between both signals' fractional integrals, averaged over orders, bins and channels."""
+    if not orders:
+        raise ValueError("orders=(): name at least one order")
+    n = predicted.shape[-2] + taps - 1
+    p, y = _spectrum(predicted, n), _spectrum(target, n)
+    kernels = [jnp.fft.rfft(power_law_kernel(order, taps), n) for order in orders]
+    factors = [kernel.astype(p.dtype).reshape((1,) * (p.ndim - 2) + (-1, 1)) for kernel in kernels]
+    total = sum((error(k * p, k * y) for k in factors), start=jnp.zeros((), p.real.dtype))
+    return jnp.mean(total, axis=(-2, -1)) / len(orders)

@@ -1,7 +1,7 @@
 """Memory of a trajectory: a causal convolution, and the power-law kernel of fractional integration."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,9 @@ from jax import Array
 from jax.scipy.special import gamma
 from jaxtyping import Float, Int
 
+from ladder.fields import check_fields
+
 Kernel = Literal["random", "power law"]
-KERNELS: tuple[str, ...] = get_args(Kernel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,7 @@ class Memory:
     taps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kernel not in KERNELS:
-            raise ValueError(f"Memory(kernel={self.kernel!r}): choose one of {', '.join(map(repr, KERNELS))}")
+        check_fields(self)
         if not self.trained and self.kernel == "random":
             raise ValueError(
                 "Memory(kernel='random', trained=False): noise is no memory; train it, or freeze the power law"
@@ -46,7 +46,7 @@ class Memory:
         _check(f"Memory(order={self.order}, taps={self.taps})", self.order, 1 if self.taps is None else self.taps)
 
     def build(self, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "Convolved":
-        """The module, for sequences of this length; ``zero`` starts it at no force."""
+        """The module, for sequences of this length; ``zero`` starts it at no force. Taps beyond it only roll-outs can use."""
         return Convolved(self, length, latent_dim, zero, rngs)
 
 

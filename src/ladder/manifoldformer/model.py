@@ -9,12 +9,13 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int, Key
 
+from ladder.fields import check_fields
 from ladder.geometry.sphere import normalise
 from ladder.manifoldformer.alignment import Alignment
 from ladder.manifoldformer.decoder import Decoder
 from ladder.manifoldformer.dynamics import Dynamics, Identity
 from ladder.manifoldformer.encoder import Encoder, FourierBranch, Pointwise
-from ladder.manifoldformer.sampling import LATENTS, Annealed, Fixed, Latent, Learned, Sampling, Spread, draw
+from ladder.manifoldformer.sampling import Annealed, Fixed, Latent, Learned, Sampling, Spread, draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,7 @@ class Model:
     decoder: int = 64
 
     def __post_init__(self) -> None:
-        if self.latent not in LATENTS:
-            raise ValueError(f"Model(latent={self.latent!r}): choose one of {', '.join(map(repr, LATENTS))}")
+        check_fields(self)
         if self.latent_dim < 2 or self.decoder < 1:
             raise ValueError(
                 f"Model(latent_dim={self.latent_dim}, decoder={self.decoder}): choose at least 2 coordinates and 1 feature"
@@ -148,7 +148,6 @@ class ManifoldFormer(nnx.Module):
         x: Float[Array, "*batch time channel"],
         key: Key[Array, ""] | None = None,
         progress: float | Float[Array, ""] = 1.0,
-        known: int | Int[Array, ""] | None = None,
     ) -> Output:
         """Encode, sample, align, move, decode.
 
@@ -156,13 +155,12 @@ class ManifoldFormer(nnx.Module):
             x: The signal.
             key: For the noise; without it the latent is its mean.
             progress: How much of training is done, in [0, 1]: what an annealed noise depends on.
-            known: Of a signal still being written, how many samples are there; the others must be zero.
         """
         encoded, sigma = self.encode(x, progress)
         sampled, step = encoded, None
         if sigma is not None and key is not None:
             sampled, step = draw(encoded, sigma, key, self.wanted.latent)
-        aligned, rotation = self.align(sampled, known)
+        aligned, rotation = self.align(sampled)
         moved = self.dynamics(aligned)
         return Output(
             encoded=encoded,

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from ladder.fields import check_fields
 from ladder.manifoldformer import losses, regularisers, supervision
 from ladder.manifoldformer.data import Batch
 from ladder.manifoldformer.model import Model, Output
-from ladder.manifoldformer.sampling import Learned
+from ladder.manifoldformer.sampling import Annealed, Learned
 
 Term = Callable[[Output, Batch], Float[Array, "*batch"]]
 TERM = re.compile(r"(?:(?P<weight>(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)\s*\*?\s*)?(?P<name>[a-z_]+)")
@@ -35,6 +36,8 @@ TERMS: Mapping[str, Term] = {
     "phase": lambda out, batch: losses.phase(out.signal, batch.target),
     "spectral": lambda out, batch: losses.spectral(out.signal, batch.target),
     "fractional": lambda out, batch: losses.fractional(out.signal, batch.target),
+    "fractional_magnitude": lambda out, batch: losses.fractional_log_magnitude(out.signal, batch.target),
+    "fractional_phase": lambda out, batch: losses.fractional_phase(out.signal, batch.target),
     "entropy": lambda out, batch: regularisers.spectral_entropy(out.moved, of="power"),
     "magnitude_entropy": lambda out, batch: regularisers.spectral_entropy(out.moved, of="magnitude"),
     "kl": lambda out, batch: regularisers.kl(out.encoded, _sigma(out)),
@@ -67,6 +70,7 @@ class Refine:
     loss: str
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.after < 1:
             raise ValueError(f"Refine(after={self.after}): choose at least 1 epoch of the first stage")
         weights(self.loss)
@@ -105,6 +109,11 @@ def check(loss: str, model: Model) -> None:
         raise ValueError(
             f"loss={loss!r} with sampling={model.sampling!r} on a latent that is {model.latent}: the KL divergence is a constant "
             "of this model; sample with Learned(), or leave 'kl' out"
+        )
+    if "kl" in asked and isinstance(model.sampling, Annealed) and not model.sampling.end:
+        raise ValueError(
+            f"loss={loss!r} with sampling={model.sampling!r}: the KL divergence of no noise at all is infinite; end above 0, "
+            "or leave 'kl' out"
         )
     if "orthogonality" in asked and model.alignment is None:
         raise ValueError(

@@ -52,11 +52,12 @@ def isometry(z: Float[Array, "*batch time latent"], x: Float[Array, "*batch time
 
 
 def smoothness(z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch"]:
-    """Mean squared step from one sample to the next, ``mean |z[t + 1] - z[t]|^2``.
+    """Mean squared step from one sample to the next, ``mean |z[t + 1] - z[t]|^2``; of one sample zero.
 
     Source: the geodesic smoothness of the status document on imputation, with chords for arcs.
     """
-    return jnp.mean(jnp.sum(jnp.diff(z, axis=-2) ** 2, axis=-1), axis=-1)
+    steps = jnp.sum(jnp.diff(z, axis=-2) ** 2, axis=-1)
+    return jnp.sum(steps, axis=-1) / max(steps.shape[-1], 1)
 
 
 def decorrelation(z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch"]:

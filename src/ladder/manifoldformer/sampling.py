@@ -1,17 +1,17 @@
 """Noise on the latent: how large it is, and how a point of the latent is drawn around its mean."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import jax
 from flax import nnx
 from jax import Array
 from jaxtyping import Float, Key
 
+from ladder.fields import check_fields
 from ladder.geometry.sphere import exp, project
 
 Latent = Literal["euclidean", "sphere"]
-LATENTS: tuple[str, ...] = get_args(Latent)
 MIN_SIGMA = 1e-5
 
 
@@ -26,6 +26,7 @@ class Fixed:
     sigma: float
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.sigma > 0.0:
             raise ValueError(f"Fixed(sigma={self.sigma}): choose a positive number, or sampling=None for no noise")
 
@@ -48,6 +49,7 @@ class Annealed:
     end: float
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.start > self.end >= 0.0:
             raise ValueError(f"Annealed(start={self.start}, end={self.end}): choose a start above an end of at least 0")
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Key
 
+from ladder.fields import check_fields
 from ladder.purefep import tasks
 from ladder.purefep.flow import predict
 from ladder.purefep.learning import Backprop, Batch, FreeEnergy, accuracy, cross_entropy
@@ -64,8 +65,7 @@ class Overfit:
     evaluation_steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.first not in get_args(tasks.FirstTokens):
-            raise ValueError(f"Overfit(first={self.first!r}): choose one of {get_args(tasks.FirstTokens)}")
+        check_fields(self)
         if not 2 <= self.batch_size <= self.model.vocabulary:
             raise ValueError(
                 f"Overfit(batch_size={self.batch_size}): choose at least 2 sequences, and no more than there are tokens to "
@@ -175,8 +175,7 @@ class Stream:
     HELD_OUT: ClassVar[int] = 256
 
     def __post_init__(self) -> None:
-        if self.task not in get_args(tasks.Task):
-            raise ValueError(f"Stream(task={self.task!r}): choose one of {get_args(tasks.Task)}")
+        check_fields(self)
         if isinstance(self.learning, FreeEnergy) and self.learning.lag:
             raise ValueError(
                 f"Stream(learning=FreeEnergy(lag={self.learning.lag})): old beliefs are of other sequences"

@@ -1,7 +1,7 @@
 """The slow flow: how priors learn from settled beliefs, and backpropagation to compare it with."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int
 
+from ladder.fields import check_fields
 from ladder.geometry.orthogonal import skew
 from ladder.purefep.beliefs import Belief
 from ladder.purefep.flow import predict, settle
@@ -40,6 +41,7 @@ class Seen(NamedTuple):
     pull: Terms
 
 
+@runtime_checkable
 class DecodeRule(Protocol):
     """How the bank of targets' priors moves, given beliefs and what they were to predict."""
 
@@ -140,8 +142,7 @@ class FreeEnergy:
     lag: int = 0
 
     def __post_init__(self) -> None:
-        if self.phases not in get_args(Phases):
-            raise ValueError(f"FreeEnergy(phases={self.phases!r}): choose one of {get_args(Phases)}")
+        check_fields(self)
         for name in ("prior_rate", "frame_rate", "hyperprior", "lag"):
             if not (value := getattr(self, name)) >= 0:
                 raise ValueError(f"FreeEnergy({name}={value}): choose at least 0")
@@ -232,6 +233,7 @@ class Backprop:
     frames: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.rate > 0.0:
             raise ValueError(f"Backprop(rate={self.rate}): choose a rate above 0")
 

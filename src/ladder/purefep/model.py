@@ -1,7 +1,7 @@
 """The generative model of PureFEP, and the free energy of beliefs in it."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int
 
+from ladder.fields import check_fields
 from ladder.purefep.beliefs import Belief, divergence
 from ladder.purefep.transport import frames, transported_divergence
 
@@ -77,15 +78,7 @@ class Model:
     natural: bool = True
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("prior", Prior),
-            ("banks", Banks),
-            ("frames", Frames),
-            ("covariance", Covariance),
-            ("observation", Observation),
-        ):
-            if (value := getattr(self, name)) not in get_args(allowed):
-                raise ValueError(f"Model({name}={value!r}): choose one of {', '.join(map(repr, get_args(allowed)))}")
+        check_fields(self)
         for name in ("vocabulary", "length", "dim", "layers", "steps"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"Model({name}={value}): choose at least 1")

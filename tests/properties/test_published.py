@@ -1,0 +1,51 @@
+"""How a printed value is held against many seeds: digit by digit, and inside means what it says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ladder.manifoldformer.published import CORE, RUNS, Run, compare, table
+
+RUN = Run(
+    name="made up",
+    experiment=CORE,
+    printed={"mse": {1: "0.250", 2: "0.25"}, "mse+reconstruction": {2: "1.00"}},
+    differs="the document has a hat",
+    seeds=3,
+)
+CURVES = {
+    "during_mse": np.array([[0.2515, 0.2551], [0.2600, 0.2540], [0.2530, 0.2700]]),
+    "during_reconstruction": np.array([[9.0, 0.8], [9.0, 0.7], [9.0, 0.73]]),
+}
+
+
+def test_a_printed_value_is_compared_to_its_last_digit():
+    first, second, total = compare(RUN, CURVES)
+    assert (first.quantity, first.epoch, first.printed) == ("mse", 1, "0.250")
+    assert (first.low, first.median, first.high) == (0.2515, 0.2530, 0.2600)
+    assert not first.inside  # 0.2515 is printed 0.252
+    assert second.inside  # 0.2540 is printed 0.25
+    assert (total.low, total.high) == (pytest.approx(0.954), pytest.approx(1.0551))
+    assert total.inside
+    assert not replace(total, printed="1.061").inside
+    assert replace(total, printed="1.06").inside
+
+
+def test_the_table_says_what_is_outside_and_why():
+    reason = replace(RUN, outside={("mse", 1): "outside: it was raining"})
+    assert "| mse | 1 | 0.250 | 0.253 [0.2515, 0.26] | outside |" in table(RUN, compare(RUN, CURVES))
+    told = table(reason, compare(RUN, CURVES))
+    assert "| outside: it was raining |" in told
+    assert "| mse | 2 | 0.25 | 0.2551 [0.254, 0.27] | inside |" in told
+    assert "made up, 3 seeds:" in told
+    assert "the document has a hat" in told
+
+
+def test_every_run_reports_what_was_printed_of_it():
+    for run in RUNS:
+        reported = run.experiment.metrics
+        for quantity, by_epoch in run.printed.items():
+            assert {f"during_{metric}" for metric in quantity.split("+")} <= set(reported)
+            assert max(by_epoch) <= run.experiment.epochs
+        assert set(run.outside) <= {(quantity, epoch) for quantity, at in run.printed.items() for epoch in at}
