@@ -282,6 +282,7 @@ CATALOGUE = [
     Case("sphere.norm_error", sphere.norm_error, vector, VECTORS, "vs", padded=("latent",)),
     Case("orthogonal.skew", orthogonal.skew, square, 2, linear=(0,), padded=("matrix",)),
     Case("orthogonal.cayley", orthogonal.cayley, skew, MATRICES, padded=("matrix",)),
+    Case("orthogonal.exponential", orthogonal.exponential, skew, MATRICES, padded=("matrix",)),
     Case("orthogonal.polar_factor", orthogonal.polar_factor, square, MATRICES, padded=("matrix",)),
     Case("orthogonal.procrustes", orthogonal.procrustes, clouds, MATRICES, padded=("rows", "latent")),
     Case("integrators.euler_step", stepped(integrators.euler_step), point_and_vector, 4 * VECTORS, "vvv", padded=("latent",)),

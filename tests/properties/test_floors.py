@@ -201,6 +201,7 @@ class Core(NamedTuple):
     batch: Batch
     next_step: dict[int, np.ndarray]
     by_frequency: dict[int, np.ndarray]
+    complete: dict[int, np.ndarray]
 
 
 @pytest.fixture(scope="module")
@@ -212,8 +213,12 @@ def core():
     wanted = np.concatenate([training.target, states()[SIGNALS.drawn]], axis=-1)
     fitted = {window: LinearPredictor.fit(plane(training.input), wanted, window) for window in WINDOWS}
     found = {w: np.split(p.predict(plane(held_out.input)), [SIGNALS.channels], axis=-1) for w, p in fitted.items()}
+    complete = {w: LinearPredictor.fit(plane(training.input), training.target, w, padded=False) for w in WINDOWS}
     return Core(
-        held_out, {w: x.astype(np.float32) for w, (x, _) in found.items()}, {w: z for w, (_, z) in found.items()}
+        batch=held_out,
+        next_step={w: x.astype(np.float32) for w, (x, _) in found.items()},
+        by_frequency={w: z for w, (_, z) in found.items()},
+        complete={w: p.predict(plane(held_out.input)) for w, p in complete.items()},
     )
 
 
@@ -273,6 +278,11 @@ BAYES = {
 }
 
 
+PADDED = {1: "0.162", 3: "0.085", 5: "0.040", 9: "0.0128", 17: "0.0060"}
+COMPLETE = {9: "0.0017", 33: "0.0008", 129: "0.00004"}
+OF_BAYES = {9: "0.00009", 17: "0.00006"}
+
+
 def rounding(figure):
     """Half a unit in the last place that is printed."""
     return 0.5 * 10.0 ** -len(figure.partition(".")[2])
@@ -307,17 +317,36 @@ def test_copying_the_input_is_what_hold_last_does(core):
     np.testing.assert_array_equal(signal[:, 1:], core.batch.target)
 
 
+@pytest.mark.parametrize("window", COMPLETE)
+def test_the_linear_predictor_of_complete_windows(core, window):
+    found = core.complete[window]
+    assert found.shape[1] == core.batch.target.shape[1] - window + 1
+    error = np.mean((found - core.batch.target[:, window - 1 :]) ** 2)
+    assert abs(error - float(COMPLETE[window])) <= rounding(COMPLETE[window])
+
+
+def read(core, values, window, padded=False, every=1):
+    """The Bayes read-out of every so many sequences."""
+    known = {"window": window, "noise": SIGNALS.noise, "padded": padded}
+    return bayes_readout(core.batch.input[::every], core.batch.clean, values, **known)
+
+
 def bayes(core, window, padded=False, every=1):
     oracle = core.batch.oracle[::every]
-    found = bayes_readout(
-        core.batch.input[::every],
-        core.batch.clean,
-        core.batch.oracle,
-        window=window,
-        noise=SIGNALS.noise,
-        padded=padded,
-    )
-    return distance(found, oracle[:, 0 if padded else window - 1 :])
+    return distance(read(core, core.batch.oracle, window, padded, every), oracle[:, 0 if padded else window - 1 :])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("window", PADDED)
+def test_oracle_distance_of_the_padded_bayes_readout(core, window):
+    assert abs(np.mean(bayes(core, window, padded=True)) - float(PADDED[window])) <= rounding(PADDED[window])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("window", OF_BAYES)
+def test_next_step_of_the_padded_bayes_readout(core, window):
+    found = mse(read(core, core.batch.target, window, padded=True), core.batch.target)
+    assert abs(np.mean(found) - float(OF_BAYES[window])) <= rounding(OF_BAYES[window])
 
 
 @pytest.mark.parametrize("window", BAYES)

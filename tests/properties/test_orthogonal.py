@@ -23,6 +23,7 @@ from ladder.geometry import orthogonal
 D = 4
 skew_part = compiled(orthogonal.skew)
 cayley = compiled(orthogonal.cayley)
+exponential = compiled(orthogonal.exponential)
 polar_factor = compiled(orthogonal.polar_factor)
 procrustes = compiled(orthogonal.procrustes)
 scales = st.floats(-8.0, 3.0).map(lambda power: 10.0**power)
@@ -102,6 +103,21 @@ def test_cayley_leaves_the_exponential_at_the_third_order(rng):
         np.testing.assert_allclose(gap, -2 / 3 * (t * a) @ (t * a) @ (t * a), rtol=0, atol=1.5 * t**4)
     slope = np.log2(size(gaps[0]) / size(gaps[1]))
     assert slope == pytest.approx(3.0, abs=4 * steps[0])
+
+
+@precisions
+@given(generators, st.floats(-8.0, 1.0).map(lambda power: 10.0**power))
+def test_the_exponential_is_a_rotation_and_the_matrix_exponential(precision, rng, scale):
+    a = precision.round(skew(rng, scale))
+    with precision.on():
+        found = np.asarray(exponential(a), np.float64)
+    # Each squaring doubles what the approximant is off by: some D roundings a product, scale times in all.
+    limit = 20 * D * (1 + scale) * precision.unit
+    # JAX rounds the number of squarings down, and uses the approximant up to twice as far as it is exact.
+    approximant = 1e-11 if scale > 2.0 else 0.0
+    assert size(found - scipy.linalg.expm(a.astype(float))) <= limit + approximant
+    assert size(found.T @ found - np.eye(D)) <= limit
+    assert np.linalg.det(found) == pytest.approx(1.0, abs=D * limit)
 
 
 # The polar factor, of a decomposition whose factors are orthogonal to p(d) u, p "a modestly growing function" (LAPACK
@@ -276,7 +292,7 @@ def test_in_single_precision_the_gradient_is_finite_and_bounded(values, rng):
     assert np.isfinite(backward).all()
 
 
-@pytest.mark.parametrize("function", [orthogonal.cayley, orthogonal.polar_factor], ids=["cayley", "polar_factor"])
+@pytest.mark.parametrize("function", [orthogonal.cayley, orthogonal.exponential, orthogonal.polar_factor])
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (2, 4, 3)])
 def test_what_is_not_square_is_refused(function, shape):
     with pytest.raises(ValueError, match=r"square matrices .* shape \(.*\)"):
@@ -296,11 +312,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from ladder.geometry.orthogonal import cayley, polar_factor, skew
+from ladder.geometry.orthogonal import cayley, exponential, polar_factor, skew
 
 def one(x):
     # Several of each, and other work beside them, so that the program is wide enough to be run by many threads.
     turned = [jnp.sum(cayley(skew(x) * (1 + 0.1 * k)) ** 3) for k in range(8)]
+    turned += [jnp.sum(exponential(skew(x) * (1 + 0.1 * k)) ** 3) for k in range(8)]
     found = [jnp.sum(polar_factor(x[:20, :16, :16] * (1 + 0.1 * k)) ** 3) for k in range(8)]
     beside = [jnp.sum(jnp.tanh(x[:4] @ x[:4] * k) @ x[:4]) for k in range(8)]
     return sum(turned + found + beside)

@@ -4,19 +4,17 @@ A place ``i`` has a frame ``R_i = exp(phi_i)`` in SO(K); what stands in the fram
 ``O_ij = R_i R_j^T = exp(phi_i) exp(-phi_j)``. Turning the common frame, ``R_i -> R_i G``, changes nothing.
 """
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from ladder.geometry.orthogonal import skew
+from ladder.geometry.orthogonal import exponential, skew
 from ladder.purefep.beliefs import Belief, divergence
 
 
 def frames(phi: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim dim"]:
     """Rotations ``exp(phi)``; of ``phi`` the skew-symmetric part counts, an element of the Lie algebra so(K)."""
-    rotation: Array = jax.scipy.linalg.expm(skew(phi))
-    return rotation
+    return exponential(skew(phi))
 
 
 def transport(frame: Float[Array, "time dim dim"]) -> Float[Array, "time time dim dim"]:
