@@ -61,7 +61,7 @@ class Planted(ManifoldFormer):
         super().__init__(*args)
         self.fault = fault
 
-    def __call__(self, x, key=None, progress=1.0, known=None):
+    def __call__(self, x, key=None, progress=1.0):
         """With fresh noise at every step."""
         f = self.fault()
         z, _ = self.encode(x)
@@ -189,9 +189,9 @@ class Turning(ManifoldFormer):
         super().__init__(*args)
         self.trigger, self.rows = trigger, rows
 
-    def __call__(self, x, key=None, progress=1.0, known=None):
+    def __call__(self, x, key=None, progress=1.0):
         """The latent, and all that follows, turns."""
-        out = super().__call__(x, key, progress, known)
+        out = super().__call__(x, key, progress)
         starts = jnp.all(x[0] == self.trigger()) & (len(x) == self.rows)
         bad = jnp.where(starts, jnp.nan, 0.0)
         return jax.tree.map(lambda stage: stage + bad, out)

@@ -63,6 +63,7 @@ def run(pytester, monkeypatch, programs):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)  # this suite's own workers are none of its business
     pytester.makeini(INI)
 
     def run(text, *arguments):
@@ -416,7 +417,13 @@ def test_a_run_that_the_user_breaks_off_ends_at_once_and_claims_nothing(run, pyt
     pytester.makepyfile(test_rungs=BREAK_OFF)
     command = [sys.executable, "-m", "pytest", "--ladder-time-limit=600"]
     with subprocess.Popen(
-        command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=pytester.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A worker of xdist ignores the signal, and what it starts would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         while not (pytester.path / "waiting").exists() and process.poll() is None:
             time.sleep(0.1)

@@ -107,7 +107,7 @@ class Moves(nnx.Module):
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
     ) -> Float[Array, "*batch 1 latent"]:
         """The last of the points of ``self(z[..., :known, :])``, without those before it; ``known`` may be traced."""
-        return self(at(z, known))
+        return self(_at(z, known))
 
 
 class Stays(Moves):
@@ -153,7 +153,7 @@ class Flowing(Moves):
     ) -> Float[Array, "*batch 1 latent"]:
         """As :meth:`Moves.last`; each step of it costs as many products as there are samples, not their square."""
         memory = None if self.memory is None else self.memory.last(z, known)
-        return self._along(at(z, known), memory, None if self.coupling is None else self.coupling.among(z, known))
+        return self._along(_at(z, known), memory, None if self.coupling is None else self.coupling.among(z, known))
 
     def _along(self, z: Array, memory: Array | None, coupling: Callable[[Array], Array] | None) -> Array:
         forces: list[Callable[[Array], Array]] = [] if memory is None else [lambda point: memory]
@@ -167,7 +167,7 @@ class Flowing(Moves):
         return z
 
 
-def at(z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]) -> Float[Array, "*batch 1 latent"]:
+def _at(z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]) -> Float[Array, "*batch 1 latent"]:
     """The last of the first ``known`` points."""
     return jax.lax.dynamic_slice_in_dim(z, known - 1, 1, axis=z.ndim - 2)
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
@@ -83,6 +84,7 @@ def _squared_distances(x: Float[Array, "*batch time dim"]) -> Float[Array, "*bat
 
 def _unit(a: Float[Array, "*batch time time"]) -> Float[Array, "*batch time time"]:
     """Divided by its norm, in two steps so that no square overflows or vanishes."""
-    largest = jnp.max(a, axis=(-2, -1), keepdims=True)
+    # Whatever it is divided by first, the result is the same: no slope goes there, where it could overflow.
+    largest = jax.lax.stop_gradient(jnp.max(a, axis=(-2, -1), keepdims=True))
     scaled = a / jnp.where(largest > 0.0, largest, 1.0)
     return scaled / jnp.sqrt(jnp.maximum(jnp.sum(scaled**2, axis=(-2, -1), keepdims=True), 1.0))
