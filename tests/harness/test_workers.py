@@ -413,6 +413,15 @@ def test_gpus_are_counted_by_the_driver(tmp_path, monkeypatch):
 BREAK_OFF = f"{FILE}RUNGS = [rung(1, Slow(seconds=0.05, epochs=10000))]{TEST}"
 
 
+@pytest.fixture
+def heeds_interrupts():
+    """A worker of xdist ignores Ctrl-C, and what it starts would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_a_run_that_the_user_breaks_off_ends_at_once_and_claims_nothing(run, pytester):
     pytester.makepyfile(test_rungs=BREAK_OFF)
     command = [sys.executable, "-m", "pytest", "--ladder-time-limit=600"]
@@ -422,8 +431,6 @@ def test_a_run_that_the_user_breaks_off_ends_at_once_and_claims_nothing(run, pyt
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A worker of xdist ignores the signal, and what it starts would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         while not (pytester.path / "waiting").exists() and process.poll() is None:
             time.sleep(0.1)
