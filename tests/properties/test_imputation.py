@@ -25,7 +25,7 @@ from ladder.manifoldformer import (
     Residual,
     Static,
 )
-from ladder.manifoldformer.imputation import HOWS, fill, latent_rollout, measure, phase_error, signal_rollout
+from ladder.manifoldformer.imputation import fill, latent_rollout, measure, phase_error, signal_rollout
 from ladder.manifoldformer.sampling import draw
 
 LENGTH, CHANNELS, START, STEPS = 9, 3, 5, 3
@@ -33,7 +33,7 @@ ROLLOUTS = {"latent": latent_rollout, "signal": signal_rollout}
 # Rounding of the memory's FFT, which the roll-outs do without, and what a few steps of these models make of it; a wrong
 # tap, key, rotation or noise changes a prediction by 1e-3 or more.
 CLOSE = 2e-5
-ways = pytest.mark.parametrize("how", HOWS)
+ways = pytest.mark.parametrize("how", ROLLOUTS)
 
 FRACTIONAL = Flow(
     drift=True,
@@ -126,7 +126,7 @@ def test_the_noise_is_of_the_key_and_without_one_there_is_none(name):
     mean = both(model, context)
     graph, params = nnx.split(model)
     expected = program(both_loops, graph, STEPS)(params, context, None)[0]
-    for how in HOWS:
+    for how in ROLLOUTS:
         np.testing.assert_allclose(mean[how], expected[how], rtol=0, atol=CLOSE)
         np.testing.assert_array_equal(drawn[0][how], drawn[1][how])
         for other in (drawn[2], mean):
@@ -151,7 +151,7 @@ def test_models_may_be_mapped_over_and_learn_through_every_step():
 
     def ends(rolled, params):
         found = rolled(nnx.merge(graph, params), context, STEPS, None)
-        return jnp.stack([jnp.sum(found[how][-1] ** 2) for how in HOWS]), found
+        return jnp.stack([jnp.sum(found[how][-1] ** 2) for how in ROLLOUTS]), found
 
     @compiled
     def mapped(params):
@@ -198,7 +198,7 @@ def test_a_gap_is_filled_from_what_is_before_it(start, stop):
 
     @compiled
     def filled(signal):
-        return {how: fill(model, signal, start, stop, how) for how in HOWS}
+        return {how: fill(model, signal, start, stop, how) for how in ROLLOUTS}
 
     for signal in (whole, unknown):
         for how, found in filled(signal).items():
@@ -210,7 +210,7 @@ def test_a_gap_is_filled_from_what_is_before_it(start, stop):
 def test_a_gap_is_filled_in_the_way_and_with_the_noise_asked_for():
     model, whole, key = built("spectrum"), signals(), jax.random.key(3)
     stop = START + STEPS
-    found = {how: np.asarray(fill(model, whole, START, stop, how, key)[START:stop]) for how in HOWS}
+    found = {how: np.asarray(fill(model, whole, START, stop, how, key)[START:stop]) for how in ROLLOUTS}
     for how, expected in both(model, whole[:START], key).items():
         np.testing.assert_allclose(found[how], expected, rtol=0, atol=CLOSE)
     assert (np.abs(found["latent"] - found["signal"]).max(axis=-1) > 1e-3)[1:].all()

@@ -6,7 +6,7 @@ trained on the identity decodes it to ``t`` again, and repeats the last sample; 
 
 from functools import partial
 from numbers import Integral
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,6 @@ from ladder.manifoldformer.model import ManifoldFormer
 from ladder.manifoldformer.sampling import draw
 
 How = Literal["latent", "signal"]
-HOWS: tuple[str, ...] = get_args(How)
 
 
 def latent_rollout(
@@ -103,7 +102,7 @@ def fill(
     if stop > time:
         raise ValueError(f"{gap}: the signal has {time} samples; stop the gap at {time} or earlier")
     if how not in ROLLOUTS:
-        raise ValueError(f"fill(how={how!r}): choose one of {', '.join(map(repr, HOWS))}")
+        raise ValueError(f"fill(how={how!r}): choose one of {', '.join(map(repr, ROLLOUTS))}")
     predicted = ROLLOUTS[how](model, signal[..., :start, :], stop - start, key)
     return jnp.concatenate([signal[..., :start, :], predicted, signal[..., stop:, :]], axis=-2)
 
