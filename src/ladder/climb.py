@@ -29,7 +29,7 @@ class Outcome:
 
     Attributes:
         evidence: Where those curves come from that an earlier run trained, and of how many seeds.
-        diagnosis: Why a gated rung did not pass.
+        diagnosis: Why a gated rung did not pass, or a control that must fail for a reason failed.
         note: What kept the diagnosis from being complete.
     """
 
@@ -45,13 +45,22 @@ class Outcome:
 
     @property
     def green(self) -> bool:
-        """Whether it is as it should be: a gate passed, a control failed with finite numbers, a goal row was measured."""
+        """Whether it is as it should be.
+
+        A gate passed, a control failed, with finite numbers and for the reasons it was to, a goal row was measured.
+        """
         if self.rung.role == "goal":
             return self.judgement is not None
         if self.rung.role == "control":
             finite = self.trained is not None and not self.trained.first_bad_step.any()
-            return self.verdict is Verdict.FAIL and finite
+            return self.verdict is Verdict.FAIL and finite and not self.missed
         return self.verdict is Verdict.PASS
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """Findings that were expected of a control and that its diagnosis did not come to."""
+        found = {finding.name for finding in self.diagnosis.findings} if self.diagnosis else set()
+        return tuple(name for name in self.rung.expects if name not in found)
 
 
 class Climb:
@@ -116,7 +125,7 @@ class Climb:
                 self._begin(rung)
             trained, *others = (self.curves(each, look, watch(each), deadline, self.time_limit) for each in compared)
             partners = dict(zip(rung.partners, others, strict=True))
-            judgement = judge(rung, trained, partners, self.test, self.ladder.gated)
+            judgement = judge(rung, trained, partners, self.test, self.ladder.gated(rung.scale))
             # A goal is measured, not decided: it never asks for more seeds.
             if judgement.verdict is not Verdict.UNDECIDED or rung.role == "goal":
                 break
@@ -127,7 +136,8 @@ class Climb:
             trained=trained,
             evidence=self.curves.origins(rung, trained.seeds),
         )
-        if rung.role != "gate" or judgement.verdict is Verdict.PASS:
+        asked = rung.role == "gate" or (rung.expects and judgement.verdict is Verdict.FAIL)
+        if not asked or judgement.verdict is Verdict.PASS:
             return found
         inspected, note = self._inspected(rung, judgement.failing, deadline)
         try:

@@ -4,7 +4,7 @@ Of arrays alone, in NumPy: nothing here knows a model, and a metric is any funct
 that no model passes goes into ``floor=`` of a criterion; a reference that a model is to beat is a limit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self, get_args
 
@@ -44,6 +44,36 @@ def carry_forward(
     context = _checked("carry_forward(context=...)", context)
     _check_steps("carry_forward", steps)
     return np.repeat(context[..., -1:, :], steps, axis=-2)
+
+
+def harmonic_continuation(
+    context: Float[np.ndarray, "*batch time channel"], frequencies: Sequence[float], steps: int
+) -> Float[np.ndarray, "*batch step channel"]:
+    """Continue a signal as the sum of tones of known frequencies that is nearest to it: ordinary least squares.
+
+    Sine and cosine of each frequency, in radians a sample, are fitted to the whole context, channel by channel, and carried on.
+    Under white noise that is the maximum likelihood of amplitudes and phases. Source: Kay, *Modern Spectral Estimation*,
+    section 13.3.
+
+    Raises:
+        ValueError: for fewer than 1 step, frequencies that are none, repeated or outside (0, pi), fewer samples than two a
+            frequency, or a number that is not finite.
+    """
+    context = _checked("harmonic_continuation(context=...)", context)
+    _check_steps("harmonic_continuation", steps)
+    time, tones = context.shape[-2], np.asarray(frequencies, float)
+    if tones.size == 0 or len(set(tones.tolist())) < tones.size or not ((tones > 0.0) & (tones < np.pi)).all():
+        raise ValueError(
+            f"harmonic_continuation(frequencies={frequencies}): give at least one, each once, between 0 and pi radians a sample"
+        )
+    if time < 2 * tones.size:
+        raise ValueError(
+            f"harmonic_continuation: {time} samples do not tell {tones.size} tones apart; give at least {2 * tones.size}"
+        )
+    angles = np.arange(time + steps)[:, None] * tones
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    fitted = np.linalg.pinv(waves[:time]) @ context
+    return np.asarray(waves[time:] @ fitted)
 
 
 @dataclass(frozen=True, eq=False)

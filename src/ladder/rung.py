@@ -10,6 +10,7 @@ from ladder.criteria import Comparison, Criterion
 from ladder.experiment import Experiment, components, differences
 
 VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
+SCALE = re.compile(r"\w*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,19 +18,22 @@ class Rung:
     """An experiment, the one component it adds to its parent, and what must be true of its learning curves.
 
     Attributes:
-        number: Position on the ladder, from 1; with ``variant`` it makes the id, ``rung3[mse]``.
+        number: Position on the ladder, from 1; with ``scale`` and ``variant`` it makes the id, ``rung3[mse]``, ``rung9@small``.
         name: What the rung is called, ``sphere``.
         experiment: What is trained.
         gates: Conditions that must hold, and could: a limit beyond its floor is refused. A rung without any is a goal row:
             reported, never red, and exempt from the one-component rule.
         goals: Conditions that are only reported.
         variant: Task or loss, where a rung comes in several.
+        scale: Of a rung that comes in several sizes, the name of a smaller one; empty for the full one. Each has limits and
+            evidence of its own, and one run climbs one of them.
         parent: Id of the rung it differs from in one component and is compared with; empty for a root.
         adds: Path of that component.
         requires: Ids of the rungs that block it unless they pass; by default a gated rung's parent.
         compare: Metrics of the paired comparison with the parent, each with what was published of it.
         control: Why it is expected to FAIL, and by whom; a control is green on FAIL alone and blocks nothing.
         each_gate_fails: Ask of a control that every gate fails by itself, not only all of them together.
+        expects: Findings that the diagnosis of a control must come to, by name: it must fail, and for this reason.
         calibration: Id of the rung whose calibration tightens its limits; by default its own.
         claim: The sentence that the rung tests.
 
@@ -44,12 +48,14 @@ class Rung:
     gates: tuple[Criterion | Comparison, ...] = ()
     goals: tuple[Criterion | Comparison, ...] = ()
     variant: str = ""
+    scale: str = ""
     parent: str = ""
     adds: str = ""
     requires: tuple[str, ...] | None = None
     compare: Mapping[str, str] = field(default_factory=dict)
     control: str = ""
     each_gate_fails: bool = False
+    expects: tuple[str, ...] = ()
     calibration: str = ""
     claim: str = ""
 
@@ -58,6 +64,8 @@ class Rung:
             raise ValueError(f"rung number {self.number}: count from 1")
         if not VARIANT.fullmatch(self.variant):
             raise ValueError(f"{self.id}: variant {self.variant!r}: use letters, digits and + - . , = _")
+        if not SCALE.fullmatch(self.scale):
+            raise ValueError(f"{self.id}: scale {self.scale!r}: use letters, digits and _")
         if not isinstance(self.experiment, Experiment):
             raise TypeError(
                 f"{self.id}: {self.experiment!r} is no experiment; it needs epochs, metrics, init(key) and epoch(state, key)"
@@ -67,8 +75,10 @@ class Rung:
             raise ValueError(f"{self.id}: give it at least one gate or goal")
         if self.control and not self.gates:
             raise ValueError(f"{self.id}: a control is a rung whose gates must fail; give it gates")
-        if self.each_gate_fails and not self.control:
-            raise ValueError(f"{self.id}: each_gate_fails is for controls; say in control= why it must fail")
+        if (self.each_gate_fails or self.expects) and not self.control:
+            raise ValueError(
+                f"{self.id}: each_gate_fails and expects are for controls; say in control= why it must fail"
+            )
         if bool(self.parent) != bool(self.adds):
             raise ValueError(f"{self.id}: parent={self.parent!r}, adds={self.adds!r}; a rung has both or neither")
         if self.role == "gate" and self.parent and not self.compare:
@@ -107,12 +117,13 @@ class Rung:
 
     @property
     def id(self) -> str:
-        """``rung3`` or, of a variant, ``rung3[mse]``."""
-        return f"{self.marker}[{self.variant}]" if self.variant else self.marker
+        """``rung3`` or, of a variant, ``rung3[mse]``; of a smaller scale ``rung3@small[mse]``."""
+        sized = f"{self.marker}@{self.scale}" if self.scale else self.marker
+        return f"{sized}[{self.variant}]" if self.variant else sized
 
     @property
     def marker(self) -> str:
-        """The pytest marker that selects every variant of it."""
+        """The pytest marker that selects every variant of it, at whatever scale is climbed."""
         return f"rung{self.number}"
 
     @property
@@ -159,6 +170,7 @@ class Rung:
         goals: tuple[Criterion | Comparison, ...] = (),
         label: str = "",
         each_gate_fails: bool = True,
+        expects: tuple[str, ...] = (),
         **change: Any,
     ) -> "Rung":
         """A control of this rung: the same experiment but for one changed component, expected to fail.
@@ -169,6 +181,7 @@ class Rung:
             goals: What is reported of it besides.
             label: What its variant is called; by default after the change, ``learning_rate=0.0``.
             each_gate_fails: Whether it must fail every gate by itself, or only all of them together.
+            expects: Findings that it must fail for, by name.
             change: The component and its value; of a nested one by path, ``**{"model.dim": 4}``.
 
         Raises:
@@ -190,6 +203,7 @@ class Rung:
             compare={},
             control=why,
             each_gate_fails=each_gate_fails,
+            expects=expects,
             calibration=self.calibration or self.id,
         )
 
@@ -241,10 +255,19 @@ class Ladder(Mapping[str, Rung]):
     def __len__(self) -> int:
         return len(self._rungs)
 
+    def gated(self, scale: str) -> int:
+        """The number of rungs that could be named as culprit by a run that climbs this scale."""
+        return sum(
+            rung.role == "gate" for rung in self.values() if rung.scale == scale or rung.number not in self.scales
+        )
+
     @cached_property
-    def gated(self) -> int:
-        """The number of rungs that could be named as culprit."""
-        return sum(rung.role == "gate" for rung in self.values())
+    def scales(self) -> dict[int, set[str]]:
+        """The scales of each rung that comes in several, by its number."""
+        found: dict[int, set[str]] = {}
+        for rung in self.values():
+            found.setdefault(rung.number, set()).add(rung.scale)
+        return {number: scales for number, scales in found.items() if scales != {""}}
 
     def standing_on(self, ids: Sequence[str]) -> list[str]:
         """The given rungs and all that they require, in climbing order."""

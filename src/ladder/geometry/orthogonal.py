@@ -1,12 +1,11 @@
 """The orthogonal group O(d): maps between square matrices on the last two axes; every other axis is a batch axis."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
+
+from ladder.geometry.lapack import one_by_one
 
 
 def skew(m: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim dim"]:
@@ -32,7 +31,7 @@ def cayley(a: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim dim"]:
         # The two factors commute, so the inverse may stand in front, where a solver takes it.
         return jnp.asarray(jnp.linalg.solve(identity + a, identity - a))
 
-    return _each(one, a)
+    return one_by_one(one, a)
 
 
 def exponential(a: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim dim"]:
@@ -45,7 +44,7 @@ def exponential(a: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim d
         ValueError: for matrices that are not square.
     """
     _check_square(a, "exponential")
-    return _each(lambda a: jnp.asarray(jax.scipy.linalg.expm(a)), a)
+    return one_by_one(lambda a: jnp.asarray(jax.scipy.linalg.expm(a)), a)
 
 
 @jax.custom_jvp
@@ -71,7 +70,7 @@ def polar_factor(m: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim 
 
 def _svd(m: Float[Array, "*batch dim dim"]) -> tuple[Array, Array, Array]:
     _check_square(m, "polar_factor")
-    return _each(lambda m: tuple(jnp.linalg.svd(m)), m)
+    return one_by_one(lambda m: tuple(jnp.linalg.svd(m)), m)
 
 
 @polar_factor.defjvp
@@ -98,26 +97,6 @@ def procrustes(x: Float[Array, "*batch row dim"], y: Float[Array, "*batch row di
     if x.shape != y.shape or x.ndim < 2:
         raise ValueError(f"procrustes needs two clouds of one shape (..., row, dim), not {x.shape} and {y.shape}")
     return polar_factor(jnp.swapaxes(x, -1, -2) @ y)
-
-
-Found = TypeVar("Found")
-
-
-def _each(of: Callable[[Array], Found], m: Float[Array, "*batch dim dim"]) -> Found:
-    """``of`` every matrix; on a CPU of one after another.
-
-    JAX's LAPACK kernels share a batch out to the pool of threads that runs the program, and wait for it. Where a program has
-    other work beside them they are themselves run by that pool, and when each of its threads waits for the others it
-    never ends (seen with JAX 0.10.2 on two cores). A single matrix is not shared out.
-    """
-
-    def in_turn(m: Array) -> Found:
-        found: Found = jax.lax.map(of, m.reshape(-1, *m.shape[-2:]))
-        whole: Found = jax.tree.map(lambda x: x.reshape(*m.shape[:-2], *x.shape[1:]), found)
-        return whole
-
-    found: Found = of(m) if m.ndim == 2 else jax.lax.platform_dependent(m, cpu=in_turn, default=of)
-    return found
 
 
 def _check_square(m: Float[Array, "*batch row column"], name: str) -> None:

@@ -6,6 +6,7 @@ from ladder.manifoldformer.data import Signals
 from ladder.manifoldformer.dynamics import MINIMAL, Flow, Identity, Residual
 from ladder.manifoldformer.encoder import Causal, Pointwise
 from ladder.manifoldformer.experiments import Oscillators
+from ladder.manifoldformer.imputation import Gap
 from ladder.manifoldformer.memory import Memory
 from ladder.manifoldformer.model import ManifoldFormer, Model
 from ladder.manifoldformer.objective import Refine
@@ -19,6 +20,7 @@ __all__ = [
     "Dynamic",
     "Fixed",
     "Flow",
+    "Gap",
     "Identity",
     "Learned",
     "ManifoldFormer",

@@ -1,5 +1,6 @@
 """The synthetic oscillators every published ManifoldFormer run was trained on."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
@@ -16,9 +17,10 @@ from ladder.fields import check_fields
 FREQUENCIES = (1, 2, 3, 5, 8)
 CHANNELS = 16
 BATCH = 64  # sequences that are drawn with one seed, as published; other batch sizes cut the same sequences anew
-NOISE_STREAM = 0x0153
+NOISE_STREAM, PHASE_STREAM = 0x0153, 0x0FA5E
 
 Task = Literal["identity", "next step"]
+Phases = Literal["zero", "random"]
 
 
 class Batch(NamedTuple):
@@ -45,18 +47,27 @@ class Signals:
     order, from 1, 2, 3, 5 and 8. White noise may be added to what the model is shown, never to what it is held
     against. The published data draws frequencies at random but no phases, so there are only as many clean sequences as
     ordered choices of tones: 20 of two tones, 60 of three. A training set is ``batches`` of 64 of them, batch ``i`` drawn
-    with seed ``i``; sequences held out differ from it in their noise alone.
+    with seed ``i``; sequences held out differ from it in their noise alone. Two things make them differ in more: choices of tones
+    that training never sees, and initial phases that are drawn.
 
     The defaults are the bench scale (patches A to E).
 
+    Attributes:
+        phases: Where tones start: at 0, as published, or anywhere, drawn for each tone of each sequence.
+        withheld: How many of the ordered choices of tones are kept out of training, evenly spaced among all in lexicographic
+            order; they alone are held out then.
+
     Raises:
-        ValueError: for more tones than there are frequencies, fewer than 2 samples, no batch, or noise below 0.
+        ValueError: for more tones than there are frequencies, fewer than 2 samples, no batch, noise below 0, or a number
+            withheld that does not divide that of the choices, or leaves none.
     """
 
     tones: int = 2
     length: int = 64
     noise: float = 0.0
     batches: int = 15
+    phases: Phases = "zero"
+    withheld: int = 0
 
     channels: ClassVar[int] = CHANNELS
 
@@ -72,6 +83,11 @@ class Signals:
             )
         if not self.noise >= 0.0:
             raise ValueError(f"Signals(noise={self.noise}): choose a standard deviation of at least 0")
+        kinds = len(self.triples)
+        if self.withheld and not (0 < self.withheld < kinds and kinds % self.withheld == 0):
+            raise ValueError(
+                f"Signals(withheld={self.withheld}): choose 0, or a divisor of the {kinds} ordered choices of tones below it"
+            )
 
     @property
     def times(self) -> Float[np.ndarray, " time"]:
@@ -89,8 +105,14 @@ class Signals:
         return self.batches * BATCH
 
     @cached_property
+    def held(self) -> Int[np.ndarray, " kind"]:
+        """Which of the choices of tones are held out: those withheld, or else all."""
+        every = len(self.triples) // self.withheld if self.withheld else 1
+        return np.arange(every - 1, len(self.triples), every)
+
+    @cached_property
     def clean(self) -> Float[np.ndarray, "kind time channel"]:
-        """Every clean sequence there is."""
+        """Every clean sequence that starts at phase 0."""
         t = self.times[:, None]
         phase = 2.0 * np.pi * np.arange(CHANNELS) / CHANNELS
         return np.stack(
@@ -101,6 +123,7 @@ class Signals:
         """The oscillators' own state: ``sin(f t), cos(f t)`` of each tone in order, zeros up to ``dim``, over its norm.
 
         Source: the published Oracle Distance (status document of the core); the norm is the root of the number of tones.
+        These start at phase 0.
 
         Raises:
             ValueError: for fewer dimensions than two a tone.
@@ -117,9 +140,10 @@ class Signals:
     @cached_property
     def drawn(self) -> Int[np.ndarray, " sequence"]:
         """Which of the clean sequences each of the training set is."""
-        kinds = len(self.triples)
+        every = np.arange(len(self.triples))
+        kinds = np.setdiff1d(every, self.held) if self.withheld else every
         return np.concatenate(
-            [np.random.default_rng(batch).integers(kinds, size=BATCH) for batch in range(self.batches)]
+            [kinds[np.random.default_rng(batch).integers(len(kinds), size=BATCH)] for batch in range(self.batches)]
         )
 
     @property
@@ -128,8 +152,13 @@ class Signals:
         return np.bincount(self.drawn, minlength=len(self.triples)) / self.sequences
 
     @property
+    def held_share(self) -> Float[np.ndarray, " kind"]:
+        """How much each sequence held out counts: as much as in the training set, or all alike where that has none of them."""
+        return np.full(len(self.held), 1.0 / len(self.held)) if self.withheld else self.share
+
+    @property
     def mean_square(self) -> float:
-        """Of the training set: the mean squared error of predicting nothing (0.633 at bench scale)."""
+        """Of the training set started at phase 0: the mean squared error of predicting nothing (0.633 at bench scale)."""
         return float(self.share @ np.mean(self.clean.astype(np.float64) ** 2, axis=(1, 2)))
 
     def rows(
@@ -143,30 +172,52 @@ class Signals:
         """
         number = sequence.reshape(-1, batch_size)
         drawn, kinds = jnp.asarray(self.drawn)[number], len(self.triples)
-        if self.noise or batch_size <= kinds:
+        if self.noise or self.phases == "random" or batch_size <= kinds:
             return drawn, number, jnp.full(number.shape, 1.0 / batch_size)
         every = jnp.broadcast_to(jnp.arange(kinds), (len(number), kinds))
         return every, every, jnp.mean(jax.nn.one_hot(drawn, kinds), axis=1)
 
     def batch(self, kind: Int[Array, " row"], number: Int[Array, " row"], task: Task, dim: int) -> Batch:
-        """These clean sequences as a task, with the noise of these numbers.
+        """These choices of tones as a task, with the noise, and where they are random the phases, of these numbers.
 
         The numbers of the training set are 0 to 63 of batch 0 and so on; those from ``sequences`` on are held out. Next
         step shows all samples but the last, and asks for all but the first.
         """
-        clean, oracle = jnp.asarray(self.clean)[kind], jnp.asarray(self.oracle(dim))[kind]
+        if self.phases == "random":
+            clean, oracle = self._started(kind, _phases(number, self.tones), dim)
+        else:
+            clean, oracle = jnp.asarray(self.clean)[kind], jnp.asarray(self.oracle(dim))[kind]
         shown = clean + self.noise * _white(number, clean.shape[1:]) if self.noise else clean
         if task == "identity":
             return Batch(shown, clean, clean, oracle)
         return Batch(shown[:, :-1], clean[:, :-1], clean[:, 1:], oracle[:, :-1])
 
     def held_out(self, task: Task, dim: int) -> Batch:
-        """Every clean sequence once, with noise that no training set has."""
-        kinds = jnp.arange(len(self.triples))
+        """Every sequence held out once, with noise, and where they are random phases, that no training set has."""
+        kinds = jnp.asarray(self.held)
         return self.batch(kinds, self.sequences + kinds, task, dim)
+
+    def _started(
+        self, kind: Int[Array, " row"], start: Float[Array, "row tone"], dim: int
+    ) -> tuple[Float[Array, "row time channel"], Float[Array, "row time latent"]]:
+        """These choices of tones and their oracle, each tone begun at its phase: both are turned, tone by tone."""
+        frequency = jnp.asarray(self.triples, jnp.float32)[kind]
+        times = jnp.asarray(self.times, jnp.float32).reshape(1, -1, 1)
+        angle = frequency[:, None, :] * times + start[:, None, :]
+        channel = jnp.asarray(2.0 * np.pi * np.arange(CHANNELS) / CHANNELS, jnp.float32)
+        size = jnp.asarray(2.0 ** -np.arange(self.tones), jnp.float32)
+        clean = jnp.einsum("k,btkc->btc", size, jnp.sin(angle[..., None] + channel.reshape(1, 1, 1, -1)))
+        state = jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*angle.shape[:2], -1)
+        return clean, jnp.pad(state, ((0, 0), (0, 0), (0, dim - 2 * self.tones))) / math.sqrt(self.tones)
 
 
 def _white(number: Int[Array, " row"], shape: tuple[int, ...]) -> Float[Array, "row time channel"]:
     """Noise of unit variance: a row is the same whatever batch it is in."""
     key = jax.random.key(NOISE_STREAM)
     return jax.vmap(lambda n: jax.random.normal(jax.random.fold_in(key, n), shape))(number)
+
+
+def _phases(number: Int[Array, " row"], tones: int) -> Float[Array, "row tone"]:
+    """Where the tones of these sequences start, in radians: a row is the same whatever batch it is in."""
+    key = jax.random.key(PHASE_STREAM)
+    return jax.vmap(lambda n: jax.random.uniform(jax.random.fold_in(key, n), (tones,), maxval=2.0 * math.pi))(number)

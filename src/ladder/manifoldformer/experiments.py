@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int, Key
@@ -15,22 +16,37 @@ from jaxtyping import Float, Int, Key
 from ladder.fields import check_fields
 from ladder.geometry.sphere import norm_error, normalise
 from ladder.inspection import Inspection, step_traces
-from ladder.manifoldformer import losses, objective
+from ladder.manifoldformer import imputation, losses, objective
 from ladder.manifoldformer.data import Batch, Signals, Task
 from ladder.manifoldformer.dynamics import Flow, Identity
+from ladder.manifoldformer.imputation import ROLLOUTS, Gap
 from ladder.manifoldformer.metrics import oracle_distance
 from ladder.manifoldformer.model import ManifoldFormer, Model, Output
 from ladder.manifoldformer.objective import Refine
 
 Schedule = Literal["constant", "cosine"]
+
+
+def _matrices(params: Any) -> Any:
+    """How Muon is to read each parameter: a kernel as a matrix from all that goes in to all that comes out."""
+
+    def read(param: Array) -> optax.contrib.MuonDimensionNumbers | None:
+        *inputs, output = range(param.ndim) if param.ndim > 1 else (0,)
+        return optax.contrib.MuonDimensionNumbers(tuple(inputs), (output,)) if inputs else None
+
+    return jax.tree.map(read, params)
+
+
 # Of rate 1: the rate is a factor of its own, see TrainingState.
 OPTIMISERS: Mapping[str, optax.GradientTransformation] = {
     "adam": optax.adam(1.0),
     "adamw": optax.adamw(1.0),
+    "muon": optax.contrib.muon(1.0, consistent_rms=0.2, muon_weight_dimension_numbers=_matrices),
     "sgd": optax.sgd(1.0),
 }
-Optimiser = Literal["adam", "adamw", "sgd"]
+Optimiser = Literal["adam", "adamw", "muon", "sgd"]
 During = Literal["", "before", "after"]
+FILLED = ("gap_mse", "gap_amplitude", "gap_phase")
 
 
 class TrainingState(NamedTuple):
@@ -50,19 +66,24 @@ class TrainingState(NamedTuple):
 class Oscillators:
     """A ManifoldFormer that learns to reproduce or to continue sums of tones: every published run is one of these.
 
-    The defaults are patch A of the published ablation. AdamW has weight decay 1e-4, optax's default.
+    The defaults are patch A of the published ablation. AdamW has weight decay 1e-4, optax's default. Muon orthogonalises the
+    update of every kernel, those of convolutions over all that goes in, and scales it to the size of Adam's, which the other
+    parameters get (Jordan 2024; Liu et al. 2025).
 
-    Metrics, evaluated after the epoch on every clean sequence, weighted as the training set has them, with noise that it
+    Metrics, evaluated after the epoch on the sequences held out, weighted as the training set has them, with noise that it
     has not: ``loss`` (the one trained on), each of its terms, ``mse``, ``reconstruction``, ``spectral``, ``amplitude``
     (RMS ratio), ``oracle_distance`` (of the sampled latent; a Euclidean one is normalised first); on the sphere
     ``norm_error`` (the largest ``| |z| - 1 |`` of any latent in any step of the epoch, before and after the dynamics); with
-    sampling ``noise`` (mean length of its step); with dynamics ``moved`` (RMS of what they change over RMS of the latent).
+    sampling ``noise`` (mean length of its step); with dynamics ``moved`` (RMS of what they change over RMS of the latent); with a
+    gap, filled by roll-out in the latent, ``latent_gap_mse``, ``latent_gap_amplitude`` and ``latent_gap_phase`` (mean size of the
+    phase error, in radians), and by roll-out in the signal ``signal_gap_mse`` and so on.
     Traces, one number a step: ``step_loss``, the batch's loss before the step, and those of
     :func:`~ladder.inspection.step_traces`, the stages over the rows that the step computes.
 
     Attributes:
         loss: What is trained on, as :func:`~ladder.manifoldformer.objective.weights` reads it.
         refine: A second stage; None for one.
+        gap: Fill one, both ways, after each epoch; None not to. Training knows nothing of it.
         shuffle: Draw the order of the sequences anew each epoch; else it is the same.
         during: Report ``during_mse`` and the like too: means over the epoch's steps, each of its own batch ``before`` or
             ``after`` the update, as the published runs printed them. After costs a forward pass a step.
@@ -78,6 +99,7 @@ class Oscillators:
     loss: str = "mse"
     refine: Refine | None = None
     epochs: int = 5
+    gap: Gap | None = None
     batch_size: int = 64
     optimiser: Optimiser = "adam"
     learning_rate: float = 1e-3
@@ -104,8 +126,22 @@ class Oscillators:
             raise ValueError(
                 f"Oscillators(refine={self.refine!r}, epochs={self.epochs}): the second stage would never begin; train longer"
             )
+        if self.gap and self.gap.samples >= self.data.length:
+            raise ValueError(
+                f"Oscillators(gap={self.gap!r}): nothing is known before it; of {self.data.length} samples leave at least 1"
+            )
+        identity = self.task == "identity"
+        if identity and self.gap:
+            raise ValueError(
+                f"Oscillators(task='identity', gap={self.gap!r}): such a model continues nothing; choose task='next step'"
+            )
         for loss in self._stages:
             objective.check(loss, self.model)
+            if identity and "consistency" in objective.weights(loss):
+                raise ValueError(
+                    f"Oscillators(task='identity', loss={loss!r}): the dynamics are to lead to the present point, not the next; "
+                    "choose task='next step', or leave 'consistency' out"
+                )
         if self.model.latent_dim < 2 * self.data.tones:
             raise ValueError(
                 f"Oscillators: {self.data.tones} tones need a latent of {2 * self.data.tones} coordinates for the oracle, not "
@@ -142,6 +178,7 @@ class Oscillators:
             *(["norm_error"] if model.latent == "sphere" else []),
             *(["noise"] if model.sampling else []),
             *([] if isinstance(model.dynamics, Identity) else ["moved"]),
+            *([f"{how}_{name}" for how in ROLLOUTS for name in FILLED] if self.gap else []),
             *([f"during_{name}" for name in self._measured] if self.during else []),
         )
 
@@ -235,10 +272,14 @@ class Oscillators:
         keys = jax.random.split(step_key, self.steps_per_epoch)
         state, (off, during, traces) = jax.lax.scan(step, state, (*rows, keys))
 
-        batch, share = data.held_out(self.task, dim), jnp.asarray(data.share, jnp.float32)
+        # Held back, or XLA works out at compile time all that follows from the data alone, for minutes.
+        batch = jax.lax.optimization_barrier(data.held_out(self.task, dim))
+        share = jnp.asarray(data.held_share, jnp.float32)
         out = self.trained(state)(batch.input, last_key, self._progress(state.step))
         # The loss of the epoch that was trained, not of the stage that begins with the next step.
         parts = self.measure(out, batch, state.step - 1) | {"amplitude": losses.amplitude(out.signal, batch.target)}
+        if self.gap:
+            parts |= self._filled(state, batch, self.gap.samples)
         metrics = {name: jnp.sum(share * value) for name, value in parts.items()}
         metrics |= {f"during_{name}": jnp.mean(value) for name, value in during.items()}
         if self.model.latent == "sphere":
@@ -248,6 +289,17 @@ class Oscillators:
         if not isinstance(self.model.dynamics, Identity):
             metrics["moved"] = _rms(out.moved - out.aligned) / _rms(out.aligned)
         return state, metrics | traces
+
+    def _filled(self, state: TrainingState, batch: Batch, samples: int) -> dict[str, Float[Array, "*batch"]]:
+        """How well the end of each sequence is filled, by either roll-out."""
+        whole = jnp.concatenate([batch.clean[..., :1, :], batch.target], axis=-2)
+        context, gap = batch.input[..., : whole.shape[-2] - samples, :], whole[..., -samples:, :]
+        model = self.trained(state)
+        found: dict[str, Array] = {}
+        for how, roll_out in ROLLOUTS.items():
+            measured = imputation.measure(roll_out(model, context, samples), gap)
+            found |= {f"{how}_{name}": jnp.abs(value) for name, value in measured.items()}
+        return found
 
     def inspect(self, state: TrainingState, key: Key[Array, ""]) -> Inspection:
         """Every sequence held out through the model."""

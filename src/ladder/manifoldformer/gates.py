@@ -1,16 +1,35 @@
-"""What every bench-scale rung from 2 on is asked, in one place so that no rung is asked less."""
+"""What rungs of the case study are asked, and floors they are asked it beside, in one place so that no rung is asked less."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from ladder.criteria import Criterion, below, falls
-from ladder.manifoldformer.data import Signals
+from ladder.manifoldformer.data import Signals, Task
 from ladder.manifoldformer.model import Model
 from ladder.manifoldformer.objective import weights
+from ladder.manifoldformer.published import CORE
 
 FLOAT32_ROUNDING = 2.0**-24
+SMALL = Signals(noise=0.1)
+"""The core's task at bench scale: two tones, 64 samples, the same noise, and the 75 steps of every bench-scale rung."""
+BAYES: Mapping[tuple[str, Signals, Task], float] = {
+    ("mse", CORE.data, "identity"): 1.0e-5,
+    ("mse", CORE.data, "next step"): 5.5e-5,
+    ("mse", SMALL, "identity"): 1.2e-5,
+    ("mse", SMALL, "next step"): 1.8e-3,
+    ("oracle_distance", CORE.data, "next step"): 5.4e-3,
+    ("oracle_distance", SMALL, "next step"): 3.6e-3,
+}
+"""What the Bayes read-out of all samples so far gets to, knowing the time: no causal model does better, but for chance."""
 
 below_copy = partial(below, floor=0.0, floor_source="copying the input, which is the target and has no noise")
 """``below``, of a loss on the identity task without noise."""
+
+
+def bayes(metric: str, data: Signals, task: Task) -> dict[str, Any]:
+    """The floor of a criterion on this metric, as keyword arguments."""
+    return {"floor": BAYES[metric, data, task], "floor_source": "Bayes read-out of all samples so far"}
 
 
 def learns(loss: str) -> tuple[Criterion, ...]:

@@ -4,6 +4,8 @@ Only a model trained on the next step continues a signal: what it makes of sampl
 trained on the identity decodes it to ``t`` again, and repeats the last sample; nothing here can tell the two apart.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -14,6 +16,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Complex, Float, Int, Key
 
+from ladder.fields import check_fields
 from ladder.manifoldformer import losses
 from ladder.manifoldformer.model import ManifoldFormer
 from ladder.manifoldformer.sampling import draw
@@ -74,7 +77,23 @@ def signal_rollout(
     return jnp.asarray(_signal_rollout(graph, params, context, steps, key))
 
 
-ROLLOUTS = {"latent": latent_rollout, "signal": signal_rollout}
+ROLLOUTS: dict[How, Callable[..., Array]] = {"latent": latent_rollout, "signal": signal_rollout}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """A gap at the end of a sequence: the last ``samples``, to be filled from all before them.
+
+    Raises:
+        ValueError: for no samples.
+    """
+
+    samples: int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.samples < 1:
+            raise ValueError(f"Gap(samples={self.samples}): choose at least 1")
 
 
 def fill(

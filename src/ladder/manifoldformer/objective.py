@@ -35,6 +35,7 @@ TERMS: Mapping[str, Term] = {
     "log_magnitude": lambda out, batch: losses.log_magnitude(out.signal, batch.target),
     "phase": lambda out, batch: losses.phase(out.signal, batch.target),
     "spectral": lambda out, batch: losses.spectral(out.signal, batch.target),
+    "energy_spectral": lambda out, batch: losses.energy_spectral(out.signal, batch.target),
     "fractional": lambda out, batch: losses.fractional(out.signal, batch.target),
     "fractional_magnitude": lambda out, batch: losses.fractional_log_magnitude(out.signal, batch.target),
     "fractional_phase": lambda out, batch: losses.fractional_phase(out.signal, batch.target),
@@ -48,11 +49,13 @@ TERMS: Mapping[str, Term] = {
     "oracle": lambda out, batch: supervision.oracle(out.sampled, batch.oracle),
     "procrustes": lambda out, batch: supervision.aligned(out.sampled, batch.oracle),
     "gram": lambda out, batch: supervision.gram(out.sampled, batch.oracle),
+    "delay_gram": lambda out, batch: supervision.delay_gram(out.sampled, batch.clean),
+    "consistency": lambda out, batch: supervision.consistency(out.moved, out.aligned),
 }
 """Every loss there is, of each sequence, by the name it has in an objective.
 
 Entropy, smoothness and decorrelation are asked of the latent after the dynamics, as published; isometry and what
-compares it with the oracle, of the sampled latent.
+compares it with the oracle or the signal, of the sampled latent; consistency, of both sides of the dynamics.
 """
 
 

@@ -95,7 +95,7 @@ def prediction(experiment: Oscillators, shown: Shown) -> Picture:
 
 def latent(experiment: Oscillators, shown: Shown) -> Picture:
     """The phase portrait: one pair of coordinates a tone, before and after training."""
-    tones = experiment.data.triples[SEQUENCE]
+    tones = _tones(experiment)
     states = [0, len(shown["latent"]) - 1]
     figure, axes = style.panels(len(states), len(tones), 3.4, 3.2, "compressed", sharex=True, sharey=True)
     times = experiment.data.times[: shown["latent"].shape[1]]
@@ -166,7 +166,7 @@ def spectra(experiment: Oscillators, shown: Shown) -> Picture:
         marker = "." if len(bins) <= MARKED else ""
         (a,) = ax.plot(bins, target, color=style.BLACK, lw=1.3, ls="--", zorder=3)
         (b,) = ax.plot(bins, predicted, color=style.BLUE, lw=1.6, marker=marker, ms=4)
-        for tone in experiment.data.triples[SEQUENCE]:
+        for tone in _tones(experiment):
             line = ax.axvline(_bin(experiment, tone, shown), color=style.ORANGE, lw=4, alpha=0.3, zorder=1)
         top = max(top, float(np.nanmax(predicted, initial=0.0)))
         ax.set_title(_when(state))
@@ -254,9 +254,15 @@ def _when(state: int) -> str:
     return f"epoch {state}" if state else "before training"
 
 
+def _tones(experiment: Oscillators) -> tuple[int, ...]:
+    """The frequencies of the sequence."""
+    data = experiment.data
+    return data.triples[int(data.held[SEQUENCE])]
+
+
 def _sequence(experiment: Oscillators) -> str:
     """``the held-out sequence of tones 1+2``."""
-    return f"the held-out sequence of tones {'+'.join(map(str, experiment.data.triples[SEQUENCE]))}"
+    return f"the held-out sequence of tones {'+'.join(map(str, _tones(experiment)))}"
 
 
 def _share(z: Float[np.ndarray, "time latent"], pair: int) -> str:

@@ -1,11 +1,21 @@
-"""Losses of a latent trajectory against the oracle's; one number a sequence."""
+"""Losses of a latent trajectory: against the oracle's, against what the signal says by itself, against its own future.
 
+All are one number a sequence.
+"""
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from ladder.geometry.lapack import one_by_one
 from ladder.geometry.orthogonal import procrustes
 from ladder.manifoldformer import losses
+
+DELAYS, RIDGE = (
+    16,
+    1e-5,
+)  # of 8, 16, 32 and 64 delays the shortest window that tells tones apart within float32's rounding
 
 
 def oracle(z: Float[Array, "*batch time latent"], target: Float[Array, "*batch time latent"]) -> Float[Array, "*batch"]:
@@ -30,6 +40,53 @@ def gram(z: Float[Array, "*batch time latent"], target: Float[Array, "*batch tim
     Source: the status document of the core, section 11, option B, with the mean for the sum.
     """
     return jnp.mean((_gram(z) - _gram(target)) ** 2, axis=(-2, -1))
+
+
+def delay_gram(
+    z: Float[Array, "*batch time latent"], x: Float[Array, "*batch time channel"], delays: int = DELAYS
+) -> Float[Array, "*batch"]:
+    """:func:`gram` against the signal's own whitened delay coordinates: no oracle is asked.
+
+    From sample ``delays - 1`` on: there ``H`` has the last ``delays`` samples of all channels in a row, and
+    ``P = K (K + 1e-5 tr(K) I)^(-1)`` of ``K = H H^T`` is the projection onto its principal components, all of them alike
+    however much of the signal they are. Its rows are divided by their norm, ``P_st / sqrt(P_ss P_tt)``. Of a sum of tones
+    that is near the oracle's Gram matrix, which has all tones alike too: a latent with the matrix of three tones has an Oracle
+    Distance of 0.012. Of a silent signal the matrix is zero.
+
+    Source: Broomhead and King, *Extracting qualitative dynamics from experimental data* (1986).
+
+    Raises:
+        ValueError: for fewer than one delay, or as many as there are samples.
+    """
+    time = x.shape[-2]
+    if not 1 <= delays < time:
+        raise ValueError(f"delay_gram(delays={delays}): choose 1 to {time - 1}; the signal has {time} samples")
+    history = jnp.concatenate([x[..., s : time - delays + 1 + s, :] for s in range(delays)], axis=-1)
+
+    def projection(k: Array) -> Array:
+        trace = jnp.trace(k, axis1=-2, axis2=-1)
+        ridge = RIDGE * jnp.where(trace > 0.0, trace, 1.0)
+        identity = jnp.broadcast_to(jnp.eye(k.shape[-1], dtype=k.dtype), k.shape)
+        return jnp.asarray(jnp.linalg.solve(k + ridge[..., None, None] * identity, k))
+
+    # In full precision also where products are rounded to fewer digits by default: the ridge is small.
+    with jax.default_matmul_precision("highest"):
+        p = one_by_one(projection, jax.lax.stop_gradient(_gram(history)))
+    size = jnp.sqrt(jnp.maximum(jnp.diagonal(p, axis1=-2, axis2=-1), jnp.finfo(p.dtype).eps))
+    wanted = p / (size[..., :, None] * size[..., None, :])
+    return jnp.mean((_gram(z[..., delays - 1 :, :]) - wanted) ** 2, axis=(-2, -1))
+
+
+def consistency(
+    moved: Float[Array, "*batch time latent"], z: Float[Array, "*batch time latent"]
+) -> Float[Array, "*batch"]:
+    """Mean squared error of where the dynamics move each point against the next point, ``mean |moved[t] - z[t + 1]|^2 / d``.
+
+    What a roll-out in the latent stands on: a moved point takes the place of an encoded one. The gradient goes to both
+    sides. Of one sample zero. Source: latent state consistency, Hansen et al., *TD-MPC* (2022), without its target network.
+    """
+    step = moved[..., :-1, :] - z[..., 1:, :]
+    return jnp.sum(step**2, axis=(-2, -1)) / max(step.shape[-2] * step.shape[-1], 1)
 
 
 def _gram(z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time time"]:

@@ -110,11 +110,16 @@ class Climber:
 
     def _choose(self, items: list[pytest.Item], found: Found, ladder: Ladder) -> None:
         """Keep the rungs asked for and what they require, in climbing order, and the other tests."""
-        from ladder.plugin.selection import climbing_order
+        from ladder.plugin.selection import climbing_order, of_scale
         from ladder.rung import LadderError
 
         if self.settings.only:
             items[:] = [found.items[id] for id in self.settings.only]
+        else:
+            kept = of_scale(items, ladder, self.settings.scale, self.settings.scale_asked)
+            if dropped := [item for item in items if item not in kept]:
+                self.config.hook.pytest_deselected(items=dropped)
+                items[:] = kept
         items[:] = climbing_order(items, found, ladder, pull=self.settings.calibrate is None)
         self._count(items)
         if self._handover is not None and any(RUNG in item.stash for item in items):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ladder.plugin.settings import FULL
 from ladder.rung import Ladder, LadderError, Rung
 
 MARKER = re.compile(r"\brung[0-9]+\b")
@@ -72,6 +73,31 @@ def check_markers(expression: str, numbers: Iterable[int]) -> None:
     for name in MARKER.findall(expression):
         if name not in known:
             raise LadderError(f"-m {expression!r}: there is no {name}; there are {', '.join(known) or 'none'}")
+
+
+def of_scale(items: Sequence[pytest.Item], ladder: Ladder, scale: str, asked: bool) -> list[pytest.Item]:
+    """The items without rungs of another scale than the one that is climbed.
+
+    Where nobody asked for a scale, a selection that holds a rung at one of its scales alone has chosen that.
+
+    Raises:
+        LadderError: for a scale that was asked for, and that no rung comes in.
+    """
+    known = sorted({each or FULL for scales in ladder.scales.values() for each in scales})
+    if asked and (scale or FULL) not in (FULL, *known):
+        raise LadderError(f"--ladder-scale={scale}: no rung comes in that size; there are {', '.join(known) or 'none'}")
+    selected: dict[int, set[str]] = {}
+    for item in items:
+        if rung := rung_of(item):
+            selected.setdefault(rung.number, set()).add(rung.scale)
+
+    def kept(item: pytest.Item) -> bool:
+        rung = rung_of(item)
+        if rung is None or rung.scale == scale or rung.number not in ladder.scales:
+            return True
+        return not asked and scale not in selected[rung.number]
+
+    return [item for item in items if kept(item)]
 
 
 def climbing_order(items: Sequence[pytest.Item], found: Found, ladder: Ladder, pull: bool) -> list[pytest.Item]:

@@ -14,6 +14,8 @@ import pytest
 from ladder.verdict import SequentialTest
 
 RUNG_FILE = re.compile(r"test_rung([0-9]+)_(.+)")
+FULL = "full"  # what the scale without a name is called where it must be given one
+NAMES_A_RUNG = re.compile(r"(?<!not )\brung[0-9]*\b")
 ROOTS = 2**31  # a root is folded into a key as an unsigned 32-bit number
 
 
@@ -26,6 +28,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         metavar="ID",
         help="climb this rung, such as 'rung3[mse]', and what it requires (repeatable)",
+    )
+    group.addoption(
+        "--ladder-scale",
+        metavar="NAME",
+        help="of rungs that come in several sizes climb the one of this name, such as 'small'; 'full' is the full one "
+        "(default: full where -m names a rung, else ini ladder_scale)",
     )
     group.addoption(
         "--ladder-seeds",
@@ -65,6 +73,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="instead of climbing, measure the calibrated limits of the selected rungs; limits on file are kept unless "
         "told to overwrite",
     )
+    parser.addini(
+        "ladder_scale",
+        "size of rungs that come in several, in a run that is given no --ladder-scale and whose -m names no rung",
+        default=FULL,
+    )
     parser.addini("ladder_reports", "folder of the ladder's reports", default="reports")
     parser.addini("ladder_pictures", "draw every climbed rung, beside the report", type="bool", default=False)
     parser.addini("ladder_evidence", "folder of what rungs have yielded so far", default="reports/evidence")
@@ -88,6 +101,8 @@ class Settings:
         root: Root of the seeds.
         fresh: Whether the root was drawn in this run.
         only: Ids of the rungs to climb; empty for all that are selected otherwise.
+        scale: Which size of rungs that come in several is climbed; empty for the full one.
+        scale_asked: Whether the user has asked for that size, so that a rung is left out which does not come in it.
         calibrate: ``missing``, ``overwrite``, or None to climb.
         rerun: Whether evidence of earlier runs is left aside.
         time_limit: Seconds that a rung may take.
@@ -102,6 +117,8 @@ class Settings:
     root: int
     fresh: bool
     only: tuple[str, ...]
+    scale: str
+    scale_asked: bool
     calibrate: str | None
     rerun: bool
     time_limit: float
@@ -125,6 +142,8 @@ class Settings:
             root=_root(config),
             fresh=option.ladder_fresh_seeds,
             only=tuple(option.ladder_only),
+            scale=_scale(config),
+            scale_asked=bool(option.ladder_scale),
             calibrate=option.ladder_calibrate,
             rerun=option.ladder_rerun,
             time_limit=_time_limit(config),
@@ -158,6 +177,12 @@ def _sequential_test(config: pytest.Config) -> SequentialTest:
         return SequentialTest(**numbers, looks=looks)
     except ValueError as error:
         raise pytest.UsageError(f"the ladder's sequential test: {error}") from error
+
+
+def _scale(config: pytest.Config) -> str:
+    default = FULL if NAMES_A_RUNG.search(config.option.markexpr) else config.getini("ladder_scale")
+    scale: str = config.option.ladder_scale or default
+    return "" if scale == FULL else scale
 
 
 def _time_limit(config: pytest.Config) -> float:

@@ -22,6 +22,14 @@ def markdown(document: dict[str, Any]) -> str:
             (_overview(rung) for rung in rungs),
         ),
     ]
+    if expected := text.expected(document):
+        parts += [
+            "## Culprits that were known",
+            "Controls that had to fail for a reason, and did: the component each adds, and what was found.",
+            "\n".join(
+                f"- {_cell(text.expected_culprit(rung))}: {_cell('; '.join(text.findings(rung)))}." for rung in expected
+            ),
+        ]
     if effects := [(rung, effect) for rung in rungs for effect in rung["effects"]]:
         parts += [
             "## What each rung changed",

@@ -23,6 +23,9 @@ def lines(document: dict[str, Any]) -> list[tuple[str, Markup]]:
     for remark, ids in remarks.items():
         who = "every rung" if len(ids) == len(rungs) > 1 else ", ".join(ids)
         found.append((f"{who}: {remark}", {"yellow": True}))
+    for rung in text.expected(document):
+        found.append((text.expected_culprit(rung), {}))
+        found += [(f"  {why}", {}) for why in text.findings(rung)]
     if document["culprit"] or not document["complete"]:
         found.append((text.headline(document), {"red": True, "bold": True}))
     accused = (document["culprit"] or {}).get("rung")

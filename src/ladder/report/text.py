@@ -63,6 +63,8 @@ def word(entry: Entry) -> str:
     if entry["role"] == "control":
         if entry["green"]:
             return "FAIL, as it must"
+        if missed(entry):
+            return f"FAIL, but no {' or '.join(missed(entry))}"
         return "FAIL, but not finite" if verdict == Verdict.FAIL else f"{verdict}, must FAIL"
     return str(verdict)
 
@@ -133,6 +135,14 @@ def findings(entry: Entry) -> list[str]:
     return [finding["text"] for finding in (entry["diagnosis"] or {}).get("findings", [])]
 
 
+def missed(entry: Entry) -> list[str]:
+    """Findings that a control was to fail for, and did not."""
+    if entry["verdict"] != Verdict.FAIL:
+        return []
+    found = {finding["name"] for finding in (entry["diagnosis"] or {}).get("findings", [])}
+    return [name for name in entry["expects"] if name not in found]
+
+
 def attempt(entry: dict[str, Any]) -> str:
     """One attempt: ``2026-11-22 09:54, 1a2b3c4d5e6f, root 0: PASS 16/16``."""
     count = f" {entry['k']}/{entry['n']}" if entry["n"] else ""
@@ -155,6 +165,22 @@ def culprit(document: dict[str, Any]) -> str:
     if found is None:
         return ""
     (entry,) = [rung for rung in document["rungs"] if rung["id"] == found["rung"]]
+    blocks = f"; blocks {', '.join(found['blocks'])}" if found["blocks"] else ""
+    return f"{'CULPRIT' if found['certain'] else 'SUSPECT'} {_broken(entry)}{blocks}"
+
+
+def expected(document: dict[str, Any]) -> list[Entry]:
+    """The controls that failed for the reason they were to: each shows a culprit known beforehand."""
+    return [rung for rung in document["rungs"] if rung["expects"] and rung["green"]]
+
+
+def expected_culprit(entry: Entry) -> str:
+    """The line that names it."""
+    return f"EXPECTED CULPRIT {_broken(entry)}"
+
+
+def _broken(entry: Entry) -> str:
+    """What a failing rung added, and the condition that it broke."""
     broke = condition(entry)
     assert broke is not None  # a rung that failed was judged
     what = f'"+{entry["name"]}" ({added(entry)})' if entry["adds"] else f'"{entry["name"]}", the root of the ladder'
@@ -164,8 +190,7 @@ def culprit(document: dict[str, Any]) -> str:
         told = f"{broke['passed']}/{broke['of']} seeds met {asked(broke)}"
     else:
         told = f"{broke['text']}: {measured(broke)}"
-    blocks = f"; blocks {', '.join(found['blocks'])}" if found["blocks"] else ""
-    return f"{'CULPRIT' if found['certain'] else 'SUSPECT'} {entry['id']} {what}: {told}{blocks}"
+    return f"{entry['id']} {what}: {told}"
 
 
 def headline(document: dict[str, Any]) -> str:
