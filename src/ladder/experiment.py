@@ -1,4 +1,4 @@
-"""What can be trained, and how two such things are told apart."""
+"""What can be trained, how two such things are told apart, and how one is made of another."""
 
 import dataclasses
 from typing import Any, Protocol, runtime_checkable
@@ -79,6 +79,13 @@ def differences(one: object, other: object) -> dict[str, tuple[Any, Any]]:
         elif not _equal(a, b):
             found[name] = (a, b)
     return found
+
+
+def changed(experiment: Any, component: str, value: Any) -> Any:
+    """The experiment with one component, named by its dotted path, replaced."""
+    field, _, inside = component.partition(".")
+    inner = changed(getattr(experiment, field), inside, value) if inside else value
+    return dataclasses.replace(experiment, **{field: inner})
 
 
 def _fields(experiment: Any) -> dict[str, Any]:

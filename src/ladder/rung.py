@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ladder.criteria import Comparison, Criterion
-from ladder.experiment import Experiment, components, differences
+from ladder.experiment import Experiment, changed, components, differences
 
 VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
 SCALE = re.compile(r"\w*")
@@ -193,7 +193,7 @@ class Rung:
         label = label or f"{component}={value}"
         return replace(
             self,
-            experiment=_changed(self.experiment, component, value),
+            experiment=changed(self.experiment, component, value),
             gates=gates or self.gates,
             goals=goals,
             variant=f"{self.variant},{label}" if self.variant else label,
@@ -214,12 +214,6 @@ class Rung:
 
     def __str__(self) -> str:
         return self.id
-
-
-def _changed(experiment: Any, component: str, value: Any) -> Any:
-    """The experiment with one component, named by its dotted path, replaced."""
-    field, _, inside = component.partition(".")
-    return replace(experiment, **{field: _changed(getattr(experiment, field), inside, value) if inside else value})
 
 
 class LadderError(ValueError):

@@ -9,10 +9,9 @@ from ladder.manifoldformer.data import Signals, Task
 from ladder.manifoldformer.model import Model
 from ladder.manifoldformer.objective import weights
 from ladder.manifoldformer.published import CORE
+from ladder.manifoldformer.summit import SMALL
 
 FLOAT32_ROUNDING = 2.0**-24
-SMALL = Signals(noise=0.1)
-"""The core's task at bench scale: two tones, 64 samples, the same noise, and the 75 steps of every bench-scale rung."""
 BAYES: Mapping[tuple[str, Signals, Task], float] = {
     ("mse", CORE.data, "identity"): 1.0e-5,
     ("mse", CORE.data, "next step"): 5.5e-5,

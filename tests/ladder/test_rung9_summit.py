@@ -1,0 +1,111 @@
+"""Rung 9: the whole model, sampled and moved, gets to where the source documents wanted to be before anything else.
+
+Beside it, data of which training has not seen everything but the noise, and training without the oracle. Around it, each without
+one of its parts: what it can do without.
+"""
+
+import pytest
+
+from ladder import Rung, above, below
+from ladder.experiment import changed
+from ladder.manifoldformer import Identity
+from ladder.manifoldformer.gates import bayes
+from ladder.manifoldformer.published import CORE
+from ladder.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
+
+SIZES = {"": SUMMIT, "small": SUMMIT_SMALL}
+# Mean squared errors on the published data: docs/floors.md.
+COPIED, LINEAR = {"": 0.0325, "small": 0.476}, {"": 0.0014, "small": 0.0086}
+ALIGNED = "GOAL-2: the debug plan's hard constraint"
+
+HARDER = {
+    "withheld": ("data.withheld", {"": 12, "small": 4}, "A fifth of the ordered choices of tones is never trained on."),
+    "random-phases": ("data.phases", dict.fromkeys(SIZES, "random"), "Every sequence starts its tones anywhere."),
+}
+# Training without the oracle, and the claim.
+ALONE = {
+    "signal-alone": (
+        "mse + reconstruction + 30 delay_gram + 10 consistency",
+        "The signal's own whitened delay coordinates stand in for the oracle.",
+    ),
+    "spectrum-alone": ("energy_spectral", "LOS-12: a spectral loss that cannot be won on leakage aligns the latent."),
+    "no-supervision": (
+        "mse + reconstruction + 10 consistency",
+        "LOS-10: it is the Gram matrix that aligns the latent.",
+    ),
+}
+# What is taken away, and what stands in its place.
+WITHOUT = {
+    "no-sampling": ("model.sampling", None),
+    "no-dynamics": ("model.dynamics", Identity()),
+    "no-memory": ("model.dynamics.memory", None),
+    "no-coupling": ("model.dynamics.coupling", None),
+    "random-init": ("model.dynamics.init", "random"),
+    "euler": ("model.dynamics.integrator", "euler"),
+    "half-the-layers": ("model.encoder.dilations", (1, 2, 4, 8, 16, 32)),
+    "no-residual": ("model.encoder.residual", False),
+    "published-encoder": ("model.encoder", CORE.model.encoder),
+    "adamw": ("optimiser", "adamw"),
+    "constant-rate": ("schedule", "constant"),
+    "batches-of-64": ("batch_size", 64),
+    "no-reconstruction": ("loss", "mse + 30 gram + 10 consistency"),
+    "no-consistency": ("loss", "mse + reconstruction + 30 gram"),
+}
+
+
+def summit(scale):
+    experiment, small = SIZES[scale], bool(scale)
+    floor = {metric: bayes(metric, experiment.data, "next step") for metric in ("oracle_distance", "mse")}
+    return Rung(
+        number=9,
+        scale=scale,
+        name="summit",
+        claim="The whole model gets below an Oracle Distance of 0.05 in 5 epochs, on sequences whose noise it has not seen.",
+        experiment=experiment,
+        gates=(
+            below("oracle_distance", 0.05, by=5, source=ALIGNED, calibrated=small, **floor["oracle_distance"]),
+            below("mse", COPIED[scale], by=5, source="copying the clean input", calibrated=small, **floor["mse"]),
+            above("noise", 0.05, by=1, source="the sampling is not switched off in all but name"),
+            above("moved", 0.01, by=5, source="nor are the dynamics"),
+        ),
+        goals=(
+            below("oracle_distance", 0.02, by=5, source="GOAL-2: then 0.02", **floor["oracle_distance"]),
+            below("mse", LINEAR[scale], by=5, source="the best linear predictor of as many samples", **floor["mse"]),
+        ),
+    )
+
+
+def beside(rung, variant, claim, path, value):
+    """A row that differs from the summit in one component, and says how far it gets."""
+    return Rung(
+        number=9,
+        scale=rung.scale,
+        variant=variant,
+        name=f"summit, {variant.replace('-', ' ')}",
+        claim=claim,
+        experiment=changed(rung.experiment, path, value),
+        parent=rung.id,
+        adds=path,
+        goals=(
+            below("oracle_distance", 0.05, by=5, source=ALIGNED),
+            below("mse", COPIED[rung.scale], by=5, source="copying the clean input"),
+        ),
+        compare=dict.fromkeys(("oracle_distance", "mse"), "not published"),
+    )
+
+
+def rungs(scale):
+    top = summit(scale)
+    harder = [beside(top, name, claim, path, value[scale]) for name, (path, value, claim) in HARDER.items()]
+    alone = [beside(top, name, claim, "loss", loss) for name, (loss, claim) in ALONE.items()]
+    without = [beside(top, name, "One part less.", path, value) for name, (path, value) in WITHOUT.items()]
+    untrained = top.as_control(learning_rate=0.0, why="an untrained model has learned nothing", gates=top.criteria[:2])
+    return [top, *harder, *alone, *([] if scale else without), untrained]
+
+
+FULL = [pytest.param(rung, marks=pytest.mark.nightly) for rung in rungs("")]
+
+
+@pytest.mark.parametrize("rung", [*FULL, *rungs("small")])
+def test_summit(climb, rung):
+    climb(rung)
