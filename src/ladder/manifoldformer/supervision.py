@@ -43,11 +43,12 @@ def gram(z: Float[Array, "*batch time latent"], target: Float[Array, "*batch tim
 
 
 def delay_gram(
-    z: Float[Array, "*batch time latent"], x: Float[Array, "*batch time channel"], delays: int = DELAYS
+    z: Float[Array, "*batch time latent"], x: Float[Array, "*batch time channel"], delays: int | None = None
 ) -> Float[Array, "*batch"]:
     """:func:`gram` against the signal's own whitened delay coordinates: no oracle is asked.
 
-    From sample ``delays - 1`` on: there ``H`` has the last ``delays`` samples of all channels in a row, and
+    From sample ``delays - 1`` on, by default 16 or a quarter of a shorter signal: there ``H`` has the last ``delays`` samples of
+    all channels in a row, and
     ``P = K (K + 1e-5 tr(K) I)^(-1)`` of ``K = H H^T`` is the projection onto its principal components, all of them alike
     however much of the signal they are. Its rows are divided by their norm, ``P_st / sqrt(P_ss P_tt)``. Of a sum of tones
     that is near the oracle's Gram matrix, which has all tones alike too: a latent with the matrix of three tones has an Oracle
@@ -59,6 +60,7 @@ def delay_gram(
         ValueError: for fewer than one delay, or as many as there are samples.
     """
     time = x.shape[-2]
+    delays = max(1, min(DELAYS, time // 4)) if delays is None else delays
     if not 1 <= delays < time:
         raise ValueError(f"delay_gram(delays={delays}): choose 1 to {time - 1}; the signal has {time} samples")
     history = jnp.concatenate([x[..., s : time - delays + 1 + s, :] for s in range(delays)], axis=-1)
@@ -71,7 +73,7 @@ def delay_gram(
 
     # In full precision also where products are rounded to fewer digits by default: the ridge is small.
     with jax.default_matmul_precision("highest"):
-        p = one_by_one(projection, jax.lax.stop_gradient(_gram(history)))
+        p = one_by_one(projection, _gram(history))
     size = jnp.sqrt(jnp.maximum(jnp.diagonal(p, axis1=-2, axis2=-1), jnp.finfo(p.dtype).eps))
     wanted = p / (size[..., :, None] * size[..., None, :])
     return jnp.mean((_gram(z[..., delays - 1 :, :]) - wanted) ** 2, axis=(-2, -1))
