@@ -23,6 +23,7 @@ from ladder import (
 
 LEARNS = below("loss", 0.5, by=1, source=SOURCE)
 NEVER = below("loss", 1e-9, by=1, source=SOURCE)
+BEYOND = below("loss", 0.01, by=1, source=SOURCE, floor=0.05, floor_source="theorem 1")  # as a goal it is a finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +179,54 @@ def test_a_control_that_fails_for_want_of_finite_numbers_shows_nothing():
 
 
 @pytest.mark.parametrize(
+    ("expects", "missed"),
+    [
+        (("below-floor",), ()),
+        (("gamed",), ("gamed",)),
+        (("off-by-one", "below-floor", "gamed"), ("off-by-one", "gamed")),
+    ],
+)
+def test_a_control_that_must_fail_for_a_reason_is_green_only_if_every_one_is_found(expects, missed):
+    control = root(experiment=Script(bad=some(*range(9))), goals=(BEYOND,), control="must fail", expects=expects)
+    (outcome,) = climbed(control)
+    assert [finding.name for finding in outcome.diagnosis.findings] == ["below-floor"]
+    assert (outcome.verdict, outcome.missed, outcome.green) == (Verdict.FAIL, missed, not missed)
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict"),
+    [
+        (Script(), Verdict.PASS),
+        (Script(bad=some(0, 17, 18, 19, *range(40, 47))), Verdict.UNDECIDED),
+        (Script(bad=some(*range(15)), gone=some(15)), Verdict.FAIL),
+    ],
+    ids=["passes", "undecided", "not finite"],
+)
+def test_the_reason_alone_makes_no_control_green(script, verdict):
+    (outcome,) = climbed(root(experiment=script, goals=(BEYOND,), control="must fail", expects=("below-floor",)))
+    assert (outcome.verdict, outcome.green) == (verdict, False)
+
+
+@pytest.mark.parametrize(("bad", "diagnosed"), [(some(), False), (some(*range(9)), True)])
+def test_a_control_is_diagnosed_where_it_fails_and_must_for_a_reason(bad, diagnosed):
+    control = root(experiment=Script(bad=bad), goals=(BEYOND,), control="must fail")
+    for expects, expected in (((), False), (("below-floor",), diagnosed)):
+        (outcome,) = climbed(replace(control, expects=expects))
+        assert (outcome.diagnosis is not None) == expected
+
+
+def test_a_control_without_a_diagnosis_has_not_failed_for_its_reason(monkeypatch):
+    def fails(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ladder.climb.diagnose", fails)
+    bad = Script(bad=some(*range(16)))
+    (outcome,) = climbed(root(experiment=bad, goals=(BEYOND,), control="must fail", expects=("below-floor",)))
+    assert (outcome.verdict, outcome.missed, outcome.green) == (Verdict.FAIL, ("below-floor",), False)
+    assert outcome.note == "not diagnosed: ZeroDivisionError()"
+
+
+@pytest.mark.parametrize(
     ("gates", "together", "each"),
     [
         ((NEVER, NEVER), Verdict.FAIL, Verdict.FAIL),
@@ -272,6 +321,14 @@ def test_a_weak_fail_on_a_long_ladder_is_a_suspect(failing, rungs, certain):
     others = [root(number, experiment=Script()) for number in range(2, rungs + 1)]
     climb = Climb(Ladder([first, *others]))
     outcome = climb("rung1")
+    assert (outcome.verdict, outcome.judgement.names) == (Verdict.FAIL, certain)
+
+
+@pytest.mark.parametrize(("scale", "certain"), [("small", False), ("", True)])
+def test_rungs_of_a_scale_that_is_not_climbed_make_nobody_less_certain(scale, certain):
+    first = root(scale="small", experiment=Script(bad=some(*range(5))))
+    others = [root(variant=f"v{number}", scale=scale, experiment=Script()) for number in range(9)]
+    outcome = Climb(Ladder([first, *others]))("rung1@small")
     assert (outcome.verdict, outcome.judgement.names) == (Verdict.FAIL, certain)
 
 

@@ -16,7 +16,7 @@ from ladder.report import SCHEMA, write
 from ladder.report.document import number
 from ladder.report.markdown import markdown
 from ladder.report.terminal import lines, why
-from ladder.report.text import asked, sparkline
+from ladder.report.text import asked, expected, expected_culprit, sparkline, word
 
 LEARNS = below("loss", 0.5, by=3, source="a | b\nand the next line")
 ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,), goals=(above("loss", 0.1, by=1, source=SOURCE),))
@@ -41,6 +41,14 @@ FROZEN = Rung(
     gates=(below("loss", 0.01, by=4, source=SOURCE, floor=0.001, floor_source="the noise"),),
     goals=(below("loss", 0.0004, by=4, source="published", floor=0.001, floor_source="the noise"),),
 )
+FIT = Rung(
+    number=1,
+    scale="small",
+    name="fit",
+    experiment=SeenFit(),
+    gates=(below("loss", 0.5, by=4, source=SOURCE),),
+)
+STILL = FIT.as_control(rate=0.0, why="no step, no learning", expects=("never-moves",))
 RUNGS = (ROOT, CONTROL, BROKEN, BLOCKED, GOAL, GONE, FROZEN)
 
 
@@ -54,18 +62,35 @@ def green():
     return report_of(ROOT, CONTROL)
 
 
+@pytest.fixture(scope="module")
+def known():
+    return report_of(FIT, STILL, FIT.as_control(rate=0.0, label="unexplained", why="no step, no learning"))
+
+
 def rung(report, id):
     return next(entry for entry in report["rungs"] if entry["id"] == id)
 
 
-def test_the_report_is_what_the_schema_publishes(report, green):
+def test_the_report_is_what_the_schema_publishes(report, green, known):
     schema = json.loads(SCHEMA.read_text())
     validator = jsonschema.Draft202012Validator
     validator.check_schema(schema)
-    for document in (report, green):
+    for document in (report, green, known):
         validator(schema).validate(json.loads(json.dumps(document)))
     for broken in (report | {"extra": 1}, {k: v for k, v in report.items() if k != "culprit"}):
         assert not validator(schema).is_valid(broken)
+
+
+def test_the_schema_asks_for_scale_and_expectations_and_knows_their_ids(known):
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
+    fit, still, _ = known["rungs"]
+    assert (fit["id"], fit["scale"], fit["expects"]) == ("rung1@small", "small", [])
+    assert (still["id"], still["scale"], still["expects"]) == ("rung1@small[rate=0.0]", "small", ["never-moves"])
+    assert known["schema"] == "1.3.0"
+    without = [{name: value for name, value in fit.items() if name != left_out} for left_out in ("scale", "expects")]
+    wrong = [fit | {"id": id} for id in ("rung1@", "rung1@[x]", "rung1[x]@small", "rung1@a-b")]
+    for broken in (*without, *wrong, fit | {"expects": "gamed"}):
+        assert not validator.is_valid(known | {"rungs": [broken]}), broken
 
 
 def test_what_is_filed_reads_back_as_it_was_and_has_no_number_that_json_lacks(report, tmp_path):
@@ -209,6 +234,63 @@ def test_a_red_control_is_no_culprit_but_not_green_either():
     report = report_of(ROOT, lucky)
     assert (report["rungs"][1]["green"], report["culprit"]) == (False, None)
     assert markdown(report).startswith("# NOT GREEN: rung2 PASS, must FAIL")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "FAIL, as it must"),
+        ({"green": False, "expects": ["gamed"]}, "FAIL, but no gamed"),
+        ({"green": False, "expects": ["gamed", "never-moves", "off-by-one"]}, "FAIL, but no gamed or off-by-one"),
+        ({"green": False, "diagnosis": None}, "FAIL, but no never-moves"),
+        ({"green": False}, "FAIL, but not finite"),
+        ({"green": False, "verdict": "PASS", "diagnosis": None}, "PASS, must FAIL"),
+        ({"green": False, "verdict": "UNDECIDED", "diagnosis": None}, "UNDECIDED, must FAIL"),
+        ({"green": False, "verdict": "TIMED OUT", "diagnosis": None}, "TIMED OUT"),
+    ],
+)
+def test_a_control_that_did_not_fail_for_its_reason_says_which(known, change, expected):
+    assert word(rung(known, STILL.id) | change) == expected
+
+
+def test_a_culprit_that_was_known_is_told_with_what_was_found_and_is_none(known):
+    line = f'EXPECTED CULPRIT {STILL.id} "+fit" (rate: 0.1 → 0.0): 0/16 seeds met loss < 0.5 by epoch 4'
+    *_, told, why = lines(known)
+    assert told == (line, {})
+    assert why[0].startswith("  nothing ever moved: 0 of 12 updates, though the gradient's norm reached ")
+    text = markdown(known)
+    assert text.startswith("# ALL GREEN up to rung1; gated rungs passed: 1\n")
+    assert known["culprit"] is None
+    section = text.partition("## Culprits that were known")[2].partition("\n## ")[0]
+    assert [row for row in section.splitlines() if row.startswith("- ")] == [f"- {line}: {why[0].strip()}."]
+
+
+def test_a_known_culprit_is_neither_a_control_without_a_reason_nor_one_that_failed_for_another(report, known):
+    assert [entry["id"] for entry in expected(known)] == [STILL.id]
+    missed = rung(known, STILL.id) | {"expects": ["gamed"], "green": False}
+    for document in (report, known | {"rungs": [known["rungs"][0], missed]}):
+        assert expected(document) == []
+        assert not any("EXPECTED" in line for line, _ in lines(document))
+        assert "Culprits that were known" not in markdown(document)
+
+
+def test_a_known_culprit_is_told_by_the_comparison_that_it_lost_or_by_all_gates_together(known):
+    gates = (no_worse_than(FIT.id, "loss", margin=0.1, source=SOURCE),)
+    compared = report_of(FIT, replace(STILL, gates=gates))
+    assert expected_culprit(rung(compared, STILL.id)).startswith(
+        f'EXPECTED CULPRIT {STILL.id} "+fit" (rate: 0.1 → 0.0): {gates[0]}: '
+    )
+    together = rung(known, STILL.id)
+    undecided = together | {"gates": [gate | {"verdict": "UNDECIDED"} for gate in together["gates"]]}
+    assert expected_culprit(undecided).endswith("(rate: 0.1 → 0.0): 0/16 seeds met every gate")
+
+
+def test_why_a_control_is_red_names_what_was_missed_and_what_was_found_instead():
+    report = report_of(FIT, replace(STILL, expects=("gamed",)))
+    first, *rest = why(rung(report, STILL.id)).splitlines()
+    assert first == f"{STILL.id} FAIL, but no gamed: 0/16 seeds met every gate"
+    assert any(line.startswith("  nothing ever moved") for line in rest)
+    assert markdown(report).startswith(f"# NOT GREEN: {STILL.id} FAIL, but no gamed\n")
 
 
 def columns(row):

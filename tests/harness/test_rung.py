@@ -9,7 +9,7 @@ from toys import SOURCE, Coin
 
 from ladder import Ladder, LadderError, Rung, above, below, better_than, falls
 from ladder.calibration import Calibration, save, tightened
-from ladder.experiment import components, differences
+from ladder.experiment import changed, components, differences
 from ladder.fingerprint import fingerprint
 
 LEARNS = below("loss", 0.5, by=3, source=SOURCE)
@@ -57,6 +57,9 @@ class Nest(Coin):
         ({"number": 0}, "count from 1"),
         ({"variant": "a[b]"}, r"variant 'a\[b\]': use letters"),
         ({"variant": "a/b"}, "variant 'a/b': use letters"),
+        ({"scale": "half-size"}, "rung1@half-size: scale 'half-size': use letters, digits and _"),
+        ({"scale": "a[b]"}, r"scale 'a\[b\]': use letters"),
+        ({"scale": "@small"}, "scale '@small': use letters"),
         ({"gates": (below("mse", 0.5, by=3, source=SOURCE),)}, "mse < 0.5 by epoch 3: the experiment reports no 'mse'"),
         ({"goals": (better_than("rung1", "mse", source=SOURCE),)}, "the experiment reports no 'mse'; it reports loss"),
         ({"compare": {"mse": ""}, "parent": "rung1", "adds": "p"}, "the experiment reports no 'mse'"),
@@ -64,7 +67,8 @@ class Nest(Coin):
         ({"goals": (falls("loss", 0.5, by=4, source=SOURCE),)}, "the experiment trains 3 epochs"),
         ({"gates": ()}, "at least one gate or goal"),
         ({"gates": (), "goals": (LEARNS,), "control": "must fail"}, "give it gates"),
-        ({"each_gate_fails": True}, "each_gate_fails is for controls"),
+        ({"each_gate_fails": True}, "each_gate_fails and expects are for controls; say in control= why it must fail"),
+        ({"expects": ("gamed",)}, "each_gate_fails and expects are for controls; say in control= why it must fail"),
         ({"parent": "rung1"}, "a rung has both or neither"),
         ({"adds": "shift"}, "a rung has both or neither"),
         ({"parent": "rung1", "adds": "shift"}, "say in compare= on which metrics"),
@@ -198,6 +202,21 @@ def test_components_are_listed_by_dotted_path():
     }
 
 
+@pytest.mark.parametrize(
+    ("component", "value", "expected"),
+    [
+        ("p", 0.5, Nest(p=0.5)),
+        ("layer", Wide(8), Nest(layer=Wide(8))),
+        ("layer.depth", 2, Nest(layer=Layer(depth=2))),
+    ],
+)
+def test_one_component_is_changed_by_its_path_and_nothing_else(component, value, expected):
+    nest = Nest()
+    assert changed(nest, component, value) == expected
+    assert nest == Nest()
+    assert component in differences(nest, expected)
+
+
 def test_one_nested_field_is_one_component():
     root = replace(ROOT, experiment=Nest())
     deeper = on_root(experiment=Nest(layer=Layer(depth=2)), adds="layer.depth")
@@ -209,7 +228,40 @@ def test_ids_markers_and_roles():
     assert [ROOT.id, variant.id, variant.marker, str(variant)] == ["rung1", "rung1[mse]", "rung1", "rung1[mse]"]
     goal, control = replace(ROOT, gates=(), goals=(LEARNS,)), replace(ROOT, control="must fail")
     assert [rung.role for rung in (ROOT, goal, control)] == ["gate", "goal", "control"]
-    assert Ladder([ROOT, replace(goal, number=2), replace(control, number=3)]).gated == 1
+    assert Ladder([ROOT, replace(goal, number=2), replace(control, number=3)]).gated("") == 1
+
+
+def test_the_scale_stands_in_the_id_before_the_variant_and_not_in_the_marker():
+    small = replace(ROOT, scale="small")
+    variant = replace(small, variant="mse")
+    assert [small.id, variant.id, str(variant)] == ["rung1@small", "rung1@small[mse]", "rung1@small[mse]"]
+    assert {rung.marker for rung in (ROOT, small, variant)} == {"rung1"}
+    assert len(Ladder([ROOT, small, variant])) == 3
+
+
+def test_a_control_is_of_its_rungs_scale_and_tightened_by_its_calibration():
+    control = replace(ROOT, scale="small").as_control(p=0.0, why="no seed learns")
+    assert (control.id, control.scale) == ("rung1@small[p=0.0]", "small")
+    assert (control.parent, control.calibration) == ("rung1@small", "rung1@small")
+
+
+def test_the_scales_of_a_ladder_are_of_those_rungs_that_come_in_several():
+    small = replace(ROOT, number=3, scale="small")
+    rungs = [ROOT, replace(ROOT, variant="mse"), on_root(), replace(small, scale=""), small, replace(small, number=4)]
+    assert Ladder(rungs).scales == {3: {"", "small"}, 4: {"small"}}
+    assert Ladder([ROOT]).scales == {}
+
+
+def test_a_run_can_name_the_rungs_of_the_scale_that_it_climbs_and_those_that_come_in_one_size():
+    sized = [replace(ROOT, number=2, scale=scale, variant=variant) for scale in ("", "small") for variant in "ab"]
+    more = [
+        replace(sized[-1], variant="c"),  # of the small one alone
+        replace(sized[-1], number=3),
+        replace(sized[0], variant="d", gates=(), goals=(LEARNS,)),
+        sized[0].as_control(p=0.0, why="no seed learns"),
+    ]
+    ladder = Ladder([ROOT, *sized, *more])
+    assert {scale: ladder.gated(scale) for scale in ("", "small", "tiny")} == {"": 3, "small": 5, "tiny": 1}
 
 
 def test_what_a_rung_requires_and_is_compared_with():
@@ -227,7 +279,8 @@ def test_as_control_changes_one_component_and_must_fail_every_gate():
     assert (control.id, control.parent, control.adds) == ("rung2[mse,p=0.0]", "rung2[mse]", "p")
     assert (control.gates, control.goals, control.required) == (rung.gates, (), ())
     assert (control.role, control.control, control.each_gate_fails) == ("control", "no seed learns", True)
-    assert control.calibration == "rung2[mse]"
+    assert (control.calibration, control.expects) == ("rung2[mse]", ())
+    assert rung.as_control(p=0.0, why="no seed learns", expects=("never-moves",)).expects == ("never-moves",)
     Ladder([ROOT, rung, control])
     other = (above("loss", 1.0, by=1, source=SOURCE),)
     assert ROOT.as_control(p=0.0, why="no seed learns", gates=other).gates == other

@@ -166,6 +166,12 @@ def features(rng, batch):
     return (rng.normal(size=(*batch, TIME, DIM)),)
 
 
+def trajectory_and_tones(rng, batch):
+    """A signal of two tones: its three delays of four channels have four principal components that are far from nothing."""
+    t, start = np.arange(TIME).reshape(-1, 1), rng.uniform(0, 2 * np.pi, size=(2, *batch, 1, DIM))
+    return *trajectory(rng, batch), np.sin(0.9 * t + start[0]) + np.sin(2.1 * t + start[1])
+
+
 def mean_and_sigma(rng, batch):
     return *trajectory(rng, batch), rng.uniform(0.1, 1.0, size=(*batch, TIME, DIM))
 
@@ -299,6 +305,7 @@ CATALOGUE = [
     Case("losses.log_magnitude", losses.log_magnitude, two_signals, TRANSFORM, padded=("repeated channels",)),
     Case("losses.phase", losses.phase, two_signals, TRANSFORM, padded=("repeated channels",)),
     Case("losses.spectral", losses.spectral, two_signals, TRANSFORM, padded=("repeated channels",)),
+    Case("losses.energy_spectral", losses.energy_spectral, two_signals, 2 * TRANSFORM, padded=("repeated channels",)),
     Case("losses.fractional", losses.fractional, two_signals, 10 * TRANSFORM, padded=("repeated channels",)),
     Case("losses.fractional_log_magnitude", losses.fractional_log_magnitude, two_signals, 10 * TRANSFORM,
          padded=("repeated channels",)),
@@ -314,6 +321,9 @@ CATALOGUE = [
     Case("supervision.oracle", supervision.oracle, two_trajectories, TIME * DIM, "vvs", padded=("repeated channels",)),
     Case("supervision.aligned", supervision.aligned, clouds, MATRICES, "vvs", padded=("repeated rows",)),
     Case("supervision.gram", supervision.gram, two_trajectories, TIME**2 * DIM, "vvs", padded=("latent",)),
+    Case("supervision.delay_gram", partial(supervision.delay_gram, delays=3), trajectory_and_tones, 1e5 * TIME * DIM, "vvs",
+         padded=("latent",)),
+    Case("supervision.consistency", supervision.consistency, two_trajectories, TIME * DIM, "vvs", padded=("repeated channels",)),
     Case("metrics.oracle_distance", metrics.oracle_distance, clouds, MATRICES, "vvs", padded=("repeated rows",)),
     Case("beliefs.divergence", of_beliefs(beliefs.divergence), two_beliefs, 4 * VECTORS, padded=("latent",)),
     Case("beliefs.natural_gradient", of_beliefs(beliefs.natural_gradient), two_beliefs, 10, padded=("latent",)),

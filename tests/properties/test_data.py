@@ -207,3 +207,70 @@ def test_the_next_step_is_one_sample_later():
 def test_the_share_is_how_often_a_sequence_is_drawn():
     counts = [list(NOISY.drawn).count(kind) / 128 for kind in range(60)]
     np.testing.assert_allclose(NOISY.share, counts, rtol=1e-12)
+
+
+# Choices of tones that are withheld, and phases that are drawn
+
+
+@pytest.mark.parametrize(("tones", "withheld"), [(2, 4), (3, 12), (3, 1), (1, 1)])
+def test_what_is_withheld_is_never_trained_on_and_all_that_is_held_out(tones, withheld):
+    data = Signals(tones=tones, length=8, batches=3, withheld=withheld)
+    assert len(data.held) == len(set(data.held)) == withheld
+    assert not set(data.drawn) & set(data.held)
+    assert data.held_share.tolist() == [1 / withheld] * withheld
+    held = data.held_out("identity", 8)
+    np.testing.assert_array_equal(held.clean, data.clean[data.held])
+    np.testing.assert_array_equal(held.oracle, data.oracle(8)[data.held])
+
+
+def test_of_twelve_withheld_every_tone_is_trained_on_in_every_place():
+    data = Signals(tones=3, length=8, withheld=12)
+    trained = {data.triples[kind] for kind in set(data.drawn)}
+    assert {(place, tones[place]) for tones in trained for place in range(3)} == {
+        (place, tone) for place in range(3) for tone in (1, 2, 3, 5, 8)
+    }
+
+
+def test_nothing_withheld_holds_out_all_in_the_training_sets_shares():
+    np.testing.assert_array_equal(NOISY.held, np.arange(60))
+    np.testing.assert_array_equal(NOISY.held_share, NOISY.share)
+
+
+RANDOM = Signals(tones=3, length=16, noise=0.3, batches=2, phases="random")
+anywhere = compiled(lambda kind, number: RANDOM.batch(kind, number, "next step", 7))
+
+
+def test_with_random_phases_each_tone_of_the_signal_and_its_oracle_starts_at_one_angle():
+    kinds, numbers = np.array([0, 17, 17]), np.array([3, 5, 6])
+    found = jax.tree.map(np.asarray, anywhere(kinds, numbers))
+    t, channel = RANDOM.times[:, None], 2 * math.pi * np.arange(16) / 16
+    for row, kind in enumerate(kinds):
+        sine, cosine = (found.oracle[row, 0, place:6:2] * math.sqrt(3) for place in (0, 1))
+        np.testing.assert_allclose(sine**2 + cosine**2, 1.0, atol=1e-5)
+        start = np.arctan2(sine, cosine)
+        tones = list(zip(RANDOM.triples[kind], start, strict=True))
+        signal = sum(0.5**k * np.sin(f * t + phase + channel) for k, (f, phase) in enumerate(tones))
+        np.testing.assert_allclose(found.clean[row], signal[:-1], atol=2e-5)
+        np.testing.assert_allclose(found.target[row], signal[1:], atol=2e-5)
+        state = np.stack([wave(f * t[:-1, 0] + phase) for f, phase in tones for wave in (np.sin, np.cos)], axis=-1)
+        np.testing.assert_allclose(found.oracle[row, :, :6], state / math.sqrt(3), atol=2e-5)
+        assert not found.oracle[row, :, 6].any()
+    assert np.abs(found.clean[1] - found.clean[2]).max() > 0.1
+
+
+def test_phases_are_drawn_evenly_and_apart_from_the_noise_for_every_number():
+    numbers = np.arange(600)
+    found = jax.tree.map(np.asarray, anywhere(np.zeros(600, int), numbers))
+    start = np.arctan2(found.oracle[:, 0, 0:6:2], found.oracle[:, 0, 1:6:2])
+    # Of 600 angles drawn evenly, the mean unit vector is 600^(-1/2) long; four times over.
+    assert np.abs(np.mean(np.exp(1j * start), axis=0)).max() <= 4 / 600**0.5
+    noise = found.input - found.clean
+    assert noise.std() == pytest.approx(0.3, rel=0.01)
+    assert abs(np.corrcoef(noise[:, 0, 0], np.cos(start[:, 0]))[0, 1]) <= 4 / 600**0.5
+
+
+def test_with_random_phases_every_sequence_is_computed_by_itself_even_without_noise():
+    data = Signals(length=8, batches=2, phases="random")
+    _, number, weights = data.rows(jnp.arange(data.sequences), 64)
+    np.testing.assert_array_equal(number, np.arange(128).reshape(2, 64))
+    np.testing.assert_array_equal(weights, np.full((2, 64), 1 / 64, np.float32))

@@ -9,16 +9,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 from draws import generators
 from hypothesis import given
 from precision import compiled
 
 from ladder import floors
-from ladder.floors import LinearPredictor, bayes_readout, carry_forward, hold_last, noisy, posterior_mean
+from ladder.floors import (
+    LinearPredictor,
+    bayes_readout,
+    carry_forward,
+    harmonic_continuation,
+    hold_last,
+    noisy,
+    posterior_mean,
+)
 from ladder.manifoldformer import losses
 from ladder.manifoldformer.data import FREQUENCIES, Batch, Signals
+from ladder.manifoldformer.gates import BAYES as BAYES_FLOORS
 from ladder.manifoldformer.memory import power_law_kernel
 from ladder.manifoldformer.metrics import oracle_distance
+from ladder.manifoldformer.published import CORE
+from ladder.manifoldformer.summit import SMALL, SUMMIT_SMALL
 
 # The laws
 
@@ -75,6 +87,19 @@ def test_of_nothing_but_zeros_the_mean_is_predicted():
     y = np.arange(6.0).reshape(2, 3, 1)
     found = LinearPredictor.fit(np.zeros((2, 3, 2)), y, 2)
     np.testing.assert_allclose(found.predict(np.zeros((1, 3, 2))), 2.5, rtol=1e-9)
+
+
+@given(generators)
+def test_tones_of_known_frequencies_are_continued_exactly_and_the_fit_is_least_squares(rng):
+    frequencies, n, steps = (0.3, 0.7, 2.0), 20, 15
+    t, start = np.arange(n + steps)[:, None, None], rng.uniform(0, 2 * np.pi, size=(2, 1, 3, 3))
+    tones = np.sum(rng.normal(size=(2, 1, 3, 3)) * np.sin(np.array(frequencies) * t + start), axis=-1)
+    found = harmonic_continuation(tones[:, :n], frequencies, steps)
+    np.testing.assert_allclose(found, tones[:, n:], atol=1e-9)
+    shown = tones[0, :n] + 0.1 * rng.normal(size=(n, 3))
+    waves = np.concatenate([f(t[:, 0] * np.array(frequencies)) for f in (np.sin, np.cos)], axis=-1)
+    fitted = scipy.linalg.lstsq(waves[:n], shown)[0]
+    np.testing.assert_allclose(harmonic_continuation(shown, frequencies, steps), waves[n:] @ fitted, atol=1e-9)
 
 
 def test_what_is_held_is_what_was_shown_last():
@@ -161,6 +186,14 @@ FITTED = LinearPredictor.fit(X, Y, 4, padded=False)
         (partial(FITTED.predict, X[..., :2]), "it was fitted on 3 channels"),
         (partial(FITTED.continue_, X, 2), "predicts 1 values of 3 channels; fit it on the next sample"),
         (partial(FITTED.continue_, X, 0), r"steps=0\): choose at least 1"),
+        (partial(harmonic_continuation, X, (0.5,), 0), r"harmonic_continuation\(steps=0\): choose at least 1"),
+        (partial(harmonic_continuation, X, (), 2), "give at least one, each once, between 0 and pi"),
+        (partial(harmonic_continuation, X, (0.5, 0.5), 2), "each once"),
+        (partial(harmonic_continuation, X, (0.5, 4.0), 2), "between 0 and pi radians a sample"),
+        (
+            partial(harmonic_continuation, X[:, :3], (0.5, 1.0), 2),
+            "3 samples do not tell 2 tones apart; give at least 4",
+        ),
         (partial(posterior_mean, X[0], X[0], Y[0], noise=0.0), r"noise=0.0\): choose a positive standard deviation"),
         (partial(posterior_mean, X[0], X[0, :, :2], Y[0], noise=1.0), r"candidates of \(5, 2\).*: give \(\.\.\., feature\)"),
         (partial(posterior_mean, X[0], X[0], Y[0, :4], noise=1.0), r"values of \(4, 1\)"),
@@ -387,3 +420,57 @@ def test_most_of_the_spectral_loss_of_a_small_error_is_one_bin_where_the_target_
     # A target of two whole periods has no mean: in float32 that is 1e-6 of rounding, in float64 that of the stored samples.
     assert noisy(fractional, core.batch.target, rms=0.001).mean < 0.081 < found.sum()
     assert abs(found[1:].sum() - 0.0186) < rounding("0.0186")
+
+
+# A gap of a quarter of the sequence, and what the rungs of the case study are asked beside
+
+SIZES = {"core": SIGNALS, "small": SMALL}
+GAPS = {
+    "core": {"held": "1.17", 33: "0.37", 129: "0.00006", "harmonic": "0.00008"},
+    "small": {"held": "1.22", 9: "0.33", 33: "0.0002", "harmonic": "0.0003"},
+}
+
+
+@pytest.mark.parametrize("size", GAPS)
+def test_references_of_a_gap(size):
+    """Fitted in the plane of the channels, which is all that a target lies in: two of sixteen dimensions. Held in all of them."""
+    data, wanted = SIZES[size], GAPS[size]
+    everything = jax.tree.map(
+        np.asarray, data.batch(jnp.asarray(data.drawn), jnp.arange(data.sequences), "identity", 6)
+    )
+    held = jax.tree.map(np.asarray, data.held_out("identity", 6))
+    seen, clean, training = plane(held.input), plane(held.clean), plane(everything.input)
+    gap = data.length // 4
+    context, target = seen[:, :-gap], clean[:, -gap:]
+    last = carry_forward(held.input[:, :-gap], gap)
+    assert abs(np.mean((last - held.clean[:, -gap:]) ** 2) - float(wanted["held"])) <= rounding(wanted["held"])
+    step = data.times[1] - data.times[0]
+    found = {
+        "harmonic": harmonic_continuation(context, step * np.array(FREQUENCIES), gap),
+    }
+    for window in (key for key in wanted if isinstance(key, int)):
+        after = plane(everything.clean)[:, 1:]
+        short = window < data.length // 4
+        found[window] = LinearPredictor.fit(training[:, :-1], after, window, padded=short).continue_(context, gap)
+    for name, figure in list(wanted.items())[1:]:
+        error = np.mean((found[name] - target) ** 2) * 2 / data.channels
+        assert abs(error - float(figure)) <= rounding(figure), (name, error)
+
+
+@pytest.mark.parametrize(("metric", "data", "task"), BAYES_FLOORS)
+def test_floors_of_the_case_study_are_read_outs_of_the_whole_past(metric, data, task):
+    """On the sequences alike, or weighted as the training set has them: neither gets below, nor far above."""
+    batch = jax.tree.map(np.asarray, data.held_out(task, 6))
+    wanted = batch.target if metric == "mse" else batch.oracle
+    read_out = bayes_readout(
+        batch.input, batch.clean, wanted, window=batch.input.shape[1], noise=data.noise, place="known", padded=True
+    )
+    if metric == "mse":
+        each = np.mean((read_out - wanted) ** 2, axis=(1, 2))
+    else:  # a root mean square over the coordinates there are, of which the oracle fills six
+        dim = CORE.model.latent_dim if data == SIGNALS else SUMMIT_SMALL.model.latent_dim
+        unit = (read_out / np.linalg.norm(read_out, axis=-1, keepdims=True)).astype(np.float32)
+        each = np.asarray(distances(unit, batch.oracle)) * np.sqrt(6 / dim)
+    floor = BAYES_FLOORS[metric, data, task]
+    best = min(np.mean(each), data.share @ each)
+    assert floor <= best <= 1.1 * floor

@@ -64,6 +64,7 @@ LOSSES = {
         of_signal(losses.log_magnitude),
         of_signal(losses.phase),
         of_signal(losses.spectral),
+        of_signal(losses.energy_spectral),
         of_signal(losses.fractional),
     ],
     "regularisers.*": [
@@ -77,6 +78,8 @@ LOSSES = {
         lambda out, target, oracle: supervision.oracle(out.sampled, oracle),
         lambda out, target, oracle: supervision.aligned(out.sampled, oracle),
         lambda out, target, oracle: supervision.gram(normalise(out.sampled), oracle),
+        lambda out, target, oracle: supervision.delay_gram(normalise(out.sampled), target),
+        lambda out, target, oracle: supervision.consistency(out.moved, out.sampled),
     ],
     "metrics.*": [lambda out, target, oracle: oracle_distance(out.encoded, oracle)],
     "coupling.*": [lambda out, target, oracle: order_parameter(out.moved)],

@@ -15,8 +15,8 @@ from ladder.manifoldformer.losses import EPSILON, ORDERS
 TIME, CHANNELS = 16, 2
 BINS = TIME // 2 + 1
 PARTS = ("fractional_log_magnitude", "fractional_phase")
-DISTANCES = ("mse", "log_magnitude", "phase", "spectral", "fractional", *PARTS)
-SPECTRAL = ("log_magnitude", "phase", "spectral", "fractional")
+DISTANCES = ("mse", "log_magnitude", "phase", "spectral", "energy_spectral", "fractional", *PARTS)
+SPECTRAL = ("log_magnitude", "phase", "spectral", "energy_spectral", "fractional")
 fast = {name: compiled(getattr(losses, name)) for name in (*DISTANCES, "amplitude")}
 of_one_order = compiled(losses.fractional, static_argnames=("orders", "taps"))
 distances = pytest.mark.parametrize("name", DISTANCES)
@@ -60,11 +60,14 @@ def test_they_are_what_they_are_named_after(rng):
     a, b = np.fft.rfft(p, axis=-2), np.fft.rfft(y, axis=-2)
     size = np.abs(np.log(np.abs(a)) - np.log(np.abs(b))).mean(axis=(-2, -1))
     phase = (1 - np.cos(np.angle(a) - np.angle(b))).mean(axis=(-2, -1))
+    energy = np.abs(a) ** 2 + np.abs(b) ** 2
+    each = np.abs(np.log(np.abs(a)) - np.log(np.abs(b))) + 1 - np.cos(np.angle(a) - np.angle(b))
     expected = {
         "mse": np.mean((p - y) ** 2, axis=(-2, -1)),
         "log_magnitude": size,
         "phase": phase,
         "spectral": size + phase,
+        "energy_spectral": np.sum(energy * each, axis=(-2, -1)) / np.sum(energy, axis=(-2, -1)),
         "amplitude": np.sqrt(np.mean(p**2, axis=(-2, -1)) / np.mean(y**2, axis=(-2, -1))),
     }
     with DOUBLE.on():
@@ -115,7 +118,7 @@ def test_small_phase_errors_keep_their_digits(rng):
     assert (np.abs(np.asarray(found) - expected) <= 1e-4 * error + error**2).all()
 
 
-@pytest.mark.parametrize("name", ["log_magnitude", "phase", "spectral"])
+@pytest.mark.parametrize("name", ["log_magnitude", "phase", "spectral", "energy_spectral"])
 @given(generators, st.integers(1, TIME - 1))
 def test_the_spectral_losses_do_not_see_a_common_shift(name, rng, by):
     p, y = signal(rng), signal(rng)
@@ -140,6 +143,19 @@ def test_an_empty_bin_has_no_phase():
         both = float(fast["phase"](y + tone, y))
     # A sine's other bins are empty but for rounding, 1e-15 beside 1e-8.
     assert both == pytest.approx(0.5 / BINS, rel=1e-6)
+
+
+def test_leakage_wins_the_spectral_loss_and_not_the_one_that_counts_energy():
+    """Of a strong tone beside weak noise: all but the tone against the tone and nothing else."""
+    rng, t = np.random.default_rng(0), np.arange(TIME)[:, None]
+    noise = 1e-3 * rng.normal(size=(TIME, 1))
+    tone = np.sin(2 * np.pi * 3 * t / TIME)
+    with DOUBLE.on():
+        by_mean, by_energy = (
+            [float(fast[name](p, tone + noise)) for p in (noise, tone)] for name in ("spectral", "energy_spectral")
+        )
+    assert by_mean[0] < by_mean[1]
+    assert by_energy[0] > 100 * by_energy[1]
 
 
 # The fractional bank

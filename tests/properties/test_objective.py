@@ -46,6 +46,7 @@ EXPECTED = {
     "log_magnitude": lambda o, b: losses.log_magnitude(o.signal, b.target),
     "phase": lambda o, b: losses.phase(o.signal, b.target),
     "spectral": lambda o, b: losses.spectral(o.signal, b.target),
+    "energy_spectral": lambda o, b: losses.energy_spectral(o.signal, b.target),
     "fractional": lambda o, b: losses.fractional(o.signal, b.target),
     "fractional_magnitude": lambda o, b: losses.fractional_log_magnitude(o.signal, b.target),
     "fractional_phase": lambda o, b: losses.fractional_phase(o.signal, b.target),
@@ -59,6 +60,8 @@ EXPECTED = {
     "oracle": lambda o, b: supervision.oracle(o.sampled, b.oracle),
     "procrustes": lambda o, b: supervision.aligned(o.sampled, b.oracle),
     "gram": lambda o, b: supervision.gram(o.sampled, b.oracle),
+    "delay_gram": lambda o, b: supervision.delay_gram(o.sampled, b.clean),
+    "consistency": lambda o, b: supervision.consistency(o.moved, o.aligned),
 }
 
 

@@ -14,6 +14,7 @@ from precision import QUICK
 
 from ladder.manifoldformer import (
     Annealed,
+    Gap,
     Learned,
     Model,
     Oscillators,
@@ -25,6 +26,7 @@ from ladder.manifoldformer import (
 )
 from ladder.manifoldformer.data import Task
 from ladder.manifoldformer.experiments import OPTIMISERS
+from ladder.manifoldformer.imputation import latent_rollout, phase_error, signal_rollout
 from ladder.manifoldformer.published import CORE
 
 KEY = jax.random.key(5)
@@ -163,6 +165,52 @@ def test_an_optimiser_is_the_one_that_its_name_says(optimiser, by_hand):
     for name, found in update.items():
         np.testing.assert_allclose(found, by_hand(slope[name], params[name]), rtol=1e-5)
     assert replace(PLAIN, optimiser=optimiser)._optimiser is rule
+
+
+def test_muon_orthogonalises_every_kernel_and_leaves_the_rest_to_adam():
+    """Of what a kernel maps from to what it maps to, a convolution's taps among the former."""
+    rng = np.random.default_rng(0)
+    shapes = {"convolution": (3, 4, 6), "dense": (5, 6), "bias": (6,)}
+    slope = {name: np.float32(rng.normal(size=shape)) for name, shape in shapes.items()}
+    rule = OPTIMISERS["muon"]
+    update, _ = rule.update(slope, rule.init(slope), slope)
+    # With Nesterov's momentum, Adam's first step is the sign of each slope times 1 + 0.9 / 1.9.
+    np.testing.assert_allclose(update["bias"], -(1 + 0.9 / 1.9) * np.sign(slope["bias"]), rtol=1e-4)
+    for name in ("convolution", "dense"):
+        matrix, given = (np.reshape(of[name], (-1, 6)).astype(float) for of in (update, slope))
+        u, _, vt = np.linalg.svd(given, full_matrices=False)
+        # Five steps of Newton and Schulz bring each singular value to between 0.7 and 1.2 of one; 0.2 of Adam's size.
+        found = -(u.T @ matrix @ vt.T) / (0.2 * max(matrix.shape) ** 0.5)
+        assert np.abs(found - np.diag(np.diag(found))).max() < 0.05, name
+        assert ((np.diag(found) > 0.6) & (np.diag(found) < 1.3)).all(), name
+
+
+def test_a_gap_is_filled_both_ways_after_every_epoch_and_training_knows_nothing_of_it():
+    plain = replace(PLAIN, task="next step", loss="mse", during="", data=Signals(length=8, batches=1, noise=0.1))
+    gapped = replace(plain, gap=Gap(samples=3))
+    (*_, (state, report)), (*_, (_, without)) = trained(gapped), trained(plain)
+    for name, value in without.items():
+        np.testing.assert_allclose(report[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+    data = plain.data
+    held = jax.tree.map(np.asarray, data.held_out("identity", 4))
+    model = gapped.trained(state)
+    for how, roll_out in {"latent": latent_rollout, "signal": signal_rollout}.items():
+        filled = np.asarray(roll_out(model, jnp.asarray(held.input[:, :5]), 3))
+        wanted = held.clean[:, 5:]
+        expected = {
+            "gap_mse": np.mean((filled - wanted) ** 2, axis=(1, 2)),
+            "gap_amplitude": np.linalg.norm(filled, axis=(1, 2)) / np.linalg.norm(wanted, axis=(1, 2)),
+            "gap_phase": np.abs(np.asarray(phase_error(jnp.asarray(filled), jnp.asarray(wanted)))),
+        }
+        for name, value in expected.items():
+            assert report[f"{how}_{name}"] == pytest.approx(float(data.share @ value), rel=1e-3), (how, name)
+
+
+def test_what_is_withheld_is_what_is_measured():
+    data = Signals(length=8, batches=1, withheld=4)
+    ((state, report),) = trained(replace(PLAIN, loss="mse", data=data, epochs=1, during=""))
+    x = jnp.asarray(data.clean[data.held])
+    assert report["mse"] == pytest.approx(float(jnp.mean((PLAIN.trained(state)(x).signal - x) ** 2)), rel=1e-3)
 
 
 def test_noise_is_annealed_by_the_steps_of_training():

@@ -1,7 +1,8 @@
-"""Laws of the losses against the oracle."""
+"""Laws of the losses against the oracle, against the signal's own delays, and against the next latent."""
 
 import jax
 import numpy as np
+import pytest
 import scipy.linalg
 from draws import generators, on_sphere, orthogonal
 from hypothesis import given
@@ -50,3 +51,63 @@ def test_to_follow_their_gradients_is_to_come_nearer(rng):
             after = float(fast[name](z - 1e-3 * g, o))
             # To first order by the squared length of the gradient.
             np.testing.assert_allclose(before - after, 1e-3 * np.sum(g**2), rtol=0.05, err_msg=name)
+
+
+# The signal alone
+
+STEP = 4 * np.pi / 255  # of the core's task
+FREQUENCIES = (1, 2, 3, 5, 8)
+
+
+def tones(rng, time):
+    """Three tones of falling size anywhere, in three channels, and their state: a unit vector that has all alike."""
+    t, start = STEP * np.arange(time)[:, None], rng.uniform(0, 2 * np.pi, size=3)
+    angle = np.array(rng.permutation(FREQUENCIES)[:3]) * t + start
+    signal = np.sin(angle[:, None] + np.arange(3)[:, None]) @ np.array([1.0, 0.5, 0.25])
+    return signal, np.concatenate([np.sin(angle), np.cos(angle)], axis=-1) / np.sqrt(3)
+
+
+delays = compiled(supervision.delay_gram)
+
+
+@given(generators)
+def test_the_oracle_of_tones_is_all_but_the_best_there_is_against_their_delays(rng):
+    """Without having been told of any tone; the strongest alone, or the delays as they are, are far from it."""
+    signal, state = tones(rng, 255)
+    with DOUBLE.on():
+        found = float(delays(state, signal))
+        turned = float(delays(state @ orthogonal(rng, 6), signal))
+    assert found < 0.02  # of a thousand draws the median is 0.0005 and the largest 0.012
+    np.testing.assert_allclose(turned, found, rtol=1e-8)
+    plain = signal / np.linalg.norm(signal, axis=-1, keepdims=True)
+    with DOUBLE.on():
+        assert float(delays(plain, signal)) > 10 * found
+
+
+@given(generators)
+def test_delays_are_whitened_by_the_definition(rng):
+    signal, state = tones(rng, 40)
+    h = np.array([signal[t - 9 : t + 1].ravel() for t in range(9, 40)])
+    values, vectors = np.linalg.eigh(h @ h.T)
+    p = (vectors * (values / (values + 1e-5 * values.sum()))) @ vectors.T
+    size = np.sqrt(np.diag(p))
+    expected = np.mean((state[9:] @ state[9:].T - p / size / size[:, None]) ** 2)
+    with DOUBLE.on():
+        np.testing.assert_allclose(delays(state, signal), expected, rtol=1e-6)  # 40 samples: a quarter of them
+
+
+def test_a_silent_signal_and_a_number_of_delays_that_cannot_be():
+    z = on_sphere(np.random.default_rng(0), (8, DIM)).astype(np.float32)
+    assert np.isfinite(delays(z, np.zeros((8, 2), np.float32)))
+    for wrong in (0, 8):
+        with pytest.raises(ValueError, match=f"delays={wrong}.: choose 1 to 7; the signal has 8 samples"):
+            supervision.delay_gram(z, np.zeros((8, 2)), delays=wrong)
+
+
+def test_dynamics_that_lead_to_the_next_point_are_consistent_and_no_others():
+    z = on_sphere(np.random.default_rng(0), (TIME, DIM)).astype(np.float32)
+    moved = np.roll(z, -1, axis=0)
+    moved[-1] = 7.0  # leads beyond the end: nobody knows
+    assert float(supervision.consistency(moved, z)) == 0.0
+    np.testing.assert_allclose(supervision.consistency(z, z), np.mean((z[:-1] - z[1:]) ** 2), rtol=1e-5)
+    assert float(supervision.consistency(z[:1], z[:1])) == 0.0

@@ -63,6 +63,9 @@ def delay_gram(
     delays = max(1, min(DELAYS, time // 4)) if delays is None else delays
     if not 1 <= delays < time:
         raise ValueError(f"delay_gram(delays={delays}): choose 1 to {time - 1}; the signal has {time} samples")
+    # Relative to the largest, so that no square overflows; constant, for the matrix does not depend on it.
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=(-2, -1), keepdims=True))
+    x = x / jnp.where(largest > 0.0, largest, 1.0)
     history = jnp.concatenate([x[..., s : time - delays + 1 + s, :] for s in range(delays)], axis=-1)
 
     def projection(k: Array) -> Array:

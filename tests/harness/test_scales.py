@@ -1,0 +1,238 @@
+"""Rungs that come in several sizes: which one a run climbs, and that nothing of one is taken for the other's."""
+
+import json
+from pathlib import Path
+
+import pytest
+from toys import HEAD, INI, TEST
+
+# Rung 1 comes in one size. Rungs 2 and 3 come in two, each on the one before of its own; all of 3 is odd, and its full one slow.
+FILE = (
+    HEAD
+    + """
+def sized(scale, **change):
+    told = {"scale": scale, "gates": (LEARNS,)}
+    root = Rung(number=2, name="root", experiment=Coin(**change), **told)
+    top = Rung(
+        number=3, name="top", experiment=Coin(shift=0.1, **change), parent=root.id, adds="shift", compare={"loss": ""}, **told
+    )
+    marks = [pytest.mark.odd] if scale else [pytest.mark.odd, pytest.mark.slow]
+    return [root, pytest.param(top, marks=marks)]
+
+ONE = Rung(number=1, name="one", experiment=Coin(shift=0.05), gates=(LEARNS,))
+RUNGS = [ONE, *sized("", epochs=4), *sized("small")]
+"""
+    + TEST
+    + """
+def test_plain():
+    pass
+"""
+)
+ONE, FULL, SMALL = "rung1", ("rung2", "rung3"), ("rung2@small", "rung3@small")
+
+
+@pytest.fixture
+def sizes(pytester, rungs):
+    """Writes rungs in two sizes and what the ini says of them; runs and tells which rungs were climbed."""
+
+    def write(ini="", text=FILE):
+        pytester.makeini(f"{INI}ladder_seeds = 16\nmarkers =\n    odd\n    slow\n    nightly\n{ini}\n")
+        pytester.makepyfile(test_sizes=text)
+
+    return write
+
+
+def report(pytester):
+    return json.loads((pytester.path / "reports" / "ladder.json").read_text())
+
+
+def climbed(pytester):
+    return tuple(rung["id"] for rung in report(pytester)["rungs"])
+
+
+@pytest.mark.parametrize(
+    ("ini", "expected"), [("", FULL), ("ladder_scale = full", FULL), ("ladder_scale = small", SMALL)]
+)
+def test_a_plain_run_climbs_the_size_that_the_ini_names_or_the_full_one(pytester, sizes, ini, expected):
+    sizes(ini)
+    result = pytester.runpytest()
+    assert result.ret == 0
+    result.assert_outcomes(passed=4, deselected=2)
+    assert climbed(pytester) == (ONE, *expected)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("rung3", FULL),
+        ("rung", (ONE, *FULL)),
+        ("rung1 or rung3", (ONE, *FULL)),
+        ("odd and rung3", FULL),
+        ("not rung3", (ONE, SMALL[0])),
+        ("odd and not rung2", SMALL),
+        ("odd", SMALL),
+        ("not odd", (ONE, SMALL[0])),
+        ("slow", FULL),
+        ("not slow", (ONE, *SMALL)),
+    ],
+)
+def test_an_expression_that_names_a_rung_means_the_full_one_and_any_other_the_inis(
+    pytester, sizes, expression, expected
+):
+    sizes("ladder_scale = small")
+    assert pytester.runpytest("-m", expression).ret == 0
+    assert climbed(pytester) == expected
+
+
+@pytest.mark.parametrize(
+    ("ini", "arguments", "expected"),
+    [
+        ("", ["--ladder-scale=small"], (ONE, *SMALL)),
+        ("", ["--ladder-scale=small", "-m", "rung3"], SMALL),
+        ("", ["--ladder-scale=small", "-m", "not rung3"], (ONE, SMALL[0])),
+        ("ladder_scale = small", ["--ladder-scale=full"], (ONE, *FULL)),
+        ("ladder_scale = small", ["--ladder-scale", "full", "-m", "odd"], FULL),
+    ],
+)
+def test_the_option_has_the_last_word(pytester, sizes, ini, arguments, expected):
+    sizes(ini)
+    assert pytester.runpytest(*arguments).ret == 0
+    assert climbed(pytester) == expected
+
+
+@pytest.mark.parametrize(
+    ("ini", "selection", "expected"),
+    [
+        ("", ["test_sizes.py::test_it[rung3@small]"], SMALL),
+        ("ladder_scale = small", ["test_sizes.py::test_it[rung3]"], FULL),
+        ("ladder_scale = small", ["-m", "slow"], FULL),
+        ("", ["-m", "odd and not slow"], SMALL),
+        ("", ["-k", "small"], SMALL),
+    ],
+)
+def test_what_selects_one_size_alone_has_chosen_it_with_what_it_requires(pytester, sizes, ini, selection, expected):
+    sizes(ini)
+    assert pytester.runpytest(*selection).ret == 0
+    assert climbed(pytester) == expected
+
+
+def test_a_size_that_was_asked_for_leaves_out_a_rung_selected_in_another_alone(pytester, sizes):
+    sizes()
+    result = pytester.runpytest("--ladder-scale=small", "-m", "slow")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.assert_outcomes(deselected=6)
+
+
+@pytest.mark.parametrize("other", [[], ["--ladder-scale=small"], ["--ladder-scale=full"]])
+@pytest.mark.parametrize("expected", [FULL, SMALL])
+def test_an_id_says_which_size_is_meant_whatever_else_does(pytester, sizes, expected, other):
+    sizes("ladder_scale = small")
+    assert pytester.runpytest(f"--ladder-only={expected[-1]}", *other).ret == 0
+    assert climbed(pytester) == expected
+
+
+@pytest.mark.parametrize(("but", "known"), [("", "full, small"), ("RUNGS = [ONE]", "none")])
+def test_a_size_that_no_rung_comes_in_is_one_clear_usage_error(pytester, sizes, but, known):
+    sizes(text=FILE.replace("@pytest.mark.parametrize", f"{but}\n@pytest.mark.parametrize"))
+    result = pytester.runpytest("--ladder-scale=tiny")
+    assert result.ret == 4
+    told = result.stderr.str().strip().splitlines()
+    assert told == [f"ERROR: ladder: --ladder-scale=tiny: no rung comes in that size; there are {known}"]
+    assert "Traceback" not in result.stdout.str()
+    assert not list(pytester.path.rglob("ladder.*"))
+
+
+def test_what_fails_in_one_size_blocks_nothing_of_the_other(pytester, sizes):
+    sizes(text=FILE.replace("epochs=4", "epochs=4, p=0.0"))
+    full = pytester.runpytest()
+    assert full.parseoutcomes() == {"passed": 2, "failed": 1, "blocked": 1, "deselected": 2}
+    assert report(pytester)["culprit"]["blocks"] == ["rung3"]
+    assert pytester.runpytest("--ladder-scale=small").ret == 0
+
+
+def test_evidence_of_one_size_is_not_the_others(pytester, sizes):
+    sizes()
+    told = []
+    for scale in ("full", "small", "full", "small"):
+        pytester.runpytest(f"--ladder-scale={scale}")
+        told.append(
+            {rung["id"]: (bool(rung["evidence"]), rung["attempts"]["total"]) for rung in report(pytester)["rungs"]}
+        )
+    first, second = [dict.fromkeys(ids, (False, 1)) for ids in (FULL, SMALL)]
+    assert told[:2] == [{ONE: (False, 1)} | first, {ONE: (True, 1)} | second]
+    assert told[2:] == [dict.fromkeys((ONE, *ids), (True, 1)) for ids in (FULL, SMALL)]
+
+
+def test_limits_of_one_size_are_not_the_others(pytester, sizes):
+    sizes(
+        text=FILE.replace("LEARNS = below(", "LEARNS = below(calibrated=True, metric=").replace(
+            "0.5, by", "limit=0.5, by"
+        )
+    )
+    folder = pytester.path / "reports" / "calibration"
+    limits = {("full", "rung2"): 0.31, ("small", "rung2@small"): 0.32}
+    for (scale, id), limit in limits.items():
+        pytester.runpytest("--ladder-calibrate", f"--ladder-scale={scale}", "-m", "rung2")
+        measured = json.loads((folder / f"{id}.json").read_text())
+        assert measured["rung"] == id
+        # By hand, for both have measured the same: the full one only trains on.
+        (folder / f"{id}.json").write_text(json.dumps(measured | {"limits": dict.fromkeys(measured["limits"], limit)}))
+    assert len(list(folder.iterdir())) == 2
+    for (scale, id), limit in limits.items():
+        pytester.runpytest(f"--ladder-scale={scale}")
+        _, root, top = report(pytester)["rungs"]
+        assert (root["id"], root["gates"][0]["limit"], root["stale_calibration"]) == (id, limit, [])
+        assert top["stale_calibration"] == ["missing"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [([], (ONE, *SMALL)), (["-m", "rung3"], FULL)],
+)
+def test_workers_climb_the_same_size(pytester, sizes, arguments, expected):
+    sizes("ladder_scale = small")
+    result = pytester.runpytest_subprocess("-n", "2", *arguments)
+    assert result.ret == 0
+    assert climbed(pytester) == expected
+
+
+def test_an_unknown_size_is_told_by_workers_too(pytester, sizes):
+    sizes()
+    result = pytester.runpytest_subprocess("-n", "1", "--ladder-scale=tiny")
+    assert result.ret == 4
+    assert "no rung comes in that size; there are full, small" in result.stdout.str() + result.stderr.str()
+
+
+NIGHTLY = FILE.replace("pytest.mark.slow", "pytest.mark.nightly").replace(
+    "test_plain():", "test_plain():\n    pass\n\n@pytest.mark.nightly\ndef test_minutes():"
+)
+NIGHTLY = NIGHTLY.replace(
+    "RUNGS = [ONE, ",
+    'LONG = Rung(number=4, name="long", experiment=Coin(), gates=(LEARNS,))\n'
+    "RUNGS = [ONE, pytest.param(LONG, marks=pytest.mark.nightly), ",
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected", "others"),
+    [
+        ([], (ONE, *SMALL), 1),
+        (["--ladder-scale=full"], (ONE, *FULL), 1),
+        (["-m", "rung3"], FULL, 0),
+        (["-m", "rung"], (ONE, *FULL), 0),
+        (["-m", "not rung3"], (ONE, SMALL[0]), 1),
+        (["-m", "nightly"], (*FULL, "rung4"), 1),
+        (["--ladder-only=rung3"], FULL, 0),
+        (["--ladder-only=rung4"], ("rung4",), 0),
+    ],
+)
+def test_here_it_is_for_the_scale_to_say_whether_a_rung_that_has_a_smaller_one_takes_its_minutes(
+    pytester, sizes, arguments, expected, others
+):
+    """A rung of one size that takes them, as any other test that does, is left out by day."""
+    sizes("ladder_scale = small", NIGHTLY)
+    pytester.makeconftest((Path(__file__).parents[2] / "conftest.py").read_text())
+    result = pytester.runpytest(*arguments)
+    assert result.ret == 0
+    result.assert_outcomes(passed=len(expected) + others, deselected=result.parseoutcomes().get("deselected", 0))
+    assert climbed(pytester) == expected
