@@ -264,27 +264,28 @@ def _too_few_steps(case: Case) -> Finding | None:
 
 # What is certain, then causes before the symptoms they bring: large updates make gradients spike, a gradient that does not
 # arrive leaves latents as they were, and whatever shrinks the updates leaves the loss still falling at the end.
-DETECTORS: tuple[Callable[[Case], Finding | None], ...] = (
-    _non_finite,
-    _never_moves,
-    _large_updates,
-    _exploding,
-    _vanishing,
-    _small_updates,
-    _sampling_noise,
-    _off_by_one,
-    _gamed,
-    _collapsed,
-    _squashed,
-    _too_few_steps,
-    _below_floor,
-)
+DETECTORS: Mapping[str, Callable[[Case], Finding | None]] = {
+    "non-finite": _non_finite,
+    "never-moves": _never_moves,
+    "large-updates": _large_updates,
+    "exploding-gradient": _exploding,
+    "vanishing-gradient": _vanishing,
+    "small-updates": _small_updates,
+    "sampling-noise": _sampling_noise,
+    "off-by-one": _off_by_one,
+    "gamed": _gamed,
+    "collapsed-latent": _collapsed,
+    "squashed-amplitude": _squashed,
+    "too-few-steps": _too_few_steps,
+    "below-floor": _below_floor,
+}
+"""What looks for each finding, by its name."""
 
 
 def findings(case: Case) -> tuple[Finding, ...]:
     """Everything found, in order of precedence."""
     with np.errstate(all="ignore"):  # a ratio to what is zero is not known, and medians are of what is
-        return tuple(found for detect in DETECTORS if (found := detect(case)) is not None)
+        return tuple(found for detect in DETECTORS.values() if (found := detect(case)) is not None)
 
 
 def median(values: Shaped[np.ndarray, " seed"]) -> float:

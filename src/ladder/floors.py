@@ -62,7 +62,12 @@ def harmonic_continuation(
     context = _checked("harmonic_continuation(context=...)", context)
     _check_steps("harmonic_continuation", steps)
     time, tones = context.shape[-2], np.asarray(frequencies, float)
-    if tones.size == 0 or len(set(tones.tolist())) < tones.size or not ((tones > 0.0) & (tones < np.pi)).all():
+    if (
+        tones.ndim != 1
+        or tones.size == 0
+        or len(set(tones.tolist())) < tones.size
+        or not ((tones > 0.0) & (tones < np.pi)).all()
+    ):
         raise ValueError(
             f"harmonic_continuation(frequencies={frequencies}): give at least one, each once, between 0 and pi radians a sample"
         )

@@ -10,7 +10,7 @@ from ladder.criteria import Comparison, Criterion
 from ladder.experiment import Experiment, changed, components, differences
 
 VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
-SCALE = re.compile(r"\w*")
+SCALE = re.compile(r"(?!full$)\w*")  # that is what the option calls the one without a name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,9 @@ class Rung:
         if not VARIANT.fullmatch(self.variant):
             raise ValueError(f"{self.id}: variant {self.variant!r}: use letters, digits and + - . , = _")
         if not SCALE.fullmatch(self.scale):
-            raise ValueError(f"{self.id}: scale {self.scale!r}: use letters, digits and _")
+            raise ValueError(
+                f"{self.id}: scale {self.scale!r}: use letters, digits and _, and for the full one nothing"
+            )
         if not isinstance(self.experiment, Experiment):
             raise TypeError(
                 f"{self.id}: {self.experiment!r} is no experiment; it needs epochs, metrics, init(key) and epoch(state, key)"
@@ -79,6 +81,7 @@ class Rung:
             raise ValueError(
                 f"{self.id}: each_gate_fails and expects are for controls; say in control= why it must fail"
             )
+        self._check_expected()
         if bool(self.parent) != bool(self.adds):
             raise ValueError(f"{self.id}: parent={self.parent!r}, adds={self.adds!r}; a rung has both or neither")
         if self.role == "gate" and self.parent and not self.compare:
@@ -92,6 +95,16 @@ class Rung:
             self._check_floor(gate)
         for metric in self.compare:
             self._check_metric(f"the comparison of {metric!r} with {self.parent}", metric)
+
+    def _check_expected(self) -> None:
+        if not self.expects:
+            return
+        from ladder.findings import DETECTORS  # which knows rungs
+
+        if not set(self.expects) <= set(DETECTORS):
+            raise ValueError(
+                f"{self.id}: expects={self.expects!r}: give a tuple of names of findings, of {', '.join(DETECTORS)}"
+            )
 
     def _check(self, condition: Criterion | Comparison) -> None:
         for metric in condition.metrics:
@@ -280,6 +293,10 @@ class Ladder(Mapping[str, Rung]):
                 raise LadderError(
                     f"{rung.id} stands on {id}, which is not on this ladder; it has {', '.join(self._rungs)}"
                 )
+        for id in rung.named:
+            other = self._rungs[id]
+            if other.number in self.scales and other.scale != rung.scale:
+                raise LadderError(f"{rung.id} stands on {id}, which is of another scale; name the one of its own")
         for id in rung.required:
             if (role := self._rungs[id].role) != "gate":
                 raise LadderError(

@@ -68,6 +68,12 @@ class Nest(Coin):
         ({"gates": ()}, "at least one gate or goal"),
         ({"gates": (), "goals": (LEARNS,), "control": "must fail"}, "give it gates"),
         ({"each_gate_fails": True}, "each_gate_fails and expects are for controls; say in control= why it must fail"),
+        (
+            {"control": "why", "expects": ("game",)},
+            r"expects=\('game',\): give a tuple of names of findings, of non-finite",
+        ),
+        ({"control": "why", "expects": "gamed"}, "expects='gamed': give a tuple of names of findings"),
+        ({"scale": "full"}, "scale 'full': use letters, digits and _, and for the full one nothing"),
         ({"expects": ("gamed",)}, "each_gate_fails and expects are for controls; say in control= why it must fail"),
         ({"parent": "rung1"}, "a rung has both or neither"),
         ({"adds": "shift"}, "a rung has both or neither"),

@@ -8,7 +8,7 @@ from toys import HEAD, INI, TEST
 
 # Rung 1 comes in one size. Rungs 2 and 3 come in two, each on the one before of its own; all of 3 is odd, and its full one slow.
 FILE = (
-    HEAD
+    f"{HEAD}from dataclasses import replace\n"
     + """
 def sized(scale, **change):
     told = {"scale": scale, "gates": (LEARNS,)}
@@ -33,7 +33,7 @@ ONE, FULL, SMALL = "rung1", ("rung2", "rung3"), ("rung2@small", "rung3@small")
 
 @pytest.fixture
 def sizes(pytester, rungs):
-    """Writes rungs in two sizes and what the ini says of them; runs and tells which rungs were climbed."""
+    """Writes rungs in two sizes: ``sizes("ladder_scale = small")``, with lines of the ini."""
 
     def write(ini="", text=FILE):
         pytester.makeini(f"{INI}ladder_seeds = 16\nmarkers =\n    odd\n    slow\n    nightly\n{ini}\n")
@@ -74,6 +74,9 @@ def test_a_plain_run_climbs_the_size_that_the_ini_names_or_the_full_one(pytester
         ("not odd", (ONE, SMALL[0])),
         ("slow", FULL),
         ("not slow", (ONE, *SMALL)),
+        ("not  rung3", (ONE, SMALL[0])),
+        ("not (rung1 or rung3)", SMALL[:1]),
+        ("not (slow or not rung2)", FULL[:1]),
     ],
 )
 def test_an_expression_that_names_a_rung_means_the_full_one_and_any_other_the_inis(
@@ -131,15 +134,42 @@ def test_an_id_says_which_size_is_meant_whatever_else_does(pytester, sizes, expe
     assert climbed(pytester) == expected
 
 
-@pytest.mark.parametrize(("but", "known"), [("", "full, small"), ("RUNGS = [ONE]", "none")])
-def test_a_size_that_no_rung_comes_in_is_one_clear_usage_error(pytester, sizes, but, known):
-    sizes(text=FILE.replace("@pytest.mark.parametrize", f"{but}\n@pytest.mark.parametrize"))
-    result = pytester.runpytest("--ladder-scale=tiny")
+@pytest.mark.parametrize(
+    ("ini", "options", "said"),
+    [("", ["--ladder-scale=tiny"], "--ladder-scale=tiny"), ("ladder_scale = tiny", [], "ini ladder_scale = tiny")],
+)
+def test_a_size_that_no_rung_comes_in_is_one_clear_usage_error(pytester, sizes, ini, options, said):
+    sizes(ini)
+    result = pytester.runpytest(*options)
     assert result.ret == 4
     told = result.stderr.str().strip().splitlines()
-    assert told == [f"ERROR: ladder: --ladder-scale=tiny: no rung comes in that size; there are {known}"]
+    assert told == [f"ERROR: ladder: {said}: no rung comes in that size; there are full, small"]
     assert "Traceback" not in result.stdout.str()
     assert not list(pytester.path.rglob("ladder.*"))
+
+
+def test_where_no_rung_comes_in_several_sizes_any_will_do(pytester, sizes):
+    sizes(text=FILE.replace("@pytest.mark.parametrize", "RUNGS = [ONE]\n@pytest.mark.parametrize"))
+    assert pytester.runpytest("--ladder-scale=tiny").ret == 0
+    assert climbed(pytester) == (ONE,)
+
+
+def test_a_selection_of_several_sizes_none_of_which_was_meant_is_refused(pytester, sizes):
+    both = 'RUNGS.append(replace(ONE, number=2, variant="a", scale="tiny"))\n'
+    sizes("ladder_scale = tiny", FILE.replace("@pytest.mark.parametrize", f"{both}@pytest.mark.parametrize"))
+    result = pytester.runpytest("-m", "odd")
+    assert result.ret == 4
+    assert (
+        "the selected rungs come in several sizes, full, small; choose one with --ladder-scale" in result.stderr.str()
+    )
+
+
+def test_the_report_says_how_to_repeat_a_rung_of_its_size(pytester, sizes):
+    sizes("ladder_scale = small")
+    pytester.runpytest()
+    told = (pytester.path / "reports" / "ladder.md").read_text()
+    assert "Repeat: `pytest -m rung2 --ladder-scale small`" in told
+    assert "Repeat: `pytest -m rung1`" in told
 
 
 def test_what_fails_in_one_size_blocks_nothing_of_the_other(pytester, sizes):
@@ -150,17 +180,19 @@ def test_what_fails_in_one_size_blocks_nothing_of_the_other(pytester, sizes):
     assert pytester.runpytest("--ladder-scale=small").ret == 0
 
 
-def test_evidence_of_one_size_is_not_the_others(pytester, sizes):
+def test_evidence_and_attempts_of_one_size_are_not_the_others(pytester, sizes):
     sizes()
     told = []
-    for scale in ("full", "small", "full", "small"):
-        pytester.runpytest(f"--ladder-scale={scale}")
-        told.append(
-            {rung["id"]: (bool(rung["evidence"]), rung["attempts"]["total"]) for rung in report(pytester)["rungs"]}
-        )
-    first, second = [dict.fromkeys(ids, (False, 1)) for ids in (FULL, SMALL)]
-    assert told[:2] == [{ONE: (False, 1)} | first, {ONE: (True, 1)} | second]
-    assert told[2:] == [dict.fromkeys((ONE, *ids), (True, 1)) for ids in (FULL, SMALL)]
+    for scale, *more in (("full",), ("full", "--ladder-rerun"), ("small",), ("full",)):
+        pytester.runpytest(f"--ladder-scale={scale}", *more)
+        rungs = report(pytester)["rungs"]
+        told.append({rung["id"]: (bool(rung["evidence"]), rung["attempts"]["total"]) for rung in rungs})
+    assert told == [
+        dict.fromkeys((ONE, *FULL), (False, 1)),
+        dict.fromkeys((ONE, *FULL), (False, 2)),
+        {ONE: (True, 2)} | dict.fromkeys(SMALL, (False, 1)),
+        dict.fromkeys((ONE, *FULL), (True, 2)),
+    ]
 
 
 def test_limits_of_one_size_are_not_the_others(pytester, sizes):
@@ -222,6 +254,9 @@ NIGHTLY = NIGHTLY.replace(
         (["-m", "rung"], (ONE, *FULL), 0),
         (["-m", "not rung3"], (ONE, SMALL[0]), 1),
         (["-m", "nightly"], (*FULL, "rung4"), 1),
+        (["test_sizes.py::test_it[rung3]"], FULL, 0),
+        (["test_sizes.py::test_it[rung4]"], ("rung4",), 0),
+        (["test_sizes.py::test_it"], (ONE, *SMALL, "rung4"), 0),
         (["--ladder-only=rung3"], FULL, 0),
         (["--ladder-only=rung4"], ("rung4",), 0),
     ],

@@ -14,8 +14,8 @@ from ladder.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
 
 SIZES = {"": SUMMIT, "small": SUMMIT_SMALL}
 # Mean squared errors in the gap, and the window of each linear autoregression: docs/floors.md.
-HELD = {"": 1.17, "small": 1.22}
-SHORT, LONG = {"": (33, 0.37), "small": (9, 0.33)}, {"": (129, 6e-5), "small": (33, 2e-4)}
+HELD = {"": 1.17, "small": 1.20}
+SHORT, LONG = {"": (33, 0.37), "small": (9, 0.32)}, {"": (129, 6e-5), "small": (33, 2e-4)}
 HARMONIC = {"": 8e-5, "small": 3e-4}
 KNOWN = {"floor": 0.0, "floor_source": "the context leaves no doubt which of the clean sequences it is"}
 AMPLITUDE = "IMP-3: the amplitude is preserved, 1 within a tenth"
@@ -55,11 +55,16 @@ def rungs(scale):
         name="imputation",
         claim="IMP-2, IMP-3: rolled out in the latent, the model fills a quarter of the sequence, in size and in phase.",
         experiment=changed(experiment, "gap", Gap(samples=experiment.data.length // 4)),
-        parent=f"rung9@{scale}" if scale else "rung9",
-        adds="gap",
+        requires=(f"rung9@{scale}" if scale else "rung9",),
         gates=filled("latent", scale),
-        goals=(*further("latent", scale), *filled("signal", scale), *further("signal", scale)),
-        compare={"oracle_distance": "not published"},
+        goals=(
+            below(
+                "gap_mse_ratio", 1.0, by=5, source="IMP-2: roll-out in the signal degrades, in the latent it does not"
+            ),
+            *further("latent", scale),
+            *filled("signal", scale),
+            *further("signal", scale),
+        ),
     )
     inconsistent = Rung(
         **size,

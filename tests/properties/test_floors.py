@@ -427,13 +427,16 @@ def test_most_of_the_spectral_loss_of_a_small_error_is_one_bin_where_the_target_
 SIZES = {"core": SIGNALS, "small": SMALL}
 GAPS = {
     "core": {"held": "1.17", 33: "0.37", 129: "0.00006", "harmonic": "0.00008"},
-    "small": {"held": "1.22", 9: "0.33", 33: "0.0002", "harmonic": "0.0003"},
+    "small": {"held": "1.20", 9: "0.32", 33: "0.0002", "harmonic": "0.0003"},
 }
 
 
 @pytest.mark.parametrize("size", GAPS)
 def test_references_of_a_gap(size):
-    """Fitted in the plane of the channels, which is all that a target lies in: two of sixteen dimensions. Held in all of them."""
+    """Fitted in the plane of the channels, which is all that a target lies in: two of sixteen dimensions. Held in all of them.
+
+    Weighted as the training set has the sequences, as metrics are.
+    """
     data, wanted = SIZES[size], GAPS[size]
     everything = jax.tree.map(
         np.asarray, data.batch(jnp.asarray(data.drawn), jnp.arange(data.sequences), "identity", 6)
@@ -443,7 +446,8 @@ def test_references_of_a_gap(size):
     gap = data.length // 4
     context, target = seen[:, :-gap], clean[:, -gap:]
     last = carry_forward(held.input[:, :-gap], gap)
-    assert abs(np.mean((last - held.clean[:, -gap:]) ** 2) - float(wanted["held"])) <= rounding(wanted["held"])
+    error = data.share @ np.mean((last - held.clean[:, -gap:]) ** 2, axis=(1, 2))
+    assert abs(error - float(wanted["held"])) <= rounding(wanted["held"])
     step = data.times[1] - data.times[0]
     found = {
         "harmonic": harmonic_continuation(context, step * np.array(FREQUENCIES), gap),
@@ -453,18 +457,19 @@ def test_references_of_a_gap(size):
         short = window < data.length // 4
         found[window] = LinearPredictor.fit(training[:, :-1], after, window, padded=short).continue_(context, gap)
     for name, figure in list(wanted.items())[1:]:
-        error = np.mean((found[name] - target) ** 2) * 2 / data.channels
+        error = data.share @ np.mean((found[name] - target) ** 2, axis=(1, 2)) * 2 / data.channels
         assert abs(error - float(figure)) <= rounding(figure), (name, error)
 
 
 @pytest.mark.parametrize(("metric", "data", "task"), BAYES_FLOORS)
 def test_floors_of_the_case_study_are_read_outs_of_the_whole_past(metric, data, task):
-    """On the sequences alike, or weighted as the training set has them: neither gets below, nor far above."""
-    batch = jax.tree.map(np.asarray, data.held_out(task, 6))
-    wanted = batch.target if metric == "mse" else batch.oracle
-    read_out = bayes_readout(
-        batch.input, batch.clean, wanted, window=batch.input.shape[1], noise=data.noise, place="known", padded=True
-    )
+    """On average over the noise they are not below the floor, nor far above it."""
+    draws = 2 if data == SIGNALS else 32
+    kinds = jnp.tile(jnp.arange(len(data.triples)), draws)
+    batch = jax.tree.map(np.asarray, data.batch(kinds, 10**6 + jnp.arange(len(kinds)), task, 6))
+    wanted, every = batch.target if metric == "mse" else batch.oracle, len(data.triples)
+    known = {"window": batch.input.shape[1], "noise": data.noise, "place": "known", "padded": True}
+    read_out = bayes_readout(batch.input, batch.clean[:every], wanted[:every], **known)
     if metric == "mse":
         each = np.mean((read_out - wanted) ** 2, axis=(1, 2))
     else:  # a root mean square over the coordinates there are, of which the oracle fills six
@@ -472,5 +477,4 @@ def test_floors_of_the_case_study_are_read_outs_of_the_whole_past(metric, data, 
         unit = (read_out / np.linalg.norm(read_out, axis=-1, keepdims=True)).astype(np.float32)
         each = np.asarray(distances(unit, batch.oracle)) * np.sqrt(6 / dim)
     floor = BAYES_FLOORS[metric, data, task]
-    best = min(np.mean(each), data.share @ each)
-    assert floor <= best <= 1.1 * floor
+    assert floor <= np.mean(each) <= 1.3 * floor

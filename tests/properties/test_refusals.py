@@ -40,10 +40,9 @@ NAN = float("nan")
         (Signals, {"phases": "any"}, "Signals(phases='any'): choose one of 'zero', 'random'"),
         (
             Signals,
-            {"withheld": 3},
-            "Signals(withheld=3): choose 0, or a divisor of the 20 ordered choices of tones below it",
+            {"withheld": 20},
+            "Signals(withheld=20): choose 0 to 19 of the 20 ordered choices of tones",
         ),
-        (Signals, {"withheld": 20}, "withheld=20"),
         (Signals, {"withheld": -4}, "withheld=-4"),
         (Gap, {"samples": 0}, "Gap(samples=0): choose at least 1"),
         (
@@ -52,10 +51,20 @@ NAN = float("nan")
             "nothing is known before it; of 64 samples leave at least 1",
         ),
         (Oscillators, {"gap": Gap(samples=16)}, "such a model continues nothing; choose task='next step'"),
-        (Oscillators, {"loss": "mse + consistency"}, "choose task='next step', or leave 'consistency' out"),
         (
             Oscillators,
-            {"refine": Refine(after=1, loss="consistency")},
+            {"task": "next step", "loss": "consistency"},
+            "so that the latent would be held still; choose Residual() or Flow(), or leave 'consistency' out",
+        ),
+        (
+            Oscillators,
+            {"loss": "mse + consistency", "model": Model(**SPHERE, dynamics=Residual())},
+            "choose task='next step', or leave 'consistency' out",
+        ),
+        (Oscillators, {"loss": "mse + consistency"}, "latent would be held still"),
+        (
+            Oscillators,
+            {"refine": Refine(after=1, loss="consistency"), "model": Model(**SPHERE, dynamics=Residual())},
             "choose task='next step', or leave 'consistency' out",
         ),
         (Pointwise, {"features": 0}, "Pointwise(features=0): choose at least 1"),

@@ -17,7 +17,7 @@ from ladder.fields import check_fields
 FREQUENCIES = (1, 2, 3, 5, 8)
 CHANNELS = 16
 BATCH = 64  # sequences that are drawn with one seed, as published; other batch sizes cut the same sequences anew
-NOISE_STREAM, PHASE_STREAM = 0x0153, 0x0FA5E
+NOISE_STREAM, PHASE_STREAM, WITHHELD_STREAM = 0x0153, 0x0FA5E, 0x0D1D
 
 Task = Literal["identity", "next step"]
 Phases = Literal["zero", "random"]
@@ -54,12 +54,12 @@ class Signals:
 
     Attributes:
         phases: Where tones start: at 0, as published, or anywhere, drawn for each tone of each sequence.
-        withheld: How many of the ordered choices of tones are kept out of training, evenly spaced among all in lexicographic
-            order; they alone are held out then.
+        withheld: How many of the ordered choices of tones are kept out of training, always the same ones; they alone are
+            held out then.
 
     Raises:
-        ValueError: for more tones than there are frequencies, fewer than 2 samples, no batch, noise below 0, or a number
-            withheld that does not divide that of the choices, or leaves none.
+        ValueError: for more tones than there are frequencies, fewer than 2 samples, no batch, noise below 0, or as many
+            withheld as there are.
     """
 
     tones: int = 2
@@ -83,10 +83,9 @@ class Signals:
             )
         if not self.noise >= 0.0:
             raise ValueError(f"Signals(noise={self.noise}): choose a standard deviation of at least 0")
-        kinds = len(self.triples)
-        if self.withheld and not (0 < self.withheld < kinds and kinds % self.withheld == 0):
+        if not 0 <= self.withheld < (kinds := len(self.triples)):
             raise ValueError(
-                f"Signals(withheld={self.withheld}): choose 0, or a divisor of the {kinds} ordered choices of tones below it"
+                f"Signals(withheld={self.withheld}): choose 0 to {kinds - 1} of the {kinds} ordered choices of tones"
             )
 
     @property
@@ -107,8 +106,8 @@ class Signals:
     @cached_property
     def held(self) -> Int[np.ndarray, " kind"]:
         """Which of the choices of tones are held out: those withheld, or else all."""
-        every = len(self.triples) // self.withheld if self.withheld else 1
-        return np.arange(every - 1, len(self.triples), every)
+        kinds = len(self.triples)
+        return np.sort(np.random.default_rng(WITHHELD_STREAM).permutation(kinds)[: self.withheld or kinds])
 
     @cached_property
     def clean(self) -> Float[np.ndarray, "kind time channel"]:
@@ -174,8 +173,9 @@ class Signals:
         drawn, kinds = jnp.asarray(self.drawn)[number], len(self.triples)
         if self.noise or self.phases == "random" or batch_size <= kinds:
             return drawn, number, jnp.full(number.shape, 1.0 / batch_size)
-        every = jnp.broadcast_to(jnp.arange(kinds), (len(number), kinds))
-        return every, every, jnp.mean(jax.nn.one_hot(drawn, kinds), axis=1)
+        trained = jnp.asarray(np.unique(self.drawn) if self.withheld else np.arange(kinds))
+        every = jnp.broadcast_to(trained, (len(number), len(trained)))
+        return every, every, jnp.mean(jax.nn.one_hot(drawn, kinds), axis=1)[:, trained]
 
     def batch(self, kind: Int[Array, " row"], number: Int[Array, " row"], task: Task, dim: int) -> Batch:
         """These choices of tones as a task, with the noise, and where they are random the phases, of these numbers.

@@ -67,8 +67,8 @@ class Oscillators:
     """A ManifoldFormer that learns to reproduce or to continue sums of tones: every published run is one of these.
 
     The defaults are patch A of the published ablation. AdamW has weight decay 1e-4, optax's default. Muon orthogonalises the
-    update of every kernel, those of convolutions over all that goes in, and scales it to the size of Adam's, which the other
-    parameters get (Jordan 2024; Liu et al. 2025).
+    update of every kernel, read as a matrix from all that goes in to all that comes out (the memory's taps from time to latent),
+    and scales it to the size of Adam's, which the other parameters get (Jordan 2024; Liu et al. 2025).
 
     Metrics, evaluated after the epoch on the sequences held out, weighted as the training set has them, with noise that it
     has not: ``loss`` (the one trained on), each of its terms, ``mse``, ``reconstruction``, ``spectral``, ``amplitude``
@@ -76,7 +76,8 @@ class Oscillators:
     ``norm_error`` (the largest ``| |z| - 1 |`` of any latent in any step of the epoch, before and after the dynamics); with
     sampling ``noise`` (mean length of its step); with dynamics ``moved`` (RMS of what they change over RMS of the latent); with a
     gap, filled by roll-out in the latent, ``latent_gap_mse``, ``latent_gap_amplitude`` and ``latent_gap_phase`` (mean size of the
-    phase error, in radians), and by roll-out in the signal ``signal_gap_mse`` and so on.
+    phase error, in radians), by roll-out in the signal ``signal_gap_mse`` and so on, and
+    ``gap_mse_ratio``, of the former to the latter.
     Traces, one number a step: ``step_loss``, the batch's loss before the step, and those of
     :func:`~ladder.inspection.step_traces`, the stages over the rows that the step computes.
 
@@ -179,6 +180,7 @@ class Oscillators:
             *(["noise"] if model.sampling else []),
             *([] if isinstance(model.dynamics, Identity) else ["moved"]),
             *([f"{how}_{name}" for how in ROLLOUTS for name in FILLED] if self.gap else []),
+            *(["gap_mse_ratio"] if self.gap else []),
             *([f"during_{name}" for name in self._measured] if self.during else []),
         )
 
@@ -281,6 +283,8 @@ class Oscillators:
         if self.gap:
             parts |= self._filled(state, batch, self.gap.samples)
         metrics = {name: jnp.sum(share * value) for name, value in parts.items()}
+        if self.gap:
+            metrics["gap_mse_ratio"] = metrics["latent_gap_mse"] / metrics["signal_gap_mse"]
         metrics |= {f"during_{name}": jnp.mean(value) for name, value in during.items()}
         if self.model.latent == "sphere":
             metrics["norm_error"] = jnp.maximum(jnp.max(off), _off_sphere(out))

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from ladder.fields import check_fields
 from ladder.manifoldformer import losses, regularisers, supervision
 from ladder.manifoldformer.data import Batch
+from ladder.manifoldformer.dynamics import Identity
 from ladder.manifoldformer.model import Model, Output
 from ladder.manifoldformer.sampling import Annealed, Learned
 
@@ -117,6 +118,11 @@ def check(loss: str, model: Model) -> None:
         raise ValueError(
             f"loss={loss!r} with sampling={model.sampling!r}: the KL divergence of no noise at all is infinite; end above 0, "
             "or leave 'kl' out"
+        )
+    if "consistency" in asked and isinstance(model.dynamics, Identity):
+        raise ValueError(
+            f"loss={loss!r} with dynamics=Identity(): nothing leads to the next point, so that the latent would be held still; "
+            "choose Residual() or Flow(), or leave 'consistency' out"
         )
     if "orthogonality" in asked and model.alignment is None:
         raise ValueError(

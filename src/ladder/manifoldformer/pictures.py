@@ -18,7 +18,7 @@ from ladder.pictures import Picture, Shown, style
 if TYPE_CHECKING:
     from ladder.manifoldformer.experiments import Oscillators, TrainingState
 
-SEQUENCE = 0  # of those held out; its tones are the lowest, which are the easiest to follow by eye
+SEQUENCE = 0  # of those held out; where none are withheld its tones are the lowest, the easiest to follow by eye
 CHANNEL = 0
 STATES = 6  # pictured of a training, at most: before it, after its last epoch, and some between
 MARKED = 100  # samples up to which each is marked
@@ -37,8 +37,8 @@ def shown(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) ->
     """The sequence through the model in this state: everything of shape (time, ...).
 
     ``latent`` is the sampled one, on the sphere, after the rotation that brings it nearest to the ``oracle``, and ``mean`` what
-    it was sampled around, after the same rotation. For the task "next step", ``latent_fill`` and ``signal_fill`` are the last
-    quarter, rolled out from what comes before.
+    it was sampled around, after the same rotation. For the task "next step", ``latent_fill`` and ``signal_fill`` are the gap
+    of the experiment, or the last quarter, rolled out from what comes before.
     """
     data, dim = experiment.data, experiment.model.latent_dim
     batch = data.held_out(experiment.task, dim)
@@ -188,7 +188,7 @@ def spectra(experiment: Oscillators, shown: Shown) -> Picture:
 
 
 def imputation(experiment: Oscillators, shown: Shown) -> Picture:
-    """The last quarter, filled by the trained model in two ways."""
+    """The gap, or the last quarter, filled by the trained model in two ways."""
     if experiment.task != "next step":
         return Picture(
             "no imputation: a model trained on the identity repeats what it is shown and continues nothing", None
@@ -235,7 +235,7 @@ PICTURES: Mapping[str, Callable[[Oscillators, Shown], Picture]] = {
 
 
 def _gap(experiment: Oscillators) -> int:
-    return max(1, experiment.data.length // GAP)
+    return experiment.gap.samples if experiment.gap else max(1, experiment.data.length // GAP)
 
 
 def _target_times(experiment: Oscillators) -> Float[np.ndarray, " time"]:

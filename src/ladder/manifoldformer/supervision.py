@@ -12,10 +12,8 @@ from ladder.geometry.lapack import one_by_one
 from ladder.geometry.orthogonal import procrustes
 from ladder.manifoldformer import losses
 
-DELAYS, RIDGE = (
-    16,
-    1e-5,
-)  # of 8, 16, 32 and 64 delays the shortest window that tells tones apart within float32's rounding
+DELAYS = 16
+RIDGE = 1e-5  # with that many delays enough to tell tones apart, and not too little for float32
 
 
 def oracle(z: Float[Array, "*batch time latent"], target: Float[Array, "*batch time latent"]) -> Float[Array, "*batch"]:

@@ -118,6 +118,11 @@ class Climber:
         else:
             kept = of_scale(items, ladder, self.settings.scale, self.settings.scale_asked)
             if dropped := [item for item in items if item not in kept]:
+                ids = {id.rpartition("::")[2] for id in self.config.args if "[" in id}
+                if named := [item.name for item in dropped if item.name in ids]:
+                    raise LadderError(
+                        f"{', '.join(named)}: of another scale than the rest; climb each in a run of its own"
+                    )
                 self.config.hook.pytest_deselected(items=dropped)
                 items[:] = kept
         items[:] = climbing_order(items, found, ladder, pull=self.settings.calibrate is None)

@@ -78,26 +78,23 @@ def check_markers(expression: str, numbers: Iterable[int]) -> None:
 def of_scale(items: Sequence[pytest.Item], ladder: Ladder, scale: str, asked: bool) -> list[pytest.Item]:
     """The items without rungs of another scale than the one that is climbed.
 
-    Where nobody asked for a scale, a selection that holds a rung at one of its scales alone has chosen that.
+    Where nobody asked for a scale, a selection that holds rungs of another one alone has chosen that.
 
     Raises:
-        LadderError: for a scale that was asked for, and that no rung comes in.
+        LadderError: for a scale that no rung comes in, or a selection that holds several others.
     """
     known = sorted({each or FULL for scales in ladder.scales.values() for each in scales})
-    if asked and (scale or FULL) not in (FULL, *known):
-        raise LadderError(f"--ladder-scale={scale}: no rung comes in that size; there are {', '.join(known) or 'none'}")
-    selected: dict[int, set[str]] = {}
-    for item in items:
-        if rung := rung_of(item):
-            selected.setdefault(rung.number, set()).add(rung.scale)
-
-    def kept(item: pytest.Item) -> bool:
-        rung = rung_of(item)
-        if rung is None or rung.scale == scale or rung.number not in ladder.scales:
-            return True
-        return not asked and scale not in selected[rung.number]
-
-    return [item for item in items if kept(item)]
+    if known and (scale or FULL) not in (FULL, *known):
+        setting = "--ladder-scale=" if asked else "ini ladder_scale = "
+        raise LadderError(f"{setting}{scale}: no rung comes in that size; there are {', '.join(known)}")
+    sized = {item: rung for item in items if (rung := rung_of(item)) and rung.number in ladder.scales}
+    selected = {rung.scale for rung in sized.values()}
+    if not asked and selected and scale not in selected:
+        scale, *others = sorted(selected)
+        if others:
+            there = ", ".join(each or FULL for each in (scale, *others))
+            raise LadderError(f"the selected rungs come in several sizes, {there}; choose one with --ladder-scale")
+    return [item for item in items if item not in sized or sized[item].scale == scale]
 
 
 def climbing_order(items: Sequence[pytest.Item], found: Found, ladder: Ladder, pull: bool) -> list[pytest.Item]:

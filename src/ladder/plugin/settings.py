@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 import secrets
@@ -15,7 +16,7 @@ from ladder.verdict import SequentialTest
 
 RUNG_FILE = re.compile(r"test_rung([0-9]+)_(.+)")
 FULL = "full"  # what the scale without a name is called where it must be given one
-NAMES_A_RUNG = re.compile(r"(?<!not )\brung[0-9]*\b")
+A_RUNG = re.compile(r"rung[0-9]*")
 ROOTS = 2**31  # a root is folded into a key as an unsigned 32-bit number
 
 
@@ -180,9 +181,25 @@ def _sequential_test(config: pytest.Config) -> SequentialTest:
 
 
 def _scale(config: pytest.Config) -> str:
-    default = FULL if NAMES_A_RUNG.search(config.option.markexpr) else config.getini("ladder_scale")
+    default = FULL if _asks_for_a_rung(config.option.markexpr) else config.getini("ladder_scale")
     scale: str = config.option.ladder_scale or default
     return "" if scale == FULL else scale
+
+
+def _asks_for_a_rung(expression: str) -> bool:
+    """Whether an ``-m`` expression names a rung, other than to leave it out."""
+
+    def found(node: ast.AST, asked: bool) -> bool:
+        if isinstance(node, ast.UnaryOp):
+            return found(node.operand, not asked)
+        if isinstance(node, ast.Name):
+            return asked and A_RUNG.fullmatch(node.id) is not None
+        return any(found(inner, asked) for inner in ast.iter_child_nodes(node))
+
+    try:
+        return found(ast.parse(expression.strip() or "True", mode="eval"), True)
+    except SyntaxError:  # pytest says what is wrong with it
+        return False
 
 
 def _time_limit(config: pytest.Config) -> float:

@@ -25,7 +25,7 @@ def markdown(document: dict[str, Any]) -> str:
     if expected := text.expected(document):
         parts += [
             "## Culprits that were known",
-            "Controls that had to fail for a reason, and did: the component each adds, and what was found.",
+            "Controls that had to fail for a reason, and did: the condition each breaks, and what was found.",
             "\n".join(
                 f"- {_cell(text.expected_culprit(rung))}: {_cell('; '.join(text.findings(rung)))}." for rung in expected
             ),
@@ -87,7 +87,9 @@ def _section(rung: Entry) -> str:
     notes = [f"{remark[0].upper()}{remark[1:]}." for remark in text.remarks(rung)]
     if rung["seconds"]:
         notes.append(f"{rung['seconds']['compile']:.1f} s to compile, {rung['seconds']['run']:.1f} s to run.")
-    notes.append(f"Repeat: `pytest -m rung{rung['number']}`")
+    notes.append(
+        f"Repeat: `pytest -m rung{rung['number']}{' --ladder-scale ' + rung['scale'] if rung['scale'] else ''}`"
+    )
     if (attempts := rung["attempts"])["total"] > 1:
         listed = "; ".join(text.attempt(attempt) for attempt in reversed(attempts["latest"]))
         notes.append(f"{attempts['total']} attempts, the latest first: {listed}.")

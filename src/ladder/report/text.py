@@ -183,7 +183,9 @@ def _broken(entry: Entry) -> str:
     """What a failing rung added, and the condition that it broke."""
     broke = condition(entry)
     assert broke is not None  # a rung that failed was judged
-    what = f'"+{entry["name"]}" ({added(entry)})' if entry["adds"] else f'"{entry["name"]}", the root of the ladder'
+    what = f'"+{entry["name"]}" ({added(entry)})' if entry["adds"] else f'"{entry["name"]}"'
+    if not entry["adds"] and entry["role"] == "gate":
+        what += ", a root of the ladder"
     if broke["verdict"] != Verdict.FAIL:  # no gate fails by itself, only all of them together
         told = f"{seeds(entry)} seeds met every gate"
     elif "passed" in broke:
