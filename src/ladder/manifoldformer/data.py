@@ -83,7 +83,8 @@ class Signals:
             )
         if not self.noise >= 0.0:
             raise ValueError(f"Signals(noise={self.noise}): choose a standard deviation of at least 0")
-        if not 0 <= self.withheld < (kinds := len(self.triples)):
+        kinds = len(self.triples)
+        if not 0 <= self.withheld < kinds:
             raise ValueError(
                 f"Signals(withheld={self.withheld}): choose 0 to {kinds - 1} of the {kinds} ordered choices of tones"
             )
