@@ -121,18 +121,16 @@ def rebuilt(scale):
         experiment=core,
         gates=(aligned(root),),
         control="COR-1: published as stuck, 0.241 to 0.253",
-        expects=("sampling-noise",)
-        if scale
-        else ("sampling-noise", "gamed"),  # small, it is gamed by little more than shows
+        # Where it is small the error rises by no more than the finding asks for, and rounding decides.
+        expects=("sampling-noise",) if scale else ("sampling-noise", "gamed"),
     )
     untrained = rungs[0].as_control(learning_rate=0.0, why="an untrained model has learned nothing")
     return [*rungs, losses, published, untrained]
 
 
-SMALLER = rebuilt("small")
 FULL = [pytest.param(rung, marks=pytest.mark.nightly) for rung in rebuilt("")]
 
 
-@pytest.mark.parametrize("rung", [*FULL, *SMALLER])
+@pytest.mark.parametrize("rung", [*FULL, *rebuilt("small")])
 def test_rebuild(climb, rung):
     climb(rung)

@@ -1,5 +1,7 @@
 """The whole model, dynamics and sampling included, that learns the published task; and the same at bench scale."""
 
+from dataclasses import replace
+
 from ladder.manifoldformer.data import Signals
 from ladder.manifoldformer.dynamics import Flow
 from ladder.manifoldformer.encoder import Causal
@@ -38,20 +40,15 @@ of AdamW.
 SMALL = Signals(noise=0.1)
 """The core's task at bench scale: two tones, 64 samples, the same noise, and the 15 batches of every bench-scale rung."""
 
-SUMMIT_SMALL = Oscillators(
+SUMMIT_SMALL = replace(
+    SUMMIT,
     data=SMALL,
-    task="next step",
     model=Model(
         encoder=Causal(features=32, taps=3, dilations=(1, 2, 4, 8) * 2, residual=True),
         latent="sphere",
         sampling=Fixed(sigma=0.014),
-        dynamics=Flow(memory=Memory(kernel="power law", projection=True), init="zero"),
+        dynamics=SUMMIT.model.dynamics,
     ),
-    loss=SUMMIT.loss,
     batch_size=8,
-    optimiser=SUMMIT.optimiser,
-    learning_rate=SUMMIT.learning_rate,
-    schedule=SUMMIT.schedule,
-    shuffle=SUMMIT.shuffle,
 )
 """The same model with half the features and two thirds of the layers, on the core's task at bench scale, in 600 steps."""

@@ -46,11 +46,10 @@ def delay_gram(
     """:func:`gram` against the signal's own whitened delay coordinates: no oracle is asked.
 
     From sample ``delays - 1`` on, by default 16 or a quarter of a shorter signal: there ``H`` has the last ``delays`` samples of
-    all channels in a row, and
-    ``P = K (K + 1e-5 tr(K) I)^(-1)`` of ``K = H H^T`` is the projection onto its principal components, all of them alike
-    however much of the signal they are. Its rows are divided by their norm, ``P_st / sqrt(P_ss P_tt)``. Of a sum of tones
-    that is near the oracle's Gram matrix, which has all tones alike too: a latent with the matrix of three tones has an Oracle
-    Distance of 0.012. Of a silent signal the matrix is zero.
+    all channels in a row, and ``P = K (K + 1e-5 tr(K) I)^(-1)`` of ``K = H H^T`` is the projection onto its principal
+    components, all of them alike however much of the signal they are. Its rows are divided by their norm,
+    ``P_st / sqrt(P_ss P_tt)``. Of a sum of tones that is near the oracle's Gram matrix, which has all tones alike too: a latent
+    with the matrix of three tones has an Oracle Distance of 0.012. Of a silent signal the matrix is zero.
 
     Source: Broomhead and King, *Extracting qualitative dynamics from experimental data* (1986).
 
