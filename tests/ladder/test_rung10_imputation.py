@@ -10,13 +10,10 @@ import pytest
 from ladder import Rung, above, below
 from ladder.experiment import changed
 from ladder.manifoldformer import Gap
+from ladder.manifoldformer.gates import REFERENCES
 from ladder.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
 
 SIZES = {"": SUMMIT, "small": SUMMIT_SMALL}
-# Mean squared errors in the gap, and the window of each linear autoregression: docs/floors.md.
-HELD = {"": 1.17, "small": 1.20}
-SHORT, LONG = {"": (33, 0.37), "small": (9, 0.32)}, {"": (129, 6e-5), "small": (33, 2e-4)}
-HARMONIC = {"": 8e-5, "small": 3e-4}
 KNOWN = {"floor": 0.0, "floor_source": "the context leaves no doubt which of the clean sequences it is"}
 AMPLITUDE = "IMP-3: the amplitude is preserved, 1 within a tenth"
 
@@ -27,9 +24,10 @@ def mse(how, limit, source, **more):
 
 def filled(how, scale):
     """What a roll-out must reach."""
-    window, short = SHORT[scale]
+    simple = REFERENCES[SIZES[scale].data]
+    window, short = simple.short
     return (
-        mse(how, HELD[scale], "the last sample held"),
+        mse(how, simple.held, "the last sample held"),
         mse(how, short, f"a linear autoregression of {window} samples, rolled out", calibrated=bool(scale)),
         above(f"{how}_gap_amplitude", 0.9, by=5, source=AMPLITUDE),
         below(f"{how}_gap_amplitude", 1.1, by=5, source=AMPLITUDE),
@@ -38,11 +36,12 @@ def filled(how, scale):
 
 def further(how, scale):
     """What else is told of it."""
-    window, long = LONG[scale]
-    sample = 4 * math.pi / (SIZES[scale].data.length - 1)
+    data = SIZES[scale].data
+    simple, sample = REFERENCES[data], 4 * math.pi / (data.length - 1)
+    window, long = simple.long
     return (
         below(f"{how}_gap_phase", sample, by=5, source="one sample of the slowest tone, in radians"),
-        mse(how, HARMONIC[scale], "the five tones fitted to the context, and carried on"),
+        mse(how, simple.harmonic, "the five tones fitted to the context, and carried on"),
         mse(how, long, f"a linear autoregression of {window} samples, rolled out"),
     )
 

@@ -19,7 +19,7 @@ from ladder.inspection import Inspection, step_traces
 from ladder.manifoldformer import imputation, losses, objective
 from ladder.manifoldformer.data import Batch, Signals, Task
 from ladder.manifoldformer.dynamics import Flow, Identity
-from ladder.manifoldformer.imputation import ROLLOUTS, Gap
+from ladder.manifoldformer.imputation import MEASURES, ROLLOUTS, Gap
 from ladder.manifoldformer.metrics import oracle_distance
 from ladder.manifoldformer.model import ManifoldFormer, Model, Output
 from ladder.manifoldformer.objective import Refine
@@ -46,7 +46,6 @@ OPTIMISERS: Mapping[str, optax.GradientTransformation] = {
 }
 Optimiser = Literal["adam", "adamw", "muon", "sgd"]
 During = Literal["", "before", "after"]
-FILLED = ("gap_mse", "gap_amplitude", "gap_phase")
 
 
 class TrainingState(NamedTuple):
@@ -179,7 +178,7 @@ class Oscillators:
             *(["norm_error"] if model.latent == "sphere" else []),
             *(["noise"] if model.sampling else []),
             *([] if isinstance(model.dynamics, Identity) else ["moved"]),
-            *([f"{how}_{name}" for how in ROLLOUTS for name in FILLED] if self.gap else []),
+            *([f"{how}_{name}" for how in ROLLOUTS for name in MEASURES] if self.gap else []),
             *(["gap_mse_ratio"] if self.gap else []),
             *([f"during_{name}" for name in self._measured] if self.during else []),
         )

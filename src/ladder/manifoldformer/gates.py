@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ladder.criteria import Criterion, below, falls
 from ladder.manifoldformer.data import Signals, Task
@@ -21,6 +21,29 @@ BAYES: Mapping[tuple[str, Signals, Task], float] = {
     ("oracle_distance", SMALL, "next step"): 2e-3,
 }
 """What the Bayes read-out of all samples so far gets to, knowing the time, rounded down: on average nothing gets below."""
+
+
+class References(NamedTuple):
+    """Mean squared errors of simple predictors on a task, weighted as its training set has the sequences: docs/floors.md.
+
+    The first two of the next step, the others of a gap of the last quarter. ``linear``, ``short`` and ``long`` are a window in
+    samples and the error of a linear predictor of it; the short one's windows are padded.
+    """
+
+    copied: float
+    linear: tuple[int, float]
+    held: float
+    short: tuple[int, float]
+    long: tuple[int, float]
+    harmonic: float
+
+
+REFERENCES: Mapping[Signals, References] = {
+    CORE.data: References(
+        copied=0.0344, linear=(129, 0.0014), held=1.17, short=(33, 0.37), long=(129, 6e-5), harmonic=8e-5
+    ),
+    SMALL: References(copied=0.476, linear=(63, 0.0085), held=1.20, short=(9, 0.32), long=(33, 2e-4), harmonic=3e-4),
+}
 
 below_copy = partial(below, floor=0.0, floor_source="copying the input, which is the target and has no noise")
 """``below``, of a loss on the identity task without noise."""

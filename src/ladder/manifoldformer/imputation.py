@@ -129,16 +129,8 @@ def fill(
 def measure(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> dict[str, Float[Array, "*batch"]]:
-    """How good a prediction of a gap is, of the gap's samples alone: ``gap_mse``, ``gap_amplitude`` and ``gap_phase``.
-
-    They are :func:`~ladder.manifoldformer.losses.mse`, :func:`~ladder.manifoldformer.losses.amplitude` (1 is right) and
-    :func:`phase_error`.
-    """
-    return {
-        "gap_mse": losses.mse(predicted, target),
-        "gap_amplitude": losses.amplitude(predicted, target),
-        "gap_phase": phase_error(predicted, target),
-    }
+    """How good a prediction of a gap is, of the gap's samples alone: each of :data:`MEASURES`."""
+    return {name: of(predicted, target) for name, of in MEASURES.items()}
 
 
 def phase_error(
@@ -154,6 +146,13 @@ def phase_error(
         jnp.fft.rfft(target, axis=-2)
     )
     return jnp.angle(jnp.sum(product, axis=(-2, -1)))
+
+
+MEASURES: dict[str, Callable[[Array, Array], Array]] = {
+    "gap_mse": losses.mse,
+    "gap_amplitude": losses.amplitude,  # 1 is right
+    "gap_phase": phase_error,
+}
 
 
 def _checked(what: str, model: ManifoldFormer, params: Any, context: Array, steps: int) -> Array:
