@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from ladder.plugin.search import named
+
 pytest_plugins = ["pytester"]
 
 # Through the environment, so that a run that needs no JAX does not load it; workers and child processes inherit it.
@@ -15,7 +17,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what takes minutes, unless an expression or an id asks for it, or it is for the scale to say."""
     if "nightly" in config.option.markexpr or config.option.ladder_only:
         return
-    kept = _sized(items) | {item for item in items if _named(config, item)}
+    kept = _sized(items) | {item for item in items if named(item)}
     dropped = [item for item in items if item.get_closest_marker("nightly") is not None and item not in kept]
     if dropped:
         config.hook.pytest_deselected(items=dropped)
@@ -31,14 +33,3 @@ def _sized(items: list[pytest.Item]) -> set[pytest.Item]:
     rungs = {item: rung for item in items if (rung := rung_of(item))}
     small = {rung.number for rung in rungs.values() if rung.scale}
     return {item for item, rung in rungs.items() if rung.number in small}
-
-
-def _named(config: pytest.Config, item: pytest.Item) -> bool:
-    """Whether an id on the command line is this test's, or that of something around it in its file."""
-    inside = item.nodeid.partition("::")[2]
-    for argument in config.args:
-        path, _, id = argument.partition("::")
-        here = id and (config.invocation_params.dir / path).resolve() == item.path
-        if here and (inside == id or inside.startswith((f"{id}[", f"{id}::"))):
-            return True
-    return False

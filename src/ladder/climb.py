@@ -58,7 +58,9 @@ class Outcome:
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """Findings that were expected of a control and that its diagnosis did not come to."""
+        """Findings that were expected of a control that failed, and that its diagnosis did not come to."""
+        if self.verdict is not Verdict.FAIL:
+            return ()
         found = {finding.name for finding in self.diagnosis.findings} if self.diagnosis else set()
         return tuple(name for name in self.rung.expects if name not in found)
 

@@ -39,6 +39,10 @@ class Finding:
     numbers: dict[str, float]
 
 
+Told = tuple[str, dict[str, float]]
+"""The sentence of a finding, and the numbers in it."""
+
+
 @dataclass(frozen=True)
 class Case:
     """What a finding may be drawn from."""
@@ -89,7 +93,7 @@ class Case:
         return (name, self.finite.curves[name]) if isinstance(name, str) and name in self.finite.curves else None
 
 
-def _non_finite(case: Case) -> Finding | None:
+def _non_finite(case: Case) -> Told | None:
     if not (bad := case.trained.first_bad):
         return None
     first = min(bad, key=lambda b: b.step)
@@ -98,10 +102,10 @@ def _non_finite(case: Case) -> Finding | None:
         f"{len(bad)} of the {len(case.judgement.failing)} seeds that fail turned non-finite; the first was seed {first.seed}, "
         f"at step {first.step}, in {first.tensor}"
     )
-    return Finding("non-finite", text, numbers)
+    return text, numbers
 
 
-def _below_floor(case: Case) -> Finding | None:
+def _below_floor(case: Case) -> Told | None:
     """Of goals alone: no rung has a gate beyond its floor."""
     for held in case.judgement.goals:
         if isinstance(held, Held) and (criterion := held.criterion).beyond_floor:
@@ -109,11 +113,11 @@ def _below_floor(case: Case) -> Finding | None:
             text = (
                 f"{criterion} asks for more than its floor of {criterion.floor:.4g} allows ({criterion.floor_source})"
             )
-            return Finding("below-floor", text, {"limit": criterion.limit, "floor": criterion.floor})
+            return text, {"limit": criterion.limit, "floor": criterion.floor}
     return None
 
 
-def _never_moves(case: Case) -> Finding | None:
+def _never_moves(case: Case) -> Told | None:
     def moves(group: str) -> Float[np.ndarray, " seed"]:
         weight, update = case.steps("weight", group), case.steps("update", group)
         below_rounding = (update <= ROUNDING * weight).all(axis=1) & (weight == weight[:, :1]).all(axis=1)
@@ -127,27 +131,27 @@ def _never_moves(case: Case) -> Finding | None:
     who = f"{', '.join(still)} never moved" if len(still) < len(case.groups) else "nothing ever moved"
     why = "no gradient arrived" if gradient == 0.0 else f"though the gradient's norm reached {gradient:.3g}"
     numbers = {"groups": float(len(still)), "moves": 0.0, "steps": float(steps), "largest gradient": gradient}
-    return Finding("never-moves", f"{who}: 0 of {steps} updates, {why}", numbers)
+    return f"{who}: 0 of {steps} updates, {why}", numbers
 
 
-def _large_updates(case: Case) -> Finding | None:
+def _large_updates(case: Case) -> Told | None:
     # Over groups the median: what starts at zero takes any first step for its whole weight.
     ratio = median(np.array(list(case.updates(np.max).values())))
     if not ratio > LARGE_UPDATE:
         return None
     text = f"updates of up to {ratio:.3g} of the weight they leave, the median of the groups: longer than the weight itself"
-    return Finding("large-updates", text, {"update to weight": ratio, "threshold": LARGE_UPDATE})
+    return text, {"update to weight": ratio, "threshold": LARGE_UPDATE}
 
 
-def _small_updates(case: Case) -> Finding | None:
+def _small_updates(case: Case) -> Told | None:
     group, ratio = _extreme({g: r for g, r in case.updates(np.median).items() if r > 0.0}, min)
     if not ratio < SMALL_UPDATE:
         return None
     text = f"{group} changes by {ratio:.3g} of its weight at every step; 0.001 is usual"
-    return Finding("small-updates", text, {"update to weight": ratio, "threshold": SMALL_UPDATE})
+    return text, {"update to weight": ratio, "threshold": SMALL_UPDATE}
 
 
-def _exploding(case: Case) -> Finding | None:
+def _exploding(case: Case) -> Told | None:
     loss = case.finite.traces.get(f"step_{getattr(case.rung.experiment, 'objective', '')}")
     if loss is None:
         return None
@@ -165,10 +169,10 @@ def _exploding(case: Case) -> Finding | None:
         f"the gradient of {group} explodes: median norm {norm:.3g}; a step of 1/1000 of the weight changes the loss by "
         f"{number / 1000:.3g} times itself"
     )
-    return Finding("exploding-gradient", text, {"norm": norm, "condition": number, "threshold": ILL_CONDITIONED})
+    return text, {"norm": norm, "condition": number, "threshold": ILL_CONDITIONED}
 
 
-def _vanishing(case: Case) -> Finding | None:
+def _vanishing(case: Case) -> Told | None:
     gradient = case.by_group(lambda group: np.median(case.steps("gradient", group), axis=1))
     largest = max(gradient.values(), default=math.nan)
     group, smallest = _extreme({g: norm for g, norm in gradient.items() if norm > 0.0}, min)
@@ -178,10 +182,10 @@ def _vanishing(case: Case) -> Finding | None:
         f"the gradient of {group} vanishes: median norm {smallest:.3g}, {smallest / largest:.3g} of the largest group's"
     )
     numbers = {"norm": smallest, "share": smallest / largest, "threshold": VANISHED}
-    return Finding("vanishing-gradient", text, numbers)
+    return text, numbers
 
 
-def _sampling_noise(case: Case) -> Finding | None:
+def _sampling_noise(case: Case) -> Told | None:
     length, radius = case.end("noise/length"), case.end("noise/radius")
     if not length > NOISE * radius:
         return None
@@ -189,10 +193,10 @@ def _sampling_noise(case: Case) -> Finding | None:
         f"sampling noise of length {length:.3g} fills a manifold of radius {radius:.3g}: "
         "beyond pi/4 of the radius it outweighs the signal"
     )
-    return Finding("sampling-noise", text, {"length": length, "radius": radius, "threshold": NOISE})
+    return text, {"length": length, "radius": radius, "threshold": NOISE}
 
 
-def _off_by_one(case: Case) -> Finding | None:
+def _off_by_one(case: Case) -> Told | None:
     errors = case.inspected.get("end/prediction/shifted")
     if errors is None or not (errors := errors[np.isfinite(errors).all(axis=1)]).size:
         return None
@@ -202,12 +206,10 @@ def _off_by_one(case: Case) -> Finding | None:
         return None
     shift = best - here
     text = f"the prediction matches the target of {shift:+d} samples better: MSE {middle[best]:.3g} against {middle[here]:.3g}"
-    return Finding(
-        "off-by-one", text, {"shift": shift, "shifted": float(middle[best]), "unshifted": float(middle[here])}
-    )
+    return text, {"shift": shift, "shifted": float(middle[best]), "unshifted": float(middle[here])}
 
 
-def _gamed(case: Case) -> Finding | None:
+def _gamed(case: Case) -> Told | None:
     objective, reference = case.curve("objective"), case.curve("reference")
     if objective is None or reference is None:
         return None
@@ -218,10 +220,10 @@ def _gamed(case: Case) -> Finding | None:
     text = (
         f"{trained_on} is gamed: it falls by {fall:.0%} while {judged_by} rises by {rise:.0%} from epoch 1 to the last"
     )
-    return Finding("gamed", text, {"fall": fall, "rise": rise, "threshold": GAMED})
+    return text, {"fall": fall, "rise": rise, "threshold": GAMED}
 
 
-def _collapsed(case: Case) -> Finding | None:
+def _collapsed(case: Case) -> Told | None:
     rank, wanted, variance = case.end("latent/rank"), case.end("target/rank"), case.end("latent/variance")
     if not (rank < COLLAPSED_RANK * wanted or variance < COLLAPSED_VARIANCE):
         return None
@@ -229,22 +231,20 @@ def _collapsed(case: Case) -> Finding | None:
         f"the latent has collapsed: effective rank {rank:.3g} of a target of {wanted:.3g}, "
         f"and {variance:.3g} of its mean square varies"
     )
-    return Finding("collapsed-latent", text, {"rank": rank, "target rank": wanted, "variance": variance})
+    return text, {"rank": rank, "target rank": wanted, "variance": variance}
 
 
-def _squashed(case: Case) -> Finding | None:
+def _squashed(case: Case) -> Told | None:
     amplitude, correlation = case.end("prediction/amplitude"), case.end("prediction/correlation")
     if not 0.0 < amplitude < SQUASHED * abs(correlation):
         return None
     text = (
         f"the prediction is squashed: {amplitude:.3g} of the target's amplitude at a correlation of {correlation:.3g}"
     )
-    return Finding(
-        "squashed-amplitude", text, {"amplitude": amplitude, "correlation": correlation, "threshold": SQUASHED}
-    )
+    return text, {"amplitude": amplitude, "correlation": correlation, "threshold": SQUASHED}
 
 
-def _too_few_steps(case: Case) -> Finding | None:
+def _too_few_steps(case: Case) -> Told | None:
     if (objective := case.curve("objective")) is None or objective[1].shape[1] < 2:
         return None
 
@@ -259,12 +259,12 @@ def _too_few_steps(case: Case) -> Finding | None:
         return None
     steps = case.steps("update", case.groups[0]).shape[1]
     text = f"too few steps: {name} still falls, and in {steps} of them no group has gone further than {middle:.3g} of its weight"
-    return Finding("too-few-steps", text, {"path": middle, "steps": steps, "fall": fall, "threshold": SHORT_PATH})
+    return text, {"path": middle, "steps": steps, "fall": fall, "threshold": SHORT_PATH}
 
 
 # What is certain, then causes before the symptoms they bring: large updates make gradients spike, a gradient that does not
 # arrive leaves latents as they were, and whatever shrinks the updates leaves the loss still falling at the end.
-DETECTORS: Mapping[str, Callable[[Case], Finding | None]] = {
+DETECTORS: Mapping[str, Callable[[Case], Told | None]] = {
     "non-finite": _non_finite,
     "never-moves": _never_moves,
     "large-updates": _large_updates,
@@ -285,7 +285,7 @@ DETECTORS: Mapping[str, Callable[[Case], Finding | None]] = {
 def findings(case: Case) -> tuple[Finding, ...]:
     """Everything found, in order of precedence."""
     with np.errstate(all="ignore"):  # a ratio to what is zero is not known, and medians are of what is
-        return tuple(found for detect in DETECTORS.values() if (found := detect(case)) is not None)
+        return tuple(Finding(name, *told) for name, detect in DETECTORS.items() if (told := detect(case)) is not None)
 
 
 def median(values: Shaped[np.ndarray, " seed"]) -> float:

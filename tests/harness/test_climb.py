@@ -204,7 +204,7 @@ def test_a_control_that_must_fail_for_a_reason_is_green_only_if_every_one_is_fou
 )
 def test_the_reason_alone_makes_no_control_green(script, verdict):
     (outcome,) = climbed(root(experiment=script, goals=(BEYOND,), control="must fail", expects=("below-floor",)))
-    assert (outcome.verdict, outcome.green) == (verdict, False)
+    assert (outcome.verdict, outcome.missed, outcome.green) == (verdict, (), False)
 
 
 @pytest.mark.parametrize(("bad", "diagnosed"), [(some(), False), (some(*range(9)), True)])

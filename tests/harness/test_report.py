@@ -86,8 +86,11 @@ def test_the_schema_asks_for_scale_and_expectations_and_knows_their_ids(known):
     fit, still, _ = known["rungs"]
     assert (fit["id"], fit["scale"], fit["expects"]) == ("rung1@small", "small", [])
     assert (still["id"], still["scale"], still["expects"]) == ("rung1@small[rate=0.0]", "small", ["never-moves"])
-    assert known["schema"] == "1.3.0"
-    without = [{name: value for name, value in fit.items() if name != left_out} for left_out in ("scale", "expects")]
+    assert known["schema"] == "1.4.0"
+    missed = rung(report_of(FIT, replace(STILL, expects=("gamed", "never-moves"))), STILL.id)["missed"]
+    assert (missed, still["missed"], fit["missed"]) == (["gamed"], [], [])
+    asked = ("scale", "expects", "missed")
+    without = [{name: value for name, value in fit.items() if name != left_out} for left_out in asked]
     wrong = [fit | {"id": id} for id in ("rung1@", "rung1@[x]", "rung1[x]@small", "rung1@a-b")]
     for broken in (*without, *wrong, fit | {"expects": "gamed"}):
         assert not validator.is_valid(known | {"rungs": [broken]}), broken
@@ -240,9 +243,8 @@ def test_a_red_control_is_no_culprit_but_not_green_either():
     ("change", "expected"),
     [
         ({}, "FAIL, as it must"),
-        ({"green": False, "expects": ["gamed"]}, "FAIL, but no gamed"),
-        ({"green": False, "expects": ["gamed", "never-moves", "off-by-one"]}, "FAIL, but no gamed or off-by-one"),
-        ({"green": False, "diagnosis": None}, "FAIL, but no never-moves"),
+        ({"green": False, "missed": ["gamed"]}, "FAIL, but no gamed"),
+        ({"green": False, "missed": ["gamed", "off-by-one"]}, "FAIL, but no gamed or off-by-one"),
         ({"green": False}, "FAIL, but not finite"),
         ({"green": False, "verdict": "PASS", "diagnosis": None}, "PASS, must FAIL"),
         ({"green": False, "verdict": "UNDECIDED", "diagnosis": None}, "UNDECIDED, must FAIL"),

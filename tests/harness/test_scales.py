@@ -144,6 +144,7 @@ def test_a_size_that_no_rung_comes_in_is_one_clear_usage_error(pytester, sizes, 
     assert result.ret == 4
     told = result.stderr.str().strip().splitlines()
     assert told == [f"ERROR: ladder: {said}: no rung comes in that size; there are full, small"]
+    assert not (pytester.path / "reports").exists()
     assert "Traceback" not in result.stdout.str()
     assert not list(pytester.path.rglob("ladder.*"))
 
@@ -226,6 +227,13 @@ def test_workers_climb_the_same_size(pytester, sizes, arguments, expected):
     result = pytester.runpytest_subprocess("-n", "2", *arguments)
     assert result.ret == 0
     assert climbed(pytester) == expected
+
+
+def test_what_workers_would_climb_is_listed_without_them(pytester, sizes):
+    sizes("ladder_scale = small")
+    result = pytester.runpytest_subprocess("-n", "2", "--collect-only", "-q", "-m", "rung3")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([f"test_sizes.py::test_it?{id.replace('[', '?').replace(']', '?')}?" for id in FULL])
 
 
 def test_an_unknown_size_is_told_by_workers_too(pytester, sizes):

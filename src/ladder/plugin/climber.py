@@ -102,33 +102,28 @@ class Climber:
 
     def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
         """End the run; a worker cannot, it runs nothing and leaves the message to the controller."""
+        items.clear()  # a collection that ends in an error still counts as finished, and its items as to be run
         if not hasattr(self.config, "workeroutput"):
             raise pytest.UsageError(f"ladder: {error}") from error
         self.config.workeroutput[WORKER_ERROR] = f"ladder: {error}"
         self._ladder = None
-        items.clear()
 
     def _choose(self, items: list[pytest.Item], found: Found, ladder: Ladder) -> None:
         """Keep the rungs asked for and what they require, in climbing order, and the other tests."""
-        from ladder.plugin.selection import climbing_order, of_scale
+        from ladder.plugin.selection import climbing_order, of_other_scales
         from ladder.rung import LadderError
 
         if self.settings.only:
             items[:] = [found.items[id] for id in self.settings.only]
         else:
-            kept = of_scale(items, ladder, self.settings.scale, self.settings.scale_asked)
-            if dropped := [item for item in items if item not in kept]:
-                ids = {id.rpartition("::")[2] for id in self.config.args if "[" in id}
-                if named := [item.name for item in dropped if item.name in ids]:
-                    raise LadderError(
-                        f"{', '.join(named)}: of another scale than the rest; climb each in a run of its own"
-                    )
+            if dropped := of_other_scales(items, ladder, self.settings.scale, self.settings.scale_asked):
                 self.config.hook.pytest_deselected(items=dropped)
-                items[:] = kept
+                items[:] = [item for item in items if item not in dropped]
         items[:] = climbing_order(items, found, ladder, pull=self.settings.calibrate is None)
         self._count(items)
-        if self._handover is not None and any(RUNG in item.stash for item in items):
-            if self.config.workerinput["ladder_dist"] == "each":  # type: ignore[attr-defined]  # set by the plugin
+        worker = getattr(self.config, "workerinput", None)  # the controller collects too where it is to do nothing else
+        if self._handover is not None and worker and any(RUNG in item.stash for item in items):
+            if worker["ladder_dist"] == "each":
                 raise LadderError("--dist each climbs every rung on every worker; choose another, such as --dist load")
             self._announce(items, ladder, self._handover)
 

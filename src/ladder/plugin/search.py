@@ -1,4 +1,7 @@
-"""Which test files may hold rungs, judged by their source: where rungs alone are asked for, the others need not be imported."""
+"""What a command line asks for: which tests by their ids, and which files may hold the rungs, judged by their source.
+
+Where rungs alone are asked for, files without any need not be imported.
+"""
 
 import ast
 import re
@@ -8,10 +11,23 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 RUNGS_ALONE = re.compile(r"\s*(?:rung\d*(?:\s+or\s+rung\d*)*)?\s*")
 SPEAKS = re.compile(rb"climb|rung|marker")
 IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]+)", re.M)
 PLUGINS = re.compile(rb"^pytest_plugins\b[^\n]*=([^\n]*(?:\n[ \t]+[^\n]*)*)", re.M)
+
+
+def named(item: pytest.Item, itself: bool = False) -> bool:
+    """Whether an id on the command line is this test's or, unless that was asked, of something around it in its file."""
+    inside = item.nodeid.partition("::")[2]
+    for argument in item.config.args:
+        path, _, id = argument.partition("::")
+        here = id and (item.config.invocation_params.dir / path).resolve() == item.path
+        if here and (inside == id or (not itself and inside.startswith((f"{id}[", f"{id}::")))):
+            return True
+    return False
 
 
 def may_have_rungs(path: Path, expression: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ladder.plugin.search import named
 from ladder.plugin.settings import FULL
 from ladder.rung import Ladder, LadderError, Rung
 
@@ -75,13 +76,14 @@ def check_markers(expression: str, numbers: Iterable[int]) -> None:
             raise LadderError(f"-m {expression!r}: there is no {name}; there are {', '.join(known) or 'none'}")
 
 
-def of_scale(items: Sequence[pytest.Item], ladder: Ladder, scale: str, asked: bool) -> list[pytest.Item]:
-    """The items without rungs of another scale than the one that is climbed.
+def of_other_scales(items: Sequence[pytest.Item], ladder: Ladder, scale: str, asked: bool) -> list[pytest.Item]:
+    """Rungs among the items that are of another scale than the one that is climbed.
 
     Where nobody asked for a scale, a selection that holds rungs of another one alone has chosen that.
 
     Raises:
-        LadderError: for a scale that no rung comes in, or a selection that holds several others.
+        LadderError: for a scale that no rung comes in, a selection that holds several others, or a rung of another scale whose
+            node id was given.
     """
     known = sorted({each or FULL for scales in ladder.scales.values() for each in scales})
     if known and (scale or FULL) not in (FULL, *known):
@@ -94,7 +96,10 @@ def of_scale(items: Sequence[pytest.Item], ladder: Ladder, scale: str, asked: bo
         if others:
             there = ", ".join(each or FULL for each in (scale, *others))
             raise LadderError(f"the selected rungs come in several sizes, {there}; choose one with --ladder-scale")
-    return [item for item in items if item not in sized or sized[item].scale == scale]
+    dropped = [item for item, rung in sized.items() if rung.scale != scale]
+    if given := [item.name for item in dropped if named(item, itself=True)]:
+        raise LadderError(f"{', '.join(given)}: of another scale than the rest; climb each in a run of its own")
+    return dropped
 
 
 def climbing_order(items: Sequence[pytest.Item], found: Found, ladder: Ladder, pull: bool) -> list[pytest.Item]:

@@ -19,7 +19,7 @@ from ladder.judge import Compared, Held
 from ladder.rung import Ladder
 from ladder.verdict import SequentialTest, Verdict
 
-SCHEMA_VERSION = "1.3.0"
+SCHEMA_VERSION = "1.4.0"
 ATTEMPTS = 10  # listed of each rung; the evidence has them all
 DIGITS = 6  # significant, for curves: more than any limit is stated to, and float32 has no more than 7
 
@@ -50,6 +50,7 @@ def entry(
         "claim": rung.claim,
         "control": rung.control,
         "expects": list(rung.expects),
+        "missed": list(outcome.missed),
         "adds": _adds(outcome, ladder),
         "parent": rung.parent or None,
         "requires": list(rung.required),
