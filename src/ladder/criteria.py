@@ -74,6 +74,11 @@ class Criterion(ABC):
         return self.by
 
     @property
+    def first_epoch(self) -> int:
+        """The first epoch at which it could be met."""
+        return 1
+
+    @property
     @abstractmethod
     def text(self) -> str:
         """The condition in words, without its source."""
@@ -90,6 +95,12 @@ class Criterion(ABC):
     def holds(self, curves: Curves) -> Bool[np.ndarray, " seed"]:
         """Of which seeds it holds. A statistic that is not a number holds of none."""
         return np.asarray(self.statistic(curves) <= self.limit)
+
+    def reached(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+        """The epoch at which each seed has met it for good, be it after ``by``; infinite of one that never does."""
+        epochs = range(self.first_epoch, curves[self.metric].shape[1] + 1)
+        held = np.stack([replace(self, by=epoch).holds(curves) for epoch in epochs])
+        return np.where(held.any(axis=0), self.first_epoch + held.argmax(axis=0), np.inf)
 
     def worst(self, curves: Curves) -> float:
         """The statistic of the seed that is furthest from meeting it."""
@@ -180,6 +191,11 @@ class Falls(Criterion):
             raise ValueError(
                 f"falls({self.metric!r}, since={self.since}, by={self.by}): compare an earlier epoch with a later one"
             )
+
+    @property
+    def first_epoch(self) -> int:
+        """The one after ``since``."""
+        return self.since + 1
 
     @property
     def text(self) -> str:

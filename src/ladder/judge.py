@@ -17,7 +17,10 @@ REPORT_LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Held:
-    """A criterion judged: it held of ``k`` of ``n`` seeds, whose statistics lie between ``low`` and ``high``."""
+    """A criterion judged: it held of ``k`` of ``n`` seeds, whose statistics lie between ``low`` and ``high``.
+
+    ``reached`` are the epochs at which they had met it for good, infinite of those that never did or turned non-finite.
+    """
 
     criterion: Criterion
     verdict: Verdict
@@ -26,11 +29,12 @@ class Held:
     median: float
     low: float
     high: float
+    reached: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A paired comparison of ``metric`` at the last epoch, this rung less ``against``.
+    """A paired comparison of ``metric`` at the last epoch, this rung less ``against``, and the interval of its median.
 
     ``comparison`` is the gate or goal it belongs to, None where it is only reported; then ``verdict`` is None too.
     """
@@ -38,7 +42,7 @@ class Compared:
     metric: str
     against: str
     interval: Interval
-    pairs: int
+    differences: tuple[float, ...]
     published: str = ""
     comparison: Comparison | None = None
     verdict: Verdict | None = None
@@ -75,7 +79,10 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
         median, low, high = (
             (float(np.median(known)), float(known.min()), float(known.max())) if known.size else (math.nan,) * 3
         )
-        return Held(criterion, test.verdict(k, trained.seeds), k, trained.seeds, median, low, high)
+        reached = np.where(finite, criterion.reached(trained.curves), math.inf)
+        return Held(
+            criterion, test.verdict(k, trained.seeds), k, trained.seeds, median, low, high, tuple(reached.tolist())
+        )
 
     def compared(comparison: Comparison) -> Compared:
         against = partners[comparison.against]
@@ -85,7 +92,7 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
         fails = _worse(difference, comparison.margin, test.beta / len(test.looks))
         verdict = Verdict.FAIL if fails else Verdict.PASS if interval.high < comparison.margin else Verdict.UNDECIDED
         return Compared(
-            comparison.metric, comparison.against, interval, len(difference), comparison=comparison, verdict=verdict
+            comparison.metric, comparison.against, interval, tuple(difference), comparison=comparison, verdict=verdict
         )
 
     def judged(condition: Criterion | Comparison) -> Held | Compared:
@@ -126,7 +133,7 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
             metric,
             rung.parent,
             _interval(difference := paired(trained, partners[rung.parent], metric), REPORT_LEVEL),
-            len(difference),
+            tuple(difference),
             published,
         )
         for metric, published in rung.compare.items()

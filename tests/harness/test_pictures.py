@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 import jax.numpy as jnp
-import jsonschema
+import jsonschema_rs
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ from ladder.fingerprint import closure
 from ladder.judge import judge
 from ladder.pictures import Picture, draw, style
 from ladder.pictures.learning import learning_curves
-from ladder.report import SCHEMA
 from ladder.report.document import entry
+from ladder.report.schema import SCHEMA
 
 TEST_16 = SequentialTest(looks=(16,))
 
@@ -146,7 +146,7 @@ def test_climbed_rungs_are_drawn_and_every_link_leads_to_a_picture(folder):
         assert len(content) < 200_000
         assert b"dc:date" not in content
     schema = json.loads(SCHEMA.read_text())
-    jsonschema.Draft202012Validator(schema).validate(json.loads((reports / "ladder.json").read_text()))
+    jsonschema_rs.validator_for(schema).validate(json.loads((reports / "ladder.json").read_text()))
 
 
 def test_what_an_experiment_shows_is_of_the_first_failing_seed_or_else_of_the_first(folder):

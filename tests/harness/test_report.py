@@ -6,15 +6,16 @@ import os
 import re
 from dataclasses import replace
 
-import jsonschema
+import jsonschema_rs
 import pytest
 from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 
 from ladder import Rung, above, below, better_than, no_worse_than
 from ladder.files import check_writable, write_atomically
-from ladder.report import SCHEMA, write
+from ladder.report import write
 from ladder.report.document import number
 from ladder.report.markdown import markdown
+from ladder.report.schema import SCHEMA, VERSION
 from ladder.report.terminal import lines, why
 from ladder.report.text import asked, expected, expected_culprit, sparkline, word
 
@@ -73,8 +74,8 @@ def rung(report, id):
 
 def test_the_report_is_what_the_schema_publishes(report, green, known):
     schema = json.loads(SCHEMA.read_text())
-    validator = jsonschema.Draft202012Validator
-    validator.check_schema(schema)
+    jsonschema_rs.meta.validate(schema)
+    validator = jsonschema_rs.validator_for
     for document in (report, green, known):
         validator(schema).validate(json.loads(json.dumps(document)))
     for broken in (report | {"extra": 1}, {k: v for k, v in report.items() if k != "culprit"}):
@@ -82,11 +83,11 @@ def test_the_report_is_what_the_schema_publishes(report, green, known):
 
 
 def test_the_schema_asks_for_scale_and_expectations_and_knows_their_ids(known):
-    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
+    validator = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text()))
     fit, still, _ = known["rungs"]
     assert (fit["id"], fit["scale"], fit["expects"]) == ("rung1@small", "small", [])
     assert (still["id"], still["scale"], still["expects"]) == ("rung1@small[rate=0.0]", "small", ["never-moves"])
-    assert known["schema"] == "1.4.0"
+    assert known["schema"] == VERSION
     missed = rung(report_of(FIT, replace(STILL, expects=("gamed", "never-moves"))), STILL.id)["missed"]
     assert (missed, still["missed"], fit["missed"]) == (["gamed"], [], [])
     asked = ("scale", "expects", "missed")
@@ -223,7 +224,7 @@ def test_evidence_attempts_and_trouble_are_told(report):
 def test_the_first_line_names_the_culprit_or_says_that_all_is_green(report, green):
     first = markdown(report).splitlines()[0]
     assert first.startswith(
-        '# CULPRIT rung2 "+unlucky" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3; blocks rung3'
+        '# CULPRIT rung2 "+unlucky" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3 (rung1: 16/16); blocks rung3'
     )
     assert report["culprit"]["certain"]
     assert markdown(green).startswith("# ALL GREEN up to rung1; gated rungs passed: 1")
@@ -256,7 +257,8 @@ def test_a_control_that_did_not_fail_for_its_reason_says_which(known, change, ex
 
 
 def test_a_culprit_that_was_known_is_told_with_what_was_found_and_is_none(known):
-    line = f'EXPECTED CULPRIT {STILL.id} "+fit" (rate: 0.1 → 0.0): 0/16 seeds met loss < 0.5 by epoch 4'
+    broke = "0/16 seeds met loss < 0.5 by epoch 4 (rung1@small: 16/16)"
+    line = f'EXPECTED CULPRIT {STILL.id} "+fit" (rate: 0.1 → 0.0): {broke}'
     *_, told, why = lines(known)
     assert told == (line, {})
     assert why[0].startswith("  nothing ever moved: 0 of 12 updates, though the gradient's norm reached ")
@@ -279,12 +281,12 @@ def test_a_known_culprit_is_neither_a_control_without_a_reason_nor_one_that_fail
 def test_a_known_culprit_is_told_by_the_comparison_that_it_lost_or_by_all_gates_together(known):
     gates = (no_worse_than(FIT.id, "loss", margin=0.1, source=SOURCE),)
     compared = report_of(FIT, replace(STILL, gates=gates))
-    assert expected_culprit(rung(compared, STILL.id)).startswith(
+    assert expected_culprit(rung(compared, STILL.id), compared).startswith(
         f'EXPECTED CULPRIT {STILL.id} "+fit" (rate: 0.1 → 0.0): {gates[0]}: '
     )
     together = rung(known, STILL.id)
     undecided = together | {"gates": [gate | {"verdict": "UNDECIDED"} for gate in together["gates"]]}
-    assert expected_culprit(undecided).endswith("(rate: 0.1 → 0.0): 0/16 seeds met every gate")
+    assert expected_culprit(undecided, known).endswith(": 0/16 seeds met every gate (rung1@small: 16/16)")
 
 
 def test_why_a_control_is_red_names_what_was_missed_and_what_was_found_instead():

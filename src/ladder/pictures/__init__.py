@@ -21,7 +21,7 @@ import numpy as np
 from ladder.files import write_atomically
 from ladder.pictures import style
 from ladder.pictures.learning import learning_curves
-from ladder.report.document import Entry
+from ladder.report.schema import Entry
 from ladder.report.text import seeds, word
 from ladder.timelimit import TimedOutError
 from ladder.verdict import Verdict

@@ -72,6 +72,9 @@ class Reporter:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather what the climber sent."""
         if (entry := getattr(report, "ladder", None)) is not None:
+            file, line, _ = report.location
+            entry["test"] = {"id": report.nodeid, "file": file, "line": (line or 0) + 1}
+            entry["repeat"] = shlex.join(["pytest", file, f"--ladder-only={entry['id']}", *self.settings.same_seeds])
             self._entries.append(entry)
         self._problems |= dict.fromkeys(getattr(report, "ladder_problems", ()))
         if note := getattr(report, "ladder_note", ""):

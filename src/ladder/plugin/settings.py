@@ -156,6 +156,12 @@ class Settings:
         )
 
     @property
+    def same_seeds(self) -> list[str]:
+        """The options that climb on the same seeds again, as many of them."""
+        looks = ",".join(map(str, self.test.looks))
+        return [self.repeat, f"--ladder-seeds={looks}"]
+
+    @property
     def repeat(self) -> str:
         """The option that repeats this run's seeds."""
         return f"--ladder-seed-root={self.root}"

@@ -3,16 +3,13 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from ladder.files import write_atomically
 from ladder.report.markdown import markdown
-
-SCHEMA = Path(__file__).with_name("schema.json")
-"""The published JSON Schema of ``ladder.json``."""
+from ladder.report.schema import Document
 
 
-def write(document: dict[str, Any], folder: Path) -> list[Path]:
+def write(document: Document, folder: Path) -> list[Path]:
     """Write ``ladder.json`` and ``ladder.md``, each in one step.
 
     Raises:
@@ -27,7 +24,7 @@ def write(document: dict[str, Any], folder: Path) -> list[Path]:
     return list(targets)
 
 
-def _json(document: dict[str, Any]) -> str:
+def _json(document: Document) -> str:
     """Indented, but for lists of numbers: a seed's curve is one line."""
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
     return re.sub(r"\[[\s\d.,eE+null-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text)

@@ -10,21 +10,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from ladder.climb import Outcome
-from ladder.criteria import Comparison
+from ladder.criteria import Comparison, Criterion
 from ladder.evidence import Attempt
 from ladder.experiment import components, differences
 from ladder.judge import Compared, Held
-from ladder.rung import Ladder
+from ladder.report.schema import VERSION, Entry
+from ladder.rung import Ladder, Rung
+from ladder.trained import Trained
 from ladder.verdict import SequentialTest, Verdict
 
-SCHEMA_VERSION = "1.4.0"
 ATTEMPTS = 10  # listed of each rung; the evidence has them all
-DIGITS = 6  # significant, for curves: more than any limit is stated to, and float32 has no more than 7
-
-Entry = dict[str, Any]
-"""One rung of the document."""
+EPOCHS = 50  # of each curve, about: as many points as a small picture shows
+DIGITS = 5  # significant, of what is drawn: more than any limit is stated to; the evidence has every digit
 
 
 def entry(
@@ -37,7 +37,7 @@ def entry(
     """One rung's entry.
 
     ``stale`` says what changed since its limits were calibrated, or that they never were; ``attempts`` are all that there were at
-    it, of which the latest are listed.
+    it, of which the latest are listed. Where its test stands, and how to repeat it, is for the one who collected it to add.
     """
     rung, judgement, trained = outcome.rung, outcome.judgement, outcome.trained
     found: Entry = {
@@ -71,19 +71,20 @@ def entry(
         "attempts": {"total": len(attempts), "latest": [_attempt(attempt) for attempt in attempts[-ATTEMPTS:]]},
         "diagnosis": None if outcome.diagnosis is None else _in_json(asdict(outcome.diagnosis)),
         "pictures": [],  # added by who draws them
+        "test": None,
+        "repeat": "",
         "seeds": None,
         "gates": [],
         "goals": [],
         "effects": [],
+        "epochs": [],
         "curves": {},
+        "others": {},
         "seconds": None,
     }
     if trained is None:
         return found
-    found["curves"] = {
-        name: [[number(value, DIGITS) for value in seed] for seed in curve.tolist()]
-        for name, curve in trained.curves.items()
-    }
+    found |= _curves(rung, trained)
     found["seconds"] = {"compile": round(trained.compile_seconds, 3), "run": round(trained.run_seconds, 3)}
     if judgement is None:
         return found
@@ -103,6 +104,36 @@ def entry(
     return found
 
 
+def _curves(rung: Rung, trained: Trained) -> dict[str, Any]:
+    """The curves of every seed of what the rung is judged by, and of all other metrics the spread over seeds."""
+    conditions = (*rung.gates, *rung.goals)
+    experiment = rung.experiment
+    judged = {metric for condition in conditions for metric in condition.metrics} | set(rung.compare)
+    judged |= {name for what in ("objective", "reference") if isinstance(name := getattr(experiment, what, None), str)}
+    total = next(iter(trained.curves.values())).shape[1]
+    named = {e for c in conditions if isinstance(c, Criterion) for e in (c.first_epoch, c.by) if e <= total}
+    epochs = sorted(named | set(np.linspace(1, total, min(total, EPOCHS)).round().astype(int).tolist()))
+    shown = {name: curve[:, np.array(epochs) - 1] for name, curve in trained.curves.items()}
+    return {
+        "epochs": epochs,
+        "curves": {
+            name: [[number(value, DIGITS) for value in seed] for seed in curve.tolist()]
+            for name, curve in shown.items()
+            if name in judged
+        },
+        "others": {name: _spread(curve) for name, curve in shown.items() if name not in judged},
+    }
+
+
+def _spread(curve: Float[np.ndarray, "seed epoch"]) -> dict[str, list[float | None]]:
+    """Median and range over the seeds that have a value, epoch by epoch."""
+    known = np.ma.masked_invalid(curve)
+    return {
+        name: [number(value, DIGITS) for value in np.ma.filled(of(known, axis=0), np.nan).tolist()]
+        for name, of in (("median", np.ma.median), ("low", np.ma.min), ("high", np.ma.max))
+    }
+
+
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     told = asdict(attempt)
     return {name: told[name] for name in ("date", "commit", "root", "verdict", "k", "n", "error")}
@@ -117,7 +148,7 @@ def document(
 ) -> dict[str, Any]:
     """The whole report, its rungs in the order given; not complete if the run was broken off."""
     return {
-        "schema": SCHEMA_VERSION,
+        "schema": VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "complete": complete,
         **environment,
@@ -199,8 +230,10 @@ def _condition(judged: Held | Compared) -> dict[str, Any]:
         "verdict": judged.verdict.value,
         "limit": criterion.limit,
         "by": criterion.by,
+        "since": getattr(criterion, "since", None),
         "calibrated": criterion.calibrated,
         "floor": None if criterion.floor is None else {"value": criterion.floor, "source": criterion.floor_source},
+        "reached": [int(epoch) if math.isfinite(epoch) else None for epoch in judged.reached],
         "passed": judged.k,
         "of": judged.n,
         "median": number(judged.median),
@@ -221,7 +254,7 @@ def _effect(effect: Compared) -> dict[str, Any]:
 def _interval(compared: Compared) -> dict[str, Any]:
     interval = compared.interval
     return {
-        "pairs": compared.pairs,
+        "differences": [number(difference, DIGITS) for difference in compared.differences],
         "median": number(interval.median),
         "low": number(interval.low),
         "high": number(interval.high),

@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import quote
 
 from ladder.report import text
-from ladder.report.document import Entry
+from ladder.report.schema import Document, Entry
 
 SCALE = ("mean", "rms", "min", "max")
 
 
-def markdown(document: dict[str, Any]) -> str:
+def markdown(document: Document) -> str:
     """The whole report; its first line is the verdict."""
     rungs = document["rungs"]
     parts = [
@@ -27,7 +27,8 @@ def markdown(document: dict[str, Any]) -> str:
             "## Culprits that were known",
             "Controls that had to fail for a reason, and did: the condition each breaks, and what was found.",
             "\n".join(
-                f"- {_cell(text.expected_culprit(rung))}: {_cell('; '.join(text.findings(rung)))}." for rung in expected
+                f"- {_cell(text.expected_culprit(rung, document))}: {_cell('; '.join(text.findings(rung)))}."
+                for rung in expected
             ),
         ]
     if effects := [(rung, effect) for rung in rungs for effect in rung["effects"]]:
@@ -87,9 +88,8 @@ def _section(rung: Entry) -> str:
     notes = [f"{remark[0].upper()}{remark[1:]}." for remark in text.remarks(rung)]
     if rung["seconds"]:
         notes.append(f"{rung['seconds']['compile']:.1f} s to compile, {rung['seconds']['run']:.1f} s to run.")
-    notes.append(
-        f"Repeat: `pytest -m rung{rung['number']}{' --ladder-scale ' + rung['scale'] if rung['scale'] else ''}`"
-    )
+    if rung["repeat"]:
+        notes.append(f"Repeat: `{rung['repeat']}`")
     if (attempts := rung["attempts"])["total"] > 1:
         listed = "; ".join(text.attempt(attempt) for attempt in reversed(attempts["latest"]))
         notes.append(f"{attempts['total']} attempts, the latest first: {listed}.")
@@ -155,7 +155,7 @@ def _alt(caption: str) -> str:
     return re.sub(r"([\\\[\]])", r"\\\1", _cell(caption))
 
 
-def _fingerprint(document: dict[str, Any]) -> str:
+def _fingerprint(document: Document) -> str:
     commit = document["commit"]
     sha = (
         f"{commit['sha'][:12]}{' and uncommitted changes' if commit['dirty'] else ''}" if commit else "no git checkout"

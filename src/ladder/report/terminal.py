@@ -1,14 +1,12 @@
 """The ladder on a terminal: one line a rung, the culprit, and why a rung is red."""
 
-from typing import Any
-
 from ladder.report import text
-from ladder.report.document import Entry
+from ladder.report.schema import Document, Entry
 
 Markup = dict[str, bool]
 
 
-def lines(document: dict[str, Any]) -> list[tuple[str, Markup]]:
+def lines(document: Document) -> list[tuple[str, Markup]]:
     """The ladder at the end of a run, with markup as pytest's terminal writer takes it."""
     rungs = document["rungs"]
     width = max(len(rung["id"]) for rung in rungs)
@@ -24,7 +22,7 @@ def lines(document: dict[str, Any]) -> list[tuple[str, Markup]]:
         who = "every rung" if len(ids) == len(rungs) > 1 else ", ".join(ids)
         found.append((f"{who}: {remark}", {"yellow": True}))
     for rung in text.expected(document):
-        found.append((text.expected_culprit(rung), {}))
+        found.append((text.expected_culprit(rung, document), {}))
         found += [(f"  {why}", {}) for why in text.findings(rung)]
     if document["culprit"] or not document["complete"]:
         found.append((text.headline(document), {"red": True, "bold": True}))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ladder.report.document import Entry
+from ladder.report.schema import Document, Entry
 from ladder.verdict import Verdict
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -151,28 +151,35 @@ def added(entry: Entry) -> str:
     return ", ".join(f"{c['component']}: {c['from']} → {c['to']}" for c in entry["adds"]["changes"])
 
 
-def culprit(document: dict[str, Any]) -> str:
+def find(document: Document, id: str | None) -> Entry | None:
+    """The rung of that id, if it was climbed."""
+    return next((rung for rung in document["rungs"] if rung["id"] == id), None)
+
+
+def culprit(document: Document) -> str:
     """The line that names what broke the model; empty where nothing failed."""
     found = document["culprit"]
     if found is None:
         return ""
-    (entry,) = [rung for rung in document["rungs"] if rung["id"] == found["rung"]]
+    entry = find(document, found["rung"])
+    assert entry is not None
     blocks = f"; blocks {', '.join(found['blocks'])}" if found["blocks"] else ""
-    return f"{'CULPRIT' if found['certain'] else 'SUSPECT'} {_broken(entry)}{blocks}"
+    return f"{'CULPRIT' if found['certain'] else 'SUSPECT'} {_broken(entry, document)}{blocks}"
 
 
-def expected(document: dict[str, Any]) -> list[Entry]:
+def expected(document: Document) -> list[Entry]:
     """The controls that failed for the reason they were to: each shows a culprit known beforehand."""
     return [rung for rung in document["rungs"] if rung["expects"] and rung["green"]]
 
 
-def expected_culprit(entry: Entry) -> str:
+def expected_culprit(entry: Entry, document: Document) -> str:
     """The line that names it."""
-    return f"EXPECTED CULPRIT {_broken(entry)}"
+    return f"EXPECTED CULPRIT {_broken(entry, document)}"
 
 
-def _broken(entry: Entry) -> str:
-    """What a failing rung added, and the condition that it broke."""
+def _broken(entry: Entry, document: Document) -> str:
+    """What a failing rung added, the condition that it broke, and how many seeds meet the gates below it."""
+    parent = find(document, entry["parent"])
     broke = condition(entry)
     assert broke is not None  # a rung that failed was judged
     what = f'"+{entry["name"]}" ({added(entry)})' if entry["adds"] else f'"{entry["name"]}"'
@@ -184,10 +191,16 @@ def _broken(entry: Entry) -> str:
         told = f"{broke['passed']}/{broke['of']} seeds met {asked(broke)}"
     else:
         told = f"{broke['text']}: {measured(broke)}"
-    return f"{entry['id']} {what}: {told}"
+    below = f" ({parent['id']}: {seeds(parent)})" if parent and parent["seeds"] else ""
+    return f"{entry['id']} {what}: {told}{below}"
 
 
-def headline(document: dict[str, Any]) -> str:
+def is_green(document: Document) -> bool:
+    """Whether every rung of a climb that ended is as it should be."""
+    return bool(document["complete"] and all(rung["green"] for rung in document["rungs"]))
+
+
+def headline(document: Document) -> str:
     """The report's first line: the culprit, or how far the climb was green."""
     if line := culprit(document):
         return line

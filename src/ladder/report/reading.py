@@ -1,0 +1,111 @@
+"""Reports read back: whatever version wrote them, in the shape of the schema that is published now.
+
+Nothing here loads JAX: a report is read where nothing can be trained.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import numpy as np
+
+from ladder.report.schema import SCHEMA, VERSION, Document, Entry
+
+_ENTRY: Entry = {
+    "error": "", "note": "", "evidence": [], "attempts": {"total": 0, "latest": []}, "diagnosis": None, "pictures": [],
+    "scale": "", "expects": [], "missed": [], "others": {}, "test": None, "repeat": "",
+}  # fmt: skip
+"""What rungs of older reports lack, and what it is where nobody told."""
+
+
+class ReportError(ValueError):
+    """What was to be read is no report."""
+
+
+def load(path: Path) -> Document:
+    """Read a report, and bring one of an older version up to this one's.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ReportError: if what it holds is no report, or one of a later version.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ReportError(f"{path} is no report: {error}") from None
+    version = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(version, str):
+        raise ReportError(f"{path} is no report: it has no schema version; climb again: pytest tests/ladder")
+    major, newest = version.partition(".")[0], VERSION.partition(".")[0]
+    if major not in ("1", newest):
+        raise ReportError(f"{path} is a report of schema {version}; this version of ladder reads up to {VERSION}")
+    try:
+        document = upgraded(document) if major == "1" else document
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ReportError(f"{path} is no report of schema {version}: {error!r}") from None
+    if (wrong := next(_validator().iter_errors(document), None)) is not None:
+        where = "/".join(map(str, wrong.instance_path))
+        raise ReportError(f"{path} is no report of schema {version}: {where or 'as a whole'}: {wrong.message:.200}")
+    return document
+
+
+def upgraded(document: Document) -> Document:
+    """A report of schema 1 as one of this version.
+
+    What it does not tell is empty or null, but for what follows from its curves, which were complete: the epochs, and when each
+    seed met a condition.
+    """
+    rungs = [_upgraded(entry) for entry in document["rungs"]]
+    without = {name: value for name, value in document.items() if name != "headline"}
+    return {"complete": True, **without, "schema": VERSION, "rungs": rungs}
+
+
+def _upgraded(entry: Entry) -> Entry:
+    entry = {**_ENTRY, **entry}
+    total = max((len(seed) for curve in entry["curves"].values() for seed in curve), default=0)
+    entry["epochs"] = list(range(1, total + 1))
+    if entry["seeds"]:
+        bad = [{"tensor": "", **seed} for seed in entry["seeds"]["non_finite"]]
+        entry["seeds"] = entry["seeds"] | {"non_finite": bad}
+    for what in ("gates", "goals"):
+        entry[what] = [_condition(condition, entry) for condition in entry[what]]
+    entry["effects"] = [_paired(effect) for effect in entry["effects"]]
+    return entry
+
+
+def _condition(condition: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    if condition["kind"] == "comparison":
+        return _paired(condition)
+    since = (
+        int(condition["text"].partition(" of epoch ")[2].partition("'")[0]) if condition["kind"] == "falls" else None
+    )
+    condition = {"floor": None, **condition, "since": since}
+    return condition | {"reached": _reached(condition, entry)}
+
+
+def _paired(comparison: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in comparison.items() if name != "pairs"} | {"differences": None}
+
+
+def _reached(condition: dict[str, Any], entry: Entry) -> list[int | None] | None:
+    """The epoch from which each seed meets a condition at every epoch told of."""
+    if condition["kind"] == "agrees" or condition["metric"] not in entry["curves"]:
+        return None
+    curve, limit = np.array(entry["curves"][condition["metric"]], dtype=np.float64), condition["limit"]
+    first = 0
+    if condition["since"]:
+        first, start = condition["since"], curve[:, condition["since"] - 1, None]
+        met = curve / np.where(start > 0.0, start, np.nan) <= limit
+    else:
+        met = curve > limit if condition["kind"] == "above" else curve < limit
+    bad = {seed["seed"] for seed in entry["seeds"]["non_finite"]} if entry["seeds"] else set()
+    epochs = [first + 1 + int(np.append(np.flatnonzero(~seed[first:]), -1).max()) + 1 for seed in met]
+    last = curve.shape[1]
+    return [epoch if epoch <= last and seed not in bad else None for seed, epoch in enumerate(epochs)]
+
+
+@cache
+def _validator() -> Any:
+    return jsonschema_rs.validator_for(json.loads(SCHEMA.read_text(encoding="utf-8")))

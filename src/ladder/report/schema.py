@@ -1,0 +1,16 @@
+"""The shape of a report, as ``schema.json`` publishes it, for those who write one and those who read one."""
+
+from pathlib import Path
+from typing import Any
+
+VERSION = "2.0.0"
+"""Of the reports that are written: a reader of 2.x reads every 2.y, and what is older is brought up by ``reading``."""
+
+SCHEMA = Path(__file__).with_name("schema.json")
+"""The published JSON Schema of ``ladder.json``."""
+
+Document = dict[str, Any]
+"""A whole report."""
+
+Entry = dict[str, Any]
+"""One rung of it."""
