@@ -67,7 +67,7 @@ def test_a_broken_rung_is_red_and_blocks_what_stands_on_it(pytester, rungs):
             "rung1  PASS*16/16*",
             "rung2  FAIL*0/16*",
             "rung3  BLOCKED*by rung2",
-            'CULPRIT rung2 "+p" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3; blocks rung3',
+            'CULPRIT rung2 "+p" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3 (rung1: 16/16); blocks rung3',
             "wrote *ladder.json",
             "wrote *ladder.md",
         ]

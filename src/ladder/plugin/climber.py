@@ -32,6 +32,12 @@ NOTE = pytest.StashKey[str]()
 RUNG = pytest.StashKey[str]()
 
 
+def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
+    """What ``--junitxml`` is to tell of a rung's test: rung, verdict, and that ``k`` of ``n`` seeds met every gate."""
+    seeds = entry["seeds"] or {"passed": "", "of": ""}
+    return [("rung", entry["id"]), ("verdict", entry["verdict"]), ("k", seeds["passed"]), ("n", seeds["of"])]
+
+
 class Climber:
     """Hooks over collection and over each rung's test."""
 
@@ -335,6 +341,8 @@ class Climber:
                 self._handover.end(rung.id, item.stash[ENTRY]["verdict"])
         found = item.stash[ENTRY]
         report.ladder = found  # type: ignore[attr-defined]
+        item.user_properties += properties(found)
+        report.user_properties = list(item.user_properties)
         if "evidence" in self.__dict__:
             report.ladder_problems = list(self.evidence.problems)  # type: ignore[attr-defined]
         if not found["green"] and not report.failed:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ladder.files import check_writable
+from ladder.files import check_writable, write_atomically
 from ladder.plugin.climber import RUNG, WORKER_ERROR
 from ladder.plugin.settings import Settings
 from ladder.plugin.workers import Handover
@@ -32,6 +35,7 @@ class Reporter:
         self._written: list[Path] = []
         self._error = ""
         self._usage_error = ""
+        self._started = time.time()
 
     def pytest_report_header(self) -> str | None:
         """How to repeat fresh seeds; said first, so that a run that is broken off can be repeated too."""
@@ -126,10 +130,23 @@ class Reporter:
         )
         try:
             self._written = report.write(self._document, self.settings.reports)
+            self._write_for_others(self._document)
         except OSError as error:
             self._error = str(error)
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = NOT_WRITTEN
+
+    def _write_for_others(self, document: dict[str, Any]) -> None:
+        """What whoever runs this pytest collects: GitHub's summary of the job, a CTRF file."""
+        if self.settings.ctrf:
+            from ladder.report.ctrf import ctrf
+
+            write_atomically(self.settings.ctrf, json.dumps(ctrf(document, self._started, time.time()), indent=1))
+            self._written.append(self.settings.ctrf)
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            from ladder.report.github import append_summary
+
+            append_summary(document, Path(summary))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the ladder."""
@@ -153,5 +170,10 @@ class Reporter:
             terminalreporter.write_line(self._repeat)
         for path in self._written:
             terminalreporter.write_line(f"wrote {path}")
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            from ladder.report.github import annotation
+
+            if told := annotation(self._document):
+                terminalreporter.write_line(told)
         if self._error:
             terminalreporter.write_line(f"the report could not be written: {self._error}", red=True)

@@ -74,6 +74,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="instead of climbing, measure the calibrated limits of the selected rungs; limits on file are kept unless "
         "told to overwrite",
     )
+    group.addoption(
+        "--ladder-ctrf",
+        metavar="FILE",
+        help="write the rungs to this file in the Common Test Report Format too",
+    )
     parser.addini(
         "ladder_scale",
         "size of rungs that come in several, in a run that is given no --ladder-scale and whose -m names no rung",
@@ -108,6 +113,7 @@ class Settings:
         rerun: Whether evidence of earlier runs is left aside.
         time_limit: Seconds that a rung may take.
         reports: Folder of the reports.
+        ctrf: File for the rungs in the Common Test Report Format; None for none.
         pictures: Whether climbed rungs are drawn.
         evidence: Folder of the evidence.
         calibrations: Folder of the calibrated limits.
@@ -124,6 +130,7 @@ class Settings:
     rerun: bool
     time_limit: float
     reports: Path
+    ctrf: Path | None
     pictures: bool
     evidence: Path
     calibrations: Path
@@ -149,6 +156,7 @@ class Settings:
             rerun=option.ladder_rerun,
             time_limit=_time_limit(config),
             reports=config.rootpath / (option.ladder_reports or reports),
+            ctrf=config.rootpath / option.ladder_ctrf if option.ladder_ctrf else None,
             pictures=_pictures(config),
             evidence=config.rootpath / (option.ladder_evidence or config.getini("ladder_evidence")),
             calibrations=config.rootpath / reports / "calibration",

@@ -15,6 +15,20 @@ def markdown(document: Document) -> str:
     """The whole report; its first line is the verdict."""
     rungs = document["rungs"]
     parts = [
+        *overview(document),
+        *_changes(rungs),
+        "## Rung by rung",
+        *(_section(rung) for rung in rungs),
+        "## What was run",
+        _fingerprint(document),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def overview(document: Document) -> list[str]:
+    """The verdict, the ladder as a table, and culprits that were known."""
+    rungs = document["rungs"]
+    parts = [
         f"# {_cell(text.headline(document))}",
         "Seeds that met every gate, and the first gate's median and range over seeds. " + _rule(document["test"]),
         _table(
@@ -31,18 +45,28 @@ def markdown(document: Document) -> str:
                 for rung in expected
             ),
         ]
-    if effects := [(rung, effect) for rung in rungs for effect in rung["effects"]]:
-        parts += [
-            "## What each rung changed",
-            "Paired over seeds, the last epoch: median difference and its 95 % interval. Published values are of one seed.",
-            _table(
-                ("rung", "against", "metric", "difference", "published"),
-                ((rung["id"], e["against"], e["metric"], text.measured(e), e["published"]) for rung, e in effects),
-            ),
-        ]
-    parts += ["## Rung by rung", *(_section(rung) for rung in rungs)]
-    parts += ["## What was run", _fingerprint(document)]
-    return "\n\n".join(parts) + "\n"
+    return parts
+
+
+def why(document: Document) -> list[str]:
+    """A section for each rung that is not as it should be; where all are, nothing."""
+    red = [_section(rung) for rung in document["rungs"] if not rung["green"]]
+    return ["## Not green", *red] if red else []
+
+
+def _changes(rungs: Sequence[Entry]) -> list[str]:
+    """What each rung changed of the one below, where any is compared with one."""
+    effects = [(rung, effect) for rung in rungs for effect in rung["effects"]]
+    if not effects:
+        return []
+    return [
+        "## What each rung changed",
+        "Paired over seeds, the last epoch: median difference and its 95 % interval. Published values are of one seed.",
+        _table(
+            ("rung", "against", "metric", "difference", "published"),
+            ((rung["id"], e["against"], e["metric"], text.measured(e), e["published"]) for rung, e in effects),
+        ),
+    ]
 
 
 def _rule(test: dict[str, Any]) -> str:

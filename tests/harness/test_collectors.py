@@ -1,0 +1,136 @@
+"""What others collect of a run: GitHub's summary and annotation, JUnit properties, a CTRF file."""
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+from toys import SOURCE, Coin, report_of
+
+from ladder import Rung, below
+from ladder.report.ctrf import ctrf
+from ladder.report.github import LIMIT, annotation, append_summary, summary
+
+LEARNS = below("loss", 0.5, by=3, source=SOURCE)
+ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,))
+BROKEN = replace(
+    ROOT,
+    number=2,
+    name="50% luck, no: less",
+    experiment=Coin(p=0.0),
+    parent="rung1",
+    adds="p",
+    compare={"loss": "none"},
+)
+BLOCKED = replace(BROKEN, number=3, experiment=Coin(p=0.0, shift=0.1), parent="rung2", adds="shift")
+
+
+@pytest.fixture(scope="module")
+def red():
+    return report_of(ROOT, BROKEN, BLOCKED)
+
+
+@pytest.fixture(scope="module")
+def green():
+    return report_of(ROOT)
+
+
+def test_a_summary_begins_with_the_verdict_and_says_why_rungs_are_red(red, green):
+    told = summary(red, LIMIT)
+    assert told.startswith("# CULPRIT rung2")
+    assert "| rung1 | root | PASS | 16/16 |" in told
+    assert "### rung2: " in told
+    assert "### rung3: " in told
+    assert "### rung1" not in told
+    assert "Not green" not in summary(green, LIMIT)
+
+
+@pytest.mark.parametrize("room", [0, 100, 400, 2000, 10**6])
+def test_a_summary_takes_no_more_room_than_there_is_and_keeps_the_verdict_longest(red, room):
+    red = red | {"rungs": [*red["rungs"], *({**red["rungs"][0], "name": "ü" * 50} for _ in range(50))]}
+    told, whole = summary(red, room), summary(red, 10**9)
+    assert len(told.encode()) <= room
+    assert told == whole if room > len(whole.encode()) else not told or "The rest has no room" in told
+    assert told.startswith("# CULPRIT") or room < 400
+
+
+def test_a_summary_is_appended_to_what_is_there_and_stays_below_the_limit(red, tmp_path):
+    target = tmp_path / "summary"
+    target.write_text("from another step's command, without an end of line")
+    append_summary(red, target)
+    first, _, rest = target.read_text().partition("\n")
+    assert first == "from another step's command, without an end of line"
+    assert rest.startswith("# CULPRIT")
+    target.write_text("x" * (LIMIT - 5000))
+    append_summary(red, target)
+    assert LIMIT - 5000 < target.stat().st_size <= LIMIT
+    target.write_text("x" * LIMIT)
+    append_summary(red, target)
+    assert target.stat().st_size == LIMIT
+
+
+def test_one_annotation_marks_the_test_of_the_culprit(red, green):
+    red["rungs"][1] |= {"test": {"id": "a.py::t", "file": "a,b:c.py", "line": 7}, "repeat": "pytest a.py"}
+    told = annotation(red)
+    assert told.startswith("::error file=a%2Cb%3Ac.py,line=7,title=ladder%3A rung2::CULPRIT rung2 ")
+    assert '"+50%25 luck, no: less"' in told
+    assert told.endswith("%0Apytest a.py")
+    assert "\n" not in told
+    assert annotation(green) == ""
+
+
+def test_ctrf_has_a_test_for_each_rung_with_verdict_and_seeds(red):
+    found = ctrf(red, start=1000.0, stop=1002.5)
+    results = found["results"]
+    assert (found["reportFormat"], found["specVersion"]) == ("CTRF", "0.0.0")
+    assert results["summary"] == {
+        "tests": 3, "passed": 1, "failed": 1, "skipped": 1, "pending": 0, "other": 0, "start": 1000000, "stop": 1002500,
+    }  # fmt: skip
+    one, two, three = results["tests"]
+    assert [test["status"] for test in (one, two, three)] == ["passed", "failed", "skipped"]
+    assert one["labels"] == {"rung": "rung1", "verdict": "PASS", "k": 16, "n": 16}
+    assert three["labels"] == {"rung": "rung3", "verdict": "BLOCKED"}
+    assert two["message"].startswith("FAIL")
+    assert "message" not in one
+    assert all(isinstance(test["duration"], int) for test in results["tests"])
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_what_a_run_leaves_for_those_who_collect(pytester, rungs, monkeypatch, workers):
+    summary = pytester.path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    rungs(one="Coin()", p="Coin(p=0.0)")
+    run = pytester.runpytest_subprocess if workers else pytester.runpytest
+    result = run("--junitxml=junit.xml", "--ladder-ctrf=out/ctrf.json", *workers)
+    assert result.ret == 1
+    (command,) = [line for line in result.outlines if line.startswith("::")]
+    assert command.startswith("::error file=test_rung2_p.py,line=")
+    assert summary.read_text().startswith("# CULPRIT rung2")
+    suite = ET.parse(pytester.path / "junit.xml").getroot()
+    told = [
+        [(each.get("name"), each.get("value")) for each in case.iter("property")] for case in suite.iter("testcase")
+    ]
+    assert told == [
+        [("rung", "rung1"), ("verdict", "PASS"), ("k", "16"), ("n", "16")],
+        [("rung", "rung2"), ("verdict", "FAIL"), ("k", "0"), ("n", "16")],
+    ]
+    collected = json.loads((pytester.path / "out" / "ctrf.json").read_text())["results"]
+    assert [test["name"] for test in collected["tests"]] == ["rung1", "rung2"]
+    assert collected["tests"][1]["filePath"] == "test_rung2_p.py"
+
+
+def test_the_command_that_repeats_a_rung_climbs_it_and_what_it_requires_on_the_same_seeds(pytester, rungs):
+    rungs(one="Coin()", p="Coin(p=0.0)", shift="Coin(p=0.0, shift=0.1)")
+    assert pytester.runpytest("--ladder-seeds=16,32", "--ladder-seed-root=7").ret == 1
+    before = json.loads((pytester.path / "reports" / "ladder.json").read_text())
+    repeat = before["rungs"][1]["repeat"]
+    assert repeat == "pytest test_rung2_p.py --ladder-only=rung2 --ladder-seed-root=7 --ladder-seeds=16,32"
+    assert pytester.runpytest(*repeat.split()[1:], "--ladder-rerun").ret == 1
+    after = json.loads((pytester.path / "reports" / "ladder.json").read_text())
+    assert [entry["curves"] for entry in after["rungs"]] == [entry["curves"] for entry in before["rungs"][:2]]
+
+
+def test_elsewhere_nothing_is_said_to_github(pytester, rungs):
+    rungs(p="Coin(p=0.0)")
+    assert not any(line.startswith("::") for line in pytester.runpytest().outlines)
