@@ -1,51 +1,212 @@
-"""The ``ladder`` command: what it prints of a report, and its exit code."""
+"""The ``ladder`` command: what it prints of a report, for people and for scripts, and its exit codes."""
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
-from toys import SOURCE, Coin, report_of
+from toys import SOURCE, Coin, SeenFit, report_of
 
 from ladder import Rung, below
-from ladder.cli import main
+from ladder.cli import COMMANDS, main
 
-LEARNS = below("loss", 0.5, by=3, source=SOURCE)
+LEARNS = below("loss", 0.5, by=3, source=SOURCE, floor=0.01, floor_source="the noise")
+ROOT = Rung(number=1, name="coin", claim="Luck suffices.", experiment=Coin(), gates=(LEARNS,))
+BROKEN = replace(
+    ROOT, number=2, name="unlucky", experiment=Coin(p=0.0), parent="rung1", adds="p", compare={"loss": "0.1"}
+)
+BLOCKED = replace(BROKEN, number=3, experiment=Coin(p=0.0, shift=0.1), parent="rung2", adds="shift")
+FROZEN = Rung(
+    number=4,
+    scale="small",
+    variant="frozen",
+    name="frozen",
+    experiment=SeenFit(rate=0.0),
+    gates=(below("loss", 0.5, by=4, source=SOURCE),),
+)
+CONTROL = ROOT.as_control(p=0.0, why="no seed learns")
 
 
-@pytest.mark.parametrize(("p", "code", "told"), [(1.0, 0, "PASS  16/16"), (0.0, 1, "FAIL   0/16")])
-def test_show_prints_the_ladder_and_exits_red_where_a_rung_is_red(p, code, told, tmp_path, capsys):
-    report = tmp_path / "ladder.json"
-    report.write_text(json.dumps(report_of(Rung(number=1, name="coin", experiment=Coin(p=p), gates=(LEARNS,)))))
-    assert main(["show", str(report)]) == code
-    out = capsys.readouterr().out
-    assert f"rung1  {told}" in out
+@pytest.fixture(scope="module")
+def red():
+    return report_of(ROOT, CONTROL, BROKEN, BLOCKED, FROZEN)
+
+
+@pytest.fixture
+def report(red, tmp_path):
+    return file(red, tmp_path)
+
+
+def file(document, folder):
+    path = folder / "ladder.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def told(capsys, *arguments):
+    code = main([*map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize(("p", "code", "line"), [(1.0, 0, "PASS  16/16"), (0.0, 1, "FAIL   0/16")])
+def test_show_begins_with_the_verdict_and_exits_red_where_a_rung_is_red(p, code, line, tmp_path, capsys):
+    report = file(report_of(Rung(number=1, name="coin", experiment=Coin(p=p), gates=(LEARNS,))), tmp_path)
+    ended, out, _ = told(capsys, "show", report)
+    assert ended == code
+    assert f"rung1  {line}" in out
     assert out.startswith("CULPRIT rung1" if code else "ALL GREEN up to rung1")
 
 
-def test_show_looks_in_reports_by_default(tmp_path, monkeypatch, capsys):
+def test_a_climb_that_was_broken_off_is_not_green(tmp_path, capsys):
+    document = report_of(ROOT) | {"complete": False}
+    code, out, _ = told(capsys, "show", file(document, tmp_path))
+    assert (code, out.splitlines()[0]) == (1, "BROKEN OFF; rungs climbed: rung1")
+
+
+def test_what_is_shown_fits_no_width_and_has_no_colour_where_it_is_piped(report, capsys):
+    _, out, _ = told(capsys, "show", report)
+    assert max(map(len, out.splitlines())) > 100
+    assert "\x1b" not in out
+
+
+def test_scripts_get_the_whole_report(red, report, capsys):
+    assert json.loads(told(capsys, "show", "--json", report)[1]) == red
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "ids"),
+    [
+        ("rung1", 1, ["rung1", "rung1[p=0.0]"]),
+        ("rung1[p=0.0]", 0, ["rung1[p=0.0]"]),
+        ("rung2", 1, ["rung2"]),
+        ("rung4", 1, ["rung4@small[frozen]"]),
+        ("rung4@small", 1, ["rung4@small[frozen]"]),
+    ],
+)
+def test_explain_tells_of_a_rung_or_of_all_of_a_number_or_size(report, capsys, asked, code, ids):
+    code = 0 if asked.startswith("rung1") else code
+    ended, out, _ = told(capsys, "explain", "--json", asked, report)
+    assert [entry["id"] for entry in json.loads(out)] == ids
+    assert ended == code
+    assert [line for line in told(capsys, "explain", asked, report)[1].splitlines() if line.startswith("rung")] == [
+        f"{entry['id']}: {entry['name']}" for entry in json.loads(out)
+    ]
+
+
+def test_explain_tells_what_is_added_asked_and_found(report, capsys):
+    _, out, _ = told(capsys, "explain", "rung2", report)
+    for said in (
+        "adds  p: 1.0 → 0.0, to rung1",
+        "verdict  FAIL 0/16",
+        "gate  0/16  loss < 0.5 by epoch 3: ",
+        f"{SOURCE}; 0.01 is the best there could be: the noise",
+        "effect  loss against rung1: ",
+        "claim  Luck suffices.",
+    ):
+        assert said in out
+    _, out, _ = told(capsys, "explain", "rung4", report)
+    assert "why  nothing ever moved" in out
+    _, out, _ = told(capsys, "explain", "rung3", report)
+    assert "verdict  BLOCKED, blocked by rung2" in out
+    _, out, _ = told(capsys, "explain", "rung1", report)
+    assert "adds  nothing: a root of the ladder" in out
+    assert "control  no seed learns" in out
+
+
+@pytest.mark.parametrize("asked", ["rung9", "rung1[q]", "rung", "rung1@small"])
+def test_a_rung_that_there_is_not_is_named_with_those_there_are(report, capsys, asked):
+    code, out, err = told(capsys, "explain", asked, report)
+    assert (code, out) == (2, "")
+    assert err == f"ladder: {report} has no {asked}; it has rung1, rung1[p=0.0], rung2, rung3, rung4@small[frozen]\n"
+
+
+def test_list_finds_rung_files_and_reports_but_not_in_hidden_folders(red, tmp_path, capsys):
+    for name in ("tests/test_rung10_last_one.py", "tests/test_rung2_two.py", ".venv/test_rung3_x.py", "test_rungs.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for folder in ("reports", ".old", "broken"):
+        (tmp_path / folder).mkdir()
+        file(red, tmp_path / folder)
+    (tmp_path / "broken" / "ladder.json").write_text("{")
+    code, out, _ = told(capsys, "list", "--json", tmp_path)
+    found = json.loads(out)
+    assert code == 0
+    assert [(each["number"], each["name"]) for each in found["files"]] == [(2, "two"), (10, "last one")]
+    (report,) = found["reports"]
+    assert report["report"] == "reports/ladder.json"
+    assert report["headline"].startswith("CULPRIT rung2")
+    assert [(rung["id"], rung["green"]) for rung in report["rungs"]][:2] == [("rung1", True), ("rung1[p=0.0]", True)]
+    (trouble,) = found["trouble"]
+    assert "is no report" in trouble
+    _, out, _ = told(capsys, "list", tmp_path)
+    assert "rung10  last one  (tests/test_rung10_last_one.py)" in out
+    assert "reports/ladder.json" in out
+    assert "is no report" in out
+
+
+def test_where_there_is_nothing_list_says_so(tmp_path, capsys):
+    code, _, err = told(capsys, "list", tmp_path)
+    assert (code, err.startswith(f"ladder: {tmp_path} has no rungs and no reports")) == (2, True)
+
+
+@pytest.mark.parametrize(("browser", "code"), [(True, 0), (False, 1)])
+def test_open_opens_the_page_beside_the_report(report, capsys, monkeypatch, browser, code):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda uri: opened.append(uri) or browser)
+    assert told(capsys, "open", report)[0] == 2
+    assert not opened
+    page = report.with_suffix(".html")
+    page.write_text("<!doctype html>")
+    ended, out, _ = told(capsys, "open", report)
+    assert (ended, opened) == (code, [page.as_uri()])
+    assert str(page) in out
+    assert json.loads(told(capsys, "open", "--json", report)[1]) == {"page": str(page), "opened": browser}
+
+
+@pytest.mark.parametrize("command", ["show", "open", "explain"])
+def test_it_looks_in_reports_by_default(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["show"]) == 2
-    assert "reports/ladder.json" in capsys.readouterr().err
+    assert main([command, *(["rung1"] if command == "explain" else [])]) == 2
+    assert "reports/ladder." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["", "{", "\udcff"])
-def test_what_is_no_report_is_named(content, tmp_path, capsys):
+@pytest.mark.parametrize("content", ["", "{", "\udcff", "{}", "[]", "null", '{"rungs": [{}]}'])
+@pytest.mark.parametrize("command", [["show"], ["explain", "rung1"]])
+def test_what_is_no_report_is_named(command, content, tmp_path, capsys):
     report = tmp_path / "ladder.json"
     report.write_bytes(content.encode(errors="surrogateescape"))
-    assert main(["show", str(report)]) == 2
-    told = capsys.readouterr()
-    assert f"{report} is no report" in told.err
-    assert not told.out
+    code, out, err = told(capsys, *command, report)
+    assert (code, out) == (2, "")
+    assert f"{report} is no report" in err
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "null", '{"rungs": [{}]}', '{"schema": "2.0.0", "rungs": []}'])
-def test_json_that_is_no_report_is_named(content, tmp_path, capsys):
-    report = tmp_path / "ladder.json"
-    report.write_text(content)
-    assert main(["show", str(report)]) == 2
-    assert f"{report} is no report" in capsys.readouterr().err
+@pytest.mark.parametrize("module", COMMANDS)
+def test_every_command_has_help_with_an_example_and_its_exit_codes(module, capsys):
+    name = {"listing": "list", "opening": "open"}.get(
+        module.__name__.rpartition(".")[2], module.__name__.rpartition(".")[2]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    out = capsys.readouterr().out
+    assert f"example:\n  ladder {name}" in out
+    assert "exit codes:\n  0 " in out
+    assert "--json" in out
 
 
 def test_the_command_needs_a_subcommand():
     with pytest.raises(SystemExit) as stopped:
         main([])
     assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize("command", [["show"], ["explain", "rung1"]])
+def test_it_works_where_jax_does_not(report, command):
+    without = "import sys; sys.modules |= dict.fromkeys(('jax', 'flax', 'optax')); from ladder.cli import main; "
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{without}sys.exit(main({[*command, str(report)]!r}))"], capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0 if command[0] == "explain" else 1, "")
+    assert "rung1" in ran.stdout

@@ -9,10 +9,10 @@ import sys
 
 from rich.console import Console
 
-from ladder.cli import show
+from ladder.cli import explain, listing, opening, show
 from ladder.report.reading import ReportError
 
-COMMANDS = (show,)
+COMMANDS = (show, explain, listing, opening)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from ladder.plugin.search import rung_files
 from ladder.verdict import SequentialTest
 
-RUNG_FILE = re.compile(r"test_rung([0-9]+)_(.+)")
 FULL = "full"  # what the scale without a name is called where it must be given one
 A_RUNG = re.compile(r"rung[0-9]*")
 ROOTS = 2**31  # a root is folded into a key as an unsigned 32-bit number
@@ -255,7 +255,6 @@ def _root(config: pytest.Config) -> int:
 def _rung_files(config: pytest.Config) -> dict[int, str]:
     found: dict[int, str] = {}
     for folder in config.getini("testpaths"):
-        for file in sorted((config.rootpath / folder).rglob("test_rung*.py")):
-            if name := RUNG_FILE.fullmatch(file.stem):
-                found[int(name[1])] = f"{name[2].replace('_', ' ')} ({file.relative_to(config.rootpath)})"
+        for number, name, file in rung_files(config.rootpath / folder):
+            found[number] = f"{name} ({file.relative_to(config.rootpath)})"
     return found

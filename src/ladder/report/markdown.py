@@ -98,7 +98,7 @@ def _section(rung: Entry) -> str:
         (
             kind,
             c["text"],
-            f"{c['passed']}/{c['of']}" if "passed" in c else str(c["verdict"]),
+            text.held(c),
             text.measured(c),
             f"{text.figure(floor['value'])}: {floor['source']}" if (floor := c.get("floor")) else "–",
             c["source"],

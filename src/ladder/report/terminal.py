@@ -54,6 +54,5 @@ def why(rung: Entry) -> str:
     if rung["adds"]:
         told.append(f"  adds {text.added(rung)} to {rung['parent']}")
     for gate in rung["gates"]:
-        held = f"{gate['passed']}/{gate['of']}" if "passed" in gate else gate["verdict"]
-        told.append(f"  {held}  {text.asked(gate)}: {text.measured(gate)}  ({gate['source']})")
+        told.append(f"  {text.held(gate)}  {text.asked(gate)}: {text.measured(gate)}  ({gate['source']})")
     return "\n".join([*told, *(f"  {told}" for told in (*text.findings(rung), *text.remarks(rung)))])

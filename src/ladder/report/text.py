@@ -33,24 +33,32 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def median_curve(entry: Entry) -> list[float]:
-    """The median over seeds, epoch by epoch, of the metric in that condition; seeds without a value are left out."""
+    """The median over seeds, epoch by epoch, of the metric in that condition."""
     shown = condition(entry)
-    if shown is None:
-        return []
-    curve = np.array(entry["curves"][shown["metric"]], dtype=np.float64)
+    return median(entry["curves"][shown["metric"]]) if shown else []
+
+
+def median(curve: Sequence[Sequence[float | None]]) -> list[float]:
+    """Over seeds, epoch by epoch; seeds without a value are left out, and where all are it is not a number."""
     return [
-        float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else np.nan for column in curve.T
+        float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else np.nan
+        for column in np.array(curve, dtype=np.float64).T
     ]
 
 
 def seeds(entry: Entry) -> str:
     """``16/16``, the seeds that met every gate; of a goal row, those that met its first goal."""
+    counted = count(entry)
+    return f"{counted[0]}/{counted[1]}" if counted else "–"
+
+
+def count(entry: Entry) -> tuple[int, int] | None:
+    """The same as numbers; None of a rung that was not judged."""
     if entry["seeds"] is None:
-        return "–"
-    first = entry["goals"][0] if entry["role"] == "goal" else None
-    if first and "passed" in first:
-        return f"{first['passed']}/{first['of']}"
-    return f"{entry['seeds']['passed']}/{entry['seeds']['of']}"
+        return None
+    first = entry["goals"][0] if entry["role"] == "goal" else {}
+    counted = first if "passed" in first else entry["seeds"]
+    return counted["passed"], counted["of"]
 
 
 def word(entry: Entry) -> str:
@@ -100,6 +108,11 @@ def measured(condition: dict[str, Any]) -> str:
     return f"{figure(condition['median'])} [{spread}]"
 
 
+def held(condition: dict[str, Any]) -> str:
+    """``16/16``, the seeds of which it held; of a comparison its verdict."""
+    return f"{condition['passed']}/{condition['of']}" if "passed" in condition else str(condition["verdict"])
+
+
 def remarks(entry: Entry) -> list[str]:
     """What a reader must know besides the verdict: stale limits, seeds that turned non-finite."""
     told = [entry["error"]] if entry["error"] else []
@@ -141,6 +154,15 @@ def attempt(entry: dict[str, Any]) -> str:
     verdict = f"{entry['verdict']}{count}" if entry["verdict"] else "begun, never ended"
     return (
         f"{entry['date'][:16].replace('T', ' ')}, {entry['commit'] or 'outside git'}, root {entry['root']}: {verdict}"
+    )
+
+
+def rule(test: dict[str, Any]) -> str:
+    """At how many seeds a rung passes, and what that tells of it."""
+    looks = ", ".join(f"{look['pass_at']}/{look['seeds']}" for look in test["looks"] if look["pass_at"] is not None)
+    return (
+        f"A rung passes at {looks}: it then learns on more than {test['p0']:.0%} of seeds, "
+        f"but for a chance of {test['alpha']:.0%}."
     )
 
 

@@ -1,0 +1,102 @@
+"""``ladder explain``: all that a report tells of a rung."""
+
+import argparse
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ladder.cli.common import add_report, declare, print_json
+from ladder.report import text
+from ladder.report.reading import ReportError, load
+from ladder.report.schema import Document, Entry
+from ladder.verdict import Verdict
+
+STYLE = {Verdict.PASS: "green", Verdict.FAIL: "red"}
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = declare(
+        commands,
+        "explain",
+        "tell what a rung adds, what is asked of it and why, and what came of it",
+        "ladder explain 'rung3[mse]'",
+        run,
+        codes="0 as it should be, 1 red, 2 no such rung, or no report to read",
+    )
+    parser.add_argument("rung", help="an id such as rung3[mse], or rung3 for all of that number")
+    add_report(parser)
+
+
+def run(asked: argparse.Namespace, console: Console) -> int:
+    """Print the rungs asked for, in climbing order."""
+    document = load(asked.report)
+    entries = _chosen(document, asked.rung)
+    if not entries:
+        there = ", ".join(entry["id"] for entry in document["rungs"])
+        raise ReportError(f"{asked.report} has no {asked.rung}; it has {there}")
+    if asked.json:
+        print_json(console, entries)
+    else:
+        for entry in entries:
+            _explain(entry, console)
+    return 0 if all(entry["green"] for entry in entries) else 1
+
+
+def _chosen(document: Document, rung: str) -> list[Entry]:
+    """The rung of that id, or where it is no id but a number, all of that number; of ``rung9@small``, all of that size."""
+    number, _, scale = rung.partition("@")
+    return [
+        entry
+        for entry in document["rungs"]
+        if rung == entry["id"] or (f"rung{entry['number']}" == number and (scale == entry["scale"] or not scale))
+    ]
+
+
+def _explain(entry: Entry, console: Console) -> None:
+    style = "bold green" if entry["green"] else "bold red"
+    console.print(Text(f"{entry['id']}: {entry['name']}", style=style))
+    verdict = f"{text.word(entry)} {text.seeds(entry)}".removesuffix(" –")
+    told = [
+        ("claim", entry["claim"]),
+        ("adds", f"{text.added(entry)}, to {entry['parent']}" if entry["adds"] else "nothing: a root of the ladder"),
+        ("control", entry["control"]),
+        ("requires", ", ".join(entry["requires"])),
+        ("verdict", f"{verdict}, blocked by {', '.join(entry['blocked_by'])}" if entry["blocked_by"] else verdict),
+    ]
+    _print(told, console)
+    for kind in ("gate", "goal"):
+        for condition in entry[f"{kind}s"]:
+            _tell(kind, condition, console)
+    told = [
+        *(
+            ("effect", f"{e['metric']} against {e['against']}: {text.measured(e)}; published: {e['published'] or 'no'}")
+            for e in entry["effects"]
+        ),
+        *(("why", finding) for finding in text.findings(entry)),
+        *(("note", remark) for remark in text.remarks(entry)),
+        ("repeat", entry["repeat"]),
+    ]
+    _print(told, console)
+    console.print()
+
+
+def _print(told: list[tuple[str, str]], console: Console) -> None:
+    """A line for each that there is anything to say of."""
+    for name, value in told:
+        if value:
+            console.print(Text.assemble((f"{name:>8}  ", "dim"), value))
+
+
+def _tell(kind: str, condition: dict[str, Any], console: Console) -> None:
+    """What is asked and what came of it; below it where the number comes from, and the best that could be had."""
+    console.print(
+        Text.assemble(
+            (f"{kind:>8}  ", "dim"), (text.held(condition), STYLE.get(condition["verdict"], "")),
+            f"  {condition['text']}: {text.measured(condition)}",
+        )
+    )  # fmt: skip
+    floor = condition.get("floor")
+    best = f"; {text.figure(floor['value'])} is the best there could be: {floor['source']}" if floor else ""
+    console.print(Text(f"{'':>8}  {condition['source']}{best}", style="dim"))

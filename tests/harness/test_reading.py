@@ -1,0 +1,132 @@
+"""Reports read back: those of today as they are, those of older versions brought up to today's."""
+
+import json
+
+import jsonschema_rs
+import numpy as np
+import pytest
+from toys import SOURCE, Coin, Diverges, report_of
+
+from ladder import Rung, above, agrees, below, falls, no_worse_than
+from ladder.report.reading import ReportError, load, upgraded
+from ladder.report.schema import SCHEMA, VERSION
+
+LEARNS = below("loss", 0.5, by=3, source=SOURCE)
+ROOT = Rung(
+    number=1,
+    name="root",
+    experiment=Coin(p=0.5),
+    gates=(LEARNS, falls("loss", 0.6, by=3, source=SOURCE), above("loss", 0.2, by=1, source=SOURCE)),
+)
+NEXT = Rung(
+    number=2,
+    name="next",
+    experiment=Coin(p=0.5, shift=0.1),
+    gates=(LEARNS,),
+    goals=(no_worse_than("rung1", "loss", margin=0.2, source=SOURCE),),
+    parent="rung1",
+    adds="shift",
+    requires=(),
+    compare={"loss": "none"},
+)
+GONE = Rung(
+    number=3, name="gone", experiment=Diverges(share=0.5, step=9), gates=(below("loss", 0.9, by=2, source=SOURCE),)
+)
+
+ADDED = {
+    "1.1.0": (), "1.2.0": (), "1.3.0": (), "1.4.0": ("missed",), "1.3.9": ("missed",),
+    "1.0.0": ("error", "note", "evidence", "attempts", "diagnosis", "pictures", "scale", "expects", "missed"),
+}  # fmt: skip
+"""What rungs of a version lacked, besides what schema 2 brought."""
+
+
+@pytest.fixture(scope="module")
+def report():
+    return report_of(ROOT, NEXT, GONE)
+
+
+def older(report, version):
+    """The report as that version would have written it."""
+    gone = ("epochs", "others", "test", "repeat", *ADDED[version])
+    document = json.loads(json.dumps(report)) | {"schema": version}
+    document["rungs"] = [
+        {name: value for name, value in entry.items() if name not in gone} for entry in document["rungs"]
+    ]
+    for entry in document["rungs"]:
+        for condition in (*entry["gates"], *entry["goals"], *entry["effects"]):
+            for name in ("reached", "since", *(("floor",) if version == "1.0.0" else ())):
+                condition.pop(name, None)
+            if "differences" in condition:
+                condition["pairs"] = len(condition.pop("differences"))
+        if version == "1.0.0" and entry["seeds"]:
+            entry["seeds"]["non_finite"] = [
+                {name: value for name, value in seed.items() if name != "tensor"}
+                for seed in entry["seeds"]["non_finite"]
+            ]
+    if version == "1.0.0":
+        document = {name: value for name, value in document.items() if name != "complete"} | {"headline": "ALL GREEN"}
+    return document
+
+
+def filed(document, folder):
+    path = folder / "ladder.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_what_was_written_is_read_as_it_is(report, tmp_path):
+    assert load(filed(report, tmp_path)) == json.loads(json.dumps(report))
+
+
+@pytest.mark.parametrize("version", ADDED)
+def test_an_older_report_is_one_of_today_with_all_that_follows_from_its_curves(report, version, tmp_path):
+    found = load(filed(older(report, version), tmp_path))
+    jsonschema_rs.validator_for(json.loads(SCHEMA.read_text())).validate(found)
+    assert (found["schema"], found["complete"]) == (VERSION, True)
+    for entry, now in zip(found["rungs"], json.loads(json.dumps(report))["rungs"], strict=True):
+        assert entry["epochs"] == now["epochs"]
+        for condition, today in zip(entry["gates"] + entry["goals"], now["gates"] + now["goals"], strict=True):
+            assert condition.get("reached") == today.get("reached")
+            assert condition.get("since") == today.get("since")
+            assert condition.get("differences") is None
+            assert "pairs" not in condition
+        for name in ("verdict", "green", "curves", "adds", "seconds"):
+            assert entry[name] == now[name]
+
+
+def test_of_two_metrics_an_older_report_does_not_tell_when_they_agreed(report):
+    document = older(report, "1.4.0")
+    document["rungs"][0]["gates"][0]["kind"] = agrees("a", "b", within=1.0, by=1, source=SOURCE).key.partition(" ")[0]
+    assert upgraded(document)["rungs"][0]["gates"][0]["reached"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema": "3.0.0"}, f"is a report of schema 3.0.0; this version of ladder reads up to {VERSION}"),
+        ({"schema": None}, "it has no schema version"),
+        ({"schema": "1.0.0", "rungs": [{}]}, "is no report of schema 1.0.0: KeyError('curves')"),
+        ({"rungs": [{}]}, "is no report of schema 2.0.0: rungs/0: "),
+        ({"culprit": 3}, "is no report of schema 2.0.0: culprit: "),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_place(report, tmp_path, change, said):
+    path = filed(report | change, tmp_path)
+    with pytest.raises(ReportError) as refused:
+        load(path)
+    assert str(refused.value).startswith(f"{path} ")
+    assert said in str(refused.value)
+
+
+def test_epochs_to_a_target_are_those_that_the_criterion_itself_counts(report):
+    """Against a count by hand, seed by seed."""
+    curve = np.array(report["rungs"][0]["curves"]["loss"])
+    for gate in report["rungs"][0]["gates"]:
+        for seed, reached in zip(curve, gate["reached"], strict=True):
+            met = {
+                "below": seed < gate["limit"], "above": seed > gate["limit"], "falls": seed <= gate["limit"] * seed[0]
+            }[gate["kind"]]  # fmt: skip
+            met[: gate["since"] or 0] = False
+            good = [e for e in range(1, len(seed) + 1) if met[e - 1 :].all()]
+            assert reached == (good[0] if good else None)
+        assert gate["passed"] == sum(e is not None and e <= gate["by"] for e in gate["reached"])
