@@ -1,0 +1,72 @@
+"""The nightly run, by hand: a planted regression is caught on fresh seeds, and a night like the one before is not one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toys import HEAD, INI, TEST
+
+SCRIPT = Path(__file__).parents[2] / ".ci" / "nightly.py"
+RUNGS = """
+FALLS = below("loss", 0.5, by=4, source="made up for the test")
+from toys import Fit
+ONE = Rung(number=1, name="one", experiment=Coin(), gates=(LEARNS,))
+TWO = Rung(
+    number=2, name="two", experiment=Fit(rate={rate}), gates=(FALLS,), requires=("rung1",), claim="It learns in time."
+)
+RUNGS = [ONE, TWO]
+"""
+
+
+@pytest.fixture
+def night(tmp_path, monkeypatch):
+    """Runs a night of a small ladder, its second rung trained at a rate; returns the exit code and what was said."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    (tmp_path / "pytest.ini").write_text(INI.replace("-p no:cacheprovider ", ""))
+
+    def run(rate, *arguments):
+        (tmp_path / "test_toys.py").write_text(HEAD + RUNGS.format(rate=rate) + TEST)
+        command = [sys.executable, SCRIPT, f"--python={sys.executable}", "--nights=nights", *(arguments or ["."])]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    return run
+
+
+def nights(folder):
+    return sorted(path.parent for path in folder.glob("nights/*/ladder.json"))
+
+
+def test_a_planted_regression_is_caught_and_confirmed_and_then_it_is_no_news(night, tmp_path):
+    code, said = night(0.1)
+    assert (code, len(nights(tmp_path))) == (0, 1), said
+    assert "the first night" in said
+    code, said = night(0.1)
+    assert code == 0, said
+    assert "no regression since" in said
+    code, said = night(0.03)
+    assert code == 1, said
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("REGRESSION since 20")
+    assert last.endswith(", on two sets of fresh seeds: rung2")
+    assert last in (tmp_path / "summary.md").read_text()
+    first, _, third = nights(tmp_path)
+    reports = [json.loads((folder / "ladder.json").read_text()) for folder in (first, third, third / "again")]
+    assert len({report["seeds"]["root"] for report in reports}) == 3
+    assert all(report["seeds"]["fresh"] for report in reports)
+    assert [entry["seeds"]["of"] for entry in reports[0]["rungs"]] == [64, 64]
+    assert json.loads((third / "again" / "comparison.json").read_text())["regressions"] == ["rung2"]
+    assert (tmp_path / "nights" / "history.svg").exists()
+    code, said = night(0.03)
+    assert code == 0, said
+
+
+def test_a_climb_that_does_not_end_leaves_no_night(night, tmp_path):
+    code, said = night(0.1, ".", "-k", "nothing_of_that_name")
+    assert code == 2
+    assert "the climb did not come to its end: pytest's exit code is 5" in said
+    assert not nights(tmp_path)
