@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 from urllib.parse import quote
 
 from ladder.report import text
@@ -30,7 +29,7 @@ def overview(document: Document) -> list[str]:
     rungs = document["rungs"]
     parts = [
         f"# {_cell(text.headline(document))}",
-        "Seeds that met every gate, and the first gate's median and range over seeds. " + _rule(document["test"]),
+        "Seeds that met every gate, and the first gate's median and range over seeds. " + text.rule(document["test"]),
         _table(
             ("rung", "adds", "verdict", "seeds", "first gate", "median [range]", "median by epoch"),
             (_overview(rung) for rung in rungs),
@@ -67,14 +66,6 @@ def _changes(rungs: Sequence[Entry]) -> list[str]:
             ((rung["id"], e["against"], e["metric"], text.measured(e), e["published"]) for rung, e in effects),
         ),
     ]
-
-
-def _rule(test: dict[str, Any]) -> str:
-    looks = ", ".join(f"{look['pass_at']}/{look['seeds']}" for look in test["looks"] if look["pass_at"] is not None)
-    return (
-        f"A rung passes at {looks}: it then learns on more than {test['p0']:.0%} of seeds, "
-        f"but for a chance of {test['alpha']:.0%}."
-    )
 
 
 def _overview(rung: Entry) -> tuple[str, ...]:
