@@ -70,6 +70,7 @@ def test_a_broken_rung_is_red_and_blocks_what_stands_on_it(pytester, rungs):
             'CULPRIT rung2 "+p" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3 (rung1: 16/16); blocks rung3',
             "wrote *ladder.json",
             "wrote *ladder.md",
+            "wrote *ladder.html",
         ]
     )
     assert "Traceback" not in result.stdout.str()

@@ -14,6 +14,7 @@ from ladder import Rung, above, below, better_than, no_worse_than
 from ladder.files import check_writable, write_atomically
 from ladder.report import write
 from ladder.report.document import number
+from ladder.report.html import html
 from ladder.report.markdown import markdown
 from ladder.report.schema import SCHEMA, VERSION
 from ladder.report.terminal import lines, why
@@ -99,13 +100,14 @@ def test_the_schema_asks_for_scale_and_expectations_and_knows_their_ids(known):
 
 def test_what_is_filed_reads_back_as_it_was_and_has_no_number_that_json_lacks(report, tmp_path):
     paths = write(report, tmp_path / "new")
-    assert [path.name for path in paths] == ["ladder.json", "ladder.md"]
+    assert [path.name for path in paths] == ["ladder.json", "ladder.md", "ladder.html"]
     text = paths[0].read_text()
     assert json.loads(text, parse_constant=pytest.fail) == report
     assert rung(report, "rung5")["curves"]["loss"][0] == [None, None, None]
     assert re.search(r'"loss": \[\n\s+\[ ?\d\.\d+, \d\.\d+, \d\.\d+ ?\],', text), "a seed's curve is one line"
     assert paths[1].read_text() == markdown(report)
-    assert sorted((tmp_path / "new").iterdir()) == paths
+    assert paths[2].read_text() == html(report, tmp_path / "new")
+    assert set((tmp_path / "new").iterdir()) == set(paths)
 
 
 def test_entries_say_what_happened(report):

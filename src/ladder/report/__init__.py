@@ -10,21 +10,24 @@ from ladder.report.schema import Document
 
 
 def write(document: Document, folder: Path) -> list[Path]:
-    """Write ``ladder.json`` and ``ladder.md``, each in one step.
+    """Write ``ladder.json``, ``ladder.md`` and ``ladder.html``, each in one step; pictures are read from the folder.
 
     Raises:
         OSError: if the folder cannot be made or written.
     """
+    from ladder.report.html import html  # here, for Jinja2 is not needed where nothing is written
+
     targets = {
-        folder / "ladder.json": _json(document) + "\n",
+        folder / "ladder.json": as_json(document),
         folder / "ladder.md": markdown(document),
+        folder / "ladder.html": html(document, folder),
     }
     for target, content in targets.items():
         write_atomically(target, content)
     return list(targets)
 
 
-def _json(document: Document) -> str:
+def as_json(document: Document) -> str:
     """Indented, but for lists of numbers: a seed's curve is one line."""
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-    return re.sub(r"\[[\s\d.,eE+null-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text)
+    return re.sub(r"\[[\s\d.,eE+null-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"

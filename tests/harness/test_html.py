@@ -1,0 +1,625 @@
+"""The page: whole by itself, nothing in it runs but what it came with, and it can be read by everyone it is for."""
+
+import base64
+import json
+import math
+import os
+import re
+import shutil
+from dataclasses import replace
+from hashlib import sha256
+from html.parser import HTMLParser
+from itertools import pairwise
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+from toys import SOURCE, Coin, Diverges, SeenFit, report_of
+
+from ladder import Rung, below, better_than, falls, no_worse_than
+from ladder.report import as_json, write
+from ladder.report.chart import BOTTOM, LEFT, RIGHT, TOP, chart, metrics, missed, spark
+from ladder.report.html import LARGEST, html
+from ladder.report.markdown import markdown
+from ladder.report.text import headline
+
+FLAGS = (  # it sees this machine alone, runs as root in a container, and has no GPU there
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+NASTY = """"'><script>alert(1)</script><img src=x onerror=alert(2)>&amp;{{ 1 }}"""
+FIXED = {"verdict", "role", "kind", "date"}  # the words that mean something
+LEARNS = below("loss", 0.5, by=3, source="a published value", floor=0.1, floor_source="the noise")
+FIT = Rung(number=1, name="fit", scale="small", experiment=SeenFit(), gates=(replace(LEARNS, by=4),))
+ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS, falls("loss", 0.6, by=3, source=SOURCE)))
+BROKEN = Rung(
+    number=2,
+    name="unlucky",
+    claim="Luck is not needed.",
+    experiment=Coin(p=0.4),
+    gates=(LEARNS, no_worse_than("rung1", "loss", margin=0.1, source=SOURCE)),
+    parent="rung1",
+    adds="p",
+    compare={"loss": "0.1 against 0.2"},
+)
+BLOCKED = replace(BROKEN, number=3, name="shifted", experiment=Coin(p=0.4, shift=0.1), parent="rung2", adds="shift")
+GOAL = Rung(number=4, name="wish", experiment=Coin(), goals=(better_than("rung1", "loss", source=SOURCE),))
+HALF = Rung(number=5, name="half", experiment=Diverges(), gates=(LEARNS,))
+FROZEN = replace(ROOT, number=6, name="frozen", experiment=SeenFit(rate=0.0), gates=(replace(LEARNS, by=4),))
+STILL = FIT.as_control(rate=0.0, why="no step, no learning", expects=("never-moves",))
+RUNGS = (ROOT, ROOT.as_control(p=0.0, why="no seed learns"), BROKEN, BLOCKED, GOAL, HALF, FROZEN, FIT, STILL)
+
+
+@pytest.fixture(scope="module")
+def report():
+    """A culprit, what it blocks, one that was known, a crash, and all else that an entry may hold."""
+    found = json.loads(json.dumps(report_of(*RUNGS)))
+    first, gone = found["rungs"][0], json.loads(json.dumps(rung(found, "rung3")))
+    first["repeat"] = "pytest tests/ladder --ladder-only 'rung1'"
+    first["test"] = {"id": "tests/test_it.py::test_it", "file": "tests/test_it.py", "line": 12}
+    first["others"] = {"norm": {"median": [1.0, 2.0, 3.0], "low": [0.5, 1.0, None], "high": [2.0, 3.0, None]}}
+    attempt = {"date": "2026-11-21T09:54:37+00:00", "commit": "", "root": 0, "error": "RuntimeError('gone')"}
+    first["attempts"] = {
+        "total": 12,
+        "latest": [attempt | {"verdict": "", "k": None, "n": None}, attempt | {"verdict": "FAIL", "k": 3, "n": 16}],
+    }
+    first["evidence"] = [{"date": "2026-11-22T09:54:37+00:00", "commit": "1a2b", "seeds": 10}]
+    first["note"] = "its inspection raised ValueError()"
+    gone |= {"id": "rung8", "verdict": "CRASHED", "blocked_by": [], "error": "MemoryError()"}
+    found["commit"] = {"sha": "0123456789abcdef", "dirty": True}
+    found["rungs"].append(gone)
+    return found
+
+
+@pytest.fixture
+def page(report, tmp_path):
+    return Page(html(report, tmp_path))
+
+
+class Page(HTMLParser):
+    """What is in a page: its elements with their attributes, and the words of each kind of element."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.elements, self.words, self._open = [], [], []
+        self.feed(content)
+
+    def handle_starttag(self, tag, attributes):  # noqa: D102
+        self.elements.append((tag, dict(attributes)))
+        if tag not in ("meta", "link", "img", "wbr", "path", "circle"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):  # noqa: D102
+        if tag not in ("path", "circle"):
+            assert self._open.pop() == tag, (tag, self.getpos())
+
+    def handle_data(self, words):  # noqa: D102
+        self.words.append((self._open[-1] if self._open else "", words))
+
+    def of(self, tag):  # noqa: D102
+        return [attributes for each, attributes in self.elements if each == tag]
+
+    def told(self, tag=None):  # noqa: D102
+        return "".join(words for each, words in self.words if tag in (None, each) and (tag or each != "script"))
+
+
+def rung(report, id):
+    return next(entry for entry in report["rungs"] if entry["id"] == id)
+
+
+def points(path):
+    """The places that a path goes to, line by line; crosses and closed areas are not understood."""
+    lines = []
+    for letter, numbers in re.findall(r"([A-Za-z])([^A-Za-z]*)", path):
+        values = [float(number) for number in re.findall(r"-?(?:\d+\.?\d*|\.\d+)", numbers)]
+        if letter == "M":
+            lines.append([tuple(values)])
+        elif letter == "l":
+            for across, up in zip(values[::2], values[1::2], strict=True):
+                x, y = lines[-1][-1]
+                lines[-1].append((round(x + across, 1), round(y + up, 1)))
+    return lines
+
+
+def test_the_verdict_comes_first_and_every_rung_has_its_row_and_its_section(report, page):
+    assert page.told("title") == headline(report)
+    assert headline(report).startswith('CULPRIT rung2 "+unlucky"')
+    headings = [tag for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
+    assert (headings[0], headings.count("h1")) == ("h1", 1)
+    assert all(int(b[1]) <= int(a[1]) + 1 for a, b in pairwise(headings)), headings
+    ids = [entry["id"] for entry in report["rungs"]]
+    assert [attributes["id"] for attributes in page.of("article")] == ids
+    rows = [attributes for attributes in page.of("th") if "data-value" in attributes]
+    assert [row["data-value"] for row in rows] == [str(n) for n in range(1, len(ids) + 1)]
+    assert page.told("h3") == "".join(f"{entry['id']}: {entry['name']}" for entry in report["rungs"])
+
+
+def test_ids_are_unique_and_every_link_within_the_page_leads_somewhere(page):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = {unquote(attributes["href"]) for attributes in page.of("a")}
+    assert links
+    assert {link.removeprefix("#") for link in links} <= set(ids)
+    labelled = [attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes]
+    assert set(labelled) <= set(ids)
+
+
+def test_it_tells_all_that_is_known_of_a_rung(report, page):
+    told = page.told()
+    for words in (
+        "Luck is not needed.",
+        "Control: No seed learns.",
+        "It must fail for never-moves.",
+        "EXPECTED CULPRIT rung1@small[rate=0.0]",
+        "a published value",
+        "0.1: the noise",
+        "0.1 against 0.2",
+        "nothing ever moved: 0 of 12 updates",
+        "Effective rank of the latent",
+        "pytest tests/ladder --ladder-only 'rung1'",
+        "tests/test_it.py:12",
+        "12 attempts",
+        "2026-11-21 09:54, outside git, root 0: FAIL 3/16: RuntimeError('gone')",
+        "10 of 16 seeds from evidence of 2026-11-22, commit 1a2b",
+        "Its inspection raised ValueError().",
+        "MemoryError()",
+        "0123456789abcdef and uncommitted changes",
+        "Other metrics (1)",
+        "16 needed",
+        "at most 11",
+    ):
+        assert words in told, words
+
+
+def test_every_table_has_a_caption_and_heads_with_a_scope(page):
+    assert len(page.of("caption")) == len(page.of("table")) > len(RUNGS)
+    assert {attributes.get("scope") for attributes in page.of("th")} == {"row", "col"}
+    assert page.of("html") == [{"lang": "en"}]
+    assert all(attributes["aria-label"] for attributes in page.of("svg") if attributes.get("aria-hidden") != "true")
+
+
+def spoilt(value, key=""):
+    """The same report, with markup in every word that is free, names and ids too."""
+    if isinstance(value, dict):
+        free = key in ("curves", "others", "components", "versions", "machine", "numbers")
+        return {name + NASTY if free else name: spoilt(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [spoilt(inner, key) for inner in value]
+    return value + NASTY if isinstance(value, str) and key not in FIXED else value
+
+
+@pytest.fixture(scope="module")
+def nasty(report):
+    picture = {"name": "x", "caption": "shown", "svg": "javascript:alert(3)", "png": "x.png"}
+    pictures = [picture, picture | {"svg": None, "png": None}]
+    return spoilt(report | {"rungs": [entry | {"pictures": pictures} for entry in report["rungs"]]})
+
+
+def test_whatever_a_report_says_is_words(nasty, report, tmp_path):
+    page, honest = Page(html(nasty, tmp_path)), Page(html(report, tmp_path))
+    assert {tag for tag, _ in page.elements} == {tag for tag, _ in honest.elements}
+    assert (len(page.of("script")), page.told("script")) == (1, honest.told("script"))
+    names = {name for _, attributes in page.elements for name in attributes}
+    assert not {name for name in names if name.startswith("on") or name == "style"}
+    assert not [a for a in page.of("a") if not a["href"].startswith("#") and ":" in a["href"]]
+    told = page.told()
+    for entry in nasty["rungs"]:
+        free = [entry["id"], entry["name"], entry["claim"], entry["repeat"], entry["error"], entry["note"]]
+        free += [c[what] for c in (*entry["gates"], *entry["goals"]) for what in ("text", "source")]
+        free += [f["text"] for f in (entry["diagnosis"] or {}).get("findings", [])]
+        assert not [words for words in free if words[1:] not in told], "but for its capital"
+    assert told.count(NASTY) > 200
+
+
+def test_it_needs_nothing_else_and_lets_nothing_else_run(page, report, tmp_path):
+    (policy,) = [a["content"] for a in page.of("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    for tag in ("style", "script"):
+        hashed = base64.b64encode(sha256(page.told(tag).encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{hashed}'" in policy
+    assert "default-src 'none'; img-src data:;" in policy
+    assert "unsafe" not in policy
+    content = html(report, tmp_path)
+    assert not re.search(r"https?:|//[a-z]|url\(|@import|\bsrcset\b", content)
+    assert {a["href"] for a in page.of("link")} == {"data:,"}
+
+
+def test_limit_and_floor_lie_where_the_values_say(report):
+    drawn = chart(rung(report, "rung2"), "loss", report)
+    limit, floor = (next(level for level in drawn.levels if level.kind == kind) for kind in ("limit", "floor"))
+    assert (limit.label, floor.label) == ("limit 0.5", "floor 0.1")
+    ticks = {float(tick): at for at, tick in drawn.up}
+    (at_half,), (at_floor,) = ({float(y) for _, y in points(level.path)[0]} for level in (limit, floor))
+    scale = (ticks[1.5] - ticks[1.0]) / 0.5
+    assert at_half == pytest.approx(ticks[1.0] - 0.5 * scale, abs=0.2)
+    assert at_floor == pytest.approx(ticks[1.0] - 0.9 * scale, abs=0.2)
+    third = {tick: at for at, tick in drawn.across}["3"]
+    assert limit.path.startswith(f"M{third} ")
+    assert limit.path.endswith(f"H{RIGHT}")
+    assert floor.path.startswith(f"M{LEFT:.1f}".removesuffix(".0"))
+    assert f"V{TOP}H" in limit.wrong
+    assert not floor.wrong
+    assert "Asked: loss < 0.5 by epoch 3, met by " in drawn.words
+    assert "Floor 0.1" in drawn.words
+    curve = points(drawn.median)[0]
+    assert curve[-1] == (third, pytest.approx(ticks[1.0] + (medians(report, "rung2")[-1] - 1.0) * scale, abs=0.2))
+    assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for line in points(drawn.met + drawn.missed) for x, y in line)
+
+
+def medians(report, id):
+    return np.median(np.array(rung(report, id)["curves"]["loss"]), axis=0)
+
+
+def test_a_fall_is_drawn_of_where_the_median_began(report):
+    drawn = chart(rung(report, "rung1"), "loss", report)
+    fall = next(level for level in drawn.levels if level.label == "limit ×0.6")
+    limit = next(level for level in drawn.levels if level.label == "limit 0.5")
+    ticks = {float(tick): at for at, tick in drawn.up}
+    (low, at_low), *_, (high, at_high) = sorted(ticks.items())
+    scale = (at_high - at_low) / (high - low)
+    between = points(fall.path)[0][0][1] - points(limit.path)[0][0][1]
+    assert between == pytest.approx((0.6 * medians(report, "rung1")[0] - 0.5) * scale, abs=0.2)
+    assert any("each seed's own start" in note for note in drawn.notes)
+
+
+def test_seeds_that_miss_a_gate_are_told_apart_and_are_as_many_as_were_counted(report):
+    broken = rung(report, "rung2")
+    passed, of = broken["seeds"]["passed"], broken["seeds"]["of"]
+    assert 0 < passed < of
+    drawn = chart(broken, "loss", report)
+    assert (len(points(drawn.met)), len(points(drawn.missed))) == (passed, of - passed)
+    ends = [line[-1][1] for line in points(drawn.met)]
+    assert max(ends) > min(line[-1][1] for line in points(drawn.missed)), "lower on the page is a smaller loss"
+    assert f"{passed} of {of} seeds meet every gate" in drawn.words
+    assert missed(rung(report, "rung3")) is None
+    gate = broken["gates"][0]
+    for change in ({"reached": [1] * of}, {"reached": [None] * of}):
+        assert missed(broken | {"gates": [gate | change]}) is None, "what contradicts the count is not drawn"
+    untold = chart(broken | {"gates": [gate | {"reached": None}]}, "loss", report)
+    assert (len(points(untold.met)), untold.missed) == (of, "")
+    assert "every gate" not in untold.words
+
+
+def test_a_value_that_is_not_finite_breaks_its_line_and_the_last_one_before_is_crossed(report):
+    half = rung(report, "rung5")
+    lost = len(half["seeds"]["non_finite"])
+    drawn = chart(half, "loss", report)
+    assert drawn.lost.count("M") == lost > 0
+    assert [len(line) for line in points(drawn.missed) if len(line) == 1] == [1] * lost
+    gap = half | {"curves": {"loss": [[1.0, None, 0.5], [None, None, None]]}, "seeds": None}
+    broken = chart(gap, "loss", report)
+    assert [len(line) for line in points(broken.met)] == [1, 1]
+    assert "1 of 2 seeds have no value" in broken.notes
+    assert "NaN" not in repr(broken)
+    nothing = chart(gap | {"curves": {"loss": [[None, None, None]]}}, "loss", report)
+    assert (nothing.met, nothing.median) == ("", "")
+    assert "Median has no value" in nothing.words
+
+
+@pytest.mark.parametrize(
+    ("curve", "logarithmic"),
+    [
+        ([[1.0, 0.1, 0.03]], True),
+        ([[1.0, 0.1, 0.05]], False),
+        ([[1.0, 0.1, 0.0]], False),
+        ([[1.0, -0.5, 1e-9]], False),
+        ([[1e300, -1e300, 1e-300]], False),
+        ([[1e300, 1.0, 1e-300]], True),
+        ([[2.0, 2.0, 2.0]], False),
+        ([[0.0, 0.0, 0.0]], False),
+    ],
+)
+def test_the_axis_is_logarithmic_where_values_are_positive_and_far_apart(report, curve, logarithmic):
+    entry = rung(report, "rung1") | {"curves": {"loss": curve}, "gates": [], "seeds": None, "parent": None}
+    drawn = chart(entry, "loss", report)
+    assert ("on a logarithmic axis" in drawn.words) == logarithmic
+    (line,) = points(drawn.met)
+    assert all(TOP <= y <= BOTTOM for _, y in line)
+    assert 2 <= len(drawn.up) <= 14
+    places = [at for at, _ in drawn.up]
+    assert places == sorted(places, reverse=True)
+    assert all(math.isfinite(at) and TOP <= at <= BOTTOM for at in places)
+
+
+def test_a_floor_of_zero_has_no_place_on_a_logarithmic_axis_and_this_is_told(report):
+    floor = {"value": 0.0, "source": "x"}
+    entry = rung(report, "rung1") | {"curves": {"loss": [[1.0, 0.1, 0.01]]}, "seeds": None}
+    entry["gates"] = [entry["gates"][0] | {"floor": floor}]
+    drawn = chart(entry, "loss", report)
+    assert [level.kind for level in drawn.levels] == ["limit"]
+    assert "the floor of 0 is not on a logarithmic axis" in drawn.notes
+
+
+def test_labels_that_would_lie_on_each_other_are_moved_apart(report):
+    entry = rung(report, "rung1") | {"parent": None}
+    gate = entry["gates"][0]
+    limits = [gate | {"limit": limit} for limit in (0.5, 0.501, 0.502, 1e6, 0.9999e6, 0.9998e6)]
+    levels = chart(entry | {"gates": limits}, "loss", report).levels
+    heights = sorted(level.at for level in levels)
+    assert len(heights) == 7
+    assert all(b - a >= 13 for a, b in pairwise(heights))
+    assert TOP <= heights[0] <= heights[-1] <= BOTTOM
+
+
+def test_the_parent_is_drawn_beside_it_as_far_as_the_rung_was_trained(report):
+    drawn = chart(rung(report, "rung2"), "loss", report)
+    assert len(points(drawn.parent)[0]) == 3
+    assert not chart(rung(report, "rung1"), "loss", report).parent
+    short = rung(report, "rung2") | {"epochs": [1, 2], "curves": {"loss": [[1.0, 2.0]]}, "seeds": None}
+    assert len(points(chart(short, "loss", report).parent)[0]) == 2
+
+
+def test_one_chart_for_each_metric_that_judges_and_a_table_for_the_others(report, page):
+    assert metrics(rung(report, "rung1")) == ["loss"]
+    assert metrics(rung(report, "rung3")) == metrics(rung(report, "rung8")) == []
+    drawn = sum(len(metrics(entry)) for entry in report["rungs"])
+    assert [a["class"] for a in page.of("figure")] == ["chart"] * drawn
+    assert drawn == len(report["rungs"]) - 2
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([2.0, 1.0], "loss from 2 to 1"),
+        ([math.nan, 2.0, None], "loss from 2 to 2, then no value"),
+        ([1.0], "loss from 1 to 1"),
+        ([None, math.nan], "loss has no value"),
+    ],
+)
+def test_a_curve_as_small_as_a_word_says_its_course(values, words):
+    drawn = spark(values, "loss")
+    assert drawn.words == words
+    assert (drawn.end is None) == (drawn.path == "") == (words == "loss has no value")
+
+
+def test_a_large_report_stays_small_with_and_without_pictures(report, tmp_path):
+    random, epochs = np.random.default_rng(0), np.linspace(1, 200, 50).round().astype(int).tolist()
+    curve = lambda: [[float(f"{value:.5g}") for value in seed] for seed in random.lognormal(size=(64, 50)).tolist()]  # noqa: E731
+    base, names, rungs = rung(report, "rung2"), ("loss", "mse", "accuracy"), []
+    gate = base["gates"][0] | {"by": 100, "reached": [100] * 64, "passed": 64, "of": 64}
+    (tmp_path / "pictures").mkdir()
+    for n in range(10):
+        curves = {name: curve() for name in names}
+        others = {f"other {m}": {what: curve()[0] for what in ("median", "low", "high")} for m in range(6)}
+        entry = base | {"id": f"rung{n + 1}", "epochs": epochs, "curves": curves, "others": others}
+        entry |= {"gates": [gate | {"metric": name} for name in names], "pictures": [], "parent": None, "adds": None}
+        rungs.append(entry | {"seeds": base["seeds"] | {"passed": 64, "of": 64}})
+    found = report | {"rungs": rungs, "culprit": None}
+    page = html(found, tmp_path)
+    sizes = [len(each.encode()) for each in (as_json(found), markdown(found), page)]
+    assert max(sizes) < LARGEST, sizes
+    assert page.count('<figure class="chart"') == 30
+    for n, entry in enumerate(rungs):
+        entry["pictures"] = [png(tmp_path, f"pictures/{n}.png", 300_000)]
+    full = html(found, tmp_path)
+    assert 0.7 * LARGEST < len(full.encode()) < LARGEST
+    assert 0 < full.count("no room for it") < 10
+
+
+def png(folder, name, size=1000):
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (640).to_bytes(4) + (480).to_bytes(4)
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(header + bytes(size))
+    return {"name": file.stem, "caption": f"what {file.stem} shows", "png": name, "svg": name.replace(".png", ".svg")}
+
+
+def with_pictures(report, **pictures):
+    return report | {"rungs": [entry | {"pictures": pictures.get(entry["id"], [])} for entry in report["rungs"]]}
+
+
+def test_pictures_are_embedded_of_red_rungs_first_and_the_others_linked(report, tmp_path):
+    size = 1_200_000  # of which there is room for one
+    listed = {id: [png(tmp_path, f"pictures/{id}/latent.png", size)] for id in ("rung1", "rung2")}
+    listed["rung1"].append(png(tmp_path, "pictures/rung1[x]/curves.png"))
+    page = Page(html(with_pictures(report, **listed), tmp_path))
+    (image,) = page.of("img")
+    assert image["src"].startswith("data:image/png;base64,iVBOR")
+    assert (image["width"], image["height"], image["alt"]) == ("640", "480", "What latent shows.")
+    links = [a["href"] for a in page.of("a") if not a["href"].startswith("#")]
+    first = ["pictures/rung1/latent.png", "pictures/rung1/latent.svg"]
+    first += ["pictures/rung1%5Bx%5D/curves.png", "pictures/rung1%5Bx%5D/curves.svg"]
+    assert links == [*first, "pictures/rung2/latent.svg"]
+    assert "What latent shows. Not shown: There was no room for it in this page; it lies beside it." in page.told()
+    assert "What curves shows. PNG SVG" in page.told()
+
+
+def test_trouble_with_a_picture_costs_that_picture(report, tmp_path):
+    folder = tmp_path / "reports"
+    good, text, out = (png(folder, f"{name}.png") for name in ("good", "text", "../out"))
+    (folder / "text.png").write_text("no picture")
+    gone = good | {"png": "gone.png", "caption": "gone"}
+    none = {"name": "none", "caption": "no such thing, for a reason", "png": None, "svg": None}
+    page = Page(html(with_pictures(report, rung1=[gone, text, out, none, good]), folder))
+    assert len(page.of("img")) == 1
+    told = page.told()
+    for words in (
+        "Gone. Not shown: Its file cannot be read: No such file or directory.",
+        "What text shows. Not shown: Its file cannot be read: it is no PNG.",
+        "What out shows. Not shown: Its file cannot be read: it is not in the report's folder.",
+        "No such thing, for a reason.",
+    ):
+        assert words in told, words
+    assert not [a for a in page.of("a") if ".." in a["href"]]
+
+
+def test_a_broken_off_report_without_rungs_is_a_page_too(report, tmp_path):
+    page = Page(html(report | {"rungs": [], "culprit": None, "complete": False}, tmp_path))
+    assert page.told("h1").startswith("BROKEN OFF")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The browser, started once."""
+    found = shutil.which("chromium")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no chromium to open the page in")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def filed(report, tmp_path_factory):
+    """The report as it is written, with a picture in it."""
+    folder = tmp_path_factory.mktemp("reports")
+    shown = report | {"rungs": [entry | {"pictures": [real_png(folder, entry["id"])]} for entry in report["rungs"]]}
+    write(shown, folder)
+    return folder / "ladder.html"
+
+
+def real_png(folder, id):
+    from PIL import Image
+
+    name = f"pictures/{id}/latent.png"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (900, 300), "white").save(folder / name)
+    return {"name": "latent", "caption": f"the latent of {id}", "png": name, "svg": name}
+
+
+@pytest.fixture
+def opened(chromium, filed):
+    """Opens the page, in a window of some kind; whatever it asks for or complains of ends the test."""
+    contexts, trouble = [], []
+
+    def go(path=filed, width=1280, height=900, **options):
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on(
+            "request", lambda request: request.url.startswith(("data:", path.as_uri())) or trouble.append(request.url)
+        )
+        tab.on("console", lambda message: trouble.append(message.text))
+        tab.on("pageerror", lambda error: trouble.append(str(error)))
+        tab.on("dialog", lambda dialog: (trouble.append(dialog.message), dialog.dismiss()))
+        tab.goto(path.as_uri())
+        return tab
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def test_it_opens_without_a_request_or_an_error_and_shows_tables_and_figures(opened, report):
+    tab = opened()
+    assert tab.title() == headline(report)
+    assert tab.get_by_role("heading", level=1).is_visible()
+    assert tab.locator("table.ladder tbody tr").count() == len(report["rungs"])
+    for each in (*tab.locator("table.ladder, figure, figure svg, figure img").all(),):
+        box = each.bounding_box()
+        assert box, each
+        assert min(box["width"], box["height"]) > 50
+    assert tab.locator("figure.chart").count() == len(report["rungs"]) - 2
+    assert tab.evaluate("[...document.images].every((image) => image.naturalWidth === 900)")
+    tab.get_by_role("link", name="rung2", exact=True).first.click()
+    assert tab.locator("article:target h3").inner_text() == "rung2: unlucky"
+
+
+def test_markup_in_a_report_does_not_run_even_where_no_policy_forbids_it(opened, nasty, tmp_path):
+    path = tmp_path / "ladder.html"
+    path.write_text(html(nasty, tmp_path), encoding="utf-8")
+    tab = opened(path, bypass_csp=True)
+    assert tab.title() == headline(nasty)
+    assert tab.locator("img").count() == 0
+
+
+def column(tab, number):
+    return tab.locator(f"table.ladder tbody tr > :nth-child({number})").all_inner_texts()
+
+
+def test_the_ladder_is_sorted_from_the_keyboard_and_says_so(opened):
+    tab = opened()
+    climbed, heads = column(tab, 1), tab.locator("table.ladder thead th")
+    assert heads.nth(2).get_attribute("aria-sort") == "none"
+    assert heads.nth(3).get_attribute("aria-sort") is None
+    tab.get_by_role("button", name="Seeds").focus()
+    for order, key in (("ascending", "Enter"), ("descending", "Space")):
+        tab.keyboard.press(key)
+        assert heads.nth(2).get_attribute("aria-sort") == order
+        assert tab.get_by_role("status").inner_text() == f"Sorted by seeds, {order}."
+        shares = [eval(seeds.split()[0]) for seeds in column(tab, 3) if "/" in seeds]
+        assert shares == sorted(shares, reverse=order == "descending")
+        assert column(tab, 3)[-2:] == ["–", "–"], "what has no seeds comes last"
+    tab.keyboard.press("Enter")
+    assert column(tab, 1) == climbed
+    assert heads.nth(2).get_attribute("aria-sort") == "none"
+    tab.get_by_role("button", name="Verdict").click()
+    reds = [verdict in ("FAIL", "UNDECIDED", "BLOCKED by rung2", "CRASHED") for verdict in column(tab, 2)]
+    assert reds == sorted(reds, reverse=True), "red rungs come first"
+    assert any(reds)
+    assert heads.nth(2).get_attribute("aria-sort") == "none"
+
+
+def test_without_scripts_it_is_all_there(opened, report):
+    tab = opened(java_script_enabled=False)
+    assert tab.locator("table.ladder tbody tr").count() == len(report["rungs"])
+    assert tab.get_by_role("button").count() == 0
+
+
+CONTRAST = """() => {
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const part = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+  };
+  const found = {};
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || element.matches("script, style")) continue;
+    const style = getComputedStyle(element);
+    const ink = parse(element instanceof SVGElement ? style.fill : style.color);
+    const [a, b] = [light(ink), light(behind(element))].sort((x, y) => y - x);
+    found[ink] = (a + 0.05) / (b + 0.05);
+  }
+  return found;
+}"""
+
+
+def test_light_and_dark_differ_and_words_stand_out_in_both(opened):
+    seen = {}
+    for scheme in ("light", "dark"):
+        tab = opened(color_scheme=scheme)
+        seen[scheme] = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        contrasts = tab.evaluate(CONTRAST)
+        assert len(contrasts) > 4
+        assert min(contrasts.values()) >= 4.5, (scheme, contrasts)
+    assert seen["light"] == "rgb(255, 255, 255)"
+    assert sum(map(int, re.findall(r"\d+", seen["dark"]))) < 100
+
+
+@pytest.mark.parametrize("width", [320, 375, 768])
+def test_a_phone_never_scrolls_the_page_sideways(opened, width):
+    tab = opened(width=width, height=740, device_scale_factor=2)
+    for details in tab.locator("summary").all():
+        details.click()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    wide = tab.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.tabIndex)"
+    )
+    assert wide
+    assert set(wide) == {0}, "what scrolls is within reach of the keyboard"
+    sizes = tab.evaluate("[...document.querySelectorAll('.chart svg')].map((svg) => svg.getBoundingClientRect().width)")
+    assert min(sizes) > 0.8 * min(width, 340)
+
+
+def test_a_screen_reader_finds_a_name_for_every_figure_table_and_picture(opened, report):
+    tab = opened()
+    tree = tab.context.new_cdp_session(tab).send("Accessibility.getFullAXTree")["nodes"]
+    named = {}
+    for node in tree:
+        if not node["ignored"]:
+            named.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
+    assert {"main", "banner", "contentinfo", "status"} <= set(named)
+    for role in ("figure", "image", "table", "heading", "link", "button", "columnheader", "rowheader"):
+        assert all(named[role]), role
+    charts = [name for name in named["image"] if name.startswith("Loss of ")]
+    assert len(charts) == len(report["rungs"]) - 2
+    assert any("Asked: loss < 0.5 by epoch 3, met by 16. Floor 0.1" in name for name in charts)
+    assert "The latent of rung2." in named["image"]
