@@ -53,6 +53,7 @@ def why(rung: Entry) -> str:
     told = [f"{rung['id']} {text.word(rung)}: {text.seeds(rung)} seeds met every gate"]
     if rung["adds"]:
         told.append(f"  adds {text.added(rung)} to {rung['parent']}")
-    for gate in rung["gates"]:
-        told.append(f"  {text.held(gate)}  {text.asked(gate)}: {text.measured(gate)}  ({gate['source']})")
+    told += [
+        f"  {text.held(gate)}  {text.asked(gate)}: {text.measured(gate)}  ({gate['source']})" for gate in rung["gates"]
+    ]
     return "\n".join([*told, *(f"  {told}" for told in (*text.findings(rung), *text.remarks(rung)))])
