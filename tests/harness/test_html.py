@@ -303,8 +303,8 @@ def test_a_value_that_is_not_finite_breaks_its_line_and_the_last_one_before_is_c
         ([[1.0, 0.1, 0.05]], False),
         ([[1.0, 0.1, 0.0]], False),
         ([[1.0, -0.5, 1e-9]], False),
-        ([[1e300, -1e300, 1e-300]], False),
-        ([[1e300, 1.0, 1e-300]], True),
+        ([[1.7e308, -1.7e308, 1e-300]], False),
+        ([[1.7e308, 1.0, 1e-300]], True),
         ([[2.0, 2.0, 2.0]], False),
         ([[0.0, 0.0, 0.0]], False),
     ],
@@ -363,6 +363,7 @@ def test_one_chart_for_each_metric_that_judges_and_a_table_for_the_others(report
         ([2.0, 1.0], "loss from 2 to 1"),
         ([math.nan, 2.0, None], "loss from 2 to 2, then no value"),
         ([1.0], "loss from 1 to 1"),
+        ([1.7e308, -1.7e308], "loss from 1.7e+308 to -1.7e+308"),
         ([None, math.nan], "loss has no value"),
     ],
 )
@@ -420,7 +421,7 @@ def test_pictures_are_embedded_of_red_rungs_first_and_the_others_linked(report, 
     first = ["pictures/rung1/latent.png", "pictures/rung1/latent.svg"]
     first += ["pictures/rung1%5Bx%5D/curves.png", "pictures/rung1%5Bx%5D/curves.svg"]
     assert links == [*first, "pictures/rung2/latent.svg"]
-    assert "What latent shows. Not shown: There was no room for it in this page; it lies beside it." in page.told()
+    assert "What latent shows. Not shown: there was no room for it in this page; it lies beside it." in page.told()
     assert "What curves shows. PNG SVG" in page.told()
 
 
@@ -434,9 +435,9 @@ def test_trouble_with_a_picture_costs_that_picture(report, tmp_path):
     assert len(page.of("img")) == 1
     told = page.told()
     for words in (
-        "Gone. Not shown: Its file cannot be read: No such file or directory.",
-        "What text shows. Not shown: Its file cannot be read: it is no PNG.",
-        "What out shows. Not shown: Its file cannot be read: it is not in the report's folder.",
+        "Gone. Not shown: its file cannot be read: No such file or directory.",
+        "What text shows. Not shown: its file cannot be read: it is no PNG.",
+        "What out shows. Not shown: its file cannot be read: it is not in the report's folder.",
         "No such thing, for a reason.",
     ):
         assert words in told, words

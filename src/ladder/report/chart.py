@@ -22,6 +22,7 @@ BEYOND = 14  # from the last epoch to the axes' end: as much is seen of a limit 
 APART = 13  # labels, from one line of text to the next
 LOGARITHMIC = 30.0  # the axis, where the largest value is so many times the smallest
 ROOM = 0.06  # of the axis, above and below what is drawn
+MOST = 1e200  # what is larger is drawn there, or two values could be further apart than a float can tell
 TICKS = 7  # on an axis, at most about
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_EDGE = 96, 24, 3
 CROSS = "m-3-3l6 6m0-6l-6 6"
@@ -159,7 +160,7 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
 def spark(values: Sequence[float | None], metric: str) -> Spark:
     """A curve without axes, from its smallest value to its largest; logarithmic where a chart would be."""
     curve = np.array(values, dtype=np.float64)
-    known = curve[np.isfinite(curve)]
+    known = np.clip(curve[np.isfinite(curve)], -MOST, MOST)
     if not known.size:
         return Spark("", None, f"{metric} has no value")
     logarithmic = bool(known.min() > 0.0 and known.max() > LOGARITHMIC * known.min())
@@ -237,10 +238,10 @@ def _range(values: Float[np.ndarray, " value"], logarithmic: bool) -> tuple[floa
     """The values with some room around them."""
     if not values.size:
         return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
+    low, high = max(float(values.min()), -MOST), min(float(values.max()), MOST)
     if logarithmic:
         room = math.exp(ROOM * (math.log(high) - math.log(low)))
-        return max(low / room, sys.float_info.min), min(high * room, sys.float_info.max)
+        return max(low / room, sys.float_info.min), high * room
     room = ROOM * (high - low) if high > low else 0.5 * abs(high) or 1.0
     return low - room, high + room
 
@@ -250,12 +251,11 @@ def _heights(low: float, high: float, logarithmic: bool, top: float = TOP, botto
     if logarithmic:
         start, span = math.log(low), math.log(high) - math.log(low)
     else:
-        unit = max(abs(low), abs(high))  # or the largest floats would be further apart than a float can tell
-        start, span = low / unit, high / unit - low / unit
+        start, span = low, high - low
 
     def place(value: Any) -> Any:
-        value = np.asarray(value, dtype=np.float64)
-        scaled = np.log(np.where(value > 0.0, value, np.nan)) if logarithmic else value / unit
+        value = np.clip(np.asarray(value, dtype=np.float64), -MOST, MOST)
+        scaled = np.log(np.where(value > 0.0, value, np.nan)) if logarithmic else value
         return bottom - (bottom - top) * (scaled - start) / span
 
     return place

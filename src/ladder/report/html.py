@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -133,34 +133,32 @@ def _pictures(document: Document, folder: Path, room: int) -> dict[str, list[Pic
 
     found: dict[str, list[Picture]] = {}
     for rung in sorted(document["rungs"], key=urgency):
-        found[rung["id"]] = []
-        for picture in _of(rung, folder, room):
-            found[rung["id"]].append(picture)
-            room -= len(picture.data)
+        found[rung["id"]] = list(_of(rung, folder, room))
+        room -= sum(len(picture.data) for picture in found[rung["id"]])
     return found
 
 
 def _of(rung: Entry, folder: Path, room: int) -> Iterator[Picture]:
     for picture in rung["pictures"]:
-        caption, paths = picture["caption"], [path for kind in ("png", "svg") if (path := picture[kind])]
-        if not paths:
-            yield Picture(caption, "", (0, 0), {}, "")
-            continue
-        links = {PurePosixPath(path).suffix[1:].upper(): quote(path) for path in paths}
-        data, size, note = "", (0, 0), ""
-        if picture["name"] != CURVES:
-            try:
-                content = _read(folder, paths[0])
-            except OSError as error:
-                yield Picture(caption, "", (0, 0), {}, f"its file cannot be read: {error.strerror or error}")
-                continue
-            data = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-            if len(data) > room:
-                data, note = "", "there was no room for it in this page; it lies beside it"
-            else:
-                size = int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
-                room -= len(data)
-        yield Picture(caption, data, size, links, note)
+        shown = _picture(picture, folder, room)
+        room -= len(shown.data)
+        yield shown
+
+
+def _picture(picture: dict[str, Any], folder: Path, room: int) -> Picture:
+    paths = [path for kind in ("png", "svg") if (path := picture[kind])]
+    links = {PurePosixPath(path).suffix[1:].upper(): quote(path) for path in paths}
+    linked = Picture(picture["caption"], "", (0, 0), links, "")
+    if not paths or picture["name"] == CURVES:
+        return linked
+    try:
+        content = _read(folder, paths[0])
+    except (OSError, ValueError) as error:
+        return replace(linked, links={}, note=f"its file cannot be read: {getattr(error, 'strerror', '') or error}")
+    data = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    if len(data) > room:
+        return replace(linked, note="there was no room for it in this page; it lies beside it")
+    return replace(linked, data=data, size=(int.from_bytes(content[16:20]), int.from_bytes(content[20:24])))
 
 
 def _read(folder: Path, path: str) -> bytes:
@@ -168,6 +166,7 @@ def _read(folder: Path, path: str) -> bytes:
 
     Raises:
         OSError: if there is none.
+        ValueError: for a name that no file can have.
     """
     file = (folder / path).resolve()
     if not file.is_relative_to(folder.resolve()):
