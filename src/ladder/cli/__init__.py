@@ -9,10 +9,10 @@ import sys
 
 from rich.console import Console
 
-from ladder.cli import explain, listing, opening, show
+from ladder.cli import compare, explain, listing, opening, show
 from ladder.report.reading import ReportError
 
-COMMANDS = (show, explain, listing, opening)
+COMMANDS = (show, explain, listing, opening, compare)
 
 
 def main(arguments: list[str] | None = None) -> int:

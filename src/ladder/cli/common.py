@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+
+from ladder.history import ALPHA
 
 REPORT = Path("reports/ladder.json")
 """The last climb's report, where nobody says otherwise."""
+
+UNFOLDED = 1000  # columns, of which nobody has so many
 
 Run = Callable[[argparse.Namespace, Console], int]
 """What a command does, and its exit code."""
@@ -32,6 +37,31 @@ def declare(commands: Any, name: str, what: str, example: str, run: Run, codes: 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """The report to read, the last climb's by default."""
     parser.add_argument("report", nargs="?", type=Path, default=REPORT, help=f"a ladder.json (default: {REPORT})")
+
+
+def add_alpha(parser: argparse.ArgumentParser, what: str) -> None:
+    """How often to be wrong."""
+    parser.add_argument("--alpha", type=_probability, default=ALPHA, help=f"{what} (default: {ALPHA})")
+
+
+def _probability(text: str) -> float:
+    try:
+        alpha = float(text)
+    except ValueError:
+        alpha = 0.0
+    if not 0.0 < alpha < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r}: choose a probability between 0 and 1")
+    return alpha
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Its last column folds to the terminal's width; where there is no terminal, nothing folds."""
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    table.columns[-1].overflow = "fold"
+    if not console.is_terminal:
+        console.width = UNFOLDED
+    console.print(table, soft_wrap=False)
 
 
 def print_json(console: Console, found: Any) -> None:

@@ -1,0 +1,384 @@
+"""Two reports of the same ladder: what became worse, what became better, and what cannot be said.
+
+``docs/nightly.md`` has the reasons for every rule here, and how often they err.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ladder.history import ALPHA
+from ladder.history.samples import Condition, conditions, differences, epochs_to_target, is_comparison, met, same
+from ladder.history.significance import corrected, fewer, shift
+from ladder.report.schema import Document, Entry
+from ladder.report.text import figure, find, word
+from ladder.verdict import Verdict
+
+LISTED = 3  # rungs by name, in a line that has more to say
+
+WORSE = ("slower", "broke", "worse")
+BETTER = ("faster", "mended", "better")
+CHANGED = ("changed",)
+FAMILIES = (WORSE, BETTER, CHANGED)
+"""What a test may find. Each family is corrected by itself: a regression is not the less certain for an effect that changed."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test of a rung: what it found, empty for noise.
+
+    ``before`` and ``after`` are medians, infinite for never, or numbers of ``seeds``. ``p`` has the p-value of everything that it
+    could have found, ``corrected`` the same by Holm; both are empty where all values are equal, so that nothing could be found.
+    ``claims`` is what it may find: a comparison only what its verdict says too. ``chance`` is how often a value after is larger
+    than one before.
+    """
+
+    of: str
+    before: float
+    after: float
+    seeds: tuple[int, int]
+    p: dict[str, float]
+    claims: tuple[str, ...]
+    chance: float | None = None
+    corrected: dict[str, float] = field(default_factory=dict)
+    found: str = ""
+
+    @property
+    def text(self) -> str:
+        """What was found, and how sure that is: ``slower: median epoch 3 → 5, p = 0.0004 (Holm)``."""
+        p = f"p = {self.corrected[self.found]:.2g} (Holm)"
+        if self.found in ("broke", "mended"):
+            counts = f"{self.before:g}/{self.seeds[0]} → {self.after:g}/{self.seeds[1]}"
+            return f"{self.found}: {self.of} {counts}, {p}"
+        if self.found in ("slower", "faster"):
+            later = f", later in {self.chance:.0%} of pairs of seeds" if self.before == self.after else ""
+            return f"{self.found}: median epoch {epoch(self.before)} → {epoch(self.after)}{later}, {p}"
+        return f"{self.found}: {self.of}, median {_signed(self.before)} → {_signed(self.after)}, {p}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A rung in both reports: its verdict in each, None where it is missing, and what can be said.
+
+    ``measured`` says whether seeds were judged in both. ``fault`` is what makes it worse without any statistics: it crashed, ran
+    out of time, or fails for another reason than a control must. ``same`` says whether both were asked the same. ``notes`` are
+    what a reader must know besides, ``untold`` what could not be tested because an older report does not tell.
+    """
+
+    id: str
+    before: str | None
+    after: str | None
+    measured: bool
+    tests: tuple[Test, ...] = ()
+    fault: str = ""
+    same: bool = True
+    notes: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+    def found(self, words: Sequence[str]) -> list[Test]:
+        """The tests that found one of these."""
+        return [test for test in self.tests if test.found in words]
+
+    @property
+    def worse(self) -> list[str]:
+        """Everything that became worse, in words."""
+        return [*([self.fault] if self.fault else []), *(test.text for test in self.found(WORSE))]
+
+    @property
+    def told(self) -> list[str]:
+        """Everything there is to tell; nothing of a rung that is as it was."""
+        turned = (
+            [f"{self.before} → {self.after}, {'within noise' if self.same else 'not of the same'}"]
+            if self._turned
+            else []
+        )
+        return [*self.worse, *(test.text for test in self.found(BETTER + CHANGED)), *turned, *self.notes]
+
+    @property
+    def _turned(self) -> bool:
+        return self.measured and self.before != self.after and not self.worse and not self.found(BETTER)
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What differs between two reports, rung by rung in climbing order; ``before`` and ``after`` say which reports."""
+
+    alpha: float
+    before: dict[str, Any]
+    after: dict[str, Any]
+    rows: tuple[Row, ...]
+
+    @property
+    def regressions(self) -> list[Row]:
+        """The rungs that became worse."""
+        return [row for row in self.rows if row.worse]
+
+    @property
+    def compared(self) -> list[Row]:
+        """The rungs of which something could be said."""
+        return [row for row in self.rows if row.tests or row.fault]
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        found = []
+        if self.regressions:
+            first, *others = self.regressions
+            found.append(f"REGRESSION: {first.id} {'; '.join(first.worse)}")
+            found += [f"and {listed([row.id for row in others])}"] if others else []
+        elif self.compared:
+            found.append(f"no regression in {counted(len(self.compared))}")
+        else:
+            found.append("NOTHING TO COMPARE: no rung was measured in both")
+        for what, rows in (
+            ("better", [row for row in self.rows if row.found(BETTER)]),
+            ("effect changed", [row for row in self.rows if row.found(CHANGED)]),
+            ("not compared", [row for row in self.rows if row.before and row.after and row not in self.compared]),
+            ("gone", [row for row in self.rows if row.after is None]),
+        ):
+            found += [f"{what}: {listed([row.id for row in rows])}"] if rows else []
+        return "; ".join([*found, *([] if self.after["complete"] else ["the later report was broken off"])])
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON has it; a median of never is null."""
+        rows = [asdict(row) | {"worse": bool(row.worse), "told": row.told} for row in self.rows]
+        for row in rows:
+            for test in row["tests"]:
+                test |= {name: _finite(test[name]) for name in ("before", "after")} | {"seeds": list(test["seeds"])}
+        return {
+            "headline": self.headline,
+            "alpha": self.alpha,
+            "before": self.before,
+            "after": self.after,
+            "regressions": [row.id for row in self.regressions],
+            "compared": len(self.compared),
+            "rungs": rows,
+        }
+
+
+def compare(before: Document, after: Document, alpha: float = ALPHA) -> Diff:
+    """Hold two reports against each other, rung by rung, corrected over all of them."""
+    gone = [entry["id"] for entry in before["rungs"] if find(after, entry["id"]) is None]
+    ids = [*(entry["id"] for entry in after["rungs"]), *gone]
+    rows = [_row(find(before, id), find(after, id)) for id in ids]
+    return Diff(alpha, identity(before), identity(after), tuple(_decided(rows, alpha)))
+
+
+def identity(document: Document) -> dict[str, Any]:
+    """Which report it is."""
+    commit = document["commit"] or {"sha": "", "dirty": False}
+    return {
+        "created": document["created"],
+        "commit": f"{commit['sha'][:12]}{'+' if commit['dirty'] else ''}",
+        "root": document["seeds"]["root"],
+        "complete": document["complete"],
+    }
+
+
+def changes(before: Entry, after: Entry) -> list[str]:
+    """What of the experiment is not what it was: ``changed: width: 64 → 32``."""
+    one, other = before["experiment"], after["experiment"]
+    told = [f"changed: {name}: {one[name]} → {other[name]}" for name in ("type", "epochs") if one[name] != other[name]]
+    old, new = one["components"], other["components"]
+    for name in [*old, *(name for name in new if name not in old)]:
+        if name not in old or name not in new:
+            told.append(f"changed: {name}: {old.get(name, 'not there')} → {new.get(name, 'not there')}")
+        elif old[name] != new[name]:
+            told.append(f"changed: {name}: {old[name]} → {new[name]}")
+    return told
+
+
+def epoch(value: float) -> str:
+    """An epoch, or never."""
+    return f"{value:g}" if math.isfinite(value) else "never"
+
+
+def listed(ids: Sequence[str]) -> str:
+    """The rungs by name, or how many."""
+    return ", ".join(ids) if len(ids) <= LISTED else counted(len(ids))
+
+
+def counted(rungs: int) -> str:
+    """``1 rung``, ``17 rungs``."""
+    return f"{rungs} rung{'' if rungs == 1 else 's'}"
+
+
+def _row(before: Entry | None, after: Entry | None) -> Row:
+    if before is None or after is None:
+        there = before or after
+        assert there is not None
+        note = "not in the later report" if after is None else "not in the earlier report"
+        was, now = (None if entry is None else word(entry) for entry in (before, after))
+        return Row(there["id"], was, now, measured=False, notes=(note,))
+    row = Row(after["id"], word(before), word(after), measured=bool(before["seeds"] and after["seeds"]))
+    if not row.measured:
+        fault = bool(before["seeds"]) and after["verdict"] in (Verdict.CRASHED, Verdict.TIMED_OUT)
+        if fault:
+            return replace(row, fault=f"{after['verdict']}: {after['error']}", notes=tuple(changes(before, after)))
+        return replace(row, notes=(_unmeasured(before, after),))
+    if before["role"] != after["role"]:
+        return replace(row, measured=False, notes=(f"was a {before['role']}, is a {after['role']}: not compared",))
+    pairs, notes = _matched(conditions(before), conditions(after))
+    tests, untold = _tests(before, after, pairs, all_same=not notes)
+    missed = [name for name in after["missed"] if name in before["expects"] and name not in before["missed"]]
+    return replace(
+        row,
+        tests=tuple(tests),
+        fault=word(after) if missed and before["verdict"] == Verdict.FAIL else "",
+        same=not notes,
+        notes=(*changes(before, after), *notes),
+        untold=tuple(untold),
+    )
+
+
+def _unmeasured(before: Entry, after: Entry) -> str:
+    if after["seeds"]:
+        return f"measured again: {before['verdict']} before"
+    if after["blocked_by"]:
+        return f"not measured: blocked by {', '.join(after['blocked_by'])}"
+    return (
+        f"not measured: {after['verdict']}{': ' + after['error'] if after['error'] else ''}, {before['verdict']} before"
+    )
+
+
+def _matched(before: list[Condition], after: list[Condition]) -> tuple[list[tuple[Condition, Condition]], list[str]]:
+    """The conditions that ask for the same, and what became of the others."""
+    pairs = [(one, other) for one in before for other in after if same(one, other)]
+    old = [one for one in before if not any(one is known for known, _ in pairs)]
+    new = [other for other in after if not any(other is known for _, known in pairs)]
+    told = []
+    for one in list(old):
+        kin = [other for other in new if (other["kind"], other["metric"]) == (one["kind"], one["metric"])]
+        if kin:
+            texts = [c["text"] if one["text"] != kin[0]["text"] else _exactly(c) for c in (one, kin[0])]
+            told.append(f"limit changed, not compared: {texts[0]} → {texts[1]}")
+            old.remove(one)
+            new.remove(kin[0])
+    told += [f"no longer asked: {one['text']}" for one in old]
+    return pairs, [*told, *(f"newly asked: {other['text']}" for other in new)]
+
+
+def _exactly(condition: Condition) -> str:
+    """What the text rounds."""
+    return f"{condition['text']} ({condition.get('limit', condition.get('margin'))!r})"
+
+
+def _tests(
+    before: Entry, after: Entry, pairs: list[tuple[Condition, Condition]], *, all_same: bool
+) -> tuple[list[Test], list[str]]:
+    """Every test of a rung that was measured twice, and what was not told."""
+    control = after["role"] == "control"
+    criteria = [(one, other) for one, other in pairs if not is_comparison(one)]
+    tests, untold = [], []
+    if control:
+        tests += list(_failing(before, after, criteria))
+    elif criteria or all_same:
+        first, second = [one for one, _ in criteria], [other for _, other in criteria]
+        was, now = _passed(before, first, all_same), _passed(after, second, all_same)
+        tests += [_seeds("seeds that learn", was, now)] if was and now else []
+        epochs = epochs_to_target(first), epochs_to_target(second)
+        if epochs[0] and epochs[1]:
+            tests.append(_ranks("epochs to target", epochs[0], epochs[1], ("slower", "faster")))
+        elif criteria:
+            untold.append("epochs to target")
+    for one, other in pairs:
+        if is_comparison(one):
+            samples = differences(one), differences(other)
+            if samples[0] and samples[1]:
+                words = ("better", "worse") if control else ("worse", "better")
+                found = _ranks(one["text"], samples[0], samples[1], words)
+                tests.append(replace(found, claims=_turned(one, other, Verdict.FAIL if control else Verdict.PASS)))
+    effects = [_effects(entry) for entry in (before, after)]
+    for key in [key for key in effects[0] if key in effects[1]]:
+        samples = differences(effects[0][key]), differences(effects[1][key])
+        if samples[0] and samples[1]:
+            tests.append(_ranks(f"{key[0]} against {key[1]}", samples[0], samples[1], CHANGED))
+        else:
+            untold.append(f"differences of {key[0]} against {key[1]}")
+    return tests, untold
+
+
+def _turned(before: Condition, after: Condition, good: Verdict) -> tuple[str, ...]:
+    """What the verdicts of a comparison say: a shift that moves neither across its margin is an effect, told as that."""
+    was, now = before["verdict"] == good, after["verdict"] == good
+    return () if was == now else ("worse",) if was else ("better",)
+
+
+def _effects(entry: Entry) -> dict[tuple[str, str], Condition]:
+    """Everything a rung is compared on, be it asked for or only reported: metric and the other rung."""
+    compared = [*entry["effects"], *filter(is_comparison, (*entry["gates"], *entry["goals"]))]
+    return {(each["metric"], each["against"]): each for each in compared}
+
+
+def _passed(entry: Entry, criteria: Sequence[Condition], all_same: bool) -> tuple[int, int] | None:
+    """How many seeds met what both reports ask for, of how many."""
+    if entry["role"] == "goal":
+        return (criteria[0]["passed"], criteria[0]["of"]) if criteria else None
+    if all_same:
+        return entry["seeds"]["passed"], entry["seeds"]["of"]
+    passed = met(criteria)
+    return None if passed is None else (passed, entry["seeds"]["of"])
+
+
+def _failing(before: Entry, after: Entry, criteria: list[tuple[Condition, Condition]]) -> Iterator[Test]:
+    """A control must fail at every gate by itself, and with finite numbers."""
+    for one, other in criteria:
+        failed = [(condition["of"] - condition["passed"], condition["of"]) for condition in (one, other)]
+        yield _seeds(f"control, seeds that fail {one['text']}", *failed)
+    finite = [(e["seeds"]["of"] - len(e["seeds"]["non_finite"]), e["seeds"]["of"]) for e in (before, after)]
+    yield _seeds("control, seeds with finite numbers", *finite)
+
+
+def _seeds(of: str, before: tuple[int, int], after: tuple[int, int]) -> Test:
+    total = before[0] + after[0]
+    decides = 0 < total < before[1] + after[1]
+    p = {"broke": fewer(before, after), "mended": fewer(after, before)} if decides else {}
+    return Test(of, before[0], after[0], (before[1], after[1]), p, claims=("broke", "mended"))
+
+
+def _ranks(of: str, before: list[float], after: list[float], words: Sequence[str]) -> Test:
+    """``words`` for larger values and for smaller ones, or one for either."""
+    found = Test(of, _median(before), _median(after), (len(before), len(after)), {}, tuple(words), chance=0.5)
+    if len({*before, *after}) == 1:
+        return found
+    how = shift(before, after)
+    p = dict(zip(words, (how.larger, how.smaller) if len(words) == 2 else (how.either,), strict=True))
+    return replace(found, p=p, chance=how.chance)
+
+
+def _median(values: list[float]) -> float:
+    """Of an even number of values the mean of the two in the middle, infinite if one of them is."""
+    with np.errstate(invalid="ignore"):
+        return float(np.median(values))
+
+
+def _decided(rows: list[Row], alpha: float) -> Iterator[Row]:
+    """The rows with every test corrected over all rungs, family by family."""
+    holm: dict[tuple[int, int, str], float] = {}
+    for family in FAMILIES:
+        asked = [
+            (i, j, name)
+            for i, row in enumerate(rows)
+            for j, test in enumerate(row.tests)
+            for name in test.p
+            if name in family
+        ]
+        holm |= dict(zip(asked, corrected([rows[i].tests[j].p[name] for i, j, name in asked]), strict=True))
+    for i, row in enumerate(rows):
+        tests = []
+        for j, test in enumerate(row.tests):
+            ps = {name: holm[i, j, name] for name in test.p}
+            found = [name for name in test.claims if ps.get(name, 1.0) <= alpha]
+            tests.append(replace(test, corrected=ps, found=min(found, key=lambda name: ps[name], default="")))
+        yield replace(row, tests=tuple(tests))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _signed(value: float) -> str:
+    return figure(value) if math.isfinite(value) else "infinite"
