@@ -9,10 +9,10 @@ import sys
 
 from rich.console import Console
 
-from ladder.cli import compare, explain, listing, opening, show
+from ladder.cli import compare, explain, history, listing, opening, show
 from ladder.report.reading import ReportError
 
-COMMANDS = (show, explain, listing, opening, compare)
+COMMANDS = (show, explain, listing, opening, compare, history)
 
 
 def main(arguments: list[str] | None = None) -> int:

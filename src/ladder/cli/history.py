@@ -1,0 +1,83 @@
+"""``ladder history``: what became of every rung over the nights."""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ladder.cli.common import add_alpha, declare, print_json, print_table
+from ladder.files import write_atomically
+from ladder.report.text import WIDTH, seeds, sparkline
+
+if TYPE_CHECKING:
+    from ladder.history.series import History, Night, Series
+
+GLYPHS = {"PASS": "●", "FAIL": "○", "UNDECIDED": "◐", "BLOCKED": "·", "CRASHED": "×", "TIMED OUT": "×"}
+LEGEND = "● PASS  ○ FAIL  ◐ UNDECIDED  × CRASHED or TIMED OUT  · BLOCKED or not told; green is as it should be"
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = declare(
+        commands,
+        "history",
+        "say what became of every rung over a folder of reports: where it stepped, where it drifts",
+        "ladder history reports/nights --svg history.svg",
+        run,
+        codes="0 nothing became worse for good, 1 something did, 2 no report to read",
+    )
+    parser.add_argument("folder", type=Path, help="a folder of reports, however deep")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw it")
+    add_alpha(parser, "the chance of telling of a step or trend where nothing changed, over all rungs")
+
+
+def run(asked: argparse.Namespace, console: Console) -> int:
+    """Print it, the verdict first."""
+    from ladder.history.drawing import svg  # SciPy's statistics take a second to load: for those who ask for them
+    from ladder.history.series import read
+
+    history = read(asked.folder, asked.alpha)
+    if asked.svg is not None:
+        try:
+            write_atomically(asked.svg, svg(history))
+        except OSError as error:
+            print(f"ladder: {asked.svg} cannot be written: {error}", file=sys.stderr)
+            return 2
+    if asked.json:
+        print_json(console, history.as_dict())
+    else:
+        _print(history, console)
+    return 1 if history.worse else 0
+
+
+def _print(history: "History", console: Console) -> None:
+    console.print(Text(history.headline, style="bold red" if history.worse else "bold green"))
+    for note in history.notes:
+        console.print(Text(note, style="yellow"))
+    table = Table("rung", "verdicts", "last", "", "median", box=None, header_style="bold", pad_edge=False)
+    for series in history.series:
+        table.add_row(Text(series.id, style="red" if series.worse else ""), *_cells(series))
+    print_table(console, table)
+    console.print(Text(LEGEND, style="dim"))
+    for series in history.series:
+        for told in series.told:
+            console.print(Text(f"{series.id}: {told}", style="red" if told in series.worse else ""))
+
+
+def _cells(series: "Series") -> list[Text]:
+    """The last nights: a verdict each, how many seeds of the last, and the median, which ends in a number."""
+    strip = Text()
+    for night in series.nights[-WIDTH:]:
+        strip.append(*_glyph(night))
+    medians = series.medians(series.shown)[-WIDTH:]
+    bars = "".join("·" if math.isnan(value) else bar for value, bar in zip(medians, sparkline(medians), strict=True))
+    return [strip, Text(seeds(series.nights[-1].entry)), Text(bars), Text(series.latest)]
+
+
+def _glyph(night: "Night") -> tuple[str, str]:
+    return GLYPHS[night.entry["verdict"]], "green" if night.entry["green"] else "red"

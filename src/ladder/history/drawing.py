@@ -1,0 +1,191 @@
+"""A history as one SVG: a row for every rung, its nights from left to right. It needs no plotting library."""
+
+import math
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from ladder.history.series import Change, History, Night, Series
+from ladder.report.text import count, figure, word
+
+WIDTH = 1000
+LEFT, RIGHT = 290, 900  # of the axes; what stands left of them names the rung, what stands right of them the axis
+TOP, ROW, FOOT = 76, 84, 34
+HIGH, LOW = 8, 50  # of a row: its axis
+STRIP = 64  # of a row: where its verdicts stand
+CELL = 9  # of a verdict, at most
+DATES = 7  # on the axis, at most
+LONGEST, LONG = 34, 46  # characters of a rung's id that there is room for, and of what is told below it
+
+# Okabe and Ito (2008), as in the pictures of a rung; what is not as it should be is taller too.
+STYLE = """
+svg{background:#fff;font:12px ui-sans-serif,system-ui,sans-serif}
+text{fill:#1f2328}.dim{fill:#656d76}.small{font-size:10.5px}.id{font-weight:600}.head{font-size:15px;font-weight:600}
+.worse{fill:#b84500}.better{fill:#00674d}
+.rule{stroke:#d0d7de;stroke-width:1}.range{fill:#0072b2;opacity:.2}
+.median{fill:none;stroke:#0072b2;stroke-width:1.6;stroke-linejoin:round}.point{fill:#0072b2}
+.never{stroke:#d55e00;stroke-width:1.6;fill:none}
+.step{stroke-width:1.3;stroke-dasharray:4 3}.step.worse{stroke:#d55e00}.step.better{stroke:#00785a}
+.green{fill:#00785a}.red{fill:#d55e00}.none{fill:#8c959f}
+@media(prefers-color-scheme:dark){
+svg{background:#0d1117}text{fill:#e6edf3}.dim{fill:#9198a1}.rule{stroke:#3d444d}
+.worse{fill:#ff9b5e}.better{fill:#3fc59d}
+.range{fill:#56b4e9}.median{stroke:#56b4e9}.point{fill:#56b4e9}.green{fill:#2fb98f}.red,.never{fill:#ff8a47}.never{stroke:#ff8a47;fill:none}}
+"""
+
+
+def svg(history: History) -> str:
+    """The whole picture; it can be read out, and its text searched."""
+    height = TOP + ROW * len(history.series) + FOOT
+    rows = "".join(
+        f'<g transform="translate(0 {TOP + ROW * i})">{"".join(_row(series, history))}</g>\n'
+        for i, series in enumerate(history.series)
+    )
+    title = f"The ladder over {len(history.reports)} reports"
+    head = _text(24, 30, _cut(history.headline, 105), f"head {'worse' if history.worse else ''}".strip())
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+        f'role="img" aria-labelledby="title desc">\n<title id="title">{escape(title)}</title>\n'
+        f'<desc id="desc">{escape(_description(history))}</desc>\n<style>{STYLE}</style>\n'
+        f"{head}{_legend()}\n{rows}{''.join(_dates(history, height - FOOT + 14))}</svg>\n"
+    )
+
+
+def _description(history: History) -> str:
+    """What is to be seen, for those who do not see it."""
+    told = [f"{series.id}: {what}" for series in history.series for what in series.told]
+    return ". ".join([history.headline, *told])
+
+
+def _row(series: Series, history: History) -> Iterator[str]:
+    """One rung: its name and last night, its medians, its verdicts, and what became of it."""
+    last = series.nights[-1].entry
+    seeds = count(last)
+    yield f'<line class="rule" x1="24" y1="-8" x2="{WIDTH - 24}" y2="-8"/>'
+    yield _text(24, 18, _cut(series.id, LONGEST), "id")
+    yield _text(
+        24, 35, _cut(f"{word(last)}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}, {series.latest}", LONG), "dim small"
+    )
+    marked = [change for change in series.changes if change.of == series.shown]
+    told = [(_short(change, series), _way(change)) for change in (marked or series.changes)]
+    told = [(series.fault, "worse")] if series.fault else told
+    for line, (what, way) in enumerate(told[-2:]):
+        yield _text(24, 51 + 14 * line, _cut(what, LONG), f"small {way}")
+    xs = [_x(night, history) for night in series.nights]
+    if series.shown:
+        yield from _curve(series, xs)
+        for change in marked:
+            if change.kind == "step":
+                x = xs[change.night] - min(6.0, 0.5 * _gap(history))
+                yield f'<line class="step {_way(change)}" x1="{x:.1f}" y1="{HIGH - 6}" x2="{x:.1f}" y2="{STRIP + 8}"/>'
+    wide = max(1.5, min(CELL, _gap(history) - 1.0))
+    for night, x in zip(series.nights, xs, strict=True):
+        yield _verdict(night, x, wide)
+
+
+def _curve(series: Series, xs: Sequence[float]) -> Iterator[str]:
+    """Median and quartiles over seeds; a median of never is a cross at the top."""
+    medians, name = series.medians(series.shown), series.shown
+    ranges = [_quartiles(night.values.get(name), series.signs[name]) for night in series.nights]
+    finite = [v for v in (*medians, *(end for pair in ranges for end in pair)) if math.isfinite(v)]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
+    if high - low < 1e-9 * max(1.0, abs(high)):
+        low, high = low - 0.5, high + 0.5
+
+    def y(value: float) -> float:
+        return HIGH + 4 if value == math.inf else LOW - (value - low) / (high - low) * (LOW - HIGH - 8)
+
+    told = [i for i, value in enumerate(medians) if not math.isnan(value)]
+    upper = [f"{xs[i]:.1f},{y(ranges[i][1]):.1f}" for i in told]
+    lower = [f"{xs[i]:.1f},{y(ranges[i][0]):.1f}" for i in reversed(told)]
+    yield f'<polygon class="range" points="{" ".join([*upper, *lower])}"/>'
+    yield f'<polyline class="median" points="{" ".join(f"{xs[i]:.1f},{y(medians[i]):.1f}" for i in told)}"/>'
+    for i in told:
+        if math.isfinite(medians[i]):
+            yield f'<circle class="point" cx="{xs[i]:.1f}" cy="{y(medians[i]):.1f}" r="2"/>'
+        else:
+            yield f'<path class="never" d="M{xs[i] - 3:.1f} {HIGH + 1}l6 6m0-6l-6 6"/>'
+    beyond = any(math.isinf(end) for i in told for end in (medians[i], ranges[i][1]))
+    yield _text(RIGHT + 14, HIGH + 8, "never" if beyond else figure(high), "dim small")
+    if finite:
+        yield _text(RIGHT + 14, LOW + 3, figure(low), "dim small")
+
+
+def _quartiles(sample: Sequence[float] | None, sign: int) -> tuple[float, float]:
+    if sample is None:
+        return math.nan, math.nan
+    values = sorted(sign * value for value in sample)
+    ends = [
+        values[round(share * (len(values) - 1))] for share in (0.25, 0.75)
+    ]  # values that occurred, also beside infinity
+    return ends[0], ends[1]
+
+
+def _verdict(night: Night, x: float, wide: float) -> str:
+    entry = night.entry
+    blocked = bool(entry["blocked_by"])
+    high = 5 if entry["green"] or blocked else 11
+    seeds = count(entry)
+    told = f"{night.when}: {entry['verdict']}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}"
+    look = "none" if blocked else "green" if entry["green"] else "red"
+    return (
+        f'<rect class="{look}" x="{x - wide / 2:.1f}" y="{STRIP + 5 - high}" width="{wide:.1f}" height="{high}">'
+        f"<title>{escape(told)}</title></rect>"
+    )
+
+
+def _legend() -> str:
+    """What the marks mean, in a line."""
+    y = 52
+    marks = [
+        (
+            24,
+            f'<line class="median" x1="24" y1="{y - 4}" x2="44" y2="{y - 4}"/>',
+            26,
+            "median over seeds, with its quartiles",
+        ),
+        (300, f'<line class="step worse" x1="300" y1="{y - 12}" x2="300" y2="{y + 3}"/>', 8, "step for the worse"),
+        (430, f'<line class="step better" x1="430" y1="{y - 12}" x2="430" y2="{y + 3}"/>', 8, "for the better"),
+        (532, f'<rect class="green" x="532" y="{y - 5}" width="{CELL}" height="5"/>', 14, "as it should be"),
+        (648, f'<rect class="red" x="648" y="{y - 11}" width="{CELL}" height="11"/>', 14, "not"),
+        (698, f'<rect class="none" x="698" y="{y - 5}" width="{CELL}" height="5"/>', 14, "blocked"),
+    ]
+    return "".join(mark + _text(x + beside, y, what, "dim") for x, mark, beside, what in marks)
+
+
+def _dates(history: History, y: float) -> Iterator[str]:
+    """Some of the dates, evenly spread over the reports."""
+    days = list({f"{report.created:%Y-%m-%d}": report for report in history.reports}.items())
+    few = sorted({round(i * (len(days) - 1) / (DATES - 1)) for i in range(DATES)})
+    for i in few:
+        day, report = days[i]
+        x = _x(Night(report, {}, {}), history)
+        yield f'<text class="dim small" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{day}</text>'
+
+
+def _x(night: Night, history: History) -> float:
+    """Where a night stands: by its date."""
+    first, last = history.reports[0].created, history.reports[-1].created
+    span = (last - first).total_seconds()
+    return LEFT + 10 + (RIGHT - LEFT - 20) * ((night.report.created - first).total_seconds() / span if span else 0.5)
+
+
+def _gap(history: History) -> float:
+    """From one night to the next, in the mean."""
+    return (RIGHT - LEFT - 20) / max(1, len(history.reports) - 1)
+
+
+def _short(change: Change, series: Series) -> str:
+    when = f" {series.nights[change.night].report.created:%Y-%m-%d}" if change.kind == "step" else ""
+    return f"{change.kind} for the {_way(change)}{when}{'' if change.still else ', gone since'}"
+
+
+def _way(change: Change) -> str:
+    return "worse" if change.worse else "better"
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
+def _text(x: float, y: float, text: str, look: str) -> str:
+    return f'<text class="{look}" x="{x}" y="{y}">{escape(text)}</text>'
