@@ -272,6 +272,7 @@ def test_seeds_that_miss_a_gate_are_told_apart_and_are_as_many_as_were_counted(r
     assert max(ends) > min(line[-1][1] for line in points(drawn.missed)), "lower on the page is a smaller loss"
     assert f"{passed} of {of} seeds meet every gate" in drawn.words
     assert missed(rung(report, "rung3")) is None
+    assert missed(rung(report, "rung4")) is None, "a comparison asks nothing of a seed by itself"
     gate = broken["gates"][0]
     for change in ({"reached": [1] * of}, {"reached": [None] * of}):
         assert missed(broken | {"gates": [gate | change]}) is None, "what contradicts the count is not drawn"
@@ -341,12 +342,15 @@ def test_labels_that_would_lie_on_each_other_are_moved_apart(report):
     assert TOP <= heights[0] <= heights[-1] <= BOTTOM
 
 
-def test_the_parent_is_drawn_beside_it_as_far_as_the_rung_was_trained(report):
+def test_rungs_that_it_is_held_against_are_drawn_beside_it_as_far_as_the_rung_was_trained(report):
     drawn = chart(rung(report, "rung2"), "loss", report)
-    assert len(points(drawn.parent)[0]) == 3
-    assert not chart(rung(report, "rung1"), "loss", report).parent
+    assert {id: [len(line) for line in points(path)] for id, path in drawn.others.items()} == {"rung1": [3]}
+    assert not chart(rung(report, "rung1"), "loss", report).others
+    assert list(chart(rung(report, "rung4"), "loss", report).others) == ["rung1"], (
+        "a root that is compared with another"
+    )
     short = rung(report, "rung2") | {"epochs": [1, 2], "curves": {"loss": [[1.0, 2.0]]}, "seeds": None}
-    assert len(points(chart(short, "loss", report).parent)[0]) == 2
+    assert len(points(chart(short, "loss", report).others["rung1"])[0]) == 2
 
 
 def test_one_chart_for_each_metric_that_judges_and_a_table_for_the_others(report, page):

@@ -54,7 +54,7 @@ class Chart:
         met: The seeds that met every gate, or all where the report does not tell which did.
         missed: The others.
         lost: A cross at the last value of each seed that has none later.
-        parent: The parent's median, empty where it has no such metric.
+        others: Medians of the parent and of the rungs that a gate or a goal compares it with, by id.
         across: Ticks of the epochs, each with its place.
         up: Ticks of the values.
         notes: What the picture leaves out.
@@ -66,7 +66,7 @@ class Chart:
     missed: Path
     lost: Path
     median: Path
-    parent: Path
+    others: dict[str, Path]
     levels: tuple[Level, ...]
     across: tuple[tuple[float, str], ...]
     up: tuple[tuple[float, str], ...]
@@ -104,11 +104,14 @@ def missed(entry: Entry) -> Bool[np.ndarray, " seed"] | None:
     counted = count(entry)
     if counted is None:
         return None
+    asked = [c for c in (entry["goals"][:1] if entry["role"] == "goal" else entry["gates"]) if "reached" in c]
     found = np.zeros(counted[1], dtype=bool)
     found[[bad["seed"] for bad in entry["seeds"]["non_finite"]]] = True
-    for condition in entry["goals"][:1] if entry["role"] == "goal" else entry["gates"]:
-        if (reached := condition.get("reached")) is not None:
-            found |= [epoch is None or epoch > condition["by"] for epoch in reached]
+    for condition in asked:
+        if condition["reached"] is not None:
+            found |= [epoch is None or epoch > condition["by"] for epoch in condition["reached"]]
+    if not asked and not found.any():  # nothing was asked of a seed by itself
+        return None
     return found if np.sum(~found) == counted[0] else None
 
 
@@ -117,14 +120,18 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
     values = np.array(entry["curves"][metric], dtype=np.float64)
     epochs = entry["epochs"]
     middle = np.array(median(entry["curves"][metric]))
-    parent, below = _parent(entry, metric, document)
+    others = _others(entry, metric, document)
     asked = [
         (kind, condition)
         for kind, conditions in (("limit", entry["gates"]), ("goal", entry["goals"]))
         for condition in conditions
         if condition["metric"] == metric and condition["kind"] in ("below", "above", "falls")
     ]
-    drawn = [values.ravel(), below, *(_limit(condition, middle, epochs) for _, condition in asked)]
+    drawn = [
+        values.ravel(),
+        *(known for _, known in others.values()),
+        *(_limit(condition, middle, epochs) for _, condition in asked),
+    ]
     floors = _floors(asked)
     everything = np.concatenate([*drawn, np.array([floor for floor in floors if floor])])
     everything = everything[np.isfinite(everything)]
@@ -149,7 +156,7 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
         missed=_lines(x, up(values[fails])),
         lost=_crosses(x, up(values)),
         median=_lines(x, up(middle[None])),
-        parent=_lines(across(parent), up(below[None])),
+        others={id: _lines(across(at), up(known[None])) for id, (at, known) in others.items()},
         levels=_labelled(levels, across, up),
         across=tuple((_rounded(across(tick)), f"{tick:g}") for tick in _epochs(epochs[0], epochs[-1])),
         up=tuple((_rounded(up(tick)), f"{tick:.6g}") for tick in _ticks(low, high, logarithmic)),
@@ -182,16 +189,20 @@ def spread(curve: Sequence[Sequence[float | None]]) -> dict[str, list[float | No
     }
 
 
-def _parent(
+def _others(
     entry: Entry, metric: str, document: Document
-) -> tuple[Float[np.ndarray, " epoch"], Float[np.ndarray, " epoch"]]:
-    """Epochs and medians of the rung below, as far as this one was trained; none where it has no such metric."""
-    parent = find(document, entry["parent"])
-    if parent is None or metric not in parent["curves"]:
-        return np.empty(0), np.empty(0)
-    epochs = np.array(parent["epochs"], dtype=np.float64)
-    there = epochs <= entry["epochs"][-1]
-    return epochs[there], np.array(median(parent["curves"][metric]))[there]
+) -> dict[str, tuple[Float[np.ndarray, " epoch"], Float[np.ndarray, " epoch"]]]:
+    """Epochs and medians of the rungs that this one is held against, as far as it was trained itself."""
+    conditions = (*entry["gates"], *entry["goals"])
+    against = [c["against"] for c in conditions if c["kind"] == "comparison" and c["metric"] == metric]
+    found = {}
+    for id in dict.fromkeys([entry["parent"], *against]):
+        other = find(document, id)
+        if other and metric in other["curves"]:
+            epochs = np.array(other["epochs"], dtype=np.float64)
+            there = epochs <= entry["epochs"][-1]
+            found[id] = epochs[there], np.array(median(other["curves"][metric]))[there]
+    return found
 
 
 def _asked(
@@ -208,7 +219,7 @@ def _asked(
             label = f"{kind} {'×' if condition['kind'] == 'falls' else ''}{figure(condition['limit'])}"
             levels.append(_Line(kind, label, limit, condition["by"], condition["kind"] == "above"))
             if condition["kind"] == "falls":
-                notes.append(f"×{figure(condition['limit'])} is of each seed's own start, and drawn of the median's")
+                notes.append(f"×{figure(condition['limit'])} is of each seed's own start; the line, of the median's")
         else:
             notes.append(f"{condition['text']} has no line: the median has no value at epoch {condition['since']}")
     for floor, kind in _floors(asked).items():
