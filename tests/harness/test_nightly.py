@@ -41,7 +41,7 @@ def nights(folder):
     return sorted(path.parent for path in folder.glob("nights/*/ladder.json"))
 
 
-def test_a_planted_regression_is_caught_and_confirmed_and_then_it_is_no_news(night, tmp_path):
+def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path):
     code, said = night(0.1)
     assert (code, len(nights(tmp_path))) == (0, 1), said
     assert "the first night" in said
@@ -61,8 +61,6 @@ def test_a_planted_regression_is_caught_and_confirmed_and_then_it_is_no_news(nig
     assert [entry["seeds"]["of"] for entry in reports[0]["rungs"]] == [64, 64]
     assert json.loads((third / "again" / "comparison.json").read_text())["regressions"] == ["rung2"]
     assert (tmp_path / "nights" / "history.svg").exists()
-    code, said = night(0.03)
-    assert code == 0, said
 
 
 def test_a_climb_that_does_not_end_leaves_no_night(night, tmp_path):

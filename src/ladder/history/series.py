@@ -229,7 +229,7 @@ def read(folder: Path, alpha: float = ALPHA) -> History:
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder")
     reports, skipped = [], []
-    for path in sorted(folder.rglob("*.json")):
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*/ladder.json")]):
         try:
             document = load(path)
             created = datetime.fromisoformat(document["created"])
