@@ -2,20 +2,23 @@
 
 import json
 import math
+from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nights import comparison, example, gate, learning, report, rung, unmeasured, write
+from nights import START, comparison, example, gate, learning, report, rung, unmeasured, write
 
 from ladder.cli import main
+from ladder.cli.history import LEGEND
 from ladder.history.changepoint import strongest
 from ladder.history.drawing import svg
 from ladder.history.samples import statistics
-from ladder.history.series import EPOCHS, read
+from ladder.history.series import EPOCHS, Report, history, read
 
 SOON, LATE, NEVER = [2, 3] * 8, [4, 5] * 8, [None] * 16
 SVG = "{http://www.w3.org/2000/svg}"
@@ -169,10 +172,10 @@ def test_nights_on_the_same_seeds_are_not_taken_for_more_than_they_are(nights):
     after = [min(12, e + (i % 3 == 0)) for i, e in enumerate(before)]  # of one seed in three an epoch more
 
     def reports(root):
-        return [
-            report(rung("rung1", (gate(before if night < 20 else after),)), night=night, root=root)
-            for night in range(40)
-        ]
+        for night in range(40):
+            epochs = list(before if night < 20 else after)
+            epochs[night] += 1  # so that no night repeats another to the last seed
+            yield report(rung("rung1", (gate(epochs),)), night=night, root=root)
 
     same = nights(*reports(0))
     assert not same.worse
@@ -219,6 +222,13 @@ def test_what_a_condition_holds_against_its_limit(kind, expected):
 # How often it errs.
 
 
+def unfiled(documents):
+    """The history of reports that were never written."""
+    return history(
+        [Report(Path(), START + timedelta(days=n), "", d["seeds"]["root"], d) for n, d in enumerate(documents)]
+    )
+
+
 @pytest.mark.nightly
 def test_unchanged_nights_show_a_change_no_more_often_than_said():
     rng = np.random.default_rng(0)
@@ -236,24 +246,39 @@ def test_unchanged_nights_show_a_change_no_more_often_than_said():
 
 
 @pytest.mark.nightly
-def test_unchanged_folders_are_told_to_be_worse_no_more_often_than_said(tmp_path):
+def test_unchanged_folders_are_told_to_be_worse_no_more_often_than_said():
     rng = np.random.default_rng(1)
-    for total, trials in ((10, 200), (60, 40)):
+    for total, trials in ((10, 400), (60, 100)):
         found = 0
-        for trial in range(trials):
+        for _ in range(trials):
             reports = [
                 report(*(rung(f"rung{i}", **learning(rng, 2.5 + 0.1 * i)) for i in range(1, 11)), night=night)
                 for night in range(total)
             ]
-            found += bool(read(write(tmp_path / f"{total}-{trial}", reports)).worse)
+            found += bool(unfiled(reports).worse)
         print(f"{total} nights of 10 unchanged rungs: {found} of {trials} folders are told to be worse")
         assert found <= trials * 0.05 + 3.0 * math.sqrt(trials * 0.05 * 0.95)
 
 
 @pytest.mark.nightly
-def test_how_soon_a_step_is_found(tmp_path):
+def test_noise_redrawn_on_the_same_seeds_is_told_to_be_worse_no_more_often_than_said():
+    rng = np.random.default_rng(3)
+    trials, found = 200, 0
+    for _ in range(trials):
+        reports = []
+        for night in range(40):
+            if night in (0, 13, 29):  # a change that makes no rung worse, and redraws what its seeds do
+                rungs = [rung(f"rung{i}", **learning(rng, 2.5 + 0.1 * i)) for i in range(1, 11)]
+            reports.append(report(*rungs, night=night, root=0))
+        found += bool(unfiled(reports).worse)
+    print(f"40 nights on the same seeds, redrawn twice: {found} of {trials} folders are told to be worse")
+    assert found <= trials * 0.05 + 3.0 * math.sqrt(trials * 0.05 * 0.95)
+
+
+@pytest.mark.nightly
+def test_how_soon_a_step_is_found():
     rng = np.random.default_rng(2)
-    trials = 20
+    trials = 40
     for total in (10, 60):
         for what, pace, never in (
             ("6 % slower", 1.06, 0.02),
@@ -263,7 +288,7 @@ def test_how_soon_a_step_is_found(tmp_path):
         ):
             for since in (1, 3, 5):
                 found = 0
-                for trial in range(trials):
+                for _ in range(trials):
                     reports = []
                     for night in range(total):
                         after = night >= total - since
@@ -272,8 +297,9 @@ def test_how_soon_a_step_is_found(tmp_path):
                             "rung1", **learning(rng, 2.6 * (pace if after else 1.0), never=never if after else 0.02)
                         )
                         reports.append(report(first, *others, night=night))
-                    history = read(write(tmp_path / f"{total}-{what}-{since}-{trial}", reports))
-                    found += "rung1" in [series.id for series in history.worse]
+                    told = unfiled(reports)
+                    found += "rung1" in [series.id for series in told.worse]
+                assert found == trials or what != "25 % slower" or since == 1
                 print(
                     f"{what} since the last {since} of {total} nights: found in {found} of {trials} folders of 10 rungs"
                 )
@@ -285,7 +311,9 @@ def test_how_soon_a_step_is_found(tmp_path):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = write(tmp_path_factory.mktemp("nights"), example(20))
-    (made / "003" / "comparison.json").write_text("{}")
+    (made / "other.json").write_text("{}")
+    (made / "003" / "again").mkdir()
+    (made / "003" / "again" / "ladder.json").write_text(json.dumps(report(rung("rung9", (gate(SOON),)), night=3)))
     return made
 
 
@@ -304,6 +332,12 @@ def test_the_command_says_the_verdict_first_and_exits_by_it(tmp_path, capsys):
     assert main(["history", str(worse), "--alpha", "1e-9"]) == 0
 
 
+def test_rungs_of_earlier_nights_alone_are_named_in_one_line(tmp_path, capsys):
+    reports = [*nightly([SOON] * 5 + [LATE] * 5), report(rung("rung2", (gate(SOON),)), night=10)]
+    assert main(["history", str(write(tmp_path / "nights", reports))]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [LEGEND, "not climbed in the last night: rung1"]
+
+
 def test_a_night_without_numbers_is_a_dot(tmp_path, capsys):
     reports = nightly([SOON] * 3)
     reports[1] = report(unmeasured("rung1", "BLOCKED", blocked_by=["rung0"]), night=1)
@@ -311,9 +345,10 @@ def test_a_night_without_numbers_is_a_dot(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[2].split()[1:4] == ["●·●", "16/16", "▁·▁"]
 
 
-def test_files_that_are_no_reports_are_named(folder, capsys):
+def test_files_that_are_no_reports_are_named_and_a_climb_once_more_is_no_night(folder, capsys):
     main(["history", str(folder)])
-    assert f"skipped, being no reports: 1 ({folder / '003' / 'comparison.json'})" in capsys.readouterr().out
+    assert f"skipped, being no reports: 1 ({folder / 'other.json'})" in (out := capsys.readouterr().out)
+    assert "rung9" not in out
 
 
 def test_a_folder_without_reports_exits_2(tmp_path, capsys):

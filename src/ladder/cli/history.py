@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
         run,
         codes="0 nothing became worse for good, 1 something did, 2 no report to read",
     )
-    parser.add_argument("folder", type=Path, help="a folder of reports, however deep")
+    parser.add_argument("folder", type=Path, help="a folder of reports, or of a folder for each night")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw it")
     add_alpha(parser, "the chance of telling of a step or trend where nothing changed, over all rungs")
 
@@ -61,12 +61,15 @@ def _print(history: "History", console: Console) -> None:
         console.print(Text(note, style="yellow"))
     table = Table("rung", "verdicts", "last", "", "median", box=None, header_style="bold", pad_edge=False)
     for series in history.series:
-        table.add_row(Text(series.id, style="red" if series.worse else ""), *_cells(series))
+        style = "red" if series.worse else "dim" if series.gone else ""
+        table.add_row(Text(series.id, style=style), *_cells(series))
     print_table(console, table)
     console.print(Text(LEGEND, style="dim"))
     for series in history.series:
-        for told in series.told:
+        for told in series.told if not series.gone else ():
             console.print(Text(f"{series.id}: {told}", style="red" if told in series.worse else ""))
+    if gone := [series.id for series in history.series if series.gone]:
+        console.print(Text(f"not climbed in the last night: {', '.join(gone)}"))
 
 
 def _cells(series: "Series") -> list[Text]:

@@ -24,7 +24,7 @@ from ladder.report.schema import Document, Entry
 from ladder.report.text import count, figure, find
 from ladder.verdict import Verdict
 
-NIGHT = timedelta(hours=12)  # reports of one night: what became worse is climbed once more, and takes its time
+NIGHT = timedelta(hours=12)  # reports so near to each other are of one night, each of some rungs
 EPOCHS = "epochs to target"
 
 FAULTS = (Verdict.CRASHED, Verdict.TIMED_OUT)
@@ -220,7 +220,7 @@ class History:
 
 
 def read(folder: Path, alpha: float = ALPHA) -> History:
-    """Every report in a folder and the folders in it, oldest first.
+    """Every report in a folder, by any name, and every night's ``ladder.json`` in the folders in it, oldest first.
 
     Raises:
         OSError: if it is no folder.
@@ -302,9 +302,9 @@ def _named(condition: Condition) -> str:
 
 
 def _fault(nights: Sequence[Night]) -> str:
-    """That the rung crashes or runs out of time now and did not once, and since when."""
+    """That a rung that was measured once crashes or runs out of time now, and since when."""
     broken = list(takewhile(lambda night: night.entry["verdict"] in FAULTS, reversed(nights)))
-    if not broken or not any(night.entry["seeds"] for night in nights):
+    if not broken:
         return ""
     last = broken[0].entry
     return f"{last['verdict']} since {broken[-1].when}: {last['error']}"
