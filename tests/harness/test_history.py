@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -18,7 +19,7 @@ from ladder.cli.history import LEGEND
 from ladder.history.changepoint import strongest
 from ladder.history.drawing import svg
 from ladder.history.samples import statistics
-from ladder.history.series import EPOCHS, Report, history, read
+from ladder.history.series import EPOCHS, LEARNING, Report, history, read
 
 SOON, LATE, NEVER = [2, 3] * 8, [4, 5] * 8, [None] * 16
 SVG = "{http://www.w3.org/2000/svg}"
@@ -45,6 +46,11 @@ def only(history):
     return series
 
 
+def epochs(series):
+    """What became of the epochs to target."""
+    return [change for change in series.changes if change.of == EPOCHS]
+
+
 # Steps and trends.
 
 
@@ -68,14 +74,25 @@ def test_a_step_is_found_where_it_is_and_is_worse_only_while_it_lasts(reached, w
     series = only(history)
     assert bool(history.worse) == worse
     if told is not None:
-        assert [(c.kind, c.worse, c.still, c.night) for c in series.changes] == told
+        assert [(c.kind, c.worse, c.still, c.night) for c in epochs(series)] == told
 
 
 def test_a_drift_is_a_trend(nights):
     paces = [[min(12, epoch + (night * 16 + seed) // 40) for seed, epoch in enumerate(SOON)] for night in range(16)]
-    (change,) = only(nights(*nightly(paces))).changes
+    (change,) = epochs(only(nights(*nightly(paces))))
     assert (change.kind, change.worse, change.still) == ("trend", True, True)
     assert change.slope == pytest.approx(0.4, abs=0.1)
+
+
+def test_seeds_that_learn_are_counted_by_themselves(nights):
+    rng = np.random.default_rng(4)
+
+    def noisy(broken):  # epochs so wide that some seeds more that never get there are lost among them
+        return [None if rng.random() < broken else int(rng.integers(1, 7)) for _ in range(64)]
+
+    series = only(nights(*nightly([noisy(0.0 if night < 5 else 0.12) for night in range(10)])))
+    told = next(told for told in series.worse if LEARNING in told)
+    assert re.match(r"step for the worse: seeds that learn, 100% → 8\d%, first seen 2026-10-21, ", told)
 
 
 def test_a_step_names_its_night_its_commit_and_what_changed_then(nights):
@@ -184,7 +201,7 @@ def test_nights_on_the_same_seeds_are_not_taken_for_more_than_they_are(nights):
 
 def test_on_the_same_seeds_a_rung_that_breaks_is_still_found(nights):
     history = nights(*(report(rung("rung1", (gate(SOON if n < 5 else NEVER),)), night=n, root=0) for n in range(10)))
-    assert [change.night for change in only(history).changes] == [5]
+    assert [change.night for change in epochs(only(history))] == [5]
 
 
 # Laws.
@@ -370,7 +387,7 @@ def test_json_has_the_nights_and_what_became_of_them(folder, capsys):
     (step,) = [change for change in by_id["rung2"]["changes"] if change["of"] == EPOCHS]
     assert (step["kind"], step["first_seen"]) == ("step", "2026-10-30, commit 00000000000e")
     assert "rung2" in found["worse"]
-    assert by_id["rung1[learning_rate=0.0]"]["nights"][0]["medians"] == {EPOCHS: None}
+    assert by_id["rung1[learning_rate=0.0]"]["nights"][0]["levels"] == {EPOCHS: None}
 
 
 def test_the_drawing_is_xml_that_can_be_read_out(folder, tmp_path):

@@ -59,10 +59,12 @@ def _print(history: "History", console: Console) -> None:
     console.print(Text(history.headline, style="bold red" if history.worse else "bold green"))
     for note in history.notes:
         console.print(Text(note, style="yellow"))
-    table = Table("rung", "verdicts", "last", "", "median", box=None, header_style="bold", pad_edge=False)
+    table = Table("rung", "verdicts", "last", "", "epoch", box=None, header_style="bold", pad_edge=False)
+    longest = max(len(series.id) + len(_latest(series)) for series in history.series)
+    room = (console.width - longest - 14) // 2 if console.is_terminal else WIDTH  # 14: seeds, and between the columns
     for series in history.series:
         style = "red" if series.worse else "dim" if series.gone else ""
-        table.add_row(Text(series.id, style=style), *_cells(series))
+        table.add_row(Text(series.id, style=style), *_cells(series, max(5, min(WIDTH, room))))
     print_table(console, table)
     console.print(Text(LEGEND, style="dim"))
     for series in history.series:
@@ -72,14 +74,19 @@ def _print(history: "History", console: Console) -> None:
         console.print(Text(f"not climbed in the last night: {', '.join(gone)}"))
 
 
-def _cells(series: "Series") -> list[Text]:
+def _cells(series: "Series", nights: int) -> list[Text]:
     """The last nights: a verdict each, how many seeds of the last, and the median, which ends in a number."""
     strip = Text()
-    for night in series.nights[-WIDTH:]:
+    for night in series.nights[-nights:]:
         strip.append(*_glyph(night))
-    medians = series.medians(series.shown)[-WIDTH:]
-    bars = "".join("·" if math.isnan(value) else bar for value, bar in zip(medians, sparkline(medians), strict=True))
-    return [strip, Text(seeds(series.nights[-1].entry)), Text(bars), Text(series.latest)]
+    levels = series.levels(series.shown)[-nights:] if series.shown else []
+    bars = "".join("·" if math.isnan(value) else bar for value, bar in zip(levels, sparkline(levels), strict=True))
+    return [strip, Text(seeds(series.nights[-1].entry)), Text(bars), Text(_latest(series))]
+
+
+def _latest(series: "Series") -> str:
+    """The last median; of what, if it is no epoch."""
+    return series.latest.removeprefix("epochs to target: ")
 
 
 def _glyph(night: "Night") -> tuple[str, str]:

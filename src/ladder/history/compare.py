@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ladder.history import ALPHA
-from ladder.history.samples import Condition, conditions, differences, epochs_to_target, is_comparison, met, same
+from ladder.history.samples import Condition, conditions, differences, epochs_to_target, in_time, is_comparison, same
 from ladder.history.significance import corrected, fewer, shift
 from ladder.report.schema import Document, Entry
 from ladder.report.text import figure, find, word
@@ -319,8 +319,8 @@ def _passed(entry: Entry, criteria: Sequence[Condition], all_same: bool) -> tupl
         return (criteria[0]["passed"], criteria[0]["of"]) if criteria else None
     if all_same:
         return entry["seeds"]["passed"], entry["seeds"]["of"]
-    passed = met(criteria)
-    return None if passed is None else (passed, entry["seeds"]["of"])
+    learned = in_time(criteria)
+    return (sum(learned), len(learned)) if learned else None
 
 
 def _failing(before: Entry, after: Entry, criteria: list[tuple[Condition, Condition]]) -> Iterator[Test]:

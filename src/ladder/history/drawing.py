@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from ladder.history.series import Change, History, Night, Series
+from ladder.history.series import LEARNING, Change, History, Night, Series
 from ladder.report.text import count, figure, word
 
 WIDTH = 1000
@@ -84,8 +84,9 @@ def _row(series: Series, history: History) -> Iterator[str]:
 
 def _curve(series: Series, xs: Sequence[float]) -> Iterator[str]:
     """Median and quartiles over seeds; a median of never is a cross at the top."""
-    medians, name = series.medians(series.shown), series.shown
+    medians, name = series.levels(series.shown), series.shown
     ranges = [_quartiles(night.values.get(name), series.signs[name]) for night in series.nights]
+    ranges = [(level, level) for level in medians] if name == LEARNING else ranges
     finite = [v for v in (*medians, *(end for pair in ranges for end in pair)) if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     if high - low < 1e-9 * max(1.0, abs(high)):

@@ -34,12 +34,12 @@ def epochs_to_target(criteria: Sequence[Condition]) -> list[float] | None:
     return [max(math.inf if epoch is None else float(epoch) for epoch in seed) for seed in zip(*told, strict=True)]
 
 
-def met(criteria: Sequence[Condition]) -> int | None:
-    """How many seeds met all of them in time; None if that is not told."""
-    told = [
-        [epoch is not None and epoch <= c["by"] for epoch in c["reached"]] for c in criteria if c["reached"] is not None
-    ]
-    return sum(map(all, zip(*told, strict=True))) if told and len(told) == len(criteria) else None
+def in_time(criteria: Sequence[Condition]) -> list[bool]:
+    """Of each seed whether it met all of them by when it must; nothing if that is not told."""
+    if any(criterion["reached"] is None for criterion in criteria):
+        return []
+    told = [[epoch is not None and epoch <= c["by"] for epoch in c["reached"]] for c in criteria]
+    return [all(seed) for seed in zip(*told, strict=True)]
 
 
 def differences(compared: Condition) -> list[float] | None:

@@ -17,7 +17,7 @@ from scipy import stats  # type: ignore[import-untyped]
 from ladder.history import ALPHA
 from ladder.history.changepoint import Contrast, Sample, steps, strongest
 from ladder.history.compare import LISTED, changes, counted, identity, listed
-from ladder.history.samples import Condition, conditions, epochs_to_target, is_comparison, same, statistics
+from ladder.history.samples import Condition, conditions, epochs_to_target, in_time, is_comparison, same, statistics
 from ladder.history.significance import chance, corrected
 from ladder.report.reading import ReportError, load
 from ladder.report.schema import Document, Entry
@@ -25,7 +25,7 @@ from ladder.report.text import count, figure, find
 from ladder.verdict import Verdict
 
 NIGHT = timedelta(hours=12)  # reports so near to each other are of one night, each of some rungs
-EPOCHS = "epochs to target"
+EPOCHS, LEARNING = "epochs to target", "seeds that learn"
 
 FAULTS = (Verdict.CRASHED, Verdict.TIMED_OUT)
 
@@ -63,9 +63,9 @@ class Night:
 class Change:
     """A step or a trend of one quantity. ``night`` is the first one after a step, of a trend the last.
 
-    ``before`` and ``after`` are medians over seeds: of the nights on either side of a step, of the first and the last third of a
-    trend. ``chance`` is how often a seed after is larger than one before. A trend has a ``slope``, by Theil and Sen, in units a
-    night. ``still`` says whether the last night is on its far side.
+    ``before`` and ``after`` are medians over seeds, or shares: of the nights on either side of a step, of the first and the last
+    third of a trend. ``chance`` is how often a seed after is larger than one before. A trend has a ``slope``, by Theil and Sen,
+    in units a night. ``still`` says whether the last night is on its far side.
     """
 
     of: str
@@ -84,7 +84,7 @@ class Change:
 class Series:
     """A rung over the nights, oldest first, and what became of it.
 
-    ``signs`` has what is told of every night, and -1 of a quantity of which less is worse. ``fault`` is what needs no statistics:
+    ``signs`` has every quantity that is told of, and -1 where less of it is worse. ``fault`` is what needs no statistics:
     the rung was measured once and crashes now, or runs out of time. ``gone`` says that the last night did without it.
     """
 
@@ -95,21 +95,25 @@ class Series:
     fault: str = ""
     gone: bool = False
 
-    def medians(self, quantity: str) -> list[float]:
-        """Its median over seeds, night by night; not a number where it is not told."""
+    def levels(self, quantity: str) -> list[float]:
+        """Its median over seeds, or the share of seeds that learn, night by night; not a number where it is not told."""
         told = [night.values.get(quantity) for night in self.nights]
-        return [math.nan if sample is None else self.signs[quantity] * _median(sample) for sample in told]
+        return [math.nan if sample is None else self.level(quantity, sample) for sample in told]
+
+    def level(self, quantity: str, sample: Sequence[float]) -> float:
+        """What a reader is told of these seeds."""
+        return 1.0 - float(np.mean(sample)) if quantity == LEARNING else self.signs[quantity] * float(np.median(sample))
 
     @property
     def shown(self) -> str:
         """The quantity that stands for the rung: epochs to target where some seed ever got there."""
-        known = [name for name in self.signs if any(math.isfinite(value) for value in self.medians(name))]
+        known = [name for name in self.signs if any(math.isfinite(value) for value in self.levels(name))]
         return next(iter(known or self.signs), "")
 
     @property
     def latest(self) -> str:
         """Its last median in words: ``epochs to target: 3``."""
-        return f"{self.shown}: {_number(self.medians(self.shown)[-1])}" if self.shown else ""
+        return f"{self.shown}: {_number(self.levels(self.shown)[-1])}" if self.shown else ""
 
     @property
     def worse(self) -> list[str]:
@@ -129,7 +133,7 @@ class Series:
     def tell(self, change: Change) -> str:
         """``step for the worse: epochs to target, median 3 → 5, first seen 2026-11-24, commit 1a2b3c4, p = 0.0004 (Holm)``."""
         way = "worse" if change.worse else "better"
-        told = f"{change.kind} for the {way}: {change.of}, median {_number(change.before)} → {_number(change.after)}"
+        told = f"{change.kind} for the {way}: {change.of}, {_levels(change)}"
         if change.kind == "step":
             told += f", first seen {self.nights[change.night].when}"
             told += "" if change.still else ", gone since"
@@ -154,7 +158,7 @@ class Series:
                     "verdict": night.entry["verdict"],
                     "green": night.entry["green"],
                     "seeds": count(night.entry),
-                    "medians": {name: _finite(self.medians(name)[i]) for name in night.values},
+                    "levels": {name: _finite(self.levels(name)[i]) for name in night.values},
                 }
                 for i, night in enumerate(self.nights)
             ],
@@ -277,6 +281,8 @@ def _series(id: str, reports: Sequence[Report], *, gone: bool) -> Series:
     signs = {EPOCHS: -1 if control else 1} if criteria else {}
     if headline is not None:
         signs[_named(headline)] = -1 if headline["kind"] == "above" or control else 1
+    if criteria and not control:
+        signs[LEARNING] = -1
     nights = []
     for report, entry in climbed:
         values: dict[str, Sample] = {}
@@ -287,6 +293,8 @@ def _series(id: str, reports: Sequence[Report], *, gone: bool) -> Series:
             numbers = statistics(entry, of[0]) if of else None
             worse = -1.0 if control else 1.0
             values |= {EPOCHS: tuple(worse * epoch for epoch in epochs)} if epochs else {}
+            if epochs and LEARNING in signs:
+                values[LEARNING] = tuple(0.0 if met else 1.0 for met in in_time([other[0] for other in there]))
             values |= {_named(of[0]): tuple(worse * number for number in numbers)} if numbers else {}
         nights.append(Night(report, entry, values))
     told = {name: sign for name, sign in signs.items() if any(name in night.values for night in nights)}
@@ -336,19 +344,19 @@ def _asked(series: Series, quantity: str) -> Contrast | None:
 def _changes(series: Series, quantity: str, first: Contrast, p: float, alpha: float, tests: int) -> Iterator[Change]:
     """What became of one quantity; ``p`` is that of its strongest contrast, corrected for the number of ``tests``."""
     nights, samples, roots = _samples(series, quantity)
-    sign = series.signs[quantity]
 
     def change(kind: str, night: int, before: Sequence[Sample], after: Sequence[Sample], p: float) -> Change | None:
         was, now = ([value for sample in side for value in sample] for side in (before, after))
         larger = chance(was, now)
         if 1.0 - SMALL < larger < SMALL:
             return None
-        return Change(quantity, kind, larger > 0.5, True, night, sign * _median(was), sign * _median(now), larger, p)
+        levels = series.level(quantity, was), series.level(quantity, now)
+        return Change(quantity, kind, larger > 0.5, True, night, *levels, larger, p)
 
     if first.at is None:
         third = max(1, len(samples) // 3)
         if (drift := change("trend", nights[-1], samples[:third], samples[-third:], p)) is not None:
-            yield replace(drift, slope=_slope(nights, [sign * _median(sample) for sample in samples]))
+            yield replace(drift, slope=_slope(nights, [series.level(quantity, sample) for sample in samples]))
         return
     found = steps(samples, roots, first, alpha / tests)
     edges = [0, *(step.at or 0 for step in found), len(samples)]
@@ -368,8 +376,10 @@ def _slope(nights: Sequence[int], medians: Sequence[float]) -> float | None:
     return float(stats.theilslopes([value for _, value in finite], [night for night, _ in finite]).slope)
 
 
-def _median(values: Sequence[float]) -> float:
-    return float(np.median(values))
+def _levels(change: Change) -> str:
+    if change.of == LEARNING:
+        return f"{change.before:.0%} → {change.after:.0%}"
+    return f"median {_number(change.before)} → {_number(change.after)}"
 
 
 def _finite(value: float) -> float | None:
