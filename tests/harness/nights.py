@@ -143,5 +143,7 @@ if __name__ == "__main__":
 
     with TemporaryDirectory() as folder:
         drawn = svg(read(write(folder, example())))
+    height = float(drawn.partition('height="')[2].partition('"')[0])
+    mark = f'<text class="dim small" x="24" y="{height - 20:g}">Synthetic nights</text></svg>'
     target = Path(__file__).parents[2] / "docs/images/history.svg"
-    target.write_text(drawn.replace("The ladder over", "Synthetic nights: the ladder over"), encoding="utf-8")
+    target.write_text(drawn.replace("</svg>", mark), encoding="utf-8")
