@@ -46,7 +46,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption("--ladder-seed-root", type=int, metavar="ROOT", help="use the seeds of this root (default: 0)")
     group.addoption(
-        "--ladder-reports", metavar="DIR", help="folder of ladder.json and ladder.md (default: ini ladder_reports)"
+        "--ladder-reports", metavar="DIR", help="folder of the report in all its forms (default: ini ladder_reports)"
     )
     group.addoption(
         "--ladder-pictures",
