@@ -38,7 +38,8 @@ def main() -> int:
     known, asked = parser.parse_known_args()
     gpus = _gpus()
     python = known.python or _set_up(gpus)
-    arguments = [*(asked or ALL), *(["-n", str(gpus)] if gpus else [])]
+    # A worker even where there is no GPU: one that dies costs its rung alone, and not the night.
+    arguments = [*(asked or ALL), "-n", str(max(1, gpus))]
     before = max(known.nights.glob("*/ladder.json"), default=None)
     with tempfile.TemporaryDirectory() as scratch:
         night = known.nights / datetime.now(UTC).strftime(NIGHT)
