@@ -255,7 +255,7 @@ def test_comparisons_are_paired_seed_by_seed():
     for interval in (gate.interval, effect.interval):
         assert interval[:3] == pytest.approx((0.01, 0.01, 0.01))
     assert (gate.interval.level, effect.interval.level) == (pytest.approx(1 - 0.05 / 3), 0.95)
-    assert (gate.pairs, effect.pairs, effect.published) == (16, 16, "not published")
+    assert (len(gate.differences), len(effect.differences), effect.published) == (16, 16, "not published")
     assert outcome.verdict is Verdict.PASS
 
 
@@ -289,7 +289,7 @@ def test_a_seed_lost_here_counts_as_worse_and_one_lost_there_is_left_out():
     )
     *_, outcome = climbed(lost, mine, test=SequentialTest(looks=(16,)))
     gate = outcome.judgement.gates[0]
-    assert gate.pairs == 14
+    assert len(gate.differences) == 14
     assert gate.interval[:3] == pytest.approx((-0.01, -0.01, -0.01))
     mine = replace(mine, experiment=Script(gone=some(*range(2, 12)), shift=-0.01))
     *_, outcome = climbed(lost, mine, test=SequentialTest(looks=(16,)))
@@ -299,7 +299,7 @@ def test_a_seed_lost_here_counts_as_worse_and_one_lost_there_is_left_out():
 def test_a_partner_none_of_whose_seeds_is_finite_leaves_the_comparison_undecided():
     dead = root(gates=(), goals=(LEARNS,), experiment=Script(gone=some(*range(64))))
     *_, outcome = climbed(dead, root(2, gates=(LEARNS, better_than("rung1", "loss", source=SOURCE))))
-    assert (outcome.verdict, outcome.judgement.gates[1].pairs) == (Verdict.UNDECIDED, 0)
+    assert (outcome.verdict, outcome.judgement.gates[1]len(.differences)) == (Verdict.UNDECIDED, 0)
 
 
 def test_each_rung_is_trained_once_on_each_seed_also_for_comparisons(asked):
