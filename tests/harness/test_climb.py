@@ -299,7 +299,7 @@ def test_a_seed_lost_here_counts_as_worse_and_one_lost_there_is_left_out():
 def test_a_partner_none_of_whose_seeds_is_finite_leaves_the_comparison_undecided():
     dead = root(gates=(), goals=(LEARNS,), experiment=Script(gone=some(*range(64))))
     *_, outcome = climbed(dead, root(2, gates=(LEARNS, better_than("rung1", "loss", source=SOURCE))))
-    assert (outcome.verdict, outcome.judgement.gates[1]len(.differences)) == (Verdict.UNDECIDED, 0)
+    assert (outcome.verdict, outcome.judgement.gates[1].differences) == (Verdict.UNDECIDED, ())
 
 
 def test_each_rung_is_trained_once_on_each_seed_also_for_comparisons(asked):
