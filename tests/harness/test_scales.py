@@ -169,8 +169,8 @@ def test_the_report_says_how_to_repeat_a_rung_of_its_size(pytester, sizes):
     sizes("ladder_scale = small")
     pytester.runpytest()
     told = (pytester.path / "reports" / "ladder.md").read_text()
-    assert "Repeat: `pytest -m rung2 --ladder-scale small`" in told
-    assert "Repeat: `pytest -m rung1`" in told
+    for id in ("rung1", "rung2@small"):
+        assert f"Repeat: `pytest test_sizes.py --ladder-only={id} --ladder-seed-root=0 --ladder-seeds=16,32,64`" in told
 
 
 def test_what_fails_in_one_size_blocks_nothing_of_the_other(pytester, sizes):

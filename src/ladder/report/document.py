@@ -84,7 +84,7 @@ def entry(
     }
     if trained is None:
         return found
-    found |= _curves(rung, trained)
+    found |= _curves(rung, trained, _done(trained) if outcome.verdict is Verdict.TIMED_OUT else rung.experiment.epochs)
     found["seconds"] = {"compile": round(trained.compile_seconds, 3), "run": round(trained.run_seconds, 3)}
     if judgement is None:
         return found
@@ -104,13 +104,21 @@ def entry(
     return found
 
 
-def _curves(rung: Rung, trained: Trained) -> dict[str, Any]:
-    """The curves of every seed of what the rung is judged by, and of all other metrics the spread over seeds."""
+def _done(trained: Trained) -> int:
+    """The last epoch that any seed has a value of; of a rung that ran out of time the others are not there yet."""
+    known = np.logical_or.reduce([np.isfinite(curve).any(axis=0) for curve in trained.curves.values()])
+    return int(np.append(np.flatnonzero(known), 0).max()) + 1
+
+
+def _curves(rung: Rung, trained: Trained, total: int) -> dict[str, Any]:
+    """The curves of every seed of what the rung is judged by, and of all other metrics the spread over seeds.
+
+    Of the first ``total`` epochs, or as many of them as a curve is to have.
+    """
     conditions = (*rung.gates, *rung.goals)
     experiment = rung.experiment
     judged = {metric for condition in conditions for metric in condition.metrics} | set(rung.compare)
     judged |= {name for what in ("objective", "reference") if isinstance(name := getattr(experiment, what, None), str)}
-    total = next(iter(trained.curves.values())).shape[1]
     named = {e for c in conditions if isinstance(c, Criterion) for e in (c.first_epoch, c.by) if e <= total}
     epochs = sorted(named | set(np.linspace(1, total, min(total, EPOCHS)).round().astype(int).tolist()))
     shown = {name: curve[:, np.array(epochs) - 1] for name, curve in trained.curves.items()}
