@@ -121,10 +121,9 @@ class Climber:
 
         if self.settings.only:
             items[:] = [found.items[id] for id in self.settings.only]
-        else:
-            if dropped := of_other_scales(items, ladder, self.settings.scale, self.settings.scale_asked):
-                self.config.hook.pytest_deselected(items=dropped)
-                items[:] = [item for item in items if item not in dropped]
+        elif dropped := of_other_scales(items, ladder, self.settings.scale, self.settings.scale_asked):
+            self.config.hook.pytest_deselected(items=dropped)
+            items[:] = [item for item in items if item not in dropped]
         items[:] = climbing_order(items, found, ladder, pull=self.settings.calibrate is None)
         self._count(items)
         worker = getattr(self.config, "workerinput", None)  # the controller collects too where it is to do nothing else
