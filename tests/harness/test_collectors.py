@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
-from toys import SOURCE, Coin, report_of
+from toys import SOURCE, Coin, SeenFit, report_of
 
 from ladder import Rung, below
 from ladder.report.ctrf import ctrf
@@ -22,6 +22,7 @@ BROKEN = replace(
     adds="p",
     compare={"loss": "none"},
 )
+FROZEN = Rung(number=2, name="frozen", experiment=SeenFit(rate=0.0), gates=(LEARNS,))
 BLOCKED = replace(BROKEN, number=3, experiment=Coin(p=0.0, shift=0.1), parent="rung2", adds="shift")
 
 
@@ -79,6 +80,12 @@ def test_one_annotation_marks_the_test_of_the_culprit(red, green):
     assert annotation(green) == ""
 
 
+def test_the_annotation_tells_what_was_found(red):
+    told = annotation(report_of(ROOT, FROZEN)).split("%0A")
+    assert told[0].startswith("::error title=ladder%3A rung2::CULPRIT rung2 ")
+    assert told[1].startswith("nothing ever moved")
+
+
 def test_ctrf_has_a_test_for_each_rung_with_verdict_and_seeds(red):
     found = ctrf(red, start=1000.0, stop=1002.5)
     results = found["results"]
@@ -88,11 +95,23 @@ def test_ctrf_has_a_test_for_each_rung_with_verdict_and_seeds(red):
     }  # fmt: skip
     one, two, three = results["tests"]
     assert [test["status"] for test in (one, two, three)] == ["passed", "failed", "skipped"]
+    assert one["tags"] == ["rung1", "gate"]
+    assert (two["rawStatus"], three["rawStatus"]) == ("FAIL", "BLOCKED")
     assert one["labels"] == {"rung": "rung1", "verdict": "PASS", "k": 16, "n": 16}
     assert three["labels"] == {"rung": "rung3", "verdict": "BLOCKED"}
     assert two["message"].startswith("FAIL")
     assert "message" not in one
-    assert all(isinstance(test["duration"], int) for test in results["tests"])
+
+
+@pytest.mark.parametrize(("verdict", "status"), [("CRASHED", "failed"), ("UNDECIDED", "other"), ("BLOCKED", "skipped")])
+def test_ctrf_tells_what_became_of_a_rung_why_and_how_long_it_took(verdict, status):
+    report = report_of(ROOT, FROZEN)
+    report["rungs"][0] |= {"seconds": {"compile": 0.5, "run": 0.25}}
+    report["rungs"][1] |= {"verdict": verdict, "error": "no memory", "seconds": None}
+    one, two = ctrf(report, start=0.0, stop=1.0)["results"]["tests"]
+    assert (one["duration"], two["duration"]) == (750, 0)
+    assert (two["status"], two["rawStatus"]) == (status, verdict)
+    assert two["message"].startswith(f"{verdict}\nno memory\nnothing ever moved")
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]])
