@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from toys import SOURCE, Coin, SeenFit, report_of
@@ -88,6 +89,7 @@ def test_the_annotation_tells_what_was_found(red):
 
 def test_ctrf_has_a_test_for_each_rung_with_verdict_and_seeds(red):
     found = ctrf(red, start=1000.0, stop=1002.5)
+    assert datetime.fromisoformat(found["timestamp"]) == datetime.fromisoformat(red["created"])
     results = found["results"]
     assert (found["reportFormat"], found["specVersion"]) == ("CTRF", "0.0.0")
     assert results["summary"] == {
@@ -137,6 +139,7 @@ def test_what_a_run_leaves_for_those_who_collect(pytester, rungs, monkeypatch, w
     collected = json.loads((pytester.path / "out" / "ctrf.json").read_text())["results"]
     assert [test["name"] for test in collected["tests"]] == ["rung1", "rung2"]
     assert collected["tests"][1]["filePath"] == "test_rung2_p.py"
+    assert command.startswith(f"::error file=test_rung2_p.py,line={collected['tests'][1]['line']},")
 
 
 def test_the_command_that_repeats_a_rung_climbs_it_and_what_it_requires_on_the_same_seeds(pytester, rungs):
