@@ -25,12 +25,13 @@ FROZEN = Rung(
     experiment=SeenFit(rate=0.0),
     gates=(below("loss", 0.5, by=4, source=SOURCE),),
 )
+MOVES = replace(FROZEN, variant="moves", experiment=SeenFit())
 CONTROL = ROOT.as_control(p=0.0, why="no seed learns")
 
 
 @pytest.fixture(scope="module")
 def red():
-    return report_of(ROOT, CONTROL, BROKEN, BLOCKED, FROZEN)
+    return report_of(ROOT, CONTROL, BROKEN, BLOCKED, FROZEN, MOVES)
 
 
 @pytest.fixture
@@ -78,15 +79,15 @@ def test_scripts_get_the_whole_report(red, report, capsys):
 @pytest.mark.parametrize(
     ("asked", "code", "ids"),
     [
-        ("rung1", 1, ["rung1", "rung1[p=0.0]"]),
+        ("rung1", 0, ["rung1", "rung1[p=0.0]"]),
         ("rung1[p=0.0]", 0, ["rung1[p=0.0]"]),
         ("rung2", 1, ["rung2"]),
-        ("rung4", 1, ["rung4@small[frozen]"]),
-        ("rung4@small", 1, ["rung4@small[frozen]"]),
+        ("rung4", 1, ["rung4@small[frozen]", "rung4@small[moves]"]),
+        ("rung4@small", 1, ["rung4@small[frozen]", "rung4@small[moves]"]),
+        ("rung4@small[moves]", 0, ["rung4@small[moves]"]),
     ],
 )
 def test_explain_tells_of_a_rung_or_of_all_of_a_number_or_size(report, capsys, asked, code, ids):
-    code = 0 if asked.startswith("rung1") else code
     ended, out, _ = told(capsys, "explain", "--json", asked, report)
     assert [entry["id"] for entry in json.loads(out)] == ids
     assert ended == code
@@ -119,7 +120,8 @@ def test_explain_tells_what_is_added_asked_and_found(report, capsys):
 def test_a_rung_that_there_is_not_is_named_with_those_there_are(report, capsys, asked):
     code, out, err = told(capsys, "explain", asked, report)
     assert (code, out) == (2, "")
-    assert err == f"ladder: {report} has no {asked}; it has rung1, rung1[p=0.0], rung2, rung3, rung4@small[frozen]\n"
+    there = "rung1, rung1[p=0.0], rung2, rung3, rung4@small[frozen], rung4@small[moves]"
+    assert err == f"ladder: {report} has no {asked}; it has {there}\n"
 
 
 def test_list_finds_rung_files_and_reports_but_not_in_hidden_folders(red, tmp_path, capsys):

@@ -94,6 +94,16 @@ def test_an_older_report_is_one_of_today_with_all_that_follows_from_its_curves(r
             assert entry[name] == now[name]
 
 
+def test_a_factor_of_a_later_epoch_is_met_at_the_limit_and_never_by_who_starts_at_zero_or_is_not_finite(report):
+    document = older(report, "1.4.0")
+    entry = document["rungs"][0]
+    entry["gates"] = [entry["gates"][1] | {"text": "loss at most 0.5 of epoch 2's by epoch 4", "limit": 0.5}]
+    entry["curves"]["loss"] = [[9.0, 1.0, 0.5, 0.5], [9.0, 1.0, 0.6, 0.4], [0.0, 0.0, 0.0, -1.0], [9.0, 1.0, 0.1, 0.1]]
+    entry["seeds"]["non_finite"] = [{"seed": 3, "step": 9}]
+    (gate,) = upgraded(document)["rungs"][0]["gates"]
+    assert (gate["since"], gate["reached"]) == (2, [3, 4, None, None])
+
+
 def test_of_two_metrics_an_older_report_does_not_tell_when_they_agreed(report):
     document = older(report, "1.4.0")
     document["rungs"][0]["gates"][0]["kind"] = agrees("a", "b", within=1.0, by=1, source=SOURCE).key.partition(" ")[0]
