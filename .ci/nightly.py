@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A night: climb every rung on fresh seeds, file the report, compare it with last night's, and climb again what became worse.
 
-It ends red, 1, where a rung is worse than last night on both sets of seeds, and 2 where a climb could not be ended. A rung that
-was red last night too is for the report to tell. By hand, from the repository's root::
+It ends red, 1, where a rung is worse than last night on both sets of seeds, and 2 where a climb could not be ended or there was
+nothing to compare it with. A rung that was red last night too is for the report to tell. By hand, from the repository's root::
 
     .ci/nightly.py                                    # all rungs at core scale
     .ci/nightly.py tests/ladder -m 'rung1 or rung2'   # or whatever pytest is to climb instead
@@ -50,15 +50,17 @@ def main() -> int:
         if before is None:
             print("the first night: there is nothing to compare it with")
             return 0
-        worse = _worse(python, before, night)
-        if worse:
+        if worse := _worse(python, before, night):
             print(f"\nonce more, on other seeds: {', '.join(worse)}", flush=True)
             again = night / "again"
             chosen = [f"--ladder-only={id}" for id in worse]
             if not _climb(python, again, known.nights, [*arguments, *chosen]):
                 return 2
-            worse = [id for id in _worse(python, before, again) if id in worse]
+            confirmed = _worse(python, before, again)
+            worse = None if confirmed is None else [id for id in worse if id in confirmed]
     subprocess.run([python, "-m", "ladder", "history", known.nights, "--svg", known.nights / "history.svg"])
+    if worse is None:
+        return 2
     told = f"REGRESSION since {before.parent.name}, on two sets of fresh seeds: {', '.join(worse)}"
     _say(told if worse else f"no regression since {before.parent.name}")
     return 1 if worse else 0
@@ -99,12 +101,13 @@ def _climb(python: Path, folder: Path, nights: Path, arguments: Sequence[str]) -
     return True
 
 
-def _worse(python: Path, before: Path, night: Path) -> list[str]:
-    """The rungs that have become worse, told and filed."""
+def _worse(python: Path, before: Path, night: Path) -> list[str] | None:
+    """The rungs that have become worse, told and filed; None where there is nothing to compare."""
     command = [str(python), "-m", "ladder", "compare", str(before), str(night / "ladder.json")]
     compared = subprocess.run([*command, "--json"], capture_output=True, text=True)
     if compared.returncode > 1:
-        raise SystemExit(compared.stderr)
+        _say(f"not compared with {before.parent.name}: {compared.stderr.strip()}")
+        return None
     (night / "comparison.json").write_text(compared.stdout, encoding="utf-8")
     _say(subprocess.run(command, capture_output=True, text=True).stdout)
     found: list[str] = json.loads(compared.stdout)["regressions"]

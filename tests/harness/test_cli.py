@@ -24,6 +24,7 @@ FROZEN = Rung(
     name="frozen",
     experiment=SeenFit(rate=0.0),
     gates=(below("loss", 0.5, by=4, source=SOURCE),),
+    goals=(below("loss", 0.001, by=4, source="a wish"),),
 )
 MOVES = replace(FROZEN, variant="moves", experiment=SeenFit())
 CONTROL = ROOT.as_control(p=0.0, why="no seed learns")
@@ -107,13 +108,26 @@ def test_explain_tells_what_is_added_asked_and_found(report, capsys):
         "claim  Luck suffices.",
     ):
         assert said in out
-    _, out, _ = told(capsys, "explain", "rung4", report)
+    _, out, _ = told(capsys, "explain", "rung4@small[frozen]", report)
     assert "why  nothing ever moved" in out
+    assert "goal  0/16  loss < 0.001 by epoch 4: " in out
+    assert "a wish" in out
+    for empty in ("claim", "control", "requires", "note", "repeat"):
+        assert f" {empty}  " not in out
     _, out, _ = told(capsys, "explain", "rung3", report)
+    assert "requires  rung2\n" in out
     assert "verdict  BLOCKED, blocked by rung2" in out
     _, out, _ = told(capsys, "explain", "rung1", report)
     assert "adds  nothing: a root of the ladder" in out
     assert "control  no seed learns" in out
+
+
+def test_explain_tells_what_must_be_known_besides_and_how_to_repeat_it(tmp_path, capsys):
+    document = report_of(ROOT)
+    document["rungs"][0] |= {"note": "seeds 3 and 4 share a machine", "repeat": "pytest --ladder-only=rung1"}
+    _, out, _ = told(capsys, "explain", "rung1", file(document, tmp_path))
+    assert "note  seeds 3 and 4 share a machine" in out
+    assert "repeat  pytest --ladder-only=rung1" in out
 
 
 @pytest.mark.parametrize("asked", ["rung9", "rung1[q]", "rung", "rung1@small"])
@@ -144,8 +158,19 @@ def test_list_finds_rung_files_and_reports_but_not_in_hidden_folders(red, tmp_pa
     assert "is no report" in trouble
     _, out, _ = told(capsys, "list", tmp_path)
     assert "rung10  last one  (tests/test_rung10_last_one.py)" in out
+    assert "rung1 rung1[p=0.0] rung2 " in out
     assert "reports/ladder.json" in out
     assert "is no report" in out
+
+
+def test_files_alone_or_reports_alone_are_worth_listing(red, tmp_path, capsys):
+    for folder in ("files", "reports"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "files" / "test_rung1_one.py").touch()
+    file(red, tmp_path / "reports")
+    assert told(capsys, "list", tmp_path / "files")[:2] == (0, "rung1  one  (test_rung1_one.py)\n")
+    code, out, _ = told(capsys, "list", tmp_path / "reports")
+    assert (code, out.startswith("ladder.json  ")) == (0, True)
 
 
 def test_where_there_is_nothing_list_says_so(tmp_path, capsys):

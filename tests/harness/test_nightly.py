@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from nights import gate, report, rung
 from toys import HEAD, INI, TEST
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "nightly.py"
@@ -60,6 +61,19 @@ def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path)
     assert all(report["seeds"]["fresh"] for report in reports)
     assert [entry["seeds"]["of"] for entry in reports[0]["rungs"]] == [64, 64]
     assert json.loads((third / "again" / "comparison.json").read_text())["regressions"] == ["rung2"]
+    assert (tmp_path / "nights" / "history.svg").exists()
+
+
+@pytest.mark.parametrize(("before", "said"), [("{", "is no report: "), (None, "no rung was measured in both")])
+def test_a_night_that_cannot_be_compared_is_filed_and_exits_2(night, tmp_path, before, said):
+    last = tmp_path / "nights" / "2020-01-01T000000Z" / "ladder.json"
+    last.parent.mkdir(parents=True)
+    last.write_text(before or json.dumps(report(rung("rung9", (gate([1] * 16),)))))
+    code, out = night(0.1, ".", "-k", "rung1")
+    assert code == 2, out
+    assert "not compared with 2020-01-01T000000Z: " in out
+    assert said in out
+    assert len(nights(tmp_path)) == 2
     assert (tmp_path / "nights" / "history.svg").exists()
 
 
