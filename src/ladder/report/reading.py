@@ -94,14 +94,13 @@ def _reached(condition: dict[str, Any], entry: Entry) -> list[int | None] | None
     if condition["kind"] == "agrees" or condition["metric"] not in entry["curves"]:
         return None
     curve, limit = np.array(entry["curves"][condition["metric"]], dtype=np.float64), condition["limit"]
-    first = 0
     if condition["since"]:
-        first, start = condition["since"], curve[:, condition["since"] - 1, None]
+        start = curve[:, condition["since"] - 1, None]
         met = curve / np.where(start > 0.0, start, np.nan) <= limit
     else:
         met = curve > limit if condition["kind"] == "above" else curve < limit
     bad = {seed["seed"] for seed in entry["seeds"]["non_finite"]} if entry["seeds"] else set()
-    epochs = [first + 1 + int(np.append(np.flatnonzero(~seed[first:]), -1).max()) + 1 for seed in met]
+    epochs = [2 + int(np.append(np.flatnonzero(~seed), -1).max()) for seed in met]
     last = curve.shape[1]
     return [epoch if epoch <= last and seed not in bad else None for seed, epoch in enumerate(epochs)]
 
