@@ -18,7 +18,14 @@ ONE = Rung(number=1, name="one", experiment=Coin(), gates=(LEARNS,))
 TWO = Rung(
     number=2, name="two", experiment=Fit(rate={rate}), gates=(FALLS,), requires=("rung1",), claim="It learns in time."
 )
-RUNGS = [ONE, TWO]
+THREE = Rung(number=3, name="three", experiment=Coin(), gates=(LEARNS,), claim="It has nothing to do with the others.")
+RUNGS = [ONE, TWO, THREE]
+"""
+PLAIN = """
+import os
+
+def test_what_xla_is_asked_for():
+    assert set(os.environ["XLA_FLAGS"].split()) == {"--xla_cpu_enable_fast_math=false", "--xla_gpu_deterministic_ops=true"}
 """
 
 
@@ -26,6 +33,7 @@ RUNGS = [ONE, TWO]
 def night(tmp_path, monkeypatch):
     """Runs a night of a small ladder, its second rung trained at a rate; returns the exit code and what was said."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     (tmp_path / "pytest.ini").write_text(INI.replace("-p no:cacheprovider ", ""))
 
@@ -59,7 +67,12 @@ def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path)
     reports = [json.loads((folder / "ladder.json").read_text()) for folder in (first, third, third / "again")]
     assert len({report["seeds"]["root"] for report in reports}) == 3
     assert all(report["seeds"]["fresh"] for report in reports)
-    assert [entry["seeds"]["of"] for entry in reports[0]["rungs"]] == [64, 64]
+    assert [entry["seeds"]["of"] for entry in reports[0]["rungs"]] == [64, 64, 64]
+    assert [entry["id"] for entry in reports[2]["rungs"]] == ["rung1", "rung2"], (
+        "what became worse, and what it requires"
+    )
+    assert not list(tmp_path.rglob("evidence")), "of seeds that are never drawn again"
+    assert list((tmp_path / "nights" / "compiled").rglob("*-cache")), "for the next night"
     assert json.loads((third / "again" / "comparison.json").read_text())["regressions"] == ["rung2"]
     assert (tmp_path / "nights" / "history.svg").exists()
 
@@ -77,8 +90,14 @@ def test_a_night_that_cannot_be_compared_is_filed_and_exits_2(night, tmp_path, b
     assert (tmp_path / "nights" / "history.svg").exists()
 
 
-def test_a_climb_that_does_not_end_leaves_no_night(night, tmp_path):
-    code, said = night(0.1, ".", "-k", "nothing_of_that_name")
+@pytest.mark.parametrize(
+    ("arguments", "exit_code"),
+    [((".", "-k", "nothing_of_that_name"), 5), ((".", "-x"), 2), (("test_plain.py",), 0)],
+    ids=["no rung", "broken off", "no report"],
+)
+def test_a_climb_that_does_not_end_leaves_no_night(night, tmp_path, arguments, exit_code):
+    (tmp_path / "test_plain.py").write_text(PLAIN)
+    code, said = night(0.0, *arguments)
     assert code == 2
-    assert "the climb did not come to its end: pytest's exit code is 5" in said
+    assert f"the climb did not come to its end: pytest's exit code is {exit_code}" in said
     assert not nights(tmp_path)
