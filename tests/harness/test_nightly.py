@@ -62,7 +62,9 @@ def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path)
     last = said.strip().splitlines()[-1]
     assert last.startswith("REGRESSION since 20")
     assert last.endswith(", on two sets of fresh seeds: rung2")
-    assert last in (tmp_path / "summary.md").read_text()
+    summary = (tmp_path / "summary.md").read_text()
+    assert last in summary
+    assert "no regression since" in summary, "of the night before"
     first, _, third = nights(tmp_path)
     reports = [json.loads((folder / "ladder.json").read_text()) for folder in (first, third, third / "again")]
     assert len({report["seeds"]["root"] for report in reports}) == 3
@@ -75,6 +77,17 @@ def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path)
     assert list((tmp_path / "nights" / "compiled").rglob("*-cache")), "for the next night"
     assert json.loads((third / "again" / "comparison.json").read_text())["regressions"] == ["rung2"]
     assert (tmp_path / "nights" / "history.svg").exists()
+
+
+@pytest.mark.parametrize(("listed", "code", "workers"), [("GPU 0\\nGPU 1\\n", 0, 2), ("no driver\\nno GPU\\n", 9, 1)])
+def test_each_gpu_has_a_worker(night, tmp_path, monkeypatch, listed, code, workers):
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\nprintf '{listed}'\nexit {code}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    _, said = night(0.1, ".", "-k", "nothing_of_that_name")
+    assert f"created: {workers}/{workers} worker" in said
 
 
 @pytest.mark.parametrize(("before", "said"), [("{", "is no report: "), (None, "no rung was measured in both")])
