@@ -128,6 +128,29 @@ def test_what_cannot_be_read_is_refused_with_its_place(report, tmp_path, change,
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda document: document["rungs"].clear(), "it has no rungs"),
+        (lambda document: document["culprit"].update(rung="rung9"), "the culprit, rung9, is none of its rungs"),
+        (lambda document: document["rungs"].append(document["rungs"][1]), "rung2 is there twice"),
+        (lambda document: document["rungs"][0]["curves"]["loss"][3].pop(), "rung1 has 3 epochs, and loss at others"),
+    ],
+)
+def test_a_report_whose_parts_do_not_fit_one_another_is_refused(report, tmp_path, change, said):
+    document = json.loads(json.dumps(report))
+    change(document)
+    with pytest.raises(ReportError, match=f"is no whole report: {said}"):
+        load(filed(document, tmp_path))
+
+
+def test_what_is_nested_without_end_is_refused(tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ReportError, match="is no report"):
+        load(path)
+
+
 def test_epochs_to_a_target_are_those_that_the_criterion_itself_counts(report):
     """Against a count by hand, seed by seed."""
     curve = np.array(report["rungs"][0]["curves"]["loss"])

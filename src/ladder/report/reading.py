@@ -33,7 +33,7 @@ def load(path: Path) -> Document:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReportError(f"{path} is no report: {error}") from None
     version = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(version, str):
@@ -48,7 +48,25 @@ def load(path: Path) -> Document:
     if (wrong := next(_validator().iter_errors(document), None)) is not None:
         where = "/".join(map(str, wrong.instance_path))
         raise ReportError(f"{path} is no report of schema {version}: {where or 'as a whole'}: {wrong.message:.200}")
+    if contradiction := _contradiction(document):
+        raise ReportError(f"{path} is no whole report: {contradiction}")
     return document
+
+
+def _contradiction(document: Document) -> str:
+    """Where the parts of a report do not fit one another, which a schema cannot ask for; empty where they do."""
+    ids = [entry["id"] for entry in document["rungs"]]
+    if not ids:
+        return "it has no rungs"
+    if document["culprit"] and document["culprit"]["rung"] not in ids:
+        return f"the culprit, {document['culprit']['rung']}, is none of its rungs"
+    if len(set(ids)) < len(ids):
+        return f"{max(ids, key=ids.count)} is there twice"
+    for entry in document["rungs"]:
+        for metric, curve in entry["curves"].items():
+            if any(len(seed) != len(entry["epochs"]) for seed in curve):
+                return f"{entry['id']} has {len(entry['epochs'])} epochs, and {metric} at others"
+    return ""
 
 
 def upgraded(document: Document) -> Document:

@@ -35,7 +35,7 @@ def sparkline(values: Sequence[float]) -> str:
 def median_curve(entry: Entry) -> list[float]:
     """The median over seeds, epoch by epoch, of the metric in that condition."""
     shown = condition(entry)
-    return median(entry["curves"][shown["metric"]]) if shown else []
+    return median(entry["curves"].get(shown["metric"], [])) if shown else []
 
 
 def median(curve: Sequence[Sequence[float | None]]) -> list[float]:
@@ -232,5 +232,6 @@ def headline(document: Document) -> str:
     red = [rung for rung in document["rungs"] if not rung["green"]]
     if red:
         return "NOT GREEN: " + ", ".join(f"{rung['id']} {word(rung)}" for rung in red)
-    top = f"rung{max(rung['number'] for rung in gates)}" if gates else "nothing gated"
-    return f"ALL GREEN up to {top}; gated rungs passed: {len(gates)}"
+    if not gates:
+        return "ALL GREEN; no rung has a gate to pass"
+    return f"ALL GREEN up to rung{max(rung['number'] for rung in gates)}; gated rungs passed: {len(gates)}"
