@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A night: climb every rung on fresh seeds, file the report, compare it with last night's, and climb again what became worse.
+"""A night: climb every rung on fresh seeds, compare with the nights before, climb again what became worse, file the report.
 
-It ends red, 1, where a rung is worse than last night on both sets of seeds, and 2 where a climb could not be ended or there was
-nothing to compare it with. A rung that was red last night too is for the report to tell. By hand, from the repository's root::
+It ends red, 1, where a rung is worse than on the last night that climbed it, on both sets of seeds, and 2 where a climb could not
+be ended or nothing compared. A rung that was red last night too is for the report to tell. From the repository's root::
 
     .ci/nightly.py                                    # all rungs at core scale
     .ci/nightly.py tests/ladder -m 'rung1 or rung2'   # or whatever pytest is to climb instead
@@ -16,12 +16,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 SEEDS = 64
+UNJUDGED = "unjudged"
 NIGHT = "%Y-%m-%dT%H%M%SZ"  # sorts as it was
 ALL = ("tests/ladder", "-m", "rung", "--ladder-pictures")
 # Without it a GPU may add the same numbers in another order, and the same seeds tell another story.
@@ -36,42 +36,57 @@ def main() -> int:
         "--python", type=Path, help="an interpreter that has ladder (default: that of .venv, set up anew)"
     )
     known, asked = parser.parse_known_args()
+    try:
+        return _night(known.nights, known.python, asked or ALL)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"the night did not come to its end: {error}", file=sys.stderr)
+        return 2
+
+
+def _night(nights: Path, python: Path | None, asked: Sequence[str]) -> int:
     gpus = _gpus()
-    python = known.python or _set_up(gpus)
+    python = python or _set_up(gpus)
     # A worker even where there is no GPU: one that dies costs its rung alone, and not the night.
-    arguments = [*(asked or ALL), "-n", str(max(1, gpus))]
-    before = max(known.nights.glob("*/ladder.json"), default=None)
-    with tempfile.TemporaryDirectory() as scratch:
-        night = known.nights / datetime.now(UTC).strftime(NIGHT)
-        if not _climb(python, Path(scratch) / "night", known.nights, arguments):
+    arguments = [*asked, "-n", str(max(1, gpus))]
+    when = datetime.now(UTC).strftime(NIGHT)
+    # Until it is judged it lies where no other night is compared with it: else what became worse would be told of only once.
+    night = nights / UNJUDGED / when
+    if not _climb(python, night, nights, arguments):
+        return 2
+    first = not any(nights.glob("*/ladder.json"))
+    worse = [] if first else _worse(python, nights, night)
+    if worse:
+        print(f"\nonce more, on other seeds: {', '.join(worse)}", flush=True)
+        again = night / "again"
+        chosen = [f"--ladder-only={id}" for id in worse]
+        if not _climb(python, again, nights, [*arguments, *chosen]):
+            _say(f"worse, and not confirmed: {', '.join(worse)}; see {night}")
             return 2
-        shutil.move(Path(scratch) / "night", night)
-        print(f"\nfiled {night}", flush=True)
-        if before is None:
-            print("the first night: there is nothing to compare it with")
-            return 0
-        if worse := _worse(python, before, night):
-            print(f"\nonce more, on other seeds: {', '.join(worse)}", flush=True)
-            again = night / "again"
-            chosen = [f"--ladder-only={id}" for id in worse]
-            if not _climb(python, again, known.nights, [*arguments, *chosen]):
-                return 2
-            confirmed = _worse(python, before, again)
-            worse = None if confirmed is None else [id for id in worse if id in confirmed]
-    subprocess.run([python, "-m", "ladder", "history", known.nights, "--svg", known.nights / "history.svg"])
+        confirmed = _worse(python, nights, again)
+        worse = None if confirmed is None else [id for id in worse if id in confirmed]
+    shutil.move(night, nights / when)
+    print(f"\nfiled {nights / when}", flush=True)
+    subprocess.run([python, "-m", "ladder", "history", nights, "--svg", nights / "history.svg"])
     if worse is None:
         return 2
-    told = f"REGRESSION since {before.parent.name}, on two sets of fresh seeds: {', '.join(worse)}"
-    _say(told if worse else f"no regression since {before.parent.name}")
+    if first:
+        _say("the first night: there is nothing to compare it with")
+    elif worse:
+        _say(f"REGRESSION, on two sets of fresh seeds: {', '.join(worse)}")
+    else:
+        _say("no regression")
     return 1 if worse else 0
 
 
 def _gpus() -> int:
-    """How many there are."""
+    """How many this run may use."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return len([gpu for gpu in visible.split(",") if gpu])
     if shutil.which("nvidia-smi") is None:
         return 0
     listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
-    return len(listed.stdout.splitlines()) if listed.returncode == 0 else 0
+    gpus = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]  # below each, its MIG devices
+    return len(gpus) if listed.returncode == 0 else 0
 
 
 def _set_up(gpus: int) -> Path:
@@ -95,18 +110,19 @@ def _climb(python: Path, folder: Path, nights: Path, arguments: Sequence[str]) -
     flags = f"{DETERMINISTIC} {os.environ.get('XLA_FLAGS', '')}".strip()
     ended = subprocess.run([python, "-m", "pytest", *arguments, *options], env={**os.environ, "XLA_FLAGS": flags})
     shutil.rmtree(folder / "evidence", ignore_errors=True)  # of seeds that are never drawn again
-    if ended.returncode > 1 or not (folder / "ladder.json").exists():
+    report = folder / "ladder.json"
+    if ended.returncode > 1 or not report.exists() or not json.loads(report.read_text(encoding="utf-8"))["complete"]:
         _say(f"the climb did not come to its end: pytest's exit code is {ended.returncode}")
         return False
     return True
 
 
-def _worse(python: Path, before: Path, night: Path) -> list[str] | None:
+def _worse(python: Path, nights: Path, night: Path) -> list[str] | None:
     """The rungs that have become worse, told and filed; None where there is nothing to compare."""
-    command = [str(python), "-m", "ladder", "compare", str(before), str(night / "ladder.json")]
+    command = [str(python), "-m", "ladder", "compare", str(nights), str(night / "ladder.json")]
     compared = subprocess.run([*command, "--json"], capture_output=True, text=True)
-    if compared.returncode > 1:
-        _say(f"not compared with {before.parent.name}: {compared.stderr.strip()}")
+    if compared.returncode > 1 or not compared.stdout:
+        _say(f"not compared: {compared.stderr.strip()}")
         return None
     (night / "comparison.json").write_text(compared.stdout, encoding="utf-8")
     _say(subprocess.run(command, capture_output=True, text=True).stdout)
@@ -118,8 +134,11 @@ def _say(told: str) -> None:
     """On the terminal, and where GitHub Actions runs it in the job's summary."""
     print(f"\n{told}", flush=True)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(f"\n```text\n{told.rstrip()}\n```\n")
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(f"\n```text\n{told.rstrip()}\n```\n")
+        except OSError as error:
+            print(f"not in the job's summary: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

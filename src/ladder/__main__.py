@@ -2,7 +2,7 @@
 
 import sys
 
-from ladder.cli import main
+from ladder.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -20,7 +20,7 @@ def write_atomically(target: Path, content: str | bytes) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         try:
-            _write(handle, content if isinstance(content, bytes) else content.encode())
+            _write(handle, content if isinstance(content, bytes) else _encoded(content))
             os.fchmod(handle, 0o644)  # mkstemp makes it private; a report is for reading
             os.fsync(handle)
         finally:
@@ -44,7 +44,7 @@ def append_line(target: Path, line: str) -> None:
         size = os.fstat(handle).st_size
         torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
         try:
-            _write(handle, ("\n" if torn else "").encode() + line.encode() + b"\n")
+            _write(handle, ("\n" if torn else "").encode() + _encoded(line) + b"\n")
             os.fsync(handle)
         except BaseException:
             with suppress(OSError):  # a device has no end to cut off; what went wrong first is what must be told
@@ -52,6 +52,11 @@ def append_line(target: Path, line: str) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def _encoded(content: str) -> bytes:
+    """UTF-8; half characters, as the names of files and what is said of them may have, as escapes."""
+    return content.encode(errors="backslashreplace")
 
 
 def _write(handle: int, content: bytes) -> None:

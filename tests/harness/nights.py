@@ -61,7 +61,7 @@ def rung(id, gates=(), *, role="gate", goals=(), effects=(), values=None, passed
         "control": "must fail" if role == "control" else "", "expects": [], "missed": [], "adds": None, "parent": None,
         "requires": [], "experiment": {"type": "toys.Coin", "epochs": EPOCHS, "components": {"p": 1.0}},
         "verdict": found, "green": found == ("FAIL" if role == "control" else "PASS") or role == "goal", "blocked_by": [],
-        "error": "", "note": "", "stale_calibration": [], "evidence": [], "attempts": {"total": 0, "latest": []},
+        "error": "", "note": "", "asks": [], "stale_calibration": [], "evidence": [], "attempts": {"total": 0, "latest": []},
         "diagnosis": None, "pictures": [], "test": None, "repeat": "",
         "seeds": {"passed": passed, "of": of, "log_e": 0.0, "pass_at": None, "fail_at": None, "names_culprit": False,
                   "non_finite": []},

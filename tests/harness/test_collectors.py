@@ -40,7 +40,7 @@ def green():
 def test_a_summary_begins_with_the_verdict_and_says_why_rungs_are_red(red, green):
     told = summary(red, LIMIT)
     assert told.startswith("# CULPRIT rung2")
-    assert "| rung1 | root | PASS | 16/16 |" in told
+    assert "| rung1 | root | PASS | 16/16, 16 needed |" in told
     assert "### rung2: " in told
     assert "### rung3: " in told
     assert "### rung1" not in told

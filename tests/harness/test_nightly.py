@@ -56,15 +56,14 @@ def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path)
     assert "the first night" in said
     code, said = night(0.1)
     assert code == 0, said
-    assert "no regression since" in said
+    assert "\nno regression\n" in said
     code, said = night(0.03)
     assert code == 1, said
     last = said.strip().splitlines()[-1]
-    assert last.startswith("REGRESSION since 20")
-    assert last.endswith(", on two sets of fresh seeds: rung2")
+    assert last == "REGRESSION, on two sets of fresh seeds: rung2"
     summary = (tmp_path / "summary.md").read_text()
     assert last in summary
-    assert "no regression since" in summary, "of the night before"
+    assert "\nno regression\n" in summary, "of the night before"
     first, _, third = nights(tmp_path)
     reports = [json.loads((folder / "ladder.json").read_text()) for folder in (first, third, third / "again")]
     assert len({report["seeds"]["root"] for report in reports}) == 3
@@ -79,25 +78,59 @@ def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path)
     assert (tmp_path / "nights" / "history.svg").exists()
 
 
-@pytest.mark.parametrize(("listed", "code", "workers"), [("GPU 0\\nGPU 1\\n", 0, 2), ("no driver\\nno GPU\\n", 9, 1)])
+def test_a_night_of_some_rungs_makes_none_forget_what_the_others_were(night, tmp_path):
+    assert night(0.1)[0] == 0
+    code, said = night(0.03, ".", "-m", "rung1")
+    assert code == 0, said
+    code, said = night(0.03)
+    assert code == 1, said
+    assert said.strip().endswith("REGRESSION, on two sets of fresh seeds: rung2")
+
+
+def test_what_could_not_be_confirmed_is_told_of_the_next_night_too(night, tmp_path):
+    assert night(0.1)[0] == 0
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n\ndef pytest_configure(config):\n"
+        "    if config.getoption('--ladder-only'):\n        raise pytest.UsageError('not twice')\n"
+    )
+    for unconfirmed in (1, 2):
+        code, said = night(0.03)
+        assert code == 2
+        assert "worse, and not confirmed: rung2; see nights/unjudged/" in said
+        assert len(nights(tmp_path)) == 1
+        assert len(list(tmp_path.glob("nights/unjudged/*/ladder.json"))) == unconfirmed
+
+
+def test_where_it_cannot_be_run_it_exits_2_and_says_why(tmp_path):
+    command = [sys.executable, SCRIPT, "--python=/nowhere/python", f"--nights={tmp_path / 'nights'}"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr.count("Traceback")) == (2, 0)
+    assert "the night did not come to its end" in ran.stderr
+    assert "/nowhere/python" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("listed", "code", "workers"), [("GPU 0: H100\\n  MIG 1g\\nGPU 1: H100\\n", 0, 2), ("GPU 0\\nGPU 1\\n", 9, 1)]
+)
 def test_each_gpu_has_a_worker(night, tmp_path, monkeypatch, listed, code, workers):
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.parent.mkdir()
     tool.write_text(f"#!/bin/sh\nprintf '{listed}'\nexit {code}\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     _, said = night(0.1, ".", "-k", "nothing_of_that_name")
     assert f"created: {workers}/{workers} worker" in said
 
 
-@pytest.mark.parametrize(("before", "said"), [("{", "is no report: "), (None, "no rung was measured in both")])
+@pytest.mark.parametrize(("before", "said"), [("{", "has no report in it"), (None, "no rung was measured in both")])
 def test_a_night_that_cannot_be_compared_is_filed_and_exits_2(night, tmp_path, before, said):
     last = tmp_path / "nights" / "2020-01-01T000000Z" / "ladder.json"
     last.parent.mkdir(parents=True)
     last.write_text(before or json.dumps(report(rung("rung9", (gate([1] * 16),)))))
     code, out = night(0.1, ".", "-k", "rung1")
     assert code == 2, out
-    assert "not compared with 2020-01-01T000000Z: " in out
+    assert "not compared: " in out
     assert said in out
     assert len(nights(tmp_path)) == 2
     assert (tmp_path / "nights" / "history.svg").exists()

@@ -224,11 +224,43 @@ def test_a_test_may_ask_for_more_than_its_rung_but_climb_no_other(pytester, rung
     rungs(coin="Coin()", test="assert climb(rung).trained.seeds == 17")
     result = pytester.runpytest()
     assert result.parseoutcomes() == {"failed": 1}
-    assert report(pytester)["rungs"][0]["green"]
+    (entry,) = report(pytester)["rungs"]
+    assert (entry["verdict"], entry["green"]) == ("PASS", False)
+    assert entry["note"].startswith("the rung is PASS, but its test failed: ")
+    assert (pytester.path / "reports" / "ladder.md").read_text().startswith("# NOT GREEN: rung1 PASS")
     rungs(coin="Coin()", test="climb(Rung(number=2, name='x', experiment=Coin(), gates=(LEARNS,)))")
     result = pytester.runpytest()
     assert result.parseoutcomes() == {"failed": 1}
     result.stdout.fnmatch_lines(["*a test climbs the rung that is its own parameter"])
+
+
+def test_a_test_that_cannot_be_taken_down_is_not_green_either(pytester, rungs):
+    rungs(coin="Coin()")
+    pytester.makeconftest(
+        "import pytest\n@pytest.fixture(autouse=True)\ndef it():\n    yield\n    raise OSError('full')"
+    )
+    pytester.runpytest()
+    (entry,) = report(pytester)["rungs"]
+    assert (entry["verdict"], entry["green"]) == ("PASS", False)
+    assert "full" in entry["note"] or "OSError" in entry["note"]
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_of_a_rung_that_is_skipped_nothing_was_expected(pytester, rungs, workers):
+    rungs(one="Coin()", shift="Coin(shift=0.1)")
+    pytester.makeconftest(
+        "import pytest\ndef pytest_collection_modifyitems(items):\n    items[1].add_marker(pytest.mark.skip('not here'))"
+    )
+    (pytester.runpytest_subprocess if workers else pytester.runpytest)(*workers)
+    found = report(pytester)
+    assert [entry["id"] for entry in found["rungs"]] == ["rung1"]
+    assert found["complete"]
+
+
+def test_workers_may_be_spoken_of_where_there_are_none(pytester, rungs):
+    rungs(coin="Coin()")
+    assert pytester.runpytest_subprocess("--dist", "load").ret == 0
+    assert [entry["id"] for entry in report(pytester)["rungs"]] == ["rung1"]
 
 
 def test_a_run_that_is_broken_off_says_so(pytester, rungs):

@@ -47,7 +47,7 @@ def report():
 
 def older(report, version):
     """The report as that version would have written it."""
-    gone = ("epochs", "others", "test", "repeat", *ADDED[version])
+    gone = ("epochs", "others", "test", "repeat", "asks", *ADDED[version])
     document = json.loads(json.dumps(report)) | {"schema": version}
     document["rungs"] = [
         {name: value for name, value in entry.items() if name not in gone} for entry in document["rungs"]
@@ -104,6 +104,28 @@ def test_a_factor_of_a_later_epoch_is_met_at_the_limit_and_never_by_who_starts_a
     assert (gate["since"], gate["reached"]) == (2, [3, 4, None, None])
 
 
+def test_what_an_earlier_minor_version_lacks_is_empty(report, tmp_path):
+    document = json.loads(json.dumps(report)) | {"schema": "2.0.0"}
+    for entry in document["rungs"]:
+        del entry["asks"]
+    assert load(filed(document, tmp_path))["rungs"] == json.loads(json.dumps(report))["rungs"]
+
+
+def test_a_later_minor_version_may_tell_more(report, tmp_path):
+    document = json.loads(json.dumps(report)) | {"schema": "2.10.0", "mood": "good"}
+    document["rungs"][0]["gates"][0]["mood"] = "good"
+    assert load(filed(document, tmp_path))["mood"] == "good"
+    with pytest.raises(ReportError, match="mood"):
+        load(filed(document | {"schema": VERSION}, tmp_path))
+    with pytest.raises(ReportError, match=r"rungs/0"):
+        load(filed(document | {"rungs": [{}]}, tmp_path))
+
+
+def test_no_report_takes_over_the_terminal_that_it_is_shown_on(report, tmp_path):
+    report = report | {"command": "pytest \x1b]0;mine\x07\n\ttests"}
+    assert load(filed(report, tmp_path))["command"] == "pytest \ufffd]0;mine\ufffd\n\ttests"
+
+
 def test_of_two_metrics_an_older_report_does_not_tell_when_they_agreed(report):
     document = older(report, "1.4.0")
     document["rungs"][0]["gates"][0]["kind"] = agrees("a", "b", within=1.0, by=1, source=SOURCE).key.partition(" ")[0]
@@ -116,8 +138,8 @@ def test_of_two_metrics_an_older_report_does_not_tell_when_they_agreed(report):
         ({"schema": "3.0.0"}, f"is a report of schema 3.0.0; this version of ladder reads up to {VERSION}"),
         ({"schema": None}, "it has no schema version"),
         ({"schema": "1.0.0", "rungs": [{}]}, "is no report of schema 1.0.0: KeyError('curves')"),
-        ({"rungs": [{}]}, "is no report of schema 2.0.0: rungs/0: "),
-        ({"culprit": 3}, "is no report of schema 2.0.0: culprit: "),
+        ({"rungs": [{}]}, f"is no report of schema {VERSION}: rungs/0: "),
+        ({"culprit": 3}, f"is no report of schema {VERSION}: culprit: "),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_place(report, tmp_path, change, said):

@@ -11,7 +11,7 @@ import pytest
 from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 
 from ladder import Rung, above, below, better_than, no_worse_than
-from ladder.files import check_writable, write_atomically
+from ladder.files import append_line, check_writable, write_atomically
 from ladder.report import write
 from ladder.report.document import number
 from ladder.report.html import html
@@ -376,13 +376,11 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, fa
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_text_that_cannot_be_encoded_leaves_nothing_behind(tmp_path):
+def test_half_a_character_is_written_as_an_escape(tmp_path):
     target = tmp_path / "ladder.md"
-    write_atomically(target, "old ▁█")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(target, "\ud800")
-    assert target.read_text(encoding="utf-8") == "old ▁█"
-    assert list(tmp_path.iterdir()) == [target]
+    write_atomically(target, "▁█ \udcff")
+    append_line(target, "\udcfe")
+    assert target.read_text(encoding="utf-8") == "▁█ \\udcff\n\\udcfe\n"
 
 
 def test_a_written_file_may_be_read_by_all(tmp_path):

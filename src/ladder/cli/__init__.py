@@ -5,6 +5,7 @@ line makes no sense.
 """
 
 import argparse
+import signal
 import sys
 
 from rich.console import Console
@@ -15,8 +16,26 @@ from ladder.report.reading import ReportError
 COMMANDS = (show, explain, listing, opening, compare, history)
 
 
+def command() -> int:
+    """Run as a program; returns the exit code."""
+    if hasattr(signal, "SIGPIPE"):
+        # As any filter: an end like `| head` is no verdict. Python would have it an error, and rich an exit code of 1.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        code = main()
+        sys.stdout.flush()  # here, where it can still be told that it was not printed
+        return code
+    except OSError as error:
+        print(f"ladder: it could not be printed: {error}", file=sys.stderr)
+        return 2
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command; returns its exit code.
+
+    Raises:
+        OSError: if what is printed cannot be written.
+    """
     parser = argparse.ArgumentParser(prog="ladder", description="Read the reports of an ablation ladder.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
@@ -25,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(asked.run(asked, Console(highlight=False, soft_wrap=True)))
     except OSError as error:
+        if error.filename is None:  # what was printed went nowhere
+            raise
         print(f"ladder: no report to read: {error}; climb first: pytest tests/ladder", file=sys.stderr)
     except ReportError as error:
         print(f"ladder: {error}", file=sys.stderr)

@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         run,
         codes="0 no regression, 1 a regression, 2 no report to read or no rung that both have measured",
     )
-    parser.add_argument("before", type=Path, help="the earlier ladder.json")
+    parser.add_argument("before", type=Path, help="the earlier ladder.json, or a folder of nights: each rung's last")
     parser.add_argument("after", type=Path, help="the later one")
     parser.add_argument("--all", action="store_true", help="list unchanged rungs too")
     add_alpha(parser, "the chance of a regression where nothing changed, over all rungs")
@@ -35,8 +35,11 @@ def add(commands: Any) -> None:
 def run(asked: argparse.Namespace, console: Console) -> int:
     """Print it, the verdict first."""
     from ladder.history.compare import compare  # SciPy's statistics take a second to load: for those who ask for them
+    from ladder.history.series import last_climbed
 
-    diff = compare(load(asked.before), load(asked.after), asked.alpha)
+    after = load(asked.after)
+    before = last_climbed(asked.before, after) if asked.before.is_dir() else load(asked.before)
+    diff = compare(before, after, asked.alpha)
     if asked.json:
         print_json(console, diff.as_dict())
     else:

@@ -69,6 +69,8 @@ def _explain(entry: Entry, console: Console) -> None:
     for kind in ("gate", "goal"):
         for condition in entry[f"{kind}s"]:
             _tell(kind, condition, console)
+    for asked in entry["asks"]:
+        _line(asked["kind"], Text(asked["text"]), asked, console)
     told = [
         *(
             ("effect", f"{e['metric']} against {e['against']}: {text.measured(e)}; published: {e['published'] or 'no'}")
@@ -91,12 +93,13 @@ def _print(told: list[tuple[str, str]], console: Console) -> None:
 
 def _tell(kind: str, condition: dict[str, Any], console: Console) -> None:
     """What is asked and what came of it; below it where the number comes from, and the best that could be had."""
-    console.print(
-        Text.assemble(
-            (f"{kind:>8}  ", "dim"), (text.held(condition), STYLE.get(condition["verdict"], "")),
-            f"  {condition['text']}: {text.measured(condition)}",
-        )
-    )  # fmt: skip
+    held = (text.held(condition), STYLE.get(condition["verdict"], ""))
+    told = Text.assemble(held, f"  {condition['text']}: {text.measured(condition)}")
+    _line(kind, told, condition, console)
+
+
+def _line(kind: str, told: Text, condition: dict[str, Any], console: Console) -> None:
+    console.print(Text.assemble((f"{kind:>8}  ", "dim"), told))
     floor = condition.get("floor")
     best = f"; {text.figure(floor['value'])} is the best there could be: {floor['source']}" if floor else ""
     console.print(Text(f"{'':>8}  {condition['source']}{best}", style="dim"))

@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
 
 def run(asked: argparse.Namespace, console: Console) -> int:
     """Open the page that lies beside the report."""
-    page = asked.report.with_suffix(".html")
+    page = asked.report.parent / f"{asked.report.stem}.html"
     page.stat()  # where there is none the error names it
     page = page.resolve()
     opened = webbrowser.open(page.as_uri())

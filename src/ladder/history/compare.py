@@ -118,8 +118,8 @@ class Diff:
 
     @property
     def compared(self) -> list[Row]:
-        """The rungs of which something could be said."""
-        return [row for row in self.rows if row.tests or row.fault]
+        """The rungs of which something that is asked in both could be tested: an effect is only reported."""
+        return [row for row in self.rows if row.fault or any(test.claims != CHANGED for test in row.tests)]
 
     @property
     def headline(self) -> str:

@@ -224,28 +224,63 @@ class History:
 
 
 def read(folder: Path, alpha: float = ALPHA) -> History:
-    """Every report in a folder, by any name, and every night's ``ladder.json`` in the folders in it, oldest first.
+    """What became of every rung over the reports in a folder.
 
     Raises:
-        OSError: if it is no folder.
-        ReportError: if there is no report in it.
+        ReportError: if it is no folder, or there is no report in it.
+    """
+    reports, skipped = reports_in(folder)
+    return replace(history(reports, alpha), skipped=tuple(skipped))
+
+
+def last_climbed(folder: Path, tonight: Document) -> Document:
+    """The nights before one as a single report: the last of them, and of rungs that it did not climb what the last that did has.
+
+    A night may climb some rungs alone, or have others BLOCKED: what they were before must not be forgotten over it.
+
+    Raises:
+        ReportError: if it is no folder, or there is no report in it that is older than tonight's.
+    """
+    before = [report for report in reports_in(folder)[0] if report.created < _created(tonight)]
+    if not before:
+        raise ReportError(f"{folder} has no report that is older than {tonight['created']}")
+    last = before[-1].document
+    wanted = {entry["id"] for entry in (*tonight["rungs"], *last["rungs"])}
+    found: dict[str, Entry] = {}
+    for report in before:
+        for entry in report.document["rungs"]:
+            if entry["id"] in wanted and (entry["verdict"] != Verdict.BLOCKED or entry["id"] not in found):
+                found[entry["id"]] = entry
+    return last | {"rungs": list(found.values())}
+
+
+def reports_in(folder: Path) -> tuple[list[Report], list[str]]:
+    """Every report in a folder, by any name, and every night's ``ladder.json`` in the folders in it, oldest first.
+
+    Also the names of the files that are none.
+
+    Raises:
+        ReportError: if it is no folder, or there is no report in it.
     """
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is no folder")
+        raise ReportError(f"{folder} is no folder")
     reports, skipped = [], []
     for path in sorted([*folder.glob("*.json"), *folder.glob("*/ladder.json")]):
         try:
             document = load(path)
-            created = datetime.fromisoformat(document["created"])
+            created = _created(document)
         except (OSError, ReportError, ValueError):
             skipped.append(str(path))
             continue
-        created = created if created.tzinfo else created.replace(tzinfo=UTC)
         reports.append(Report(path, created, identity(document)["commit"], document["seeds"]["root"], document))
     if not reports:
         raise ReportError(f"{folder} has no report in it{f', only {skipped[0]}' if skipped else ''}")
-    reports.sort(key=lambda report: report.created)
-    return replace(history(reports, alpha), skipped=tuple(skipped))
+    return sorted(reports, key=lambda report: report.created), skipped
+
+
+def _created(document: Document) -> datetime:
+    created = datetime.fromisoformat(document["created"])
+    return created if created.tzinfo else created.replace(tzinfo=UTC)
 
 
 def history(reports: Sequence[Report], alpha: float = ALPHA) -> History:

@@ -6,6 +6,8 @@ import json
 import os
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,15 @@ class Reporter:
         self.config = config
         self.settings = settings
         self._handover = handover
-        self._expected: list[str] = []
+        self._expected: dict[str, str] = {}
+        self._skipped: set[str] = set()
+        self._beside: set[str] = set()  # tests that asked for more than their rung, and failed
         self._problems: dict[str, None] = {}
         self._entries: list[dict[str, Any]] = []
         self._notes: list[str] = []
         self._document: dict[str, Any] | None = None
         self._written: list[Path] = []
-        self._error = ""
+        self._errors: list[str] = []
         self._usage_error = ""
         self._started = time.time()
 
@@ -46,22 +50,27 @@ class Reporter:
         return f"ladder: fresh seeds; repeat them with {self.settings.repeat}"
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note which rungs are to be climbed."""
-        self._expected = [item.stash[RUNG] for item in session.items if RUNG in item.stash]
+        """Note which rungs are to be climbed, by the ids of their tests."""
+        self._expected = {item.nodeid: item.stash[RUNG] for item in session.items if RUNG in item.stash}
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
         """Say before the climb, not only after it, that its report cannot be written."""
         if any(RUNG in item.stash for item in items) and self.settings.calibrate is None:
             try:
                 check_writable(self.settings.reports)
+                if self.settings.ctrf:
+                    check_writable(self.settings.ctrf.parent)
             except OSError as error:
-                return f"ladder: the report cannot be written: {error}; choose another folder with --ladder-reports"
+                return (
+                    f"ladder: the report cannot be written: {error}; choose another folder with --ladder-reports"
+                    f"{' or --ladder-ctrf' if self.settings.ctrf else ''}"
+                )
         return None
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """BLOCKED and UNDECIDED are neither failed nor passed, and never green."""
         entry = getattr(report, "ladder", None)
-        if entry is None or (report.failed and entry["green"]):  # its test asked for more than the rung
+        if entry is None or report.nodeid in self._beside:
             return None
         from ladder.report.text import seeds, word
 
@@ -80,9 +89,21 @@ class Reporter:
             entry["test"] = {"id": report.nodeid, "file": file, "line": (line or 0) + 1}
             entry["repeat"] = shlex.join(["pytest", file, f"--ladder-only={entry['id']}", *self.settings.same_seeds])
             self._entries.append(entry)
+        if report.skipped:
+            self._skipped.add(report.nodeid)
+        if report.failed:
+            self._failed(report)
         self._problems |= dict.fromkeys(getattr(report, "ladder_problems", ()))
         if note := getattr(report, "ladder_note", ""):
             self._notes.append(note)
+
+    def _failed(self, report: pytest.TestReport) -> None:
+        """A rung that is as it should be is not green where its test asks for more, or cannot be taken down."""
+        for entry in self._entries:
+            if entry["test"]["id"] == report.nodeid and entry["green"]:
+                self._beside.add(report.nodeid)
+                reason = report.longreprtext.strip().rpartition("\n")[2]
+                entry |= {"green": False, "note": f"the rung is {entry['verdict']}, but its test failed: {reason}"}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -101,8 +122,10 @@ class Reporter:
         return {entry["id"] for entry in self._entries}
 
     def _planned(self) -> list[str]:
-        """The rungs that were to be climbed, in order."""
-        return [test["rung"] for test in self._handover.plan.values()] if self._handover else self._expected
+        """The rungs that were to be climbed, in order; of a test that is skipped nothing was expected."""
+        plan = {id: test["rung"] for id, test in (self._handover.plan if self._handover else {}).items()}
+        planned = (plan or self._expected).items()
+        return [rung for id, rung in planned if id not in self._skipped or rung in self._climbed]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report; a folder that cannot be written costs the report and the exit code, not the verdict."""
@@ -128,25 +151,32 @@ class Reporter:
             complete=session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
             and self._climbed == set(planned),
         )
-        try:
-            self._written = report.write(self._document, self.settings.reports)
-            self._write_for_others(self._document)
-        except OSError as error:
-            self._error = str(error)
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = NOT_WRITTEN
-
-    def _write_for_others(self, document: dict[str, Any]) -> None:
-        """What whoever runs this pytest collects: GitHub's summary of the job, a CTRF file."""
+        with self._noting("the report"):
+            self._written += report.write(self._document, self.settings.reports)
         if self.settings.ctrf:
-            from ladder.report.ctrf import ctrf
-
-            write_atomically(self.settings.ctrf, json.dumps(ctrf(document, self._started, time.time()), indent=1))
-            self._written.append(self.settings.ctrf)
+            with self._noting(str(self.settings.ctrf)):
+                self._write_ctrf(self._document, self.settings.ctrf)
+        if self._errors and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = NOT_WRITTEN
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             from ladder.report.github import append_summary
 
-            append_summary(document, Path(summary))
+            with self._noting("the job's summary"):  # which nobody asked for: no reason to be red
+                append_summary(self._document, Path(summary))
+
+    def _write_ctrf(self, document: dict[str, Any], target: Path) -> None:
+        from ladder.report.ctrf import ctrf
+
+        write_atomically(target, json.dumps(ctrf(document, self._started, time.time()), indent=1))
+        self._written.append(target)
+
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """What cannot be written is told of at the end, and keeps nothing else from being written."""
+        try:
+            yield
+        except OSError as error:
+            self._errors.append(f"{what} could not be written: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the ladder."""
@@ -173,7 +203,9 @@ class Reporter:
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from ladder.report.github import annotation
 
-            if told := annotation(self._document):
+            workspace = Path(os.environ.get("GITHUB_WORKSPACE") or self.config.rootpath)
+            root = Path(os.path.relpath(self.config.rootpath, workspace))
+            if told := annotation(self._document, root):
                 terminalreporter.write_line(told)
-        if self._error:
-            terminalreporter.write_line(f"the report could not be written: {self._error}", red=True)
+        for error in self._errors:
+            terminalreporter.write_line(error, red=True)

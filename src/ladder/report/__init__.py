@@ -8,6 +8,9 @@ from ladder.files import write_atomically
 from ladder.report.markdown import markdown
 from ladder.report.schema import Document
 
+NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|\[[\s\d.,eE+null-]+\]')
+"""A list of numbers in JSON; or a string, in which there are none."""
+
 
 def write(document: Document, folder: Path) -> list[Path]:
     """Write ``ladder.json``, ``ladder.md`` and ``ladder.html``, each in one step; pictures are read from the folder.
@@ -30,4 +33,4 @@ def write(document: Document, folder: Path) -> list[Path]:
 def as_json(document: Document) -> str:
     """Indented, but for lists of numbers: a seed's curve is one line."""
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-    return re.sub(r"\[[\s\d.,eE+null-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"
+    return NUMBERS.sub(lambda found: found[0] if found[0][0] == '"' else re.sub(r"\s+", " ", found[0]), text) + "\n"

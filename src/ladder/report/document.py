@@ -18,6 +18,7 @@ from ladder.evidence import Attempt
 from ladder.experiment import components, differences
 from ladder.judge import Compared, Held
 from ladder.report.schema import VERSION, Entry
+from ladder.report.text import printable
 from ladder.rung import Ladder, Rung
 from ladder.trained import Trained
 from ladder.verdict import SequentialTest, Verdict
@@ -62,8 +63,9 @@ def entry(
         "verdict": outcome.verdict.value,
         "green": outcome.green,
         "blocked_by": list(outcome.blocked_by),
-        "error": outcome.error,
+        "error": printable(outcome.error),
         "note": outcome.note,
+        "asks": [],
         "stale_calibration": list(stale),
         "evidence": [
             {"date": origin.date, "commit": origin.commit, "seeds": seeds} for origin, seeds in outcome.evidence
@@ -82,6 +84,8 @@ def entry(
         "others": {},
         "seconds": None,
     }
+    if judgement is None:
+        found["asks"] = [_asked("gate", gate) for gate in rung.gates] + [_asked("goal", goal) for goal in rung.goals]
     if trained is None:
         return found
     found |= _curves(rung, trained, _done(trained) if outcome.verdict is Verdict.TIMED_OUT else rung.experiment.epochs)
@@ -214,6 +218,13 @@ def _adds(outcome: Outcome, ladder: Ladder) -> dict[str, Any] | None:
         "component": rung.adds,
         "changes": [{"component": path, "from": _plain(a), "to": _plain(b)} for path, (a, b) in found.items()],
     }
+
+
+def _asked(kind: str, asked: Criterion | Comparison) -> dict[str, Any]:
+    """A condition that could not be judged."""
+    floor = getattr(asked, "floor", None)
+    best = None if floor is None else {"value": floor, "source": getattr(asked, "floor_source", "")}
+    return {"kind": kind, "text": asked.text, "source": asked.source, "floor": best}
 
 
 def _condition(judged: Held | Compared) -> dict[str, Any]:

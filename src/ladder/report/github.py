@@ -39,8 +39,11 @@ def summary(document: Document, room: int) -> str:
     return told
 
 
-def annotation(document: Document) -> str:
-    """The workflow command that marks the culprit's test, or what is only suspected; empty where nothing failed."""
+def annotation(document: Document, root: Path = Path()) -> str:
+    """The workflow command that marks the culprit's test, or what is only suspected; empty where nothing failed.
+
+    ``root`` is pytest's, to which the files of tests are relative, as GitHub knows it: relative to the repository.
+    """
     found = document["culprit"]
     if found is None:
         return ""
@@ -48,7 +51,7 @@ def annotation(document: Document) -> str:
     assert entry is not None
     where = {"title": f"ladder: {entry['id']}"}
     if test := entry["test"]:
-        where = {"file": test["file"], "line": str(test["line"]), **where}
+        where = {"file": (root / test["file"]).as_posix(), "line": str(test["line"]), **where}
     properties = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in where.items())
     message = "\n".join([text.culprit(document), *text.findings(entry), entry["repeat"]]).strip()
     return f"::error {properties}::{_escaped(message)}"

@@ -82,7 +82,6 @@ def _template() -> Template:
         "text": text,
         "chart": chart,
         "others": _others,
-        "paired": _paired,
     }
     environment.filters |= {"sentence": _sentence, "figure": text.figure, "anchor": _anchor, "breakable": _breakable}
     return environment.get_template("ladder.html.jinja")
@@ -113,14 +112,6 @@ def _others(rung: Entry) -> list[tuple[str, dict[str, Any]]]:
     drawn = chart.metrics(rung)
     found = {name: chart.spread(curve) for name, curve in rung["curves"].items() if name not in drawn}
     return sorted((found | rung["others"]).items())
-
-
-def _paired(rung: Entry) -> dict[str, Any] | None:
-    """What the rung changed of its parent, in the metric that its first condition names, or else the first it tells."""
-    shown = text.condition(rung)
-    effects: list[dict[str, Any]] = rung["effects"]
-    same = [effect for effect in effects if shown and effect["metric"] == shown["metric"]]
-    return next(iter([*same, *effects]), None)
 
 
 def _pictures(document: Document, folder: Path, room: int) -> dict[str, list[Picture]]:

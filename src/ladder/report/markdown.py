@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from ladder.report import text
@@ -29,9 +30,19 @@ def overview(document: Document) -> list[str]:
     rungs = document["rungs"]
     parts = [
         f"# {_cell(text.headline(document))}",
-        "Seeds that met every gate, and the first gate's median and range over seeds. " + text.rule(document["test"]),
+        "Seeds that met every gate and how many it takes; the first gate's median and range over seeds; the median paired "
+        f"difference from the parent and its interval. {text.rule(document['test'])}",
         _table(
-            ("rung", "adds", "verdict", "seeds", "first gate", "median [range]", "median by epoch"),
+            (
+                "rung",
+                "adds",
+                "verdict",
+                "seeds",
+                "first gate",
+                "median [range]",
+                "median by epoch",
+                "against its parent",
+            ),
             (_overview(rung) for rung in rungs),
         ),
     ]
@@ -74,41 +85,48 @@ def _overview(rung: Entry) -> tuple[str, ...]:
     return (
         rung["id"],
         text.added(rung) or rung["name"],
-        verdict if rung["green"] else f"**{verdict}**",
-        text.seeds(rung),
-        text.asked(shown) if shown else "–",
+        verdict if rung["green"] else _Markup(f"**{verdict}**"),
+        ", ".join(filter(None, [text.seeds(rung), text.bound(rung)])),
+        text.asked(shown) if shown else rung["error"] or "–",
         text.measured(shown) if shown else "–",
         text.sparkline(text.median_curve(rung)),
+        f"{effect['metric']} {text.measured(effect)}" if (effect := text.paired(rung)) else "–",
     )
 
 
 def _section(rung: Entry) -> str:
-    title = f"### {rung['id']}: {rung['name']}"
-    said = [line for line in (rung["claim"], f"Control: {rung['control']}" if rung["control"] else "") if line]
+    title = f"### {_plain(rung['id'])}: {_plain(rung['name'])}"
+    said = [_plain(line) for line in (rung["claim"], f"Control: {rung['control']}" if rung["control"] else "") if line]
     rows = [
         (
             kind,
             c["text"],
             text.held(c),
             text.measured(c),
-            f"{text.figure(floor['value'])}: {floor['source']}" if (floor := c.get("floor")) else "–",
+            _floor(c),
             c["source"],
         )
         for kind, conditions in (("gate", rung["gates"]), ("goal", rung["goals"]))
         for c in conditions
     ]
+    rows += [(c["kind"], c["text"], "–", "–", _floor(c), c["source"]) for c in rung["asks"]]
     table = [_table(("", "condition", "held", "median [range]", "floor", "source"), rows)] if rows else []
     table += _diagnosis(rung)
     table += _pictures(rung)
-    notes = [f"{remark[0].upper()}{remark[1:]}." for remark in text.remarks(rung)]
+    notes = [f"{_plain(remark[0].upper() + remark[1:])}." for remark in text.remarks(rung)]
     if rung["seconds"]:
         notes.append(f"{rung['seconds']['compile']:.1f} s to compile, {rung['seconds']['run']:.1f} s to run.")
     if rung["repeat"]:
-        notes.append(f"Repeat: `{rung['repeat']}`")
+        notes.append(f"Repeat: {_code(rung['repeat'])}")
     if (attempts := rung["attempts"])["total"] > 1:
         listed = "; ".join(text.attempt(attempt) for attempt in reversed(attempts["latest"]))
-        notes.append(f"{attempts['total']} attempts, the latest first: {listed}.")
+        notes.append(f"{attempts['total']} attempts, the latest first: {_plain(listed)}.")
     return "\n\n".join([title, *said, *table, " ".join(notes)])
+
+
+def _floor(condition: dict[str, Any]) -> str:
+    floor = condition.get("floor")
+    return f"{text.figure(floor['value'])}: {floor['source']}" if floor else "–"
 
 
 def _diagnosis(rung: Entry) -> list[str]:
@@ -161,13 +179,13 @@ def _pictures(rung: Entry) -> list[str]:
     return [
         f"[![{_alt(picture['caption'])}]({quote(picture['png'])})]({quote(picture['svg'])})"
         if picture["png"]
-        else f"{picture['caption'][:1].upper()}{picture['caption'][1:]}."
+        else f"{_plain(picture['caption'][:1].upper() + picture['caption'][1:])}."
         for picture in rung["pictures"]
     ]
 
 
 def _alt(caption: str) -> str:
-    return re.sub(r"([\\\[\]])", r"\\\1", _cell(caption))
+    return re.sub(r"([\\\[\]])", r"\\\1", " ".join(caption.splitlines()))
 
 
 def _fingerprint(document: Document) -> str:
@@ -180,9 +198,9 @@ def _fingerprint(document: Document) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     rows = [
         ("date", document["created"]),
-        ("command", f"`{document['command']}`"),
+        ("command", _code(document["command"])),
         ("commit", sha),
-        ("seeds", f"root {seeds['root']}, repeated by `{seeds['repeat']}`"),
+        ("seeds", _Markup(f"root {seeds['root']}, repeated by {_code(seeds['repeat'])}")),
         ("machine", machine),
         ("versions", versions),
         ("schema", document["schema"]),
@@ -191,9 +209,27 @@ def _fingerprint(document: Document) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    body = [head, ["---"] * len(head), *rows]
+    body = [head, [_Markup("---")] * len(head), *rows]
     return "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in body)
 
 
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+class _Markup(str):
+    """What is Markdown already."""
+
+
+def _cell(value: str) -> str:
+    """In a table or after a bullet."""
+    told = str(value) if isinstance(value, _Markup) else _plain(value)
+    return told.replace("|", "\\|").replace("\n", " ")
+
+
+def _plain(told: str) -> str:
+    """Words that mean no Markdown and no HTML, in one line; escaped where they would be, and else as they are, for a terminal."""
+    told = re.sub(r"([*`\\]|<(?=[A-Za-z/!?])|\](?=[(\[]))", r"\\\1", " ".join(told.splitlines()))
+    return re.sub(r"^(?=[#>+=-])", r"\\", told)
+
+
+def _code(command: str) -> _Markup:
+    """A command, as it is to be typed."""
+    fence = "``" if "`" in command else "`"
+    return _Markup(f"{fence}{' '.join(command.splitlines())}{fence}")

@@ -12,10 +12,11 @@ import jsonschema_rs
 import numpy as np
 
 from ladder.report.schema import SCHEMA, VERSION, Document, Entry
+from ladder.report.text import printable
 
 _ENTRY: Entry = {
     "error": "", "note": "", "evidence": [], "attempts": {"total": 0, "latest": []}, "diagnosis": None, "pictures": [],
-    "scale": "", "expects": [], "missed": [], "others": {}, "test": None, "repeat": "",
+    "scale": "", "expects": [], "missed": [], "others": {}, "test": None, "repeat": "", "asks": [],
 }  # fmt: skip
 """What rungs of older reports lack, and what it is where nobody told."""
 
@@ -42,15 +43,25 @@ def load(path: Path) -> Document:
     if major not in ("1", newest):
         raise ReportError(f"{path} is a report of schema {version}; this version of ladder reads up to {VERSION}")
     try:
-        document = upgraded(document) if major == "1" else document
+        later = major == newest and _minor(version) > _minor(VERSION)
+        found: Document = _printable(upgraded(document) if major == "1" else _completed(document))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ReportError(f"{path} is no report of schema {version}: {error!r}") from None
-    if (wrong := next(_validator().iter_errors(document), None)) is not None:
+    if (wrong := next(_validator(later).iter_errors(found), None)) is not None:
         where = "/".join(map(str, wrong.instance_path))
         raise ReportError(f"{path} is no report of schema {version}: {where or 'as a whole'}: {wrong.message:.200}")
-    if contradiction := _contradiction(document):
+    if contradiction := _contradiction(found):
         raise ReportError(f"{path} is no whole report: {contradiction}")
-    return document
+    return found
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1])
+
+
+def _completed(document: Document) -> Document:
+    """A report of an earlier minor version, with what it lacks."""
+    return {**document, "rungs": [{"asks": [], **entry} for entry in document["rungs"]]}
 
 
 def _contradiction(document: Document) -> str:
@@ -124,5 +135,25 @@ def _reached(condition: dict[str, Any], entry: Entry) -> list[int | None] | None
 
 
 @cache
-def _validator() -> Any:
-    return jsonschema_rs.validator_for(json.loads(SCHEMA.read_text(encoding="utf-8")))
+def _validator(lenient: bool) -> Any:
+    """Of reports of this version; lenient, of later ones too, which may tell more."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return jsonschema_rs.validator_for(_open(schema) if lenient else schema)
+
+
+def _open(schema: Any) -> Any:
+    """The same schema where everything may have other properties too."""
+    if isinstance(schema, list):
+        return [_open(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {name: _open(each) for name, each in schema.items() if (name, each) != ("additionalProperties", False)}
+
+
+def _printable(value: Any) -> Any:
+    """Without the control characters by which a report could take over the terminal that it is shown on."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return value if value and isinstance(value[0], int | float) else [_printable(each) for each in value]
+    return {name: _printable(each) for name, each in value.items()} if isinstance(value, dict) else value

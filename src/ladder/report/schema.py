@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-VERSION = "2.0.0"
+VERSION = "2.1.0"
 """Of the reports that are written: a reader of 2.x reads every 2.y, and what is older is brought up by ``reading``."""
 
 SCHEMA = Path(__file__).with_name("schema.json")

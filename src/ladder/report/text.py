@@ -1,5 +1,6 @@
 """Words and figures that every drawn form of the report shares."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,6 +76,11 @@ def word(entry: Entry) -> str:
             return f"FAIL, but no {' or '.join(entry['missed'])}"
         return "FAIL, but not finite" if verdict == Verdict.FAIL else f"{verdict}, must FAIL"
     return str(verdict)
+
+
+def printable(told: str) -> str:
+    """Without control characters but tabs and ends of lines: an escape sequence could take over a terminal."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", told)
 
 
 def figure(value: float | None) -> str:
@@ -166,6 +172,23 @@ def rule(test: dict[str, Any]) -> str:
     )
 
 
+def bound(entry: Entry) -> str:
+    """How many seeds it takes to pass, of a control at most to fail; empty where that is not what was counted."""
+    shown = condition(entry)
+    if not count(entry) or (entry["role"] != "gate" and shown and shown["kind"] == "comparison"):
+        return ""
+    many = entry["seeds"]["fail_at" if entry["role"] == "control" else "pass_at"]
+    return "" if many is None else f"at most {many}" if entry["role"] == "control" else f"{many} needed"
+
+
+def paired(entry: Entry) -> dict[str, Any] | None:
+    """What the rung changed of its parent, in the metric that its first condition names, or else the first it tells."""
+    shown = condition(entry)
+    effects: list[dict[str, Any]] = entry["effects"]
+    same = [effect for effect in effects if shown and effect["metric"] == shown["metric"]]
+    return next(iter([*same, *effects]), None)
+
+
 def added(entry: Entry) -> str:
     """``latent: euclidean → sphere``; for a root, nothing."""
     if entry["adds"] is None:
@@ -225,7 +248,7 @@ def is_green(document: Document) -> bool:
 def headline(document: Document) -> str:
     """The report's first line: the culprit, or how far the climb was green."""
     if line := culprit(document):
-        return line
+        return line if document["complete"] else f"{line}; BROKEN OFF, not every rung was climbed"
     if not document["complete"]:
         return f"BROKEN OFF; rungs climbed: {', '.join(rung['id'] for rung in document['rungs'])}"
     gates = [rung for rung in document["rungs"] if rung["role"] == "gate"]
