@@ -1,6 +1,7 @@
 """The ``ladder`` command: what it prints of a report, for people and for scripts, and its exit codes."""
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -124,6 +125,11 @@ def test_explain_tells_what_is_added_asked_and_found(report, capsys):
     assert "control  no seed learns" in out
 
 
+def test_explain_tells_what_would_have_been_asked_of_a_blocked_rung(report, capsys):
+    out = told(capsys, "explain", "rung3", report)[1]
+    assert f"gate  loss < 0.5 by epoch 3\n          {SOURCE}; 0.01 is the best there could be: the noise\n" in out
+
+
 def test_explain_tells_what_must_be_known_besides_and_how_to_repeat_it(tmp_path, capsys):
     document = report_of(ROOT)
     document["rungs"][0] |= {"note": "seeds 3 and 4 share a machine", "repeat": "pytest --ladder-only=rung1"}
@@ -192,6 +198,31 @@ def test_open_opens_the_page_beside_the_report(report, capsys, monkeypatch, brow
     assert (ended, opened) == (code, [page.as_uri()])
     assert out == f"{'opened' if browser else 'there is no browser to open it with:'} {page}\n"
     assert json.loads(told(capsys, "open", "--json", report)[1]) == {"page": str(page), "opened": browser}
+
+
+def piped(report, into):
+    command = f"{sys.executable} -m ladder show {report} {into}"
+    return subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+
+
+def test_who_stops_reading_is_given_no_verdict(tmp_path):
+    report = report_of(ROOT)
+    report["rungs"][0]["note"] = "long " * 100_000
+    ended = piped(file(report, tmp_path), "| head -1")
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")
+    assert ended.stdout.startswith("ALL GREEN")
+
+
+def test_what_cannot_be_printed_is_told_as_that(tmp_path):
+    ended = piped(file(report_of(ROOT), tmp_path), "> /dev/full")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("ladder: it could not be printed: ")
+
+
+def test_a_folder_is_no_report(tmp_path, capsys):
+    for command in (["open"], ["show"], ["explain", "rung1"]):
+        for folder in (tmp_path, "/", "."):
+            assert told(capsys, *command, folder)[0] == 2
 
 
 @pytest.mark.parametrize("command", ["show", "open", "explain"])

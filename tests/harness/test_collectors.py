@@ -4,6 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from toys import SOURCE, Coin, SeenFit, report_of
@@ -78,6 +79,7 @@ def test_one_annotation_marks_the_test_of_the_culprit(red, green):
     assert '"+50%25 luck, no: less"' in told
     assert told.endswith("%0Apytest a.py")
     assert "\n" not in told
+    assert annotation(red, Path("packages/one")).startswith("::error file=packages/one/a%2Cb%3Ac.py,")
     assert annotation(green) == ""
 
 
@@ -151,6 +153,22 @@ def test_the_command_that_repeats_a_rung_climbs_it_and_what_it_requires_on_the_s
     assert pytester.runpytest(*repeat.split()[1:], "--ladder-rerun").ret == 1
     after = json.loads((pytester.path / "reports" / "ladder.json").read_text())
     assert [entry["curves"] for entry in after["rungs"]] == [entry["curves"] for entry in before["rungs"][:2]]
+
+
+@pytest.mark.parametrize(("broken", "code"), [("summary", 0), ("ctrf", 73)])
+def test_what_cannot_be_written_keeps_nothing_else_from_being_written(pytester, rungs, monkeypatch, broken, code):
+    (pytester.path / "file").write_text("")
+    targets = {name: pytester.path / ("file" if name == broken else "out") / name for name in ("summary", "ctrf")}
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(targets["summary"]))
+    rungs(one="Coin()")
+    result = pytester.runpytest(f"--ladder-ctrf={targets['ctrf']}")
+    assert result.ret == code
+    what = "the job's summary" if broken == "summary" else str(targets["ctrf"])
+    result.stdout.fnmatch_lines(["wrote *ladder.json", f"{what} could not be written: *"])
+    assert "the report could not be written" not in result.stdout.str()
+    (whole,) = [name for name in targets if name != broken]
+    assert targets[whole].exists()
+    assert ("the report cannot be written" in result.stdout.str()) == (broken == "ctrf"), "said before the climb"
 
 
 def test_elsewhere_nothing_is_said_to_github(pytester, rungs):

@@ -240,6 +240,15 @@ def test_an_effect_that_changed_is_told_and_is_no_regression():
 # What cannot be compared.
 
 
+def test_a_rung_of_which_only_an_effect_can_be_compared_is_not_compared():
+    before = rung("rung2", (gate(SOON),), effects=(effect(LOW),))
+    after = rung("rung2", (gate(LATE, limit=0.5001),), effects=(effect(HIGH),))
+    diff = compare(report(before), report(after))
+    assert diff.compared == []
+    assert diff.headline.startswith("NOTHING TO COMPARE")
+    assert diff.headline.endswith("effect changed: rung2; not compared: rung2")
+
+
 def test_rungs_of_one_report_alone_are_told():
     here, there, common = (rung(id, (gate(SOON),)) for id in ("rung1", "rung2", "rung3"))
     diff = compare(report(here, common), report(there, common, night=1))

@@ -19,7 +19,7 @@ from ladder.cli.history import LEGEND
 from ladder.history.changepoint import strongest
 from ladder.history.drawing import svg
 from ladder.history.samples import statistics
-from ladder.history.series import EPOCHS, LEARNING, Report, history, read
+from ladder.history.series import EPOCHS, LEARNING, Report, history, last_climbed, read
 
 SOON, LATE, NEVER = [2, 3] * 8, [4, 5] * 8, [None] * 16
 SVG = "{http://www.w3.org/2000/svg}"
@@ -375,6 +375,24 @@ def test_a_folder_without_reports_exits_2(tmp_path, capsys):
     assert "only" in capsys.readouterr().err
     assert main(["history", str(tmp_path / "none")]) == 2
     assert f"{tmp_path / 'none'} is no folder" in capsys.readouterr().err
+
+
+def test_each_rung_is_compared_with_the_last_night_that_climbed_it(tmp_path, capsys):
+    one, two = rung("rung1", (gate(SOON),)), rung("rung2", (gate(SOON),))
+    blocked = unmeasured("rung2", "BLOCKED", blocked_by=["rung1"])
+    gone, crashed = rung("rung3", (gate(SOON),)), unmeasured("rung1", "CRASHED")
+    write(tmp_path, [report(one, two, gone, night=0), report(one, night=1), report(crashed, blocked, night=2)])
+    tonight = report(one, rung("rung2", (gate(LATE),)), night=3)
+    before = last_climbed(tmp_path, tonight)
+    assert {entry["id"]: entry["verdict"] for entry in before["rungs"]} == {"rung1": "CRASHED", "rung2": "PASS"}
+    assert before["created"] == report(night=2)["created"]
+    later = tmp_path / "later.json"
+    later.write_text(json.dumps(tonight))
+    assert main(["compare", str(tmp_path), str(later)]) == 1
+    assert "REGRESSION: rung2 slower" in capsys.readouterr().out
+    later.write_text(json.dumps(report(one, night=0)))
+    assert main(["compare", str(tmp_path), str(later)]) == 2
+    assert "has no report that is older than" in capsys.readouterr().err
 
 
 def test_json_has_the_nights_and_what_became_of_them(folder, capsys):

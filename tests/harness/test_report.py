@@ -12,13 +12,13 @@ from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 
 from ladder import Rung, above, below, better_than, no_worse_than
 from ladder.files import append_line, check_writable, write_atomically
-from ladder.report import write
+from ladder.report import as_json, write
 from ladder.report.document import number
 from ladder.report.html import html
 from ladder.report.markdown import markdown
 from ladder.report.schema import SCHEMA, VERSION
 from ladder.report.terminal import lines, why
-from ladder.report.text import asked, expected, expected_culprit, sparkline, word
+from ladder.report.text import asked, expected, expected_culprit, measured, sparkline, word
 
 LEARNS = below("loss", 0.5, by=3, source="a | b\nand the next line")
 ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,), goals=(above("loss", 0.1, by=1, source=SOURCE),))
@@ -231,6 +231,9 @@ def test_the_first_line_names_the_culprit_or_says_that_all_is_green(report, gree
     assert report["culprit"]["certain"]
     assert markdown(green).startswith("# ALL GREEN up to rung1; gated rungs passed: 1")
     assert green["culprit"] is None
+    assert not first.endswith("climbed")
+    broken_off = markdown(report | {"complete": False}).splitlines()[0]
+    assert broken_off == f"{first}; BROKEN OFF, not every rung was climbed"
     suspect = report | {"culprit": report["culprit"] | {"certain": False}}
     assert markdown(suspect).startswith("# SUSPECT rung2")
 
@@ -374,6 +377,43 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, fa
         write_atomically(target, "new")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_words_are_no_markdown_and_no_html_and_stay_readable():
+    rung = replace(ROOT, name="<lambda> *new*", claim="# of `seeds` < 3 | <b>[x](y)\nall", control="")
+    document = report_of(rung)
+    document["rungs"][0]["repeat"] = "pytest 'a`b'"
+    document["rungs"][0]["note"] = "\\alpha"
+    told = markdown(document)
+    assert "### rung1: \\<lambda> \\*new\\*\n" in told
+    assert "\n\\# of \\`seeds\\` < 3 | \\<b>[x\\](y) all\n" in told
+    assert "Repeat: ``pytest 'a`b'``" in told
+    assert "\\\\alpha." in told
+    assert "loss < 0.5 by epoch 3" in told
+
+
+def test_of_a_rung_that_was_not_judged_it_is_told_what_would_have_been_asked(report):
+    asked = rung(report, "rung3")["asks"][0]
+    assert (asked["kind"], asked["text"], asked["source"]) == ("gate", "loss < 0.5 by epoch 3", SOURCE)
+    assert not rung(report, "rung2")["asks"]
+    section = markdown(report).partition("### rung3")[2].partition("###")[0]
+    assert "| gate | loss < 0.5 by epoch 3 | – | – | " in section
+
+
+def test_the_ladder_tells_how_many_seeds_it_takes_and_what_each_rung_changed(report):
+    table = markdown(report).split("\n\n")[2].splitlines()
+    rows = {row.split(" | ")[0].removeprefix("| "): row for row in table}
+    assert "| 16/16, 16 needed |" in rows["rung1"]
+    assert rows["rung2"].endswith(f"| loss {measured(rung(report, 'rung2')['effects'][0])} |")
+    control = next(entry for entry in report["rungs"] if entry["role"] == "control")
+    assert f"at most {control['seeds']['fail_at']} |" in rows[control["id"]]
+
+
+def test_lists_of_numbers_are_one_line_and_what_looks_like_one_in_words_is_not_touched(report):
+    report = report | {"command": "levels [1,   2]"}
+    told = as_json(report)
+    assert json.loads(told) == json.loads(json.dumps(report))
+    assert re.search(r'"loss": \[\n +\[ 0\.\d+, 0\.\d+', told)
 
 
 def test_half_a_character_is_written_as_an_escape(tmp_path):
