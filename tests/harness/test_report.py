@@ -394,7 +394,9 @@ def test_words_are_no_markdown_and_no_html_and_stay_readable():
 
 def test_of_a_rung_that_was_not_judged_it_is_told_what_would_have_been_asked(report):
     asked = rung(report, "rung3")["asks"][0]
-    assert (asked["kind"], asked["text"], asked["source"]) == ("gate", "loss < 0.5 by epoch 3", SOURCE)
+    assert (asked["kind"], asked["text"], asked["source"]) == (
+        "gate", "loss < 0.5 by epoch 3", "a | b\nand the next line",
+    )  # fmt: skip
     assert not rung(report, "rung2")["asks"]
     section = markdown(report).partition("### rung3")[2].partition("###")[0]
     assert "| gate | loss < 0.5 by epoch 3 | – | – | " in section
