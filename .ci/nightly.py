@@ -59,7 +59,7 @@ def _night(nights: Path, python: Path | None, asked: Sequence[str]) -> int:
         print(f"\nonce more, on other seeds: {', '.join(worse)}", flush=True)
         again = night / "again"
         chosen = [f"--ladder-only={id}" for id in worse]
-        if not _climb(python, again, nights, [*arguments, *chosen]):
+        if not _climb(python, again, nights, [*arguments, *chosen], quiet=True):
             _say(f"worse, and not confirmed: {', '.join(worse)}; see {night}")
             return 2
         confirmed = _worse(python, nights, again)
@@ -97,8 +97,11 @@ def _set_up(gpus: int) -> Path:
     return Path(".venv/bin/python")
 
 
-def _climb(python: Path, folder: Path, nights: Path, arguments: Sequence[str]) -> bool:
-    """Climb on fresh seeds, and whether it came to an end. Red rungs are what is looked for, and no trouble."""
+def _climb(python: Path, folder: Path, nights: Path, arguments: Sequence[str], *, quiet: bool = False) -> bool:
+    """Climb on fresh seeds, and whether it came to an end. Red rungs are what is looked for, and no trouble.
+
+    Where it is to be quiet GitHub hears nothing of it.
+    """
     options = [
         "--ladder-fresh-seeds",
         f"--ladder-seeds={SEEDS}",
@@ -107,8 +110,10 @@ def _climb(python: Path, folder: Path, nights: Path, arguments: Sequence[str]) -
         "-o",
         f"cache_dir={nights.absolute() / 'compiled'}",
     ]
-    flags = f"{DETERMINISTIC} {os.environ.get('XLA_FLAGS', '')}".strip()
-    ended = subprocess.run([python, "-m", "pytest", *arguments, *options], env={**os.environ, "XLA_FLAGS": flags})
+    environment = {**os.environ, "XLA_FLAGS": f"{DETERMINISTIC} {os.environ.get('XLA_FLAGS', '')}".strip()}
+    if quiet:
+        environment = {name: value for name, value in environment.items() if not name.startswith("GITHUB_")}
+    ended = subprocess.run([python, "-m", "pytest", *arguments, *options], env=environment)
     shutil.rmtree(folder / "evidence", ignore_errors=True)  # of seeds that are never drawn again
     report = folder / "ladder.json"
     if ended.returncode > 1 or not report.exists() or not json.loads(report.read_text(encoding="utf-8"))["complete"]:

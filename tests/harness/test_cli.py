@@ -1,6 +1,7 @@
 """The ``ladder`` command: what it prints of a report, for people and for scripts, and its exit codes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -217,6 +218,18 @@ def test_what_cannot_be_printed_is_told_as_that(tmp_path):
     ended = piped(file(report_of(ROOT), tmp_path), "> /dev/full")
     assert ended.returncode == 2
     assert ended.stderr.startswith("ladder: it could not be printed: ")
+
+
+def test_a_terminal_without_sparklines_has_the_words(report):
+    ended = piped(report, "| PYTHONIOENCODING=ascii cat")
+    assert ended.returncode == 1
+    ended = subprocess.run(
+        [sys.executable, "-m", "ladder", "show", report],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (ended.returncode, ended.stderr) == (1, b"")
+    assert b"\\u2581" in ended.stdout
 
 
 def test_a_folder_is_no_report(tmp_path, capsys):

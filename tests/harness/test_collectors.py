@@ -10,6 +10,7 @@ import pytest
 from toys import SOURCE, Coin, SeenFit, report_of
 
 from ladder import Rung, below
+from ladder.plugin.climber import properties
 from ladder.report.ctrf import ctrf
 from ladder.report.github import LIMIT, annotation, append_summary, summary
 
@@ -116,6 +117,14 @@ def test_ctrf_tells_what_became_of_a_rung_why_and_how_long_it_took(verdict, stat
     assert (one["duration"], two["duration"]) == (750, 0)
     assert (two["status"], two["rawStatus"]) == (status, verdict)
     assert two["message"].startswith(f"{verdict}\nno memory\nnothing ever moved")
+
+
+def test_of_a_goal_row_those_are_counted_that_met_its_goal():
+    goal = replace(ROOT, gates=(), goals=(below("loss", 0.0001, by=3, source=SOURCE),))
+    report = report_of(goal)
+    (test,) = ctrf(report, start=0.0, stop=1.0)["results"]["tests"]
+    assert (test["labels"]["k"], test["labels"]["n"]) == (0, 16)
+    assert properties(report["rungs"][0])[2:] == [("k", 0), ("n", 16)]
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]])

@@ -34,6 +34,7 @@ def night(tmp_path, monkeypatch):
     """Runs a night of a small ladder, its second rung trained at a rate; returns the exit code and what was said."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     (tmp_path / "pytest.ini").write_text(INI.replace("-p no:cacheprovider ", ""))
 
@@ -61,7 +62,9 @@ def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path)
     assert code == 1, said
     last = said.strip().splitlines()[-1]
     assert last == "REGRESSION, on two sets of fresh seeds: rung2"
+    assert said.count("::error ") == 1, "of the first climb: the second says what of it is true"
     summary = (tmp_path / "summary.md").read_text()
+    assert summary.count("# CULPRIT rung2") == 1
     assert last in summary
     assert "\nno regression\n" in summary, "of the night before"
     first, _, third = nights(tmp_path)
@@ -123,7 +126,9 @@ def test_each_gpu_has_a_worker(night, tmp_path, monkeypatch, listed, code, worke
     assert f"created: {workers}/{workers} worker" in said
 
 
-@pytest.mark.parametrize(("before", "said"), [("{", "has no report in it"), (None, "no rung was measured in both")])
+@pytest.mark.parametrize(
+    ("before", "said"), [("{", "has no report in it"), (None, "nothing that both ask was measured")]
+)
 def test_a_night_that_cannot_be_compared_is_filed_and_exits_2(night, tmp_path, before, said):
     last = tmp_path / "nights" / "2020-01-01T000000Z" / "ladder.json"
     last.parent.mkdir(parents=True)

@@ -156,6 +156,10 @@ def test_what_cannot_be_read_is_refused_with_its_place(report, tmp_path, change,
         (lambda document: document["rungs"].clear(), "it has no rungs"),
         (lambda document: document["culprit"].update(rung="rung9"), "the culprit, rung9, is none of its rungs"),
         (lambda document: document["rungs"].append(document["rungs"][1]), "rung2 is there twice"),
+        (
+            lambda document: document["rungs"][0]["gates"][0]["reached"].pop(),
+            "rung1 has 16 seeds, and loss < 0.5 .* others",
+        ),
         (lambda document: document["rungs"][0]["curves"]["loss"][3].pop(), "rung1 has 3 epochs, and loss at others"),
     ],
 )

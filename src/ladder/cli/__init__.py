@@ -5,6 +5,7 @@ line makes no sense.
 """
 
 import argparse
+import io
 import signal
 import sys
 
@@ -21,6 +22,8 @@ def command() -> int:
     if hasattr(signal, "SIGPIPE"):
         # As any filter: an end like `| head` is no verdict. Python would have it an error, and rich an exit code of 1.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no sparklines has the words still
     try:
         code = main()
         sys.stdout.flush()  # here, where it can still be told that it was not printed

@@ -132,7 +132,7 @@ class Diff:
         elif self.compared:
             found.append(f"no regression in {counted(len(self.compared))}")
         else:
-            found.append("NOTHING TO COMPARE: no rung was measured in both")
+            found.append("NOTHING TO COMPARE: nothing that both ask was measured in both")
         for what, rows in (
             ("better", [row for row in self.rows if row.found(BETTER)]),
             ("effect changed", [row for row in self.rows if row.found(CHANGED)]),

@@ -33,9 +33,11 @@ RUNG = pytest.StashKey[str]()
 
 
 def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
-    """What ``--junitxml`` is to tell of a rung's test: rung, verdict, and that ``k`` of ``n`` seeds met every gate."""
-    seeds = entry["seeds"] or {"passed": "", "of": ""}
-    return [("rung", entry["id"]), ("verdict", entry["verdict"]), ("k", seeds["passed"]), ("n", seeds["of"])]
+    """What ``--junitxml`` is to tell of a rung's test: rung, verdict, and that ``k`` of ``n`` seeds are as the report says."""
+    from ladder.report.text import count
+
+    k, n = count(entry) or ("", "")
+    return [("rung", entry["id"]), ("verdict", entry["verdict"]), ("k", k), ("n", n)]
 
 
 class Climber:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ladder import __version__
 from ladder.report.schema import Document, Entry
-from ladder.report.text import findings, word
+from ladder.report.text import count, findings, word
 from ladder.verdict import Verdict
 
 STATUS = {Verdict.BLOCKED: "skipped", Verdict.UNDECIDED: "other"}
@@ -44,7 +44,7 @@ def ctrf(document: Document, start: float, stop: float) -> dict[str, Any]:
 
 
 def _test(entry: Entry) -> dict[str, Any]:
-    seconds, seeds, where = entry["seconds"], entry["seeds"], entry["test"]
+    seconds, seeds, where = entry["seconds"], count(entry), entry["test"]
     found: dict[str, Any] = {
         "name": entry["id"],
         "status": "passed" if entry["green"] else STATUS.get(Verdict(entry["verdict"]), "failed"),
@@ -54,7 +54,7 @@ def _test(entry: Entry) -> dict[str, Any]:
         "labels": {"rung": entry["id"], "verdict": entry["verdict"]},
     }
     if seeds:
-        found["labels"] |= {"k": seeds["passed"], "n": seeds["of"]}
+        found["labels"] |= dict(zip("kn", seeds, strict=True))
     if not entry["green"]:
         found["message"] = "\n".join([word(entry), *filter(None, [entry["error"]]), *findings(entry)])
     if where:

@@ -44,7 +44,7 @@ def load(path: Path) -> Document:
         raise ReportError(f"{path} is a report of schema {version}; this version of ladder reads up to {VERSION}")
     try:
         later = major == newest and _minor(version) > _minor(VERSION)
-        found: Document = _printable(upgraded(document) if major == "1" else _completed(document))
+        found: Document = _printable(upgraded(document) if major == "1" else _completed(document, later))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ReportError(f"{path} is no report of schema {version}: {error!r}") from None
     if (wrong := next(_validator(later).iter_errors(found), None)) is not None:
@@ -59,9 +59,10 @@ def _minor(version: str) -> int:
     return int(version.split(".")[1])
 
 
-def _completed(document: Document) -> Document:
-    """A report of an earlier minor version, with what it lacks."""
-    return {**document, "rungs": [{"asks": [], **entry} for entry in document["rungs"]]}
+def _completed(document: Document, later: bool) -> Document:
+    """A report of this major version, with what an earlier minor one lacks."""
+    version = document["schema"] if later else VERSION
+    return {**document, "schema": version, "rungs": [{"asks": [], **entry} for entry in document["rungs"]]}
 
 
 def _contradiction(document: Document) -> str:
@@ -74,6 +75,10 @@ def _contradiction(document: Document) -> str:
     if len(set(ids)) < len(ids):
         return f"{max(ids, key=ids.count)} is there twice"
     for entry in document["rungs"]:
+        of = entry["seeds"]["of"] if entry["seeds"] else 0
+        for condition in (*entry["gates"], *entry["goals"]):
+            if condition.get("reached") is not None and len(condition["reached"]) != of:
+                return f"{entry['id']} has {of} seeds, and {condition['text']} of others"
         for metric, curve in entry["curves"].items():
             if any(len(seed) != len(entry["epochs"]) for seed in curve):
                 return f"{entry['id']} has {len(entry['epochs'])} epochs, and {metric} at others"
