@@ -474,7 +474,9 @@ def test_json_has_null_for_never(tmp_path, capsys):
 def test_where_nothing_can_be_compared_the_exit_code_is_2(tmp_path, pair, capsys):
     (other,) = filed(tmp_path, other=report(rung("rung9", (gate(SOON),))))
     assert main(["compare", pair[0], other]) == 2
-    assert capsys.readouterr().out.startswith("NOTHING TO COMPARE: nothing that both ask was measured in both; gone: rung1, rung2\n")
+    assert capsys.readouterr().out.startswith(
+        "NOTHING TO COMPARE: nothing that both ask was measured in both; gone: rung1, rung2\n"
+    )
     assert main(["compare", pair[0], other, "--json"]) == 2
     assert "NOTHING TO COMPARE" in capsys.readouterr().err
     assert main(["compare", pair[0], str(tmp_path / "none.json")]) == 2

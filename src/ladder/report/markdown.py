@@ -219,14 +219,18 @@ class _Markup(str):
 
 def _cell(value: str) -> str:
     """In a table or after a bullet."""
-    told = str(value) if isinstance(value, _Markup) else _plain(value)
+    told = str(value) if isinstance(value, _Markup) else _inline(value)
     return told.replace("|", "\\|").replace("\n", " ")
 
 
 def _plain(told: str) -> str:
-    """Words that mean no Markdown and no HTML, in one line; escaped where they would be, and else as they are, for a terminal."""
-    told = re.sub(r"([*`\\]|<(?=[A-Za-z/!?])|\](?=[(\[]))", r"\\\1", " ".join(told.splitlines()))
-    return re.sub(r"^(?=[#>+=-])", r"\\", told)
+    """A paragraph that means no Markdown and no HTML."""
+    return re.sub(r"^(?=[#>+=-])", r"\\", _inline(told))
+
+
+def _inline(told: str) -> str:
+    """Words in one line: escaped where they would mean something, and else as they are, for those who read in a terminal."""
+    return re.sub(r"([*`\\]|<(?=[A-Za-z/!?])|\](?=[(\[]))", r"\\\1", " ".join(told.splitlines()))
 
 
 def _code(command: str) -> _Markup:
