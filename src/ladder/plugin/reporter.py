@@ -103,7 +103,8 @@ class Reporter:
             if entry["test"]["id"] == report.nodeid and entry["green"]:
                 self._beside.add(report.nodeid)
                 reason = report.longreprtext.strip().rpartition("\n")[2]
-                entry |= {"green": False, "note": f"the rung is {entry['verdict']}, but its test failed: {reason}"}
+                told = f"the rung is {entry['verdict']}, but its test failed: {reason}"
+                entry |= {"green": False, "note": "; ".join(filter(None, [entry["note"], told]))}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
