@@ -132,12 +132,14 @@ def test_what_a_run_leaves_for_those_who_collect(pytester, rungs, monkeypatch, w
     summary = pytester.path / "summary.md"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(pytester.path.parent))
     rungs(one="Coin()", p="Coin(p=0.0)")
     run = pytester.runpytest_subprocess if workers else pytester.runpytest
     result = run("--junitxml=junit.xml", "--ladder-ctrf=out/ctrf.json", *workers)
     assert result.ret == 1
     (command,) = [line for line in result.outlines if line.startswith("::")]
-    assert command.startswith("::error file=test_rung2_p.py,line=")
+    file = f"{pytester.path.name}/test_rung2_p.py"
+    assert command.startswith(f"::error file={file},line=")
     assert summary.read_text().startswith("# CULPRIT rung2")
     suite = ET.parse(pytester.path / "junit.xml").getroot()
     told = [
@@ -150,7 +152,7 @@ def test_what_a_run_leaves_for_those_who_collect(pytester, rungs, monkeypatch, w
     collected = json.loads((pytester.path / "out" / "ctrf.json").read_text())["results"]
     assert [test["name"] for test in collected["tests"]] == ["rung1", "rung2"]
     assert collected["tests"][1]["filePath"] == "test_rung2_p.py"
-    assert command.startswith(f"::error file=test_rung2_p.py,line={collected['tests'][1]['line']},")
+    assert command.startswith(f"::error file={file},line={collected['tests'][1]['line']},")
 
 
 def test_the_command_that_repeats_a_rung_climbs_it_and_what_it_requires_on_the_same_seeds(pytester, rungs):

@@ -227,6 +227,7 @@ def test_a_test_may_ask_for_more_than_its_rung_but_climb_no_other(pytester, rung
     (entry,) = report(pytester)["rungs"]
     assert (entry["verdict"], entry["green"]) == ("PASS", False)
     assert entry["note"].startswith("the rung is PASS, but its test failed: ")
+    result.stdout.fnmatch_lines(["FAILED test_rung1_coin.py::*"])
     assert (pytester.path / "reports" / "ladder.md").read_text().startswith("# NOT GREEN: rung1 PASS")
     rungs(coin="Coin()", test="climb(Rung(number=2, name='x', experiment=Coin(), gates=(LEARNS,)))")
     result = pytester.runpytest()
@@ -254,6 +255,14 @@ def test_of_a_rung_that_is_skipped_nothing_was_expected(pytester, rungs, workers
     (pytester.runpytest_subprocess if workers else pytester.runpytest)(*workers)
     found = report(pytester)
     assert [entry["id"] for entry in found["rungs"]] == ["rung1"]
+    assert found["complete"]
+
+
+def test_a_rung_that_was_climbed_counts_even_if_its_test_is_skipped_then(pytester, rungs):
+    rungs(coin="Coin()", test="climb(rung); pytest.skip('the rest')")
+    pytester.runpytest()
+    found = report(pytester)
+    assert [(entry["id"], entry["verdict"]) for entry in found["rungs"]] == [("rung1", "PASS")]
     assert found["complete"]
 
 
