@@ -201,8 +201,8 @@ def test_open_opens_the_page_beside_the_report(report, capsys, monkeypatch, brow
     assert json.loads(told(capsys, "open", "--json", report)[1]) == {"page": str(page), "opened": browser}
 
 
-def piped(report, into):
-    command = f"{sys.executable} -m ladder show {report} {into}"
+def piped(report, into, command="show"):
+    command = f"{sys.executable} -m ladder {command} {report} {into}"
     return subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
 
 
@@ -214,8 +214,10 @@ def test_who_stops_reading_is_given_no_verdict(tmp_path):
     assert ended.stdout.startswith("ALL GREEN")
 
 
-def test_what_cannot_be_printed_is_told_as_that(tmp_path):
-    ended = piped(file(report_of(ROOT), tmp_path), "> /dev/full")
+@pytest.mark.parametrize("command", ["show", "list --json"])
+def test_what_cannot_be_printed_is_told_as_that(tmp_path, command):
+    report = file(report_of(ROOT), tmp_path)
+    ended = piped(report if command == "show" else tmp_path, "> /dev/full", command)
     assert ended.returncode == 2
     assert ended.stderr.startswith("ladder: it could not be printed: ")
 

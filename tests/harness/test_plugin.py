@@ -266,6 +266,12 @@ def test_a_rung_that_was_climbed_counts_even_if_its_test_is_skipped_then(pyteste
     assert found["complete"]
 
 
+def test_what_a_test_raises_takes_over_no_terminal(pytester, rungs):
+    rungs(coin="Coin()", test="raise ValueError(chr(27) + ']0;mine')")
+    pytester.runpytest()
+    assert report(pytester)["rungs"][0]["error"] == "ValueError: \ufffd]0;mine"
+
+
 def test_workers_may_be_spoken_of_where_there_are_none(pytester, rungs):
     rungs(coin="Coin()")
     assert pytester.runpytest_subprocess("--dist", "load").ret == 0

@@ -18,7 +18,7 @@ from ladder.report.html import html
 from ladder.report.markdown import markdown
 from ladder.report.schema import SCHEMA, VERSION
 from ladder.report.terminal import lines, why
-from ladder.report.text import asked, expected, expected_culprit, measured, sparkline, word
+from ladder.report.text import asked, bound, expected, expected_culprit, measured, sparkline, word
 
 LEARNS = below("loss", 0.5, by=3, source="a | b\nand the next line")
 ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,), goals=(above("loss", 0.1, by=1, source=SOURCE),))
@@ -409,6 +409,12 @@ def test_the_ladder_tells_how_many_seeds_it_takes_and_what_each_rung_changed(rep
     assert rows["rung2"].endswith(f"| loss {measured(rung(report, 'rung2')['effects'][0])} |")
     control = next(entry for entry in report["rungs"] if entry["role"] == "control")
     assert f"at most {control['seeds']['fail_at']} |" in rows[control["id"]]
+
+
+def test_of_seeds_that_a_comparison_did_not_count_it_is_not_told_how_many_it_takes(report):
+    root = rung(report, "rung1")
+    assert bound(root | {"role": "goal", "goals": [{"kind": "below", "passed": 3, "of": 16, "verdict": "FAIL"}]})
+    assert not bound(root | {"role": "goal", "goals": [{"kind": "comparison", "verdict": "FAIL"}]})
 
 
 def test_lists_of_numbers_are_one_line_and_what_looks_like_one_in_words_is_not_touched(report):
