@@ -203,7 +203,8 @@ def test_open_opens_the_page_beside_the_report(report, capsys, monkeypatch, brow
 
 def piped(report, into, command="show"):
     command = f"{sys.executable} -m ladder {command} {report} {into}"
-    return subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=buffered)
 
 
 def test_who_stops_reading_is_given_no_verdict(tmp_path):
