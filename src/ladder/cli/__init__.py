@@ -6,6 +6,7 @@ line makes no sense.
 
 import argparse
 import io
+import os
 import signal
 import sys
 
@@ -30,6 +31,7 @@ def command() -> int:
         return code
     except OSError as error:
         print(f"ladder: it could not be printed: {error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else what is left fails again at the very end
         return 2
 
 
