@@ -106,6 +106,7 @@ def test_ctrf_has_a_test_for_each_rung_with_verdict_and_seeds(red):
     assert three["labels"] == {"rung": "rung3", "verdict": "BLOCKED"}
     assert two["message"].startswith("FAIL")
     assert "message" not in one
+    assert all(isinstance(test["duration"], int) for test in results["tests"])
 
 
 @pytest.mark.parametrize(("verdict", "status"), [("CRASHED", "failed"), ("UNDECIDED", "other"), ("BLOCKED", "skipped")])

@@ -229,7 +229,7 @@ def read(folder: Path, alpha: float = ALPHA) -> History:
     Raises:
         ReportError: if it is no folder, or there is no report in it.
     """
-    reports, skipped = reports_in(folder)
+    reports, skipped = _reports_in(folder)
     return replace(history(reports, alpha), skipped=tuple(skipped))
 
 
@@ -241,7 +241,7 @@ def last_climbed(folder: Path, tonight: Document) -> Document:
     Raises:
         ReportError: if it is no folder, or there is no report in it that is older than tonight's.
     """
-    before = [report for report in reports_in(folder)[0] if report.created < _created(tonight)]
+    before = [report for report in _reports_in(folder)[0] if report.created < _created(tonight)]
     if not before:
         raise ReportError(f"{folder} has no report that is older than {tonight['created']}")
     last = before[-1].document
@@ -254,7 +254,7 @@ def last_climbed(folder: Path, tonight: Document) -> Document:
     return last | {"rungs": list(found.values())}
 
 
-def reports_in(folder: Path) -> tuple[list[Report], list[str]]:
+def _reports_in(folder: Path) -> tuple[list[Report], list[str]]:
     """Every report in a folder, by any name, and every night's ``ladder.json`` in the folders in it, oldest first.
 
     Also the names of the files that are none.

@@ -125,8 +125,8 @@ class Reporter:
     def _planned(self) -> list[str]:
         """The rungs that were to be climbed, in order; of a test that is skipped nothing was expected."""
         plan = {id: test["rung"] for id, test in (self._handover.plan if self._handover else {}).items()}
-        planned = (plan or self._expected).items()
-        return [rung for id, rung in planned if id not in self._skipped or rung in self._climbed]
+        climbed = self._climbed
+        return [rung for id, rung in (plan or self._expected).items() if id not in self._skipped or rung in climbed]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report; a folder that cannot be written costs the report and the exit code, not the verdict."""

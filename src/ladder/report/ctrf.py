@@ -44,7 +44,7 @@ def ctrf(document: Document, start: float, stop: float) -> dict[str, Any]:
 
 
 def _test(entry: Entry) -> dict[str, Any]:
-    seconds, seeds, where = entry["seconds"], count(entry), entry["test"]
+    seconds, counted, where = entry["seconds"], count(entry), entry["test"]
     found: dict[str, Any] = {
         "name": entry["id"],
         "status": "passed" if entry["green"] else STATUS.get(Verdict(entry["verdict"]), "failed"),
@@ -53,8 +53,8 @@ def _test(entry: Entry) -> dict[str, Any]:
         "tags": [f"rung{entry['number']}", entry["role"]],
         "labels": {"rung": entry["id"], "verdict": entry["verdict"]},
     }
-    if seeds:
-        found["labels"] |= dict(zip("kn", seeds, strict=True))
+    if counted:
+        found["labels"] |= {"k": counted[0], "n": counted[1]}
     if not entry["green"]:
         found["message"] = "\n".join([word(entry), *filter(None, [entry["error"]]), *findings(entry)])
     if where:

@@ -222,9 +222,12 @@ def _adds(outcome: Outcome, ladder: Ladder) -> dict[str, Any] | None:
 
 def _asked(kind: str, asked: Criterion | Comparison) -> dict[str, Any]:
     """A condition that could not be judged."""
-    floor = getattr(asked, "floor", None)
-    best = None if floor is None else {"value": floor, "source": getattr(asked, "floor_source", "")}
-    return {"kind": kind, "text": asked.text, "source": asked.source, "floor": best}
+    floor = _floor(asked) if isinstance(asked, Criterion) else None
+    return {"kind": kind, "text": asked.text, "source": asked.source, "floor": floor}
+
+
+def _floor(criterion: Criterion) -> dict[str, Any] | None:
+    return None if criterion.floor is None else {"value": criterion.floor, "source": criterion.floor_source}
 
 
 def _condition(judged: Held | Compared) -> dict[str, Any]:
@@ -251,7 +254,7 @@ def _condition(judged: Held | Compared) -> dict[str, Any]:
         "by": criterion.by,
         "since": getattr(criterion, "since", None),
         "calibrated": criterion.calibrated,
-        "floor": None if criterion.floor is None else {"value": criterion.floor, "source": criterion.floor_source},
+        "floor": _floor(criterion),
         "reached": [int(epoch) if math.isfinite(epoch) else None for epoch in judged.reached],
         "passed": judged.k,
         "of": judged.n,

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 from urllib.parse import quote
 
 from ladder.report import text
@@ -103,13 +102,13 @@ def _section(rung: Entry) -> str:
             c["text"],
             text.held(c),
             text.measured(c),
-            _floor(c),
+            text.floor(c),
             c["source"],
         )
         for kind, conditions in (("gate", rung["gates"]), ("goal", rung["goals"]))
         for c in conditions
     ]
-    rows += [(c["kind"], c["text"], "–", "–", _floor(c), c["source"]) for c in rung["asks"]]
+    rows += [(c["kind"], c["text"], "–", "–", text.floor(c), c["source"]) for c in rung["asks"]]
     table = [_table(("", "condition", "held", "median [range]", "floor", "source"), rows)] if rows else []
     table += _diagnosis(rung)
     table += _pictures(rung)
@@ -122,11 +121,6 @@ def _section(rung: Entry) -> str:
         listed = "; ".join(text.attempt(attempt) for attempt in reversed(attempts["latest"]))
         notes.append(f"{attempts['total']} attempts, the latest first: {_plain(listed)}.")
     return "\n\n".join([title, *said, *table, " ".join(notes)])
-
-
-def _floor(condition: dict[str, Any]) -> str:
-    floor = condition.get("floor")
-    return f"{text.figure(floor['value'])}: {floor['source']}" if floor else "–"
 
 
 def _diagnosis(rung: Entry) -> list[str]:
@@ -185,7 +179,7 @@ def _pictures(rung: Entry) -> list[str]:
 
 
 def _alt(caption: str) -> str:
-    return re.sub(r"([\\\[\]])", r"\\\1", " ".join(caption.splitlines()))
+    return re.sub(r"([\\\[\]])", r"\\\1", _line(caption))
 
 
 def _fingerprint(document: Document) -> str:
@@ -220,7 +214,7 @@ class _Markup(str):
 def _cell(value: str) -> str:
     """In a table or after a bullet."""
     told = str(value) if isinstance(value, _Markup) else _inline(value)
-    return told.replace("|", "\\|").replace("\n", " ")
+    return told.replace("|", "\\|")
 
 
 def _plain(told: str) -> str:
@@ -230,10 +224,14 @@ def _plain(told: str) -> str:
 
 def _inline(told: str) -> str:
     """Words in one line: escaped where they would mean something, and else as they are, for those who read in a terminal."""
-    return re.sub(r"([*`\\]|<(?=[A-Za-z/!?])|\](?=[(\[]))", r"\\\1", " ".join(told.splitlines()))
+    return re.sub(r"([*`\\]|<(?=[A-Za-z/!?])|\](?=[(\[]))", r"\\\1", _line(told))
+
+
+def _line(told: str) -> str:
+    return " ".join(told.splitlines())
 
 
 def _code(command: str) -> _Markup:
     """A command, as it is to be typed."""
     fence = "``" if "`" in command else "`"
-    return _Markup(f"{fence}{' '.join(command.splitlines())}{fence}")
+    return _Markup(f"{fence}{_line(command)}{fence}")

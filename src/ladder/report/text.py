@@ -172,6 +172,12 @@ def rule(test: dict[str, Any]) -> str:
     )
 
 
+def floor(condition: dict[str, Any]) -> str:
+    """The best that there could be, and why; a dash where nobody knows."""
+    best = condition.get("floor")
+    return f"{figure(best['value'])}: {best['source']}" if best else "–"
+
+
 def bound(entry: Entry) -> str:
     """How many seeds it takes to pass, of a control at most to fail; empty where that is not what was counted."""
     shown = condition(entry)
