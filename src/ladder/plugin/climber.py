@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ladder.files import check_writable
+from ladder.plugin.recollect import Recollection
+from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
 from ladder.plugin.workers import Handover, groups
 
@@ -30,6 +32,9 @@ ENTRY = pytest.StashKey[dict[str, Any]]()
 WORKER_ERROR = "ladder_error"
 NOTE = pytest.StashKey[str]()
 RUNG = pytest.StashKey[str]()
+REQUIRED = pytest.StashKey[bool]()
+"""Whether a test runs only because a selected rung requires its own."""
+PROPERTIES = pytest.StashKey[list[tuple[str, object]]]()
 
 
 def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
@@ -51,6 +56,7 @@ class Climber:
         self._cache: CompilationCache | None = None
         self._ladder: Ladder | None = None
         self._leaving = False
+        self._recollection = Recollection(config)
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -68,14 +74,19 @@ class Climber:
         evidence.announce()
         return evidence
 
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Remember the folders, in case that rungs have to be looked for which pytest was not pointed at."""
+        self._recollection.collected(collector)
+
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Where rungs alone are asked for, what has none is not even imported."""
+        """Skip files that seem to hold no rung where rungs alone are asked for: they are not even imported."""
         if not self._asked:
             return None
-        from ladder.plugin.search import may_have_rungs
-
         expression = "" if self.settings.only else self.config.option.markexpr
-        return None if may_have_rungs(collection_path, expression) else True
+        if may_have_rungs(collection_path, expression):
+            return None
+        self._recollection.skipped(collection_path)
+        return True
 
     @property
     def _asked(self) -> bool:
@@ -97,16 +108,25 @@ class Climber:
         if session.testsfailed or ("ladder.rung" not in sys.modules and not self._asked):
             yield
             return
+        added: list[pytest.Item] = []
         try:
-            found = self._find(session, items)
+            found, added = self._find(items)
         except ValueError as error:
+            self._report_failed_collection(session)
             self._refuse(error, items)
+        items += added  # for other plugins to see, and to mark as they mark the others
         yield
+        items[:] = [item for item in items if item not in added]
         if self._ladder is not None:
             try:
                 self._choose(items, found, self._ladder)
             except ValueError as error:
                 self._refuse(error, items)
+
+    def _report_failed_collection(self, session: pytest.Session) -> None:
+        """Have pytest show the files in which a missing rung may be and that could not be collected."""
+        for report in self._recollection.failed:
+            session.ihook.pytest_collectreport(report=report)
 
     def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
         """End the run; a worker cannot, it runs nothing and leaves the message to the controller."""
@@ -122,11 +142,14 @@ class Climber:
         from ladder.rung import LadderError
 
         if self.settings.only:
-            items[:] = [found.items[id] for id in self.settings.only]
+            items[:] = [item for id in self.settings.only for item in found.items[id]]
         elif dropped := of_other_scales(items, ladder, self.settings.scale, self.settings.scale_asked):
             self.config.hook.pytest_deselected(items=dropped)
             items[:] = [item for item in items if item not in dropped]
+        selected = set(items)
         items[:] = climbing_order(items, found, ladder, pull=self.settings.calibrate is None)
+        for item in items:
+            item.stash[REQUIRED] = item not in selected
         self._count(items)
         worker = getattr(self.config, "workerinput", None)  # the controller collects too where it is to do nothing else
         if self._handover is not None and worker and any(RUNG in item.stash for item in items):
@@ -136,12 +159,17 @@ class Climber:
 
     def _announce(self, items: list[pytest.Item], ladder: Ladder, handover: Handover) -> None:
         """Tell the other processes which rungs there are, what joins them, and how to report one whose worker dies."""
-        climbed = {item.stash[RUNG]: item.nodeid for item in items if RUNG in item.stash}
-        together = groups(ladder, list(climbed))
+        climbed = [item for item in items if RUNG in item.stash]
+        together = groups(ladder, list(dict.fromkeys(item.stash[RUNG] for item in climbed)))
         handover.announce(
             {
-                nodeid: {"rung": id, "group": together[id], "entry": self._crashed(id, "its worker process died")}
-                for id, nodeid in climbed.items()
+                item.nodeid: {
+                    "rung": (id := item.stash[RUNG]),
+                    "required": item.stash[REQUIRED],
+                    "group": together[id],
+                    "entry": self._crashed(id, "its worker process died"),
+                }
+                for item in climbed
             }
         )
 
@@ -153,14 +181,15 @@ class Climber:
         assert self._ladder is not None
         return entry(Outcome(self._ladder[id], Verdict.CRASHED, error=error), self._ladder, self.settings.test)
 
-    def _find(self, session: pytest.Session, items: list[pytest.Item]) -> Found:
+    def _find(self, items: list[pytest.Item]) -> tuple[Found, list[pytest.Item]]:
+        """Find the rungs of a collection, and those that pytest has left out and that they name; returns the tests of the latter."""
         from ladder import calibration
         from ladder.plugin.selection import Found, check_markers
         from ladder.rung import Ladder, LadderError
 
-        found = Found(items)
-        if found.gaps() or set(self.settings.only) - set(found.rungs):
-            found.widen(session)
+        found = Found()
+        found.add(items)
+        added = self._complete(found, items)
         for id in self.settings.only:
             if id not in found.rungs:
                 raise LadderError(
@@ -175,11 +204,37 @@ class Climber:
             self._ladder = Ladder(rungs)
         for number in numbers - set(self.settings.rung_files):
             self.config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires")
-        for id, item in found.items.items():
-            item.stash[RUNG] = id
-            item.add_marker("rung")
-            item.add_marker(found.rungs[id].marker)
-        return found
+        for id, tests in found.items.items():
+            for item in tests:
+                item.stash[RUNG] = id
+                item.add_marker("rung")
+                item.add_marker(found.rungs[id].marker)
+        return found, added
+
+    def _complete(self, found: Found, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Add the rungs that pytest has left out and that are named, nearest first; returns the tests that were added."""
+        from ladder.plugin.selection import named_by
+
+        def missing() -> set[str]:
+            return found.gaps() | (set(self.settings.only) - set(found.rungs))
+
+        asked = named_by(self.config.option.markexpr)
+        numbers = {rung.number for rung in found.rungs.values()}
+        if not missing() and asked <= numbers and (numbers or not self._asked):
+            return []
+        seen = self._recollection.in_skipped_files()
+        items += seen  # the search was wrong about their files, or they hold no rung after all and are deselected
+        found.add(seen)
+        if not missing():
+            return []
+        of_rungs = [item for tests in found.items.values() for item in tests]
+        # All that is declared beside a rung is of its ladder; from further away comes only what is named.
+        added = found.add(self._recollection.beside(of_rungs))
+        circles = self._recollection.further_away(of_rungs)
+        while missing() and (circle := next(circles, None)) is not None:
+            while more := found.add(circle, missing()):
+                added += more
+        return added
 
     def _count(self, items: list[pytest.Item]) -> None:
         """Have pytest's summary count as deselected only what does not run after all."""
@@ -314,6 +369,13 @@ class Climber:
         item.stash[NOTE] = f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {target}"
         live.close(item.stash[NOTE])
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Forget an earlier attempt, where a plugin runs a test again."""
+        for left in (ENTRY, NOTE):
+            if left in item.stash:
+                del item.stash[left]
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
@@ -336,13 +398,17 @@ class Climber:
         if rung is None or self.settings.calibrate is not None:
             return report
         if ENTRY not in item.stash:
+            if report.skipped and not hasattr(report, "wasxfail"):
+                return report
             error = call.excinfo.exconly() if call.excinfo else "never climbed: its test must call climb(rung)"
             item.stash[ENTRY] = self._crashed(rung.id, error.splitlines()[0])
             if self._handover:
                 self._handover.end(rung.id, item.stash[ENTRY]["verdict"])
         found = item.stash[ENTRY]
         report.ladder = found  # type: ignore[attr-defined]
-        item.user_properties += properties(found)
+        earlier = item.stash.get(PROPERTIES, [])
+        item.stash[PROPERTIES] = properties(found)
+        item.user_properties[:] = [told for told in item.user_properties if told not in earlier] + properties(found)
         report.user_properties = list(item.user_properties)
         if "evidence" in self.__dict__:
             report.ladder_problems = list(self.evidence.problems)  # type: ignore[attr-defined]

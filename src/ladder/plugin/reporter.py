@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from ladder.files import check_writable, write_atomically
-from ladder.plugin.climber import RUNG, WORKER_ERROR
+from ladder.plugin.climber import REQUIRED, RUNG, WORKER_ERROR
+from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
 from ladder.plugin.workers import Handover
 from ladder.verdict import Verdict
@@ -30,10 +31,14 @@ class Reporter:
         self.settings = settings
         self._handover = handover
         self._expected: dict[str, str] = {}
+        self._required: list[str] = []
+        self._broken_file = False  # that may hold rungs
+        self._set_aside = False
         self._skipped: set[str] = set()
         self._beside: set[str] = set()  # tests that asked for more than their rung, and failed
         self._problems: dict[str, None] = {}
-        self._entries: list[dict[str, Any]] = []
+        self._entries: dict[str, dict[str, Any]] = {}  # by test: what its last attempt came to
+        self._rungs: list[dict[str, Any]] = []
         self._notes: list[str] = []
         self._document: dict[str, Any] | None = None
         self._written: list[Path] = []
@@ -49,9 +54,36 @@ class Reporter:
     def _repeat(self) -> str:
         return f"ladder: fresh seeds; repeat them with {self.settings.repeat}"
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note that there may be rungs in a file that cannot be collected."""
+        path, _, inside = report.nodeid.partition("::")
+        if report.failed and not inside:
+            self._broken_file |= may_have_rungs(self.config.rootpath / path, "")
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which rungs are to be climbed, by the ids of their tests."""
-        self._expected = {item.nodeid: item.stash[RUNG] for item in session.items if RUNG in item.stash}
+        climbed = [item for item in session.items if RUNG in item.stash]
+        self._expected = {item.nodeid: item.stash[RUNG] for item in climbed}
+        self._required = [item.stash[RUNG] for item in climbed if item.stash[REQUIRED]]
+        if climbed:
+            self._begin()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """Hear that a worker knows which rungs are to be climbed."""
+        if self._handover and self._handover.plan:
+            self._required = [test["rung"] for test in self._handover.plan.values() if test["required"]]
+            self._begin()
+
+    def _begin(self) -> None:
+        """Set an earlier run's report aside, or it would be taken for this one's where this one ends before it has a report."""
+        if self._set_aside or self.settings.calibrate is not None or self.config.option.collectonly:
+            return
+        from ladder import report
+
+        self._set_aside = True
+        with self._noting("the report of an earlier run", "set aside"):
+            report.set_aside(self.settings.reports)
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
         """Say before the climb, not only after it, that its report cannot be written."""
@@ -70,7 +102,8 @@ class Reporter:
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """BLOCKED and UNDECIDED are neither failed nor passed, and never green."""
         entry = getattr(report, "ladder", None)
-        if entry is None or report.nodeid in self._beside:
+        again = report.outcome not in ("passed", "failed", "skipped")  # an attempt that a plugin repeats
+        if entry is None or again or report.nodeid in self._beside:
             return None
         from ladder.report.text import seeds, word
 
@@ -83,12 +116,15 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather what the climber sent."""
+        """Gather what the climber sent; of a test that a plugin repeats the last attempt counts."""
+        if report.when == "setup":
+            self._entries.pop(report.nodeid, None)
+            self._beside.discard(report.nodeid)
         if (entry := getattr(report, "ladder", None)) is not None:
             file, line, _ = report.location
             entry["test"] = {"id": report.nodeid, "file": file, "line": (line or 0) + 1}
             entry["repeat"] = shlex.join(["pytest", file, f"--ladder-only={entry['id']}", *self.settings.same_seeds])
-            self._entries.append(entry)
+            self._entries[report.nodeid] = entry
         if report.skipped:
             self._skipped.add(report.nodeid)
         if report.failed:
@@ -99,12 +135,12 @@ class Reporter:
 
     def _failed(self, report: pytest.TestReport) -> None:
         """A rung that is as it should be is not green where its test asks for more, or cannot be taken down."""
-        for entry in self._entries:
-            if entry["test"]["id"] == report.nodeid and entry["green"]:
-                self._beside.add(report.nodeid)
-                reason = report.longreprtext.strip().rpartition("\n")[2]
-                told = f"the rung is {entry['verdict']}, but its test failed: {reason}"
-                entry |= {"green": False, "note": "; ".join(filter(None, [entry["note"], told]))}
+        entry = self._entries.get(report.nodeid)
+        if entry is not None and entry["green"]:
+            self._beside.add(report.nodeid)
+            reason = report.longreprtext.strip().rpartition("\n")[2]
+            told = f"the rung is {entry['verdict']}, but its test failed: {reason}"
+            entry |= {"green": False, "note": "; ".join(filter(None, [entry["note"], told]))}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -120,27 +156,56 @@ class Reporter:
 
     @property
     def _climbed(self) -> set[str]:
-        return {entry["id"] for entry in self._entries}
+        return {entry["id"] for entry in self._entries.values()}
 
     def _planned(self) -> list[str]:
         """The rungs that were to be climbed, in order; of a test that is skipped nothing was expected."""
         plan = {id: test["rung"] for id, test in (self._handover.plan if self._handover else {}).items()}
         climbed = self._climbed
-        return [rung for id, rung in (plan or self._expected).items() if id not in self._skipped or rung in climbed]
+        found = (rung for id, rung in (plan or self._expected).items() if id not in self._skipped or rung in climbed)
+        return list(dict.fromkeys(found))
+
+    def _in_order(self, planned: list[str]) -> list[dict[str, Any]]:
+        """One entry a rung, in climbing order; of several tests of a rung one that is red, if there is any."""
+        worst: dict[str, dict[str, Any]] = {}
+        for entry in self._entries.values():  # workers report as they go
+            if entry["id"] not in worst or (worst[entry["id"]]["green"] and not entry["green"]):
+                worst[entry["id"]] = entry
+        return sorted(worst.values(), key=lambda entry: planned.index(entry["id"]))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the report; a folder that cannot be written costs the report and the exit code, not the verdict."""
+        """Write the report; trouble with it costs the report and the exit code, not the verdict."""
+        self._session = session
         if self._usage_error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if not self._entries:
+            if session.exitstatus != pytest.ExitCode.OK and self._concerned(session):
+                self._begin()
             return
         planned = self._planned()
-        self._entries.sort(key=lambda entry: planned.index(entry["id"]))  # workers report as they go
+        self._rungs = self._in_order(planned)
+        with self._noting("the report"):
+            self._write(session, planned)
+        if self._errors and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = NOT_WRITTEN
+        if self._document and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
+            from ladder.report.github import append_summary
+
+            with self._noting("the job's summary"):  # which nobody asked for: no reason to be red
+                append_summary(self._document, Path(summary))
+
+    def _concerned(self, session: pytest.Session) -> bool:
+        """Whether a run that ended before its first rung was to climb any, as far as can be told."""
+        option = self.config.option
+        interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED and bool(self.settings.rung_files)
+        return bool("rung" in option.markexpr or self.settings.only or self._broken_file or interrupted)
+
+    def _write(self, session: pytest.Session, planned: list[str]) -> None:
         from ladder import fingerprint, report
         from ladder.report.document import document
 
         self._document = document(
-            self._entries,
+            self._rungs,
             self.settings.test,
             seeds={"root": self.settings.root, "fresh": self.settings.fresh, "repeat": self.settings.repeat},
             environment={
@@ -152,18 +217,19 @@ class Reporter:
             complete=session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
             and self._climbed == set(planned),
         )
-        with self._noting("the report"):
-            self._written += report.write(self._document, self.settings.reports)
+        self._written += report.write(self._document, self.settings.reports)
         if self.settings.ctrf:
             with self._noting(str(self.settings.ctrf)):
                 self._write_ctrf(self._document, self.settings.ctrf)
-        if self._errors and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = NOT_WRITTEN
-        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            from ladder.report.github import append_summary
 
-            with self._noting("the job's summary"):  # which nobody asked for: no reason to be red
-                append_summary(self._document, Path(summary))
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Have no run end with exit code 0 whose report is red, whatever another plugin has made of the outcomes."""
+        if self._rungs and self._session.exitstatus == pytest.ExitCode.OK:
+            from ladder.report.text import is_green
+
+            if self._document is None or not is_green(self._document):
+                self._session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write_ctrf(self, document: dict[str, Any], target: Path) -> None:
         from ladder.report.ctrf import ctrf
@@ -172,12 +238,14 @@ class Reporter:
         self._written.append(target)
 
     @contextmanager
-    def _noting(self, what: str) -> Iterator[None]:
-        """What cannot be written is told of at the end, and keeps nothing else from being written."""
+    def _noting(self, what: str, done: str = "written") -> Iterator[None]:
+        """Tell at the end of what could not be written; it keeps nothing else from being written."""
         try:
             yield
         except OSError as error:
-            self._errors.append(f"{what} could not be written: {error}")
+            self._errors.append(f"{what} could not be {done}: {error}")
+        except Exception as error:  # a fault of ladder, which is to cost the report and nothing else
+            self._errors.append(f"{what} could not be {done}: {error!r}; that is a fault of ladder")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the ladder."""
@@ -188,11 +256,14 @@ class Reporter:
         for problem in self._problems:
             terminalreporter.write_line(f"ladder: {problem}", yellow=True)
         if self._document is None:
+            self._print_errors(terminalreporter)
             return
         from ladder.report.terminal import lines, why
 
         terminalreporter.section("ladder")
-        for entry in self._entries:
+        if self._required:
+            terminalreporter.write_line(f"not selected, but required and so climbed: {', '.join(self._required)}")
+        for entry in self._rungs:
             if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only what failed
                 terminalreporter.write_line(why(entry))
         for line, markup in lines(self._document):
@@ -208,5 +279,8 @@ class Reporter:
             root = Path(os.path.relpath(self.config.rootpath, workspace))
             if told := annotation(self._document, root):
                 terminalreporter.write_line(told)
+        self._print_errors(terminalreporter)
+
+    def _print_errors(self, terminalreporter: pytest.TerminalReporter) -> None:
         for error in self._errors:
             terminalreporter.write_line(error, red=True)

@@ -1,8 +1,7 @@
 """Which collected tests are rungs, and which of them run: those asked for and all that they require."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Sequence
 
 import pytest
 
@@ -22,46 +21,40 @@ def rung_of(item: pytest.Item) -> Rung | None:
 
 
 class Found:
-    """The rungs of a collection, each with the test that climbs it.
+    """The rungs of a collection, each with the tests that climb it: more than one where a test of it is repeated."""
 
-    Raises:
-        LadderError: for two tests of one rung.
-    """
-
-    def __init__(self, items: Iterable[pytest.Item]):
+    def __init__(self) -> None:
         self.rungs: dict[str, Rung] = {}
-        self.items: dict[str, pytest.Item] = {}
+        self.items: dict[str, list[pytest.Item]] = {}
+
+    def add(self, items: Iterable[pytest.Item], wanted: Collection[str] | None = None) -> list[pytest.Item]:
+        """Add the tests among these of rungs that are not there yet; with ``wanted`` of those ids alone. Returns what was added.
+
+        Raises:
+            LadderError: for two rungs of one id.
+        """
+        there, added = set(self.rungs), []
         for item in items:
-            if rung := rung_of(item):
-                if rung.id in self.items:
-                    raise LadderError(
-                        f"{rung.id} is declared twice, by {self.items[rung.id].nodeid} and {item.nodeid}; "
-                        "give one of them another number or variant"
-                    )
-                self.rungs[rung.id] = rung
-                self.items[rung.id] = item
+            rung = rung_of(item)
+            if rung is None or rung.id in there or (wanted is not None and rung.id not in wanted):
+                continue
+            if self.rungs.setdefault(rung.id, rung) is not rung:
+                raise LadderError(
+                    f"{rung.id} is declared twice, by {self.items[rung.id][0].nodeid} and {item.nodeid}; "
+                    "give one of them another number or variant"
+                )
+            self.items.setdefault(rung.id, []).append(item)
+            added.append(item)
+        return added
 
     def gaps(self) -> set[str]:
-        """Ids that the rungs name and nobody has declared."""
+        """Return the ids that the rungs name and nobody has declared."""
         return {id for rung in self.rungs.values() for id in rung.named} - set(self.rungs)
 
-    def widen(self, session: pytest.Session) -> None:
-        """Add the rungs declared beside these, in the same folders, that were not asked for."""
-        beside = Found(_siblings(session, self.items.values()))
-        self.rungs = {**beside.rungs, **self.rungs}
-        self.items = {**beside.items, **self.items}
 
-
-def _siblings(session: pytest.Session, items: Iterable[pytest.Item]) -> Iterator[pytest.Item]:
-    folders: dict[Path, pytest.Collector] = {}
-    for item in items:
-        module = item.getparent(pytest.Module)
-        if module is not None and isinstance(module.parent, pytest.Collector):
-            folders.setdefault(module.path.parent, module.parent)
-    for folder, parent in folders.items():
-        for file in sorted(folder.glob("*.py")):
-            for collector in session.ihook.pytest_collect_file(file_path=file, parent=parent):
-                yield from session.genitems(collector)
+def named_by(expression: str) -> set[int]:
+    """Return the numbers of the rungs that an ``-m`` expression names."""
+    return {int(name.removeprefix("rung")) for name in MARKER.findall(expression)}
 
 
 def check_markers(expression: str, numbers: Iterable[int]) -> None:
@@ -104,10 +97,14 @@ def of_other_scales(items: Sequence[pytest.Item], ladder: Ladder, scale: str, as
 
 def climbing_order(items: Sequence[pytest.Item], found: Found, ladder: Ladder, pull: bool) -> list[pytest.Item]:
     """The items with the rungs together, in climbing order, and where ``pull`` says so those that they require."""
-    chosen = [rung.id for item in items if (rung := rung_of(item))]
+    chosen: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if rung := rung_of(item):
+            chosen.setdefault(rung.id, []).append(item)
     if not chosen:
         return list(items)
-    ids = ladder.standing_on(chosen) if pull else [id for id in ladder if id in chosen]
+    ids = ladder.standing_on(list(chosen)) if pull else [id for id in ladder if id in chosen]
     first = next(i for i, item in enumerate(items) if rung_of(item))
     others = [item for item in items[first:] if not rung_of(item)]
-    return [*items[:first], *(found.items[id] for id in ids), *others]
+    climbed = [item for id in ids for item in chosen.get(id, found.items[id][:1])]
+    return [*items[:first], *climbed, *others]

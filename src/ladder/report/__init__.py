@@ -2,11 +2,15 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from ladder.files import write_atomically
 from ladder.report.markdown import markdown
 from ladder.report.schema import Document
+
+PREVIOUS = "previous"
+"""What the files of an earlier report are called while a newer run has none yet."""
 
 NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|\[[\s\d.,eE+null-]+\]')
 """A list of numbers in JSON; or a string, in which there are none."""
@@ -14,6 +18,9 @@ NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|\[[\s\d.,eE+null-]+\]')
 
 def write(document: Document, folder: Path) -> list[Path]:
     """Write ``ladder.json``, ``ladder.md`` and ``ladder.html``, each in one step; pictures are read from the folder.
+
+    Returns:
+        The files. An earlier report that was set aside is removed, now that there is another.
 
     Raises:
         OSError: if the folder cannot be made or written.
@@ -27,7 +34,19 @@ def write(document: Document, folder: Path) -> list[Path]:
     }
     for target, content in targets.items():
         write_atomically(target, content)
+        target.with_stem(PREVIOUS).unlink(missing_ok=True)
     return list(targets)
+
+
+def set_aside(folder: Path) -> None:
+    """Rename the report of an earlier run to ``previous.json``, ``.md`` and ``.html``, so that it is not taken for a newer one.
+
+    Raises:
+        OSError: if a file cannot be renamed.
+    """
+    for ending in (".json", ".md", ".html"):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            (folder / f"ladder{ending}").replace(folder / f"{PREVIOUS}{ending}")
 
 
 def as_json(document: Document) -> str:

@@ -1,0 +1,118 @@
+"""Collect the tests that pytest left out, for a rung needs what it requires wherever that is and whatever was selected.
+
+A command line names paths and node ids, the ladder's own search skips files that seem to hold no rung, and other plugins filter
+while pytest collects: ``--lf`` leaves out files without a failure. Here the same folders are collected once more, by the
+collectors that pytest has built, without any of those.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ladder.plugin.search import may_have_rungs
+
+
+class Recollection:
+    """The folders that pytest has collected, and the files that the ladder's search has skipped.
+
+    Attributes:
+        failed: Reports of files and folders that could not be collected here.
+    """
+
+    def __init__(self, config: pytest.Config):
+        self.failed: list[pytest.CollectReport] = []
+        self._manager = config.pluginmanager
+        self._folders: dict[Path, pytest.Directory] = {}
+        self._skipped: list[Path] = []
+        self._done: set[Path] = set()
+
+    def collected(self, collector: pytest.Collector) -> None:
+        """Note a collector that pytest collects from."""
+        if isinstance(collector, pytest.Directory):
+            self._folders[collector.path] = collector
+
+    def skipped(self, file: Path) -> None:
+        """Note a file that the ladder's search has skipped."""
+        self._skipped.append(file)
+
+    def in_skipped_files(self) -> list[pytest.Item]:
+        """Collect the files that the search has skipped."""
+        return [item for file in self._skipped for item in self._in_file(file)]
+
+    def beside(self, items: Iterable[pytest.Item]) -> list[pytest.Item]:
+        """Collect the files in the folders of these tests."""
+        folders = dict.fromkeys(item.path.parent for item in items)
+        return [item for folder in folders for item in self._in_files(folder.glob("*.py"))]
+
+    def further_away(self, items: Iterable[pytest.Item]) -> Iterator[list[pytest.Item]]:
+        """Collect below each folder that holds these tests, the nearest first; without tests, below all that pytest has collected.
+
+        Of what pytest was not pointed at, only files are imported that may hold a rung.
+        """
+        homes = {folder for item in items for folder in item.path.parents}
+        folders = [folder for folder in self._folders if folder in homes or not homes]
+        for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+            yield [item for item in self._below(self._folders[folder])]
+
+    def _below(self, folder: pytest.Directory) -> Iterator[pytest.Item]:
+        own = sorted(folder.path.iterdir())
+        yield from self._in_files(file for file in own if may_have_rungs(file, ""))
+        for path in own:
+            if path.is_dir() and (inner := self._folder(path)) is not None:
+                yield from self._below(inner)
+
+    def _in_files(self, files: Iterable[Path]) -> Iterator[pytest.Item]:
+        for file in sorted(files):
+            yield from self._in_file(file)
+
+    def _in_file(self, file: Path) -> Iterator[pytest.Item]:
+        folder = self._folder(file.parent)
+        if folder is None or file in self._done or not file.is_file() or self._is_ignored(folder, file):
+            return
+        self._done.add(file)
+        for collector in folder.ihook.pytest_collect_file(file_path=file, parent=folder):
+            yield from self._items(collector)
+
+    def _items(self, node: pytest.Item | pytest.Collector) -> Iterator[pytest.Item]:
+        if isinstance(node, pytest.Item):
+            node.ihook.pytest_itemcollected(item=node)
+            yield node
+        else:
+            for inner in self._collect(node):
+                yield from self._items(inner)
+
+    def _folder(self, path: Path) -> pytest.Directory | None:
+        """Return the collector of a folder, its ``conftest.py`` loaded; None where pytest would not look into it."""
+        if path in self._folders:
+            return self._folders[path]
+        above = self._folder(path.parent) if path.parent != path else None
+        if above is None or self._is_ignored(above, path):
+            return None
+        folder = above.ihook.pytest_collect_directory(path=path, parent=above)
+        if folder is not None:
+            self._folders[path] = folder
+            self._collect(folder)  # which loads its conftest.py; what lies in it is looked at one by one
+        return folder if isinstance(folder, pytest.Directory) else None
+
+    def _collect(self, collector: pytest.Collector) -> list[pytest.Item | pytest.Collector]:
+        report = self._only("pytest_make_collect_report", collector, {"runner", "capturemanager"})(collector=collector)
+        if report.failed:
+            self.failed.append(report)
+        return list(report.result or ())
+
+    def _is_ignored(self, folder: pytest.Directory, path: Path) -> bool:
+        """Whether pytest's own rules, or those of a ``conftest.py``, leave a path out."""
+        ignored = self._only("pytest_ignore_collect", folder, {"main"})
+        return bool(ignored(collection_path=path, config=folder.config))
+
+    def _only(self, hook: str, node: pytest.Collector, plugins: set[str]) -> Callable[..., Any]:
+        """Return the hook as pytest's own plugins of these names and ``conftest.py`` files implement it."""
+        kept = {id(self._manager.getplugin(name)) for name in plugins}
+        others = [
+            plugin
+            for plugin in self._manager.get_plugins()
+            if id(plugin) not in kept and Path(getattr(plugin, "__file__", None) or "").name != "conftest.py"
+        ]
+        return self._manager.subset_hook_caller(hook, others)
