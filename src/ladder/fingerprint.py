@@ -27,6 +27,7 @@ from ladder.experiment import components
 PACKAGES = ("pytest-ladder", "jax", "jaxlib", "flax", "optax", "numpy")
 NAME = re.compile(r"[\w.\-]+")  # that a requirement begins with
 PLAIN = {bool, int, float, complex, str, bytes, range, slice, type(...)}
+PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
 PROCESS = uuid.uuid4().hex
 # Of JAX's settings, those that change numbers.
 SETTINGS = (
@@ -162,11 +163,35 @@ def _homes(experiment: object) -> list[str]:
     return sorted(found)
 
 
+def devices() -> list[Any]:
+    """Return the devices that JAX computes on; the first call starts its backend.
+
+    Raises:
+        RuntimeError: if JAX has no backend that starts.
+    """
+    import jax
+
+    try:
+        return list(jax.devices())
+    except Exception as error:  # a broken driver or plugin raises what it likes, JAX an AssertionError when asked again
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        platforms = f"JAX_PLATFORMS={asked}" if asked else "any of its platforms"
+        raise RuntimeError(
+            f"JAX cannot start with {platforms} ({_first_line(error)}); mend the driver, or choose another platform, such as "
+            "JAX_PLATFORMS=cpu"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 def backend() -> str:
     """What computes, and how: platform, kind of device, XLA's flags, precision, random bits."""
     import jax
 
-    told = [jax.default_backend(), jax.devices()[0].device_kind, os.environ.get("XLA_FLAGS", "")]
+    device = devices()[0]
+    told = [jax.default_backend(), device.device_kind, os.environ.get("XLA_FLAGS", "")]
     told += [f"{name}={value}" for name in SETTINGS if (value := getattr(jax.config, f"jax_{name}")) is not None]
     return " ".join(dict.fromkeys(filter(None, told)))
 
@@ -313,7 +338,9 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_installed(path: Path) -> bool:
-    return any(path.is_relative_to(root) for root in _roots())
+    """Whether a file belongs to a distribution; also one of another environment's, as of the system's or the user's own."""
+    elsewhere = not PACKAGE_FOLDERS.isdisjoint(path.parts)
+    return elsewhere or any(path.is_relative_to(root) for root in _roots())
 
 
 @cache
@@ -358,11 +385,10 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
     }
     if jax := sys.modules.get("jax"):
-        devices = jax.devices()
-        info["backend"] = jax.default_backend()
-        found = [
-            device.device_kind if device.platform == "cpu" else f"{device.device_kind} {device.id}"
-            for device in devices
-        ]
-        info["devices"] = list(dict.fromkeys(found))
+        with suppress(RuntimeError):  # where JAX does not start there is none, and the rungs say so
+            found = [
+                device.device_kind if device.platform == "cpu" else f"{device.device_kind} {device.id}"
+                for device in devices()
+            ]
+            info |= {"backend": jax.default_backend(), "devices": list(dict.fromkeys(found))}
     return info

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ladder import fingerprint
 from ladder.experiment import Experiment
 from ladder.inspection import Inspectable, summarise
 from ladder.trained import Trained
@@ -59,6 +60,11 @@ def use_all_cores() -> None:
         pass
 
 
+def trace(experiment: Experiment) -> None:
+    """Run the experiment's Python code once, on abstract arrays; nothing is compiled or computed."""
+    jax.eval_shape(lambda key: experiment.epoch(experiment.init(key), key), jax.eval_shape(lambda: jax.random.key(0)))
+
+
 class Trainer:
     """Compiles an experiment for a block of seeds and trains any seeds in such blocks.
 
@@ -73,7 +79,7 @@ class Trainer:
     def __init__(self, experiment: Experiment, block: int):
         use_all_cores()
         self.experiment = experiment
-        devices = jax.devices()
+        devices = fingerprint.devices()
         count = math.gcd(block, len(devices))
         self.block = block
         self._mesh = Mesh(np.asarray(devices[:count]), ("seed",))

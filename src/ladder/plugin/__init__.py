@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import pytest
 from ladder.plugin import workers
 from ladder.plugin.climber import Climber
 from ladder.plugin.reporter import Reporter
-from ladder.plugin.settings import Settings, add_options
+from ladder.plugin.settings import Settings, add_options, reports_folder
 
 if TYPE_CHECKING:
     from ladder.climb import Outcome
@@ -33,7 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings, register the markers, and take up the roles of this process."""
-    settings = Settings.of(config)
+    try:
+        settings = Settings.of(config)
+    except pytest.UsageError:
+        _set_aside(config)
+        raise
     config.addinivalue_line("markers", "rung: every rung of the ladder")
     # JAX compiles anew what it cannot read, and says so; where warnings are errors that would cost the rung.
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning")
@@ -44,6 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(climber, "ladder-climber")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config, settings, handover), "ladder-reporter")
+
+
+def _set_aside(config: pytest.Config) -> None:
+    """Set the report of an earlier run aside, for this one ends without a report."""
+    from ladder import report
+
+    with suppress(OSError):  # what the user has to know is that the settings are wrong
+        report.set_aside(reports_folder(config))
 
 
 def _handover(config: pytest.Config) -> workers.Handover | None:

@@ -182,7 +182,7 @@ class Climber:
         return entry(Outcome(self._ladder[id], Verdict.CRASHED, error=error), self._ladder, self.settings.test)
 
     def _find(self, items: list[pytest.Item]) -> tuple[Found, list[pytest.Item]]:
-        """Find the rungs of a collection, and those that pytest has left out and that they name; returns the tests of the latter."""
+        """Find the rungs of a collection and those that they name; returns the tests of those that pytest had left out."""
         from ladder import calibration
         from ladder.plugin.selection import Found, check_markers
         from ladder.rung import Ladder, LadderError
@@ -250,6 +250,7 @@ class Climber:
         from ladder.report.document import entry
         from ladder.report.terminal import line, why
         from ladder.timelimit import still_computing
+        from ladder.training import trace
 
         own = rung_of(item)
         if self._ladder is None or own is None or own.id != rung.id:
@@ -265,6 +266,8 @@ class Climber:
             self._handover.begin(rung.id)
         deadline = time.monotonic() + self.settings.time_limit
         outcome = climb(rung.id, live.watch)
+        if outcome.evidence and self.config.pluginmanager.hasplugin("TestmonCollect"):
+            trace(rung.experiment)  # pytest-testmon runs again the tests whose lines have changed, and none has run
         attempts = self.evidence.attempts(rung.id)
         found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome), attempts)
         if self.settings.pictures:
@@ -372,9 +375,10 @@ class Climber:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Forget an earlier attempt, where a plugin runs a test again."""
-        for left in (ENTRY, NOTE):
-            if left in item.stash:
-                del item.stash[left]
+        if ENTRY in item.stash:
+            del item.stash[ENTRY]
+        if NOTE in item.stash:
+            del item.stash[NOTE]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -7,6 +7,7 @@ collectors that pytest has built, without any of those.
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -47,14 +48,14 @@ class Recollection:
         return [item for folder in folders for item in self._in_files(folder.glob("*.py"))]
 
     def further_away(self, items: Iterable[pytest.Item]) -> Iterator[list[pytest.Item]]:
-        """Collect below each folder that holds these tests, the nearest first; without tests, below all that pytest has collected.
+        """Collect below each folder that holds these tests, the nearest first; without tests, below all collected folders.
 
         Of what pytest was not pointed at, only files are imported that may hold a rung.
         """
         homes = {folder for item in items for folder in item.path.parents}
         folders = [folder for folder in self._folders if folder in homes or not homes]
         for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
-            yield [item for item in self._below(self._folders[folder])]
+            yield list(self._below(self._folders[folder]))
 
     def _below(self, folder: pytest.Directory) -> Iterator[pytest.Item]:
         own = sorted(folder.path.iterdir())
@@ -97,22 +98,23 @@ class Recollection:
         return folder if isinstance(folder, pytest.Directory) else None
 
     def _collect(self, collector: pytest.Collector) -> list[pytest.Item | pytest.Collector]:
-        report = self._only("pytest_make_collect_report", collector, {"runner", "capturemanager"})(collector=collector)
+        report = self._unfiltered("pytest_make_collect_report")(collector=collector)
         if report.failed:
             self.failed.append(report)
         return list(report.result or ())
 
     def _is_ignored(self, folder: pytest.Directory, path: Path) -> bool:
         """Whether pytest's own rules, or those of a ``conftest.py``, leave a path out."""
-        ignored = self._only("pytest_ignore_collect", folder, {"main"})
-        return bool(ignored(collection_path=path, config=folder.config))
+        return bool(self._unfiltered("pytest_ignore_collect")(collection_path=path, config=folder.config))
 
-    def _only(self, hook: str, node: pytest.Collector, plugins: set[str]) -> Callable[..., Any]:
-        """Return the hook as pytest's own plugins of these names and ``conftest.py`` files implement it."""
-        kept = {id(self._manager.getplugin(name)) for name in plugins}
-        others = [
-            plugin
-            for plugin in self._manager.get_plugins()
-            if id(plugin) not in kept and Path(getattr(plugin, "__file__", None) or "").name != "conftest.py"
-        ]
+    def _unfiltered(self, hook: str) -> Callable[..., Any]:
+        """Return a hook as pytest and ``conftest.py`` files implement it, without plugins, and without ``--lf``."""
+        others = [plugin for plugin in self._manager.get_plugins() if not _is_pytests_or_conftest(plugin)]
         return self._manager.subset_hook_caller(hook, others)
+
+
+def _is_pytests_or_conftest(plugin: object) -> bool:
+    if isinstance(plugin, ModuleType):
+        return plugin.__name__.startswith("_pytest.") or Path(plugin.__file__ or "").name == "conftest.py"
+    module = type(plugin).__module__
+    return module.startswith("_pytest.") and module != "_pytest.cacheprovider"

@@ -144,7 +144,6 @@ class Settings:
             pytest.UsageError: naming the setting, its value and what to choose instead.
         """
         option = config.option
-        reports = config.getini("ladder_reports")
         return cls(
             test=_sequential_test(config),
             root=_root(config),
@@ -155,11 +154,11 @@ class Settings:
             calibrate=option.ladder_calibrate,
             rerun=option.ladder_rerun,
             time_limit=_time_limit(config),
-            reports=config.rootpath / (option.ladder_reports or reports),
+            reports=reports_folder(config),
             ctrf=config.rootpath / option.ladder_ctrf if option.ladder_ctrf else None,
             pictures=_pictures(config),
             evidence=config.rootpath / (option.ladder_evidence or config.getini("ladder_evidence")),
-            calibrations=config.rootpath / reports / "calibration",
+            calibrations=config.rootpath / config.getini("ladder_reports") / "calibration",
             rung_files=_rung_files(config),
         )
 
@@ -173,6 +172,12 @@ class Settings:
     def repeat(self) -> str:
         """The option that repeats this run's seeds."""
         return f"--ladder-seed-root={self.root}"
+
+
+def reports_folder(config: pytest.Config) -> Path:
+    """Return the folder of the reports."""
+    folder: str = config.option.ladder_reports or config.getini("ladder_reports")
+    return config.rootpath / folder
 
 
 def _sequential_test(config: pytest.Config) -> SequentialTest:

@@ -34,7 +34,7 @@ class Handover:
         self._plan: dict[str, dict[str, Any]] | None = None
 
     def announce(self, plan: Mapping[str, Mapping[str, Any]]) -> None:
-        """Say which tests climb rungs: node id to ``rung``, ``required``, ``group`` and the ``entry`` it has if its worker dies."""
+        """Say which tests climb rungs: node id to ``rung``, ``required``, ``group`` and the ``entry`` for a worker that dies."""
         if not self._planned.exists():
             write_atomically(self._planned, json.dumps(plan))
 

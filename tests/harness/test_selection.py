@@ -1,0 +1,275 @@
+"""Which rungs run: whatever was selected, from wherever, what they require is climbed, and said to be."""
+
+import json
+import shutil
+
+import pytest
+from toys import HEAD, TEST
+
+FOLDERS = {"coin": "", "shift": "deep", "p": "beside", "epochs": "beside"}
+EXPERIMENTS = {
+    "coin": "Coin()",
+    "shift": "Coin(shift=0.1)",
+    "p": "Coin(shift=0.1, p=0.0)",
+    "epochs": "Coin(shift=0.1, p=0.0, epochs=4)",
+}
+NOTE = "not selected, but required and so climbed: "
+
+
+def entries(pytester):
+    return json.loads((pytester.path / "reports" / "ladder.json").read_text())["rungs"]
+
+
+def verdicts(pytester):
+    return {rung["id"]: rung["verdict"] for rung in entries(pytester)}
+
+
+@pytest.fixture
+def tree(pytester, rungs):
+    """Four rungs, each on the one before, in three folders; the third learns on no seed."""
+    rungs(**EXPERIMENTS)
+    for number, (name, folder) in enumerate(FOLDERS.items(), start=1):
+        file = pytester.path / f"test_rung{number}_{name}.py"
+        target = pytester.path / "tests" / folder / file.name
+        target.parent.mkdir(exist_ok=True, parents=True)
+        file.rename(target)
+    return pytester.path / "tests"
+
+
+@pytest.mark.parametrize(
+    ("where", "selection", "climbed"),
+    [
+        ("", ["tests/deep"], "12"),
+        ("", ["tests/deep/test_rung2_shift.py::test_it[rung2]"], "12"),
+        ("tests/deep", [], "12"),
+        ("tests/deep", ["-m", "rung2"], "12"),
+        ("tests/beside", ["--ladder-only=rung2"], "12"),
+        ("tests/beside", ["-k", "rung3"], "123"),
+        ("", ["-m", "rung4 and not rung3"], "1234"),
+        ("", ["--deselect=tests/beside/test_rung3_p.py::test_it[rung3]"], "1234"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_requirements_from_anywhere(pytester, tree, monkeypatch, where, selection, climbed):
+    """A rung's requirements are climbed, wherever their tests are and whatever left them out."""
+    monkeypatch.chdir(pytester.path / where)
+    result = pytester.runpytest_inprocess(*selection, "--rootdir", pytester.path, "-c", pytester.path / "tox.ini")
+    expected = {"1": "PASS", "2": "PASS", "3": "FAIL", "4": "BLOCKED"}
+    assert verdicts(pytester) == {f"rung{number}": expected[number] for number in climbed}
+    assert result.ret == ("3" in climbed)
+    result.stdout.fnmatch_lines([f"{NOTE}rung*"])
+
+
+def test_deselected_by_name_is_said(pytester, tree):
+    """A rung that was left out by name and is climbed all the same is listed, alone."""
+    pytester.runpytest("-m", "not rung3").stdout.fnmatch_lines([f"{NOTE}rung3"])
+
+
+def test_last_failed(pytester, tree):
+    """``--lf`` after a failure climbs the failed rung, and what it requires from files that it skips."""
+    pytester.makeini((pytester.path / "tox.ini").read_text().replace("-p no:cacheprovider", ""))
+    assert pytester.runpytest().ret == 1
+    first = verdicts(pytester)
+    for more in ([], ["-m", "rung3"], ["--ladder-only=rung3"], ["tests/beside/test_rung3_p.py::test_it[rung3]"]):
+        assert pytester.runpytest("--lf", *more).ret == 1
+        assert first | verdicts(pytester) == first
+        assert set(verdicts(pytester)) >= {"rung1", "rung2", "rung3"}
+
+
+def test_ladders_apart(pytester, tree):
+    """Of two ladders in a repository the nearest gives what is named; one that is as near as another is refused."""
+    shutil.copytree(tree, pytester.path / "others")
+    (pytester.path / "others" / "test_rung1_coin.py").write_text(
+        (tree / "test_rung1_coin.py").read_text().replace("Coin()", "Coin(shift=0.0, epochs=3)")
+    )
+    assert pytester.runpytest("tests/deep").ret == 0
+    assert {rung["test"]["file"] for rung in entries(pytester)} == {
+        "tests/test_rung1_coin.py",
+        "tests/deep/test_rung2_shift.py",
+    }
+    third = pytester.path / "third" / "test_rung5_more.py"
+    third.parent.mkdir()
+    third.write_text((tree / "deep" / "test_rung2_shift.py").read_text().replace("number=2", "number=5"))
+    result = pytester.runpytest("third", "--import-mode=importlib")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*rung1 is declared twice, by others/* and tests/*"])
+
+
+def test_conftest_of_another_folder(pytester, tree):
+    """A rung that is collected from elsewhere has the fixtures of its own folder."""
+    (tree / "beside" / "conftest.py").write_text("import pytest\n@pytest.fixture\ndef own():\n    return 1\n")
+    file = tree / "beside" / "test_rung3_p.py"
+    file.write_text(file.read_text().replace("def test_it(climb", "def test_it(own, climb"))
+    pytester.runpytest("--ladder-only=rung3", "tests/deep")
+    assert verdicts(pytester)["rung3"] == "FAIL"
+
+
+def test_missing_requirement_in_a_broken_file(pytester, tree):
+    """A requirement that cannot be found is told beside the file that cannot be imported."""
+    (tree / "test_rung1_coin.py").write_text("import no_such_module\n" + HEAD + TEST)
+    result = pytester.runpytest("tests/deep")
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["*No module named 'no_such_module'*"])
+    result.stderr.fnmatch_lines(["*rung2 stands on rung1, which is not on this ladder*"])
+
+
+def test_marker_of_a_rung_that_the_source_hides(pytester, tree):
+    """A rung's test that comes from a package elsewhere is found by its marker."""
+    hidden = pytester.path / "lib" / "shared" / "rungs.py"
+    hidden.parent.mkdir(parents=True)
+    (tree / "test_rung1_coin.py").rename(hidden)
+    (hidden.parent / "__init__.py").write_text("from .rungs import test_it\n")
+    (tree / "test_first.py").write_text("import shared\ntest_it = shared.test_it\n")
+    pytester.syspathinsert(pytester.path / "lib")
+    assert pytester.runpytest("-m", "rung1").ret == 0
+    assert verdicts(pytester) == {"rung1": "PASS"}
+
+
+TWICE = """
+@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("again", [1, 2])
+def test_it(climb, rung, again):
+    assert climb(rung).judgement.k == WANTED
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "workers"])
+def test_repeated_test(pytester, rungs, workers):
+    """A rung that several tests climb is one rung, red if one of them is."""
+    rungs(coin="Coin()", shift="Coin(shift=0.1)")
+    for file in pytester.path.glob("test_rung*.py"):
+        file.write_text(file.read_text().replace(TEST.strip(), TWICE.replace("WANTED", "16")))
+    run = pytester.runpytest_subprocess if workers else pytester.runpytest
+    result = run(*workers)
+    assert result.ret == 0
+    assert result.parseoutcomes() == {"passed": 4}
+    assert [rung["id"] for rung in entries(pytester)] == ["rung1", "rung2"]
+    file = pytester.path / "test_rung2_shift.py"
+    file.write_text(file.read_text().replace("== 16", "== 14 + again"))
+    result = run(*workers)
+    assert result.parseoutcomes() == {"passed": 3, "failed": 1}
+    assert [rung["green"] for rung in entries(pytester)] == [True, False]
+
+
+@pytest.mark.parametrize("how", ["pytest.skip('later')", "pytest.importorskip('no_such_module')"])
+def test_skip_inside_a_test(pytester, rungs, how):
+    """A rung whose test skips itself is skipped, as by a mark; what requires it is blocked."""
+    rungs(coin="Coin()", shift="Coin(shift=0.1)", test=f"{how} if rung.number == 1 else climb(rung)")
+    result = pytester.runpytest()
+    assert result.parseoutcomes() == {"skipped": 1, "blocked": 1}
+    assert verdicts(pytester) == {"rung2": "BLOCKED"}
+    rungs(coin="Coin()", test=how)
+    (pytester.path / "test_rung2_shift.py").unlink()
+    assert pytester.runpytest().ret == 0
+
+
+# As pytest-rerunfailures does it.
+AGAIN = """
+import pytest
+from _pytest.runner import runtestprotocol
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    for outcome in ("rerun", None):
+        item._initrequest()
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            if outcome and report.when == "call":
+                report.outcome = outcome
+            item.ihook.pytest_runtest_logreport(report=report)
+            if report.outcome == "rerun":
+                break
+    return True
+"""
+
+
+def test_last_attempt_counts(pytester, rungs):
+    """Of a test that a plugin runs again the last attempt counts: for its verdict, the exit code and the report."""
+    flaky = "pass\n    from pathlib import Path\n    first = not Path('once').exists(); Path('once').touch()"
+    rungs(coin="Coin()", test=f"{flaky}\n    assert not first\n    climb(rung)")
+    pytester.makeconftest(AGAIN)
+    result = pytester.runpytest("--junitxml=junit.xml")
+    assert result.ret == 0
+    assert result.parseoutcomes() == {"passed": 1, "rerun": 1}
+    assert verdicts(pytester) == {"rung1": "PASS"}
+    assert (pytester.path / "junit.xml").read_text().count('name="verdict"') == 1
+    (pytester.path / "once").unlink()
+    rungs(coin="Coin(p=0.0)", shift="Coin(p=0.0, shift=0.1)")
+    result = pytester.runpytest()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["rung2  BLOCKED*by rung1"])
+    assert verdicts(pytester) == {"rung1": "FAIL", "rung2": "BLOCKED"}
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        "def pytest_sessionfinish(session): session.exitstatus = 0",
+        "@pytest.hookimpl(wrapper=True, tryfirst=True)\n"
+        "def pytest_sessionfinish(session):\n    yield\n    session.exitstatus = 0",
+        "@pytest.hookimpl(wrapper=True, tryfirst=True)\n"
+        "def pytest_runtest_makereport():\n    report = yield\n    report.outcome = 'passed'\n    return report",
+    ],
+    ids=["exit code", "exit code, last", "outcome"],
+)
+def test_no_plugin_makes_a_red_report_green(pytester, rungs, plugin):
+    rungs(coin="Coin(p=0.0)")
+    pytester.makeconftest(f"import pytest\n{plugin}")
+    assert pytester.runpytest().ret == 1
+    assert verdicts(pytester) == {"rung1": "FAIL"}
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "workers"])
+@pytest.mark.parametrize(
+    ("arguments", "break_it", "code"),
+    [
+        (["-m", "rung9"], "", 4),
+        (["--ladder-seeds=none"], "", 4),
+        ([], "import no_such_module", 2),
+        ([], "raise KeyboardInterrupt", 2),
+        (["-m", "rung1", "-k", "nothing"], "", 5),
+    ],
+    ids=["usage", "setting", "collection", "interrupted", "nothing"],
+)
+def test_earlier_report_set_aside(pytester, rungs, workers, arguments, break_it, code):
+    """A run that ends before its first rung leaves no earlier report to be taken for its own, and loses none."""
+    rungs(coin="Coin()")
+    assert pytester.runpytest().ret == 0
+    folder = pytester.path / "reports"
+    names = ["html", "json", "md"]
+    assert [path.suffix[1:] for path in sorted(folder.glob("ladder.*"))] == names
+    earlier = (folder / "ladder.json").read_text()
+    file = pytester.path / "test_rung1_coin.py"
+    whole = file.read_text()
+    file.write_text(f"{break_it}\n{whole}")
+    run = pytester.runpytest_subprocess if workers else pytester.runpytest
+    assert run(*arguments, *workers).ret == (1 if workers and code == 2 and "import" in break_it else code)
+    assert not list(folder.glob("ladder.*"))
+    assert (folder / "previous.json").read_text() == earlier
+    file.write_text(whole)
+    assert pytester.runpytest().ret == 0
+    assert not list(folder.glob("previous.*"))
+
+
+def test_run_of_other_tests_keeps_the_report(pytester, rungs):
+    rungs(coin="Coin()")
+    pytester.makepyfile(test_plain="def test_plain(): assert False")
+    pytester.runpytest()
+    assert pytester.runpytest("test_plain.py").ret == 1
+    assert pytester.runpytest("--collect-only").ret == 0
+    assert (pytester.path / "reports" / "ladder.json").exists()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "no_such_platform"])
+def test_backend_that_does_not_start(pytester, rungs, monkeypatch, platform):
+    """A backend that JAX cannot start is one line of each rung that asks for it, in a report."""
+    rungs(coin="Coin()", shift="Coin(shift=0.1)")
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    result = pytester.runpytest_subprocess()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            f"rung1  CRASHED*JAX cannot start with JAX_PLATFORMS={platform} (*); *JAX_PLATFORMS=cpu",
+            "rung2  BLOCKED*by rung1",
+        ]
+    )
+    assert verdicts(pytester) == {"rung1": "CRASHED", "rung2": "BLOCKED"}
