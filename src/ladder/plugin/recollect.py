@@ -59,7 +59,7 @@ class Recollection:
 
     def _below(self, folder: pytest.Directory) -> Iterator[pytest.Item]:
         own = sorted(folder.path.iterdir())
-        yield from self._in_files(file for file in own if may_have_rungs(file, ""))
+        yield from self._in_files(file for file in own if file.suffix == ".py" and may_have_rungs(file, ""))
         for path in own:
             if path.is_dir() and (inner := self._folder(path)) is not None:
                 yield from self._below(inner)
