@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -301,3 +302,15 @@ def test_lines_are_written_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "open", note)
     files.append_line(tmp_path / "list", "a line")
     assert [bool(flags & binary) for name, flags in opened if name == "list"] == [True]
+
+
+def test_who_appends_a_line_waits_for_its_turn(tmp_path):
+    turn = lock(tmp_path / "list.lock")
+    thread = threading.Thread(target=files.append_line, args=[tmp_path / "list", "a line"])
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    assert not (tmp_path / "list").exists()
+    os.close(turn)
+    thread.join()
+    assert (tmp_path / "list").read_bytes() == b"a line\n"
