@@ -111,7 +111,7 @@ def load(folder: Path, id: str) -> Calibration | None:
     """
     target = path(folder, id)
     try:
-        stored: dict[str, Any] = json.loads(target.read_text())
+        stored: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
         found = Calibration(**{**stored, "fingerprint": Fingerprint(**stored["fingerprint"])})
         found.check(id)
         return found

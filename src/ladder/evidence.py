@@ -7,7 +7,6 @@ to train and one when its verdict is in. Curves are evidence, verdicts are not: 
 criteria of the day. Nothing here loads JAX.
 """
 
-import fcntl
 import hashlib
 import io
 import json
@@ -19,10 +18,11 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 
-from ladder.files import append_line, write_atomically
+from ladder.files import append_line, lock, write_atomically
 from ladder.fingerprint import Fingerprint
 from ladder.trained import Trained
 
@@ -191,15 +191,14 @@ class Evidence:
             running.mkdir(parents=True, exist_ok=True)
             if not (ignored := self.folder / ".gitignore").exists():  # else the commit would differ by its own evidence
                 write_atomically(ignored, "*\n")
+            run = quote(self.run, safe="")
             for other in running.iterdir():
-                if other.name != self.run and (since := _held(other)):
+                if other.name.rpartition("-")[0] != run and (since := _held(other)):
                     self._tell(
                         f"another run is climbing in this checkout ({since}); they share their evidence, and the report is "
                         "that of the run that ends last"
                     )
-            self._held = os.open(running / self.run, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(self._held, fcntl.LOCK_SH)  # by each worker of the run; death lets go of it
-            os.pwrite(self._held, f"process {os.getpid()}, since {_now()}".encode(), 0)
+            self._held = lock(running / f"{run}-{os.getpid()}")  # one for each worker of the run; death lets go of it
         except OSError as error:
             self._failed(error)
 
@@ -337,14 +336,14 @@ def _block(path: Path, arrays: Arrays, about: dict[str, Any]) -> Block:
     return Block(trained, Origin(about["date"], about["commit"]))
 
 
-def _held(lock: Path) -> str:
-    """Who holds the lock; nobody does if its process has died, and then it is removed."""
-    with suppress(FileNotFoundError), lock.open("r+b") as file:  # another run may remove it at the same time
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read().decode(errors="replace") or "which has just begun"
-        lock.unlink()
+def _held(path: Path) -> str:
+    """Return which process holds the lock and since when; nobody does if it has died, and then the file is removed."""
+    with suppress(FileNotFoundError, PermissionError):  # another run looks into it, or removes it, at the same time
+        if (handle := lock(path)) is None:
+            began = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            return f"process {path.name.rpartition('-')[2]}, since {began.isoformat(timespec='seconds')}"
+        os.close(handle)  # first, for Windows removes no file that is open
+        path.unlink()
     return ""
 
 

@@ -1,13 +1,15 @@
-"""Writing files so that a reader never sees half of one, whenever the writer dies.
+"""Writing files so that a reader never sees half of one, whenever the writer dies, and locks that end with their process.
 
 Every byte goes through ``os.write``, ``os.replace`` and ``os.ftruncate`` here: the places at which a fault can strike.
 """
 
-import fcntl
 import os
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
+
+PATIENCE, PAUSE = 1.0, 0.05  # seconds to try again for, and between two tries
 
 
 def write_atomically(target: Path, content: str | bytes) -> None:
@@ -21,11 +23,11 @@ def write_atomically(target: Path, content: str | bytes) -> None:
     try:
         try:
             _write(handle, content if isinstance(content, bytes) else _encoded(content))
-            os.fchmod(handle, 0o644)  # mkstemp makes it private; a report is for reading
             os.fsync(handle)
         finally:
             os.close(handle)
-        os.replace(name, target)  # noqa: PTH105  # through os, as all faults
+        os.chmod(name, 0o644)  # noqa: PTH101  # mkstemp makes it private; a report is for reading
+        _replace(name, target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -38,11 +40,43 @@ def append_line(target: Path, line: str) -> None:
         OSError: if the folder cannot be made or the file not be written; what it held is still there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    turn = lock(target.with_name(f"{target.name}.lock"), wait=True)
+    assert turn is not None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # let go when the file is closed, also by death
+        _append_line(target, line)
+    finally:
+        os.close(turn)
+
+
+def lock(path: Path, wait: bool = False) -> int | None:
+    """Lock a file, made if need be, until the handle is closed or the process dies; the handle, or None if another holds it.
+
+    The file has no content: on Windows nobody else can read the first byte of a file that is locked.
+
+    Raises:
+        OSError: if it cannot be made or locked.
+    """
+    from filelock import lock_descriptor  # here, for it takes as long to load as all the rest of the plugin at start-up
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if lock_descriptor(handle, blocking=wait, poll_interval=PAUSE):
+            return handle
+    except BaseException:
+        os.close(handle)
+        raise
+    os.close(handle)
+    return None
+
+
+def _append_line(target: Path, line: str) -> None:
+    handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+    try:
         size = os.fstat(handle).st_size
-        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        torn = False
+        if size > 0:
+            os.lseek(handle, size - 1, os.SEEK_SET)
+            torn = os.read(handle, 1) != b"\n"
         try:
             _write(handle, ("\n" if torn else "").encode() + _encoded(line) + b"\n")
             os.fsync(handle)
@@ -62,6 +96,18 @@ def _encoded(content: str) -> bytes:
 def _write(handle: int, content: bytes) -> None:
     while content:
         content = content[os.write(handle, content) :]
+
+
+def _replace(source: str, target: Path) -> None:
+    """Move a file to its place; Windows refuses that while somebody reads what is there, which is soon over."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return os.replace(source, target)  # noqa: PTH105  # through os, as all faults
+        except PermissionError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE)
 
 
 def check_writable(folder: Path) -> None:

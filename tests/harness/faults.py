@@ -27,9 +27,11 @@ from ladder.files import write_atomically
 from ladder.trained import Trained
 
 RUNGS, BLOCK = 8, 8
-CREATES = ("mkdir", "open", "write", "pwrite")  # what a full disk has no room for
+CREATES = ("mkdir", "open", "write")  # what a full disk has no room for
 OPERATIONS = {
-    **dict.fromkeys((*CREATES, "fstat", "pread", "fsync", "fchmod", "replace", "ftruncate", "unlink", "close"), os),
+    **dict.fromkeys(
+        (*CREATES, "fstat", "lseek", "read", "fsync", "chmod", "replace", "ftruncate", "unlink", "close"), os
+    ),
     "flock": fcntl,
 }
 REAL = {name: getattr(home, name) for name, home in OPERATIONS.items()}
@@ -127,7 +129,7 @@ class Strike:
 
     def _operate(self, name, *args, **more):
         self.seen.append(Point(len(self.seen), name, self.step))
-        if name in ("write", "pwrite"):
+        if name == "write":
             for missing in sorted({len(args[1]) // 2, 1}) if self.seen[-1].appends else [len(args[1]) // 2]:
                 self.seen.append(Point(len(self.seen), name, self.step, missing))
         at = self._point
@@ -138,7 +140,7 @@ class Strike:
             elif self._full and name == "close":
                 REAL[name](*args)
             self._strike()
-        elif self._struck and name in CREATES and (name.endswith("write") or not Path(args[0]).exists()):
+        elif self._struck and name in CREATES and (name == "write" or not Path(args[0]).exists()):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return REAL[name](*args, **more)
 

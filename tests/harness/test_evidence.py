@@ -441,13 +441,17 @@ def test_lines_appended_at_the_same_time_are_all_there(tmp_path):
 def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
     program = (
         "import sys, pathlib; from ladder.evidence import Evidence\n"
-        "evidence = Evidence(pathlib.Path(sys.argv[1]), run='other'); evidence.announce()\n"
+        "evidence = Evidence(pathlib.Path(sys.argv[1]), run=sys.argv[2]); evidence.announce()\n"
         "print(*evidence.problems, flush=True); sys.stdin.read()"
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout.readline() == "\n"
+
+    def started(run):
+        command = [sys.executable, "-c", program, str(tmp_path), run]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "\n"
+        return process
+
+    other = started("other")
     for _ in range(2):  # also to one that comes second
         evidence = Evidence(tmp_path, run="ours")
         evidence.announce()
@@ -462,12 +466,18 @@ def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
     other.communicate()
     evidence = Evidence(tmp_path, run="ours")
     evidence.announce()
-    worker = Evidence(tmp_path, run="ours")
-    worker.announce()
-    assert evidence.problems == worker.problems == []
-    assert [path.name for path in (tmp_path / "running").iterdir()] == ["ours"]
+    worker = started("ours")  # is told of nobody, though its run's first process is there
+    assert evidence.problems == []
+    names = {path.name for path in (tmp_path / "running").iterdir()}
+    assert names == {f"ours-{os.getpid()}", f"ours-{worker.pid}"}
     evidence.close()
-    worker.close()
+    late = Evidence(tmp_path, run="late")
+    late.announce()
+    [problem] = late.problems
+    assert f"(process {worker.pid}, since " in problem, "a run is under way as long as one of its processes is"
+    late.close()
+    worker.kill()
+    worker.communicate()
 
 
 def test_two_runs_that_clear_up_after_a_third_do_not_trip_over_each_other(tmp_path, monkeypatch):

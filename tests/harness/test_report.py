@@ -364,7 +364,7 @@ def test_numbers(value, digits, expected):
     assert number(value, digits) == expected
 
 
-@pytest.mark.parametrize("failing", ["replace", "fchmod", "fsync", "write"])
+@pytest.mark.parametrize("failing", ["replace", "chmod", "fsync", "write"])
 def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, failing):
     target = tmp_path / "ladder.json"
     write_atomically(target, "old")

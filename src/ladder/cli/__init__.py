@@ -18,10 +18,16 @@ from ladder.report.reading import ReportError
 COMMANDS = (show, explain, listing, opening, compare, history)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let it pass; rich would exit with 1, which is a verdict here."""
+        raise  # rich calls this while it handles the error
+
+
 def command() -> int:
     """Run as a program; returns the exit code."""
     if hasattr(signal, "SIGPIPE"):
-        # As any filter: an end like `| head` is no verdict. Python would have it an error, and rich an exit code of 1.
+        # As any filter: an end like `| head` is no verdict. Where there is no such signal it is an error.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no sparklines has the words still
@@ -47,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add(commands)
     asked = parser.parse_args(arguments)
     try:
-        return int(asked.run(asked, Console(highlight=False, soft_wrap=True)))
+        return int(asked.run(asked, _Console(highlight=False, soft_wrap=True)))
     except OSError as error:
         if error.filename is None:  # what was printed went nowhere
             raise

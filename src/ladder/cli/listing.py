@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 def run(asked: argparse.Namespace, console: Console) -> int:
     """Print them: files by number, then each report with its rungs."""
     files = [
-        {"number": number, "name": name, "file": str(file.relative_to(asked.folder))}
+        {"number": number, "name": name, "file": file.relative_to(asked.folder).as_posix()}
         for number, name, file in rung_files(asked.folder)
     ]
     reports, trouble = [], []
@@ -42,7 +42,7 @@ def run(asked: argparse.Namespace, console: Console) -> int:
         rungs = [{name: entry[name] for name in ("id", "name", "verdict", "green")} for entry in document["rungs"]]
         reports.append(
             {
-                "report": str(path.relative_to(asked.folder)),
+                "report": path.relative_to(asked.folder).as_posix(),
                 "created": document["created"],
                 "headline": text.headline(document),
                 "rungs": rungs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ladder.files import write_atomically
+from ladder.files import lock, write_atomically
 from ladder.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Handover:
         For the process that has taken a rung's group over: nobody else climbs it any more.
         """
         try:
-            return Verdict(self._state(id, "ended").read_text())
+            return Verdict(self._state(id, "ended").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return Verdict.CRASHED if self._state(id, "begun").exists() else None
 
@@ -76,7 +76,9 @@ class Handover:
         return self._folder / "plan.json"
 
     def _state(self, id: str, state: str) -> Path:
-        return self._folder / f"{quote(id, safe='')}.{state}"
+        # Not by the id itself: to some file systems rung1[k] and rung1[K] are the same name.
+        name = hashlib.sha256(id.encode(errors="surrogatepass")).hexdigest()[:20]
+        return self._folder / f"{name}.{state}"
 
 
 def groups(ladder: Ladder, ids: Sequence[str]) -> dict[str, str]:
@@ -154,13 +156,9 @@ def take_gpu(folder: Path, workers: int) -> None:
     share = -(-workers // len(gpus))
     for slot in range(share):
         for gpu in gpus:
-            claim = os.open(folder / f"gpu-{quote(gpu, safe='')}-{slot}", os.O_RDWR | os.O_CREAT)
-            try:
-                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(claim)
+            if lock(folder / f"gpu-{quote(gpu, safe='')}-{slot}") is None:
                 continue
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # the claim stays open as long as this process lives
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # the lock is held as long as this process lives
             if share > 1:
                 os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{MEMORY_FRACTION / share:.3f}")
             return
