@@ -151,6 +151,20 @@ def test_repeated_test(pytester, rungs, workers):
     assert [rung["green"] for rung in entries(pytester)] == [True, False]
 
 
+def test_rungs_from_a_set(pytester, rungs, monkeypatch):
+    """Workers agree on the order of rungs whose order is another in every process."""
+    monkeypatch.setenv("PYTHONHASHSEED", "random")
+    rungs(coin="Coin()")
+    file = pytester.path / "test_rung1_coin.py"
+    variants = "import dataclasses\nNAMES = {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}\n"
+    of_set = "RUNGS = [dataclasses.replace(RUNGS[0], variant=name, experiment=Coin(epochs=3)) for name in NAMES]\n"
+    head, test = file.read_text().split("@pytest.mark.parametrize")
+    file.write_text(f"{head}{variants}{of_set}@pytest.mark.parametrize{test}")
+    result = pytester.runpytest_subprocess("-n", "2")
+    assert result.ret == 0
+    assert result.parseoutcomes() == {"passed": 8}
+
+
 @pytest.mark.parametrize("how", ["pytest.skip('later')", "pytest.importorskip('no_such_module')"])
 def test_skip_inside_a_test(pytester, rungs, how):
     """A rung whose test skips itself is skipped, as by a mark; what requires it is blocked."""
@@ -241,7 +255,8 @@ def test_earlier_report_set_aside(pytester, rungs, workers, arguments, break_it,
     file = pytester.path / "test_rung1_coin.py"
     whole = file.read_text()
     file.write_text(f"{break_it}\n{whole}")
-    run = pytester.runpytest_subprocess if workers else pytester.runpytest
+    own_process = workers or "Interrupt" in break_it  # which ends the process that runs it
+    run = pytester.runpytest_subprocess if own_process else pytester.runpytest
     assert run(*arguments, *workers).ret == (1 if workers and code == 2 and "import" in break_it else code)
     assert not list(folder.glob("ladder.*"))
     assert (folder / "previous.json").read_text() == earlier

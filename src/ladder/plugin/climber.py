@@ -156,6 +156,11 @@ class Climber:
             if worker["ladder_dist"] == "each":
                 raise LadderError("--dist each climbs every rung on every worker; choose another, such as --dist load")
             self._announce(items, ladder, self._handover)
+            # xdist wants the same tests in the same order of every worker; rungs made from a set are in another in each.
+            place = {id: index for index, id in enumerate(self._handover.plan)}
+            first = next(index for index, item in enumerate(items) if RUNG in item.stash)
+            rungs = sorted((item for item in items if RUNG in item.stash), key=lambda item: place.get(item.nodeid, -1))
+            items[first : first + len(rungs)] = rungs
 
     def _announce(self, items: list[pytest.Item], ladder: Ladder, handover: Handover) -> None:
         """Tell the other processes which rungs there are, what joins them, and how to report one whose worker dies."""

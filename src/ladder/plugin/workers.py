@@ -34,9 +34,17 @@ class Handover:
         self._plan: dict[str, dict[str, Any]] | None = None
 
     def announce(self, plan: Mapping[str, Mapping[str, Any]]) -> None:
-        """Say which tests climb rungs: node id to ``rung``, ``required``, ``group`` and the ``entry`` for a worker that dies."""
-        if not self._planned.exists():
-            write_atomically(self._planned, json.dumps(plan))
+        """Say which tests climb rungs: node id to ``rung``, ``required``, ``group`` and the ``entry`` for a worker that dies.
+
+        The plan of the first worker holds for all of them.
+        """
+        turn = lock(self._planned.with_suffix(".lock"), wait=True)
+        assert turn is not None
+        try:
+            if not self._planned.exists():
+                write_atomically(self._planned, json.dumps(plan))
+        finally:
+            os.close(turn)
 
     @property
     def plan(self) -> Mapping[str, Mapping[str, Any]]:
