@@ -14,6 +14,7 @@ from toys import HEAD, INI, TEST
 
 import ladder
 from ladder import Verdict, compilation, files
+from ladder.evidence import Evidence
 from ladder.files import lock, write_atomically
 from ladder.plugin.workers import Handover
 
@@ -314,3 +315,14 @@ def test_who_appends_a_line_waits_for_its_turn(tmp_path):
     os.close(turn)
     thread.join()
     assert (tmp_path / "list").read_bytes() == b"a line\n"
+
+
+def test_a_run_may_be_called_what_no_file_can_be(tmp_path):
+    evidence, other = (Evidence(tmp_path, run=name) for name in ("a/b: c?", "d"))
+    evidence.announce()
+    other.announce()
+    [problem] = other.problems
+    assert problem.startswith(f"another run is climbing in this checkout (process {os.getpid()}, since ")
+    assert evidence.problems == []
+    for each in (evidence, other):
+        each.close()
