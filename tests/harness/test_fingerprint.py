@@ -396,11 +396,12 @@ def test_commit_and_dirtiness(tmp_path):
 
 
 @pytest.mark.parametrize("tracked", [False, True])
-@pytest.mark.parametrize("other", ["", "sub/[out]/other", "sub/out", "ladder.json"])
+@pytest.mark.parametrize("other", ["", "sub/[out]/other", "sub/o/ladder.json", "ladder.json"])
 def test_what_ladder_writes_makes_no_commit_dirty_and_all_else_does(tmp_path, tracked, other):
     root, folder = tmp_path / "repository", tmp_path / "repository" / "sub"
     written = [folder / "[out]" / "ladder.json", folder / "[out]" / "pictures", tmp_path / "elsewhere", root]
     (folder / "[out]" / "pictures").mkdir(parents=True)
+    (folder / "o").mkdir()
     git(root, "init")
     git(root, "commit", "--allow-empty", "-m", "first")
     files = [written[0], written[1] / "é.png", *([root / other] if other else [])]

@@ -514,15 +514,22 @@ def test_a_commit_does_not_differ_by_its_own_report_but_by_calibrations(pytester
     rungs(coin="Coin()")
     (pytester.path / ".gitignore").write_text("__pycache__\n")
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-    for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "first"]):
-        subprocess.run(["git", *arguments], cwd=pytester.path, check=True)
+
+    def git(*arguments):
+        subprocess.run(["git", *identity, *arguments], cwd=pytester.path, check=True)
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
     for options in ([], [], ["--ladder-ctrf=ctrf.json"], ["--ladder-ctrf=ctrf.json", "--ladder-rerun"]):
         pytester.runpytest(*options)
         assert not report(pytester)["commit"]["dirty"]
     (latest, *_) = reversed(report(pytester)["rungs"][0]["attempts"]["latest"])
     assert not latest["commit"].endswith("+")
     (pytester.path / "ctrf.json").unlink()
-    pytester.runpytest("--ladder-reports=elsewhere")
+    git("add", "--force", "reports/evidence/attempts.jsonl")
+    git("commit", "-qm", "second")
+    pytester.runpytest("--ladder-reports=elsewhere", "--ladder-rerun")
     assert not report(pytester, "elsewhere")["commit"]["dirty"]
     (pytester.path / "reports" / "calibration").mkdir()
     (pytester.path / "reports" / "calibration" / "rung9.json").write_text("{}")
