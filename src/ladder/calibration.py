@@ -12,6 +12,7 @@ import numpy as np
 from ladder.criteria import Criterion
 from ladder.files import write_atomically
 from ladder.fingerprint import Fingerprint, fingerprint
+from ladder.naming import on_disk
 from ladder.rung import Rung
 from ladder.training import CALIBRATION_STREAM, Seeds, Trainer, Watch
 
@@ -93,7 +94,7 @@ def calibrate(rung: Rung, watch: Watch | None = None) -> Calibration:
 
 def path(folder: Path, id: str) -> Path:
     """Where the calibration of that rung is filed."""
-    return folder / f"{id.replace('[', '-').replace(']', '')}.json"
+    return folder / on_disk(f"{id.replace('[', '-').replace(']', '')}.json")
 
 
 def save(calibration: Calibration, folder: Path) -> Path:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -361,21 +361,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def commit(folder: Path) -> dict[str, Any] | None:
-    """The checked-out commit and whether the work tree differs from it; None outside git."""
+def commit(folder: Path, written: Iterable[Path] = ()) -> dict[str, Any] | None:
+    """The checked-out commit and whether the work tree differs from it, but for what ladder has written; None outside git."""
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=True,
-            timeout=10,
-        ).stdout.strip()
+        command = ["git", "-C", str(folder), *arguments]
+        ran = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10)
+        return ran.stdout.strip()
 
     try:
-        return {"sha": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        root = (folder / git("rev-parse", "--show-cdup")).resolve()
+        inside = [path.relative_to(root) for path in map(Path.resolve, written) if root in path.parents]
+        but = [f":(top,exclude,literal){path}" for path in inside]
+        return {"sha": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", ":(top)", *but))}
     except (OSError, subprocess.SubprocessError):
         return None
 

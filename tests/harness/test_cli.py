@@ -182,6 +182,45 @@ def test_files_alone_or_reports_alone_are_worth_listing(red, tmp_path, capsys):
     assert (code, out.startswith("ladder.json  ")) == (0, True)
 
 
+def many(document, number):
+    """The report of a ladder of so many rungs, all like its last."""
+    last = document["rungs"][-1]
+    rungs = [last | {"id": f"rung{n}", "number": n} for n in range(1, number + 1)]
+    return document | {"rungs": rungs, "culprit": None}
+
+
+def test_a_long_ladder_has_a_line_for_each_rung_where_that_is_asked(tmp_path, capsys):
+    document = many(report_of(ROOT, CONTROL), 75)
+    report = file(document, tmp_path)
+    _, short, _ = told(capsys, "show", report)
+    _, full, _ = told(capsys, "show", "-v", report)
+    assert (len(short.splitlines()), len(full.splitlines())) == (3, 76)
+    assert "75 controls FAIL, as they must: rungs 1–75" in short
+
+
+def test_long_lists_are_summed_up_and_red_reports_told_in_full(red, tmp_path, capsys):
+    for number in range(1, 76):
+        (tmp_path / f"test_rung{number}_x.py").touch()
+    green = many(report_of(ROOT, CONTROL), 30)
+    for night in range(20):
+        (tmp_path / f"{night}").mkdir()
+        file(green if night else red, tmp_path / f"{night}")
+    _, out, _ = told(capsys, "list", tmp_path)
+    files, broken, ids, rest = out.splitlines()
+    assert files == "rungs 1–75  75 files in ."
+    assert broken.startswith("0/ladder.json  ")
+    assert "CULPRIT rung2" in broken
+    assert ids.split() == [entry["id"] for entry in red["rungs"]]
+    assert rest == f"19 reports ALL GREEN, of {green['created'][:10]}"
+    _, out, _ = told(capsys, "list", "-v", tmp_path)
+    assert len(out.splitlines()) == 75 + 2 * 20
+    assert "rung75  x  (test_rung75_x.py)" in out
+    (tmp_path / "1" / "ladder.json").rename(tmp_path / "ladder.json")
+    for night in range(2, 20):
+        (tmp_path / f"{night}" / "ladder.json").unlink()
+    assert told(capsys, "list", tmp_path)[1].splitlines()[-1] == "  30 rungs (1–30), none red"
+
+
 def test_where_there_is_nothing_list_says_so(tmp_path, capsys):
     code, _, err = told(capsys, "list", tmp_path)
     assert (code, err.startswith(f"ladder: {tmp_path} has no rungs and no reports")) == (2, True)
@@ -235,6 +274,18 @@ def test_a_terminal_without_sparklines_has_the_words(report):
     )
     assert (ended.returncode, ended.stderr) == (1, b"")
     assert b"\\u2581" in ended.stdout
+
+
+def test_in_an_ascii_locale_ids_are_read_and_json_stays_json(tmp_path):
+    document = report_of(ROOT)
+    document["rungs"][0] |= {"id": "rung1[é]", "variant": "é"}
+    report = file(document, tmp_path)
+    abroad = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    for asked in ("rung1[é]", r"rung1[\xe9]"):
+        command = [sys.executable, "-m", "ladder", "explain", asked, report]
+        assert subprocess.run(command, capture_output=True, env=abroad).stdout.startswith(rb"rung1[\xe9]: coin")
+        whole = subprocess.run([*command, "--json"], capture_output=True, env=abroad)
+        assert json.loads(whole.stdout.decode("ascii"))[0] == document["rungs"][0]
 
 
 def test_a_folder_is_no_report(tmp_path, capsys):

@@ -377,22 +377,44 @@ def test_described_lists_components_in_order():
     assert described(Coin(p=0.5)) == "p=0.5, shift=0.0, epochs=3"
 
 
+def git(folder, *arguments):
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
+
+
 def test_commit_and_dirtiness(tmp_path):
     assert commit(tmp_path) is None
     assert commit(tmp_path / "nowhere") is None
-
-    def git(*arguments):
-        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
-
-    git("init")
+    git(tmp_path, "init")
     assert commit(tmp_path) is None
-    git("commit", "--allow-empty", "-m", "first")
+    git(tmp_path, "commit", "--allow-empty", "-m", "first")
     clean = commit(tmp_path)
     assert clean is not None
     assert (len(clean["sha"]), clean["dirty"]) == (40, False)
     (tmp_path / "new.txt").write_text("")
     assert commit(tmp_path) == clean | {"dirty": True}
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize("other", ["", "sub/[out]/other", "sub/o/ladder.json", "ladder.json"])
+def test_what_ladder_writes_makes_no_commit_dirty_and_all_else_does(tmp_path, tracked, other):
+    root, folder = tmp_path / "repository", tmp_path / "repository" / "sub"
+    written = [folder / "[out]" / "ladder.json", folder / "[out]" / "pictures", tmp_path / "elsewhere", root]
+    (folder / "[out]" / "pictures").mkdir(parents=True)
+    (folder / "o").mkdir()
+    git(root, "init")
+    git(root, "commit", "--allow-empty", "-m", "first")
+    files = [written[0], written[1] / "é.png", *([root / other] if other else [])]
+    for content in ("old", "new")[not tracked :]:
+        for file in files:
+            file.write_text(content)
+        if content == "old":
+            git(root, "add", ".")
+            git(root, "commit", "-m", "second")
+    git(root, "config", "core.quotePath", "false")
+    for inside in (root, folder):
+        assert commit(inside, written)["dirty"] == bool(other)
+    assert commit(root)["dirty"]
 
 
 def test_machine_and_versions_say_where_it_ran():

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from toys import Coin
+from toys import HEAD, TEST, Coin
 
 from ladder import Seeds, Trainer
 
@@ -417,10 +417,13 @@ def test_output_that_is_no_terminal_gets_no_control_characters(pytester, rungs):
     assert not re.search(r"[\r\x1b]", pytester.runpytest("-v").stdout.str())
 
 
-def test_a_terminal_shows_the_rung_that_is_training(pytester, rungs):
-    rungs(coin="Coin()")
+def on_a_terminal(*arguments, **environment):
+    """Run pytest on a terminal of its own; returns its exit code and all that it wrote."""
     master, slave = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "pytest"], stdin=slave, stdout=slave, stderr=slave)
+    command = [sys.executable, "-m", "pytest", *arguments]
+    process = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm", **environment}
+    )
     os.close(slave)
     told = b""
     try:
@@ -429,7 +432,116 @@ def test_a_terminal_shows_the_rung_that_is_training(pytester, rungs):
     except OSError:  # how Linux says that the other end is closed
         pass
     os.close(master)
-    assert process.wait() == 0
+    return process.wait(), told
+
+
+@pytest.mark.parametrize("options", [[], ["-p", "no:capture"]])
+def test_a_terminal_shows_the_rung_that_is_training(pytester, rungs, options):
+    rungs(coin="Coin()")
+    code, told = on_a_terminal(*options)
+    assert code == 0
     assert b"\r\x1b[Krung1  seeds 1\xe2\x80\x9316  compiling" in told
     assert b"\r\x1b[Krung1  seeds 1\xe2\x80\x9316  epoch 3/3  loss 0." in told
     assert b"\r\x1b[Krung1  PASS  16/16" in told
+
+
+OWN_REPORTER = """
+import pytest
+
+class Sugar(pytest.TerminalReporter):
+    pass
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    plugins = config.pluginmanager
+    plugins.unregister(plugins.getplugin("terminalreporter"))
+    plugins.register(Sugar(config), "terminalreporter")
+"""
+
+
+@pytest.mark.parametrize(("conftest", "terminal"), [(OWN_REPORTER, "xterm"), ("", "dumb")], ids=["reporter", "dumb"])
+def test_nothing_is_drawn_where_another_plugin_draws_or_no_line_can_be_written_over(
+    pytester, rungs, conftest, terminal
+):
+    rungs(coin="Coin()")
+    pytester.makeconftest(conftest)
+    code, told = on_a_terminal(TERM=terminal)
+    assert code == 0
+    assert b"compiling" not in told
+    assert b"\x1b[K" not in told
+    assert b"rung1  PASS  16/16" in told
+
+
+ABROAD = """
+RUNGS = [Rung(number=1, variant="é中", name="coïn", experiment=Coin(), gates=(LEARNS,))]
+"""
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "PY_COLORS": "1"}
+
+
+def test_in_an_ascii_locale_a_rung_of_any_name_is_climbed_shown_and_filed(pytester, rungs):
+    (pytester.path / "test_it.py").write_text(HEAD + ABROAD + TEST, encoding="utf-8")
+    code, told = on_a_terminal(
+        "-v", "--ladder-pictures", "--ladder-only=rung1[é中]", r"--ladder-only=rung1[\xe9\u4e2d]", **ASCII
+    )
+    assert code == 0
+    assert rb"test_it.py::test_it[rung1[\xe9\u4e2d]]" in told
+    assert b"\r\x1b[K" + rb"rung1[\xe9\u4e2d]  seeds 1\u201316  epoch 3/3" in told
+    assert b"\x1b[32m" + rb"rung1[\xe9\u4e2d]  PASS  16/16  \u2588" in told
+    (entry,) = report(pytester)["rungs"]
+    assert (entry["id"], entry["note"]) == ("rung1[é中]", "")
+    for picture in entry["pictures"]:
+        assert (pytester.path / "reports" / picture["png"]).is_file()
+    assert "'--ladder-only=rung1[é中]'" in entry["repeat"]
+
+
+@pytest.mark.parametrize("escaping", [True, False])
+def test_the_id_of_a_rungs_test_is_what_pytest_makes_of_such_a_name(pytester, rungs, escaping):
+    (pytester.path / "test_it.py").write_text(HEAD + ABROAD + TEST, encoding="utf-8")
+    (pytester.path / "test_plain.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('x', ['rung1[é中]'])\ndef test_it(x): pass\n", encoding="utf-8"
+    )
+    setting = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"
+    with (pytester.path / "tox.ini").open("a") as file:
+        file.write("" if escaping else f"\n{setting} = true\n")
+    items, _ = pytester.inline_genitems()
+    mine, plain = (item.name for item in items)
+    assert mine == plain
+    assert pytester.runpytest(f"test_it.py::{mine}").ret == 0
+
+
+def test_a_commit_does_not_differ_by_its_own_report_but_by_calibrations(pytester, rungs):
+    rungs(coin="Coin()")
+    (pytester.path / ".gitignore").write_text("__pycache__\n")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+
+    def git(*arguments):
+        subprocess.run(["git", *identity, *arguments], cwd=pytester.path, check=True)
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    for options in ([], [], ["--ladder-ctrf=ctrf.json"], ["--ladder-ctrf=ctrf.json", "--ladder-rerun"]):
+        pytester.runpytest(*options)
+        assert not report(pytester)["commit"]["dirty"]
+    (latest, *_) = reversed(report(pytester)["rungs"][0]["attempts"]["latest"])
+    assert not latest["commit"].endswith("+")
+    (pytester.path / "ctrf.json").unlink()
+    git("add", "--force", "reports/evidence/attempts.jsonl")
+    git("commit", "-qm", "second")
+    pytester.runpytest("--ladder-reports=elsewhere", "--ladder-rerun")
+    assert not report(pytester, "elsewhere")["commit"]["dirty"]
+    (pytester.path / "reports" / "calibration").mkdir()
+    (pytester.path / "reports" / "calibration" / "rung9.json").write_text("{}")
+    pytester.runpytest("--ladder-reports=elsewhere")
+    assert report(pytester, "elsewhere")["commit"]["dirty"]
+
+
+def test_verbose_has_a_line_for_each_rung_of_a_long_ladder(pytester, rungs):
+    rungs(coin="Coin()")
+    control = "RUNGS += [RUNGS[0].as_control(p=0.0, why='x', label=f'c{n}') for n in range(20)]\n"
+    file = pytester.path / "test_rung1_coin.py"
+    file.write_text(file.read_text().replace("@pytest", control + "@pytest"))
+    short = pytester.runpytest()
+    short.stdout.fnmatch_lines(["20 controls FAIL, as they must, *: rung 1", "rung1  PASS*"])
+    full = pytester.runpytest("-v")
+    assert len([line for line in full.outlines if line.startswith("rung1[c")]) == 20

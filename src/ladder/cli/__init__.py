@@ -9,10 +9,12 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
 from ladder.cli import compare, explain, history, listing, opening, show
+from ladder.cli.project import last_report
 from ladder.report.reading import ReportError
 
 COMMANDS = (show, explain, listing, opening, compare, history)
@@ -53,11 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
         command.add(commands)
     asked = parser.parse_args(arguments)
     try:
+        if getattr(asked, "report", asked) is None:
+            asked.report = Path(os.path.relpath(last_report(Path.cwd())))
         return int(asked.run(asked, _Console(highlight=False, soft_wrap=True)))
     except OSError as error:
         if error.filename is None:  # what was printed went nowhere
             raise
-        print(f"ladder: no report to read: {error}; climb first: pytest tests/ladder", file=sys.stderr)
+        print(f"ladder: no report to read: {error}; climb first: pytest", file=sys.stderr)
     except ReportError as error:
         print(f"ladder: {error}", file=sys.stderr)
     return 2

@@ -9,10 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ladder.cli.project import REPORT
 from ladder.history import ALPHA
-
-REPORT = Path("reports/ladder.json")
-"""The last climb's report, where nobody says otherwise."""
 
 UNFOLDED = 1000  # columns, of which nobody has so many
 
@@ -36,7 +34,17 @@ def declare(commands: Any, name: str, what: str, example: str, run: Run, codes: 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """The report to read, the last climb's by default."""
-    parser.add_argument("report", nargs="?", type=Path, default=REPORT, help=f"a ladder.json (default: {REPORT})")
+    parser.add_argument(
+        "report",
+        nargs="?",
+        type=Path,
+        help=f"a ladder.json (default: that of the last climb here, {REPORT} or where pytest's settings have ladder_reports)",
+    )
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Whether to print what is summed up otherwise."""
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each, however many there are")
 
 
 def add_alpha(parser: argparse.ArgumentParser, what: str) -> None:
@@ -66,4 +74,5 @@ def print_table(console: Console, table: Table) -> None:
 
 def print_json(console: Console, found: Any) -> None:
     """For scripts: plain, whole, and without what JSON has no number for."""
-    console.file.write(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    unicode = console.encoding.startswith("utf")  # elsewhere what is missing would be escaped, and not as JSON does it
+    console.file.write(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=not unicode) + "\n")

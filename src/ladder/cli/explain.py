@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ladder.cli.common import add_report, declare, print_json
+from ladder.naming import given
 from ladder.report import text
 from ladder.report.reading import ReportError, load
 from ladder.report.schema import Document, Entry
@@ -25,7 +26,7 @@ def add(commands: Any) -> None:
         run,
         codes="0 as it should be, 1 red, 2 no such rung, or no report to read",
     )
-    parser.add_argument("rung", help="an id such as rung3[mse], or rung3 for all of that number")
+    parser.add_argument("rung", type=given, help="an id such as rung3[mse], or rung3 for all of that number")
     add_report(parser)
 
 

@@ -1,16 +1,18 @@
 """``ladder list``: the ladders and rungs that can be found."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from ladder.cli.common import declare, print_json
-from ladder.plugin.search import rung_files, visible
+from ladder.cli.common import add_verbose, declare, print_json
+from ladder.naming import rung_files, visible
 from ladder.report import text
 from ladder.report.reading import ReportError, load
+from ladder.report.terminal import GLANCE
 
 
 def add(commands: Any) -> None:
@@ -24,6 +26,7 @@ def add(commands: Any) -> None:
         codes="0 found some, 2 there are none",
     )
     parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="where to look (default: here)")
+    add_verbose(parser)
 
 
 def run(asked: argparse.Namespace, console: Console) -> int:
@@ -45,24 +48,57 @@ def run(asked: argparse.Namespace, console: Console) -> int:
                 "report": path.relative_to(asked.folder).as_posix(),
                 "created": document["created"],
                 "headline": text.headline(document),
+                "green": text.is_green(document),
                 "rungs": rungs,
             }
         )
     if asked.json:
         print_json(console, {"files": files, "reports": reports, "trouble": trouble})
     else:
-        for each in files:
-            console.print(Text.assemble((f"rung{each['number']}", "bold"), f"  {each['name']}  ({each['file']})"))
-        for report in reports:
-            console.print(Text.assemble((report["report"], "bold"), f"  {report['created']}  {report['headline']}"))
-            console.print(Text.assemble("  ", *_ids(report["rungs"])))
+        most = math.inf if asked.verbose else GLANCE
+        _print_files(files, console, most)
+        _print_reports(reports, console, most)
         for problem in trouble:
             console.print(Text(problem, style="yellow"))
     if not files and not reports:
-        raise ReportError(f"{asked.folder} has no rungs and no reports: look elsewhere, or climb: pytest tests/ladder")
+        raise ReportError(f"{asked.folder} has no rungs and no reports: look elsewhere, or climb first: pytest")
     return 0
+
+
+def _print_files(files: list[dict[str, Any]], console: Console, most: float) -> None:
+    """Print a line for each file; where they are more, one for each folder."""
+    if len(files) <= most:
+        for each in files:
+            console.print(Text.assemble((f"rung{each['number']}", "bold"), f"  {each['name']}  ({each['file']})"))
+        return
+    folders: dict[str, list[str]] = {}
+    for each in files:
+        folders.setdefault(str(Path(each["file"]).parent), []).append(f"rung{each['number']}")
+    for folder, ids in folders.items():
+        console.print(Text.assemble((f"rungs {text.numbers(ids)}", "bold"), f"  {len(ids)} files in {folder}"))
+
+
+def _print_reports(reports: list[dict[str, Any]], console: Console, most: float) -> None:
+    """Print each report with the ids of its rungs; where they are more, of green reports how many, and of rungs their numbers."""
+    summed_up = [report for report in reports if report["green"]] if len(reports) > most else []
+    for report in reports:
+        if report in summed_up:
+            continue
+        console.print(Text.assemble((report["report"], "bold"), f"  {report['created']}  {report['headline']}"))
+        rungs = report["rungs"]
+        console.print(Text.assemble("  ", *_ids(rungs)) if len(rungs) <= most else f"  {_counted(rungs)}")
+    if summed_up:
+        dates = sorted(report["created"][:10] for report in summed_up)
+        told = f"{len(summed_up)} reports ALL GREEN, of {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
+        console.print(Text(told, style="green"))
 
 
 def _ids(rungs: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """The ids, one after another, each in the colour of its verdict."""
     return [(f"{rung['id']} ", "green" if rung["green"] else "red") for rung in rungs]
+
+
+def _counted(rungs: list[dict[str, Any]]) -> str:
+    """How many rungs there are, and how many are red, which the headline has told."""
+    red = sum(not rung["green"] for rung in rungs)
+    return f"{text.who([rung['id'] for rung in rungs])}, {red or 'none'} red"

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from ladder.cli.common import add_report, declare, print_json
+from ladder.cli.common import add_report, add_verbose, declare, print_json
 from ladder.report.reading import load
 from ladder.report.terminal import lines
 from ladder.report.text import headline, is_green
@@ -23,6 +23,7 @@ def add(commands: Any) -> None:
         codes="0 all green, 1 something red or broken off, 2 no report to read",
     )
     add_report(parser)
+    add_verbose(parser)
 
 
 def run(asked: argparse.Namespace, console: Console) -> int:
@@ -32,6 +33,6 @@ def run(asked: argparse.Namespace, console: Console) -> int:
         print_json(console, document)
     else:
         console.print(Text(headline(document), style="bold green" if is_green(document) else "bold red"))
-        for line, markup in lines(document):
+        for line, markup in lines(document, asked.verbose):
             console.print(Text(line, style=" ".join(name for name, on in markup.items() if on)))
     return 0 if is_green(document) else 1

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from ladder.files import write_atomically
+from ladder.naming import on_disk
 from ladder.pictures import style
 from ladder.pictures.learning import learning_curves
 from ladder.report.schema import Entry
@@ -115,8 +116,8 @@ class _Folder:
     def __init__(self, reports: Path, id: str):
         self.pictures: list[dict[str, str | None]] = []
         self.trouble: list[str] = []
-        self._reports = reports
-        self._folder = reports / FOLDER / id
+        self._id = id
+        self._folder = reports / FOLDER / on_disk(id)
         self._written: set[Path] = set()
 
     def add(self, name: str, title: str, make: Callable[[], Picture]) -> None:
@@ -130,7 +131,7 @@ class _Folder:
                 target = self._folder / f"{name}.{kind}"
                 write_atomically(target, content)
                 self._written.add(target)
-                paths[kind] = target.relative_to(self._reports).as_posix()
+                paths[kind] = f"{FOLDER}/{self._id}/{target.name}"
         except Exception as error:
             self.trouble.append(f"its picture {name!r} is missing: {error!r}")
         else:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ladder.files import check_writable
+from ladder.naming import escaped, spelled
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
@@ -35,6 +36,7 @@ RUNG = pytest.StashKey[str]()
 REQUIRED = pytest.StashKey[bool]()
 """Whether a test runs only because a selected rung requires its own."""
 PROPERTIES = pytest.StashKey[list[tuple[str, object]]]()
+UNESCAPED = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"  # an ini option of pytest's
 
 
 def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
@@ -64,7 +66,7 @@ class Climber:
         from ladder.evidence import Evidence
         from ladder.fingerprint import commit
 
-        found = commit(self.config.rootpath)
+        found = commit(self.config.rootpath, self.settings.written)
         evidence = Evidence(
             self.settings.evidence,
             run=getattr(self.config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex,
@@ -94,10 +96,12 @@ class Climber:
         return bool("rung" in self.config.option.markexpr or self.settings.only)
 
     def pytest_make_parametrize_id(self, val: object) -> str | None:
-        """A rung's test is named after the rung."""
+        """A rung's test is named after the rung, in ASCII as all tests unless pytest has been told otherwise."""
         # Without this module loaded nothing can be a rung, and loading it would load NumPy.
         rung = sys.modules.get("ladder.rung")
-        return val.id if rung is not None and isinstance(val, rung.Rung) else None
+        if rung is None or not isinstance(val, rung.Rung):
+            return None
+        return val.id if self.config.getini(UNESCAPED) else escaped(val.id)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -367,14 +371,15 @@ class Climber:
         if rung.control or not any(gate.calibrated for gate in rung.criteria):
             pytest.skip(f"{rung.id} has no limits to calibrate")
         target = calibration.path(self.settings.calibrations, rung.id)
+        shown = spelled(str(target))
         if target.exists() and self.settings.calibrate != "overwrite":
-            item.stash[NOTE] = f"{rung.id}: kept {target} (measure it again with --ladder-calibrate=overwrite)"
+            item.stash[NOTE] = f"{rung.id}: kept {shown} (measure it again with --ladder-calibrate=overwrite)"
             return
         check_writable(self.settings.calibrations)
         measured = calibration.calibrate(rung, live.watch(rung))
         calibration.save(measured, self.settings.calibrations)
         limits = ", ".join(f"{key}: {limit:.4g}" for key, limit in measured.limits.items())
-        item.stash[NOTE] = f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {target}"
+        item.stash[NOTE] = f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {shown}"
         live.close(item.stash[NOTE])
 
     @pytest.hookimpl(tryfirst=True)

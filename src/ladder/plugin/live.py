@@ -1,10 +1,14 @@
-"""The live line: what a rung is doing now. Silent where the output is not a terminal."""
+"""The live line: what a rung is doing now. Silent where the output is not a terminal, or another plugin draws on it."""
 
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from rich.cells import set_cell_size
 
+from ladder.report.text import encodable
 from ladder.rung import Rung
 
 
@@ -19,9 +23,10 @@ class Live:
     def watch(self, rung: Rung) -> "Line | None":
         """A line for this rung, or None where nobody is looking."""
         reporter = self._reporter
-        if reporter is None or not reporter.isatty or reporter.verbosity < 0:
+        # A plugin that reports in its own way (pytest-sugar, pytest-rich) writes over a line of its own.
+        if type(reporter) is not pytest.TerminalReporter or not reporter.isatty or reporter.verbosity < 0:
             return None
-        return Line(rung, self._show)
+        return Line(rung, self._show) if os.environ.get("TERM") != "dumb" else None
 
     def close(self, line: str) -> None:
         """Leave ``line`` where the live line was; nothing if there was none."""
@@ -34,11 +39,12 @@ class Live:
         if not self._shown:
             self._write("", start=True)
             self._shown = True
-        width = self._reporter._tw.fullwidth - 1
-        self._write("\r\x1b[K" + line[:width])
+        writer = self._reporter._tw
+        columns = set_cell_size(encodable(line, writer._file), writer.fullwidth - 1)
+        self._write("\r\x1b[K" + columns.rstrip())
 
     def _write(self, text: str, start: bool = False) -> None:
-        with self._capture.global_and_fixture_disabled():
+        with self._capture.global_and_fixture_disabled() if self._capture else nullcontext():
             if start:
                 self._reporter.ensure_newline()
             self._reporter.write(text, flush=True)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ladder.files import check_writable, write_atomically
+from ladder.naming import spelled
 from ladder.plugin.climber import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
@@ -107,7 +108,7 @@ class Reporter:
             return None
         from ladder.report.text import seeds, word
 
-        told = f"{word(entry)} {seeds(entry)}"
+        told = f"{word(entry)} {seeds(entry)}".removesuffix(" –")
         if entry["green"]:
             return "passed", ".", told
         if entry["verdict"] == Verdict.BLOCKED:
@@ -121,7 +122,7 @@ class Reporter:
             self._entries.pop(report.nodeid, None)
             self._beside.discard(report.nodeid)
         if (entry := getattr(report, "ladder", None)) is not None:
-            file, line, _ = report.location
+            file, line = spelled(report.location[0]), report.location[1]
             entry["test"] = {"id": report.nodeid, "file": file, "line": (line or 0) + 1}
             entry["repeat"] = shlex.join(["pytest", file, f"--ladder-only={entry['id']}", *self.settings.same_seeds])
             self._entries[report.nodeid] = entry
@@ -209,10 +210,10 @@ class Reporter:
             self.settings.test,
             seeds={"root": self.settings.root, "fresh": self.settings.fresh, "repeat": self.settings.repeat},
             environment={
-                "command": shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
+                "command": shlex.join(["pytest", *(spelled(str(each)) for each in self.config.invocation_params.args)]),
                 "machine": fingerprint.machine(),
                 "versions": fingerprint.versions(),
-                "commit": fingerprint.commit(self.config.rootpath),
+                "commit": fingerprint.commit(self.config.rootpath, self.settings.written),
             },
             complete=session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
             and self._climbed == set(planned),
@@ -259,6 +260,7 @@ class Reporter:
             self._print_errors(terminalreporter)
             return
         from ladder.report.terminal import lines, why
+        from ladder.report.text import encodable
 
         terminalreporter.section("ladder")
         if self._required:
@@ -266,8 +268,9 @@ class Reporter:
         for entry in self._rungs:
             if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only what failed
                 terminalreporter.write_line(why(entry))
-        for line, markup in lines(self._document):
-            terminalreporter.write_line(line, **markup)
+        for line, markup in lines(self._document, verbose=self.config.option.verbose > 0):
+            # What the terminal has no characters for pytest would escape, colours included.
+            terminalreporter.write_line(encodable(line, terminalreporter._tw._file), **markup)
         if self.settings.fresh:
             terminalreporter.write_line(self._repeat)
         for path in self._written:

@@ -13,23 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-RUNG_FILE = re.compile(r"test_rung([0-9]+)_(.+)")
 RUNGS_ALONE = re.compile(r"\s*(?:rung\d*(?:\s+or\s+rung\d*)*)?\s*")
 SPEAKS = re.compile(rb"climb|rung|marker")
 IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]+)", re.M)
 PLUGINS = re.compile(rb"^pytest_plugins\b[^\n]*=([^\n]*(?:\n[ \t]+[^\n]*)*)", re.M)
-
-
-def rung_files(folder: Path) -> list[tuple[int, str, Path]]:
-    """Test files named after a rung, anywhere below a folder that is not hidden: its number, what it is called, the file."""
-    names = ((RUNG_FILE.fullmatch(file.stem), file) for file in visible(folder, "test_rung*.py"))
-    return sorted((int(name[1]), name[2].replace("_", " "), file) for name, file in names if name)
-
-
-def visible(folder: Path, pattern: str) -> list[Path]:
-    """Files of that name below a folder, but for those in hidden folders, such as an environment's."""
-    found = sorted(folder.rglob(pattern))
-    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
 def named(item: pytest.Item, itself: bool = False) -> bool:

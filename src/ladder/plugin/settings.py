@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ladder.plugin.search import rung_files
+from ladder.naming import given, rung_files
 from ladder.verdict import SequentialTest
 
 FULL = "full"  # what the scale without a name is called where it must be given one
@@ -148,7 +148,7 @@ class Settings:
             test=_sequential_test(config),
             root=_root(config),
             fresh=option.ladder_fresh_seeds,
-            only=tuple(option.ladder_only),
+            only=tuple(map(given, option.ladder_only)),
             scale=_scale(config),
             scale_asked=bool(option.ladder_scale),
             calibrate=option.ladder_calibrate,
@@ -161,6 +161,13 @@ class Settings:
             calibrations=config.rootpath / config.getini("ladder_reports") / "calibration",
             rung_files=_rung_files(config),
         )
+
+    @property
+    def written(self) -> list[Path]:
+        """What runs write, by which a commit must not differ: all but calibrations, on which verdicts depend."""
+        folders = (self.reports, self.calibrations.parent)
+        names = ("ladder.json", "ladder.md", "ladder.html", "pictures")
+        return [*(folder / name for folder in folders for name in names), self.evidence, *filter(None, [self.ctrf])]
 
     @property
     def same_seeds(self) -> list[str]:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from ladder.naming import on_disk
 from ladder.report import chart, text
 from ladder.report.schema import Document, Entry
 
@@ -159,7 +160,7 @@ def _read(folder: Path, path: str) -> bytes:
         OSError: if there is none.
         ValueError: for a name that no file can have.
     """
-    file = (folder / path).resolve()
+    file = (folder / on_disk(path)).resolve()
     if not file.is_relative_to(folder.resolve()):
         raise OSError("it is not in the report's folder")
     content = file.read_bytes()

@@ -38,7 +38,7 @@ def load(path: Path) -> Document:
         raise ReportError(f"{path} is no report: {error}") from None
     version = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(version, str):
-        raise ReportError(f"{path} is no report: it has no schema version; climb again: pytest tests/ladder")
+        raise ReportError(f"{path} is no report: it has no schema version; climb again: pytest")
     major, newest = version.partition(".")[0], VERSION.partition(".")[0]
     if major not in ("1", newest):
         raise ReportError(f"{path} is a report of schema {version}; this version of ladder reads up to {VERSION}")

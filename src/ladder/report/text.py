@@ -11,6 +11,7 @@ from ladder.verdict import Verdict
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 25  # of a sparkline, at most
+LISTED = 5  # rungs, at most, that a sentence names one by one
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -81,6 +82,12 @@ def word(entry: Entry) -> str:
 def printable(told: str) -> str:
     """Without control characters but tabs and ends of lines: an escape sequence could take over a terminal."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", told)
+
+
+def encodable(told: str, file: object) -> str:
+    """Return the text with an escape for every character that the encoding of a file lacks."""
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    return told.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def figure(value: float | None) -> str:
@@ -214,8 +221,22 @@ def culprit(document: Document) -> str:
         return ""
     entry = find(document, found["rung"])
     assert entry is not None
-    blocks = f"; blocks {', '.join(found['blocks'])}" if found["blocks"] else ""
+    blocks = f"; blocks {who(found['blocks'])}" if found["blocks"] else ""
     return f"{'CULPRIT' if found['certain'] else 'SUSPECT'} {_broken(entry, document)}{blocks}"
+
+
+def who(ids: Sequence[str], listed: int = LISTED) -> str:
+    """Return ``rung3[mse], rung4``, or of more than ``listed`` rungs ``73 rungs (3–75)``."""
+    return ", ".join(ids) if len(ids) <= listed else f"{len(ids)} rungs ({numbers(ids)})"
+
+
+def numbers(ids: Sequence[str]) -> str:
+    """Return the numbers of rungs, each once: ``1–3, 5``."""
+    spans: list[tuple[int, int]] = []
+    for number in sorted({int(found[1]) for id in ids if (found := re.match(r"rung(\d{1,9})", id))}):
+        first = spans.pop()[0] if spans and spans[-1][1] == number - 1 else number
+        spans.append((first, number))
+    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in spans)
 
 
 def expected(document: Document) -> list[Entry]:
@@ -246,6 +267,16 @@ def _broken(entry: Entry, document: Document) -> str:
     return f"{entry['id']} {what}: {told}{below}"
 
 
+def _words(rungs: Sequence[Entry]) -> str:
+    """Return each rung with its verdict, or of many rungs each verdict with those that have it."""
+    if len(rungs) <= LISTED:
+        return ", ".join(f"{rung['id']} {word(rung)}" for rung in rungs)
+    by_word: dict[str, list[str]] = {}
+    for rung in rungs:
+        by_word.setdefault(word(rung), []).append(rung["id"])
+    return "; ".join(f"{who(ids)} {told}" for told, ids in by_word.items())
+
+
 def is_green(document: Document) -> bool:
     """Whether every rung of a climb that ended is as it should be."""
     return bool(document["complete"] and all(rung["green"] for rung in document["rungs"]))
@@ -256,11 +287,11 @@ def headline(document: Document) -> str:
     if line := culprit(document):
         return line if document["complete"] else f"{line}; BROKEN OFF, not every rung was climbed"
     if not document["complete"]:
-        return f"BROKEN OFF; rungs climbed: {', '.join(rung['id'] for rung in document['rungs'])}"
+        return f"BROKEN OFF; rungs climbed: {who([rung['id'] for rung in document['rungs']])}"
     gates = [rung for rung in document["rungs"] if rung["role"] == "gate"]
     red = [rung for rung in document["rungs"] if not rung["green"]]
     if red:
-        return "NOT GREEN: " + ", ".join(f"{rung['id']} {word(rung)}" for rung in red)
+        return f"NOT GREEN: {_words(red)}"
     if not gates:
         return "ALL GREEN; no rung has a gate to pass"
     return f"ALL GREEN up to rung{max(rung['number'] for rung in gates)}; gated rungs passed: {len(gates)}"

@@ -1,0 +1,63 @@
+"""Where the last climb's report lies: as pytest's settings say, read without pytest."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from iniconfig import IniConfig, ParseError
+
+REPORT = Path("reports", "ladder.json")
+"""The last climb's report, where nobody says otherwise, relative to pytest's root."""
+
+CONFIGURATION = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+"""The files in which pytest looks for its settings, in its order."""
+
+ROOTS = ("pyproject.toml", "setup.py", ".git")
+"""What marks the root of a project whose pytest has no settings."""
+
+
+def last_report(folder: Path) -> Path:
+    """Return the report of the last climb in the project that a folder belongs to; where there is none, where it would be.
+
+    It lies where ``ladder_reports`` in pytest's settings says; else in ``reports``, at the root or nearer.
+    """
+    above = [folder, *folder.parents]
+    found = next(((place, settings) for place in above if (settings := _settings(place)) is not None), None)
+    if found is None:
+        marked = (place for name in ROOTS for place in above if (place / name).exists())
+        found = next(marked, folder), {}
+    root, settings = found
+    asked = settings.get("ladder_reports")
+    if isinstance(asked, str):
+        return root / asked / REPORT.name
+    places = [root, *above[: above.index(root)]]
+    return next((place / REPORT for place in places if (place / REPORT).is_file()), root / REPORT)
+
+
+def _settings(folder: Path) -> Mapping[str, Any] | None:
+    """Return pytest's settings in a folder; None if it has none there."""
+    for name in CONFIGURATION:
+        try:
+            found = _read(folder / name)
+        except (OSError, ValueError, AttributeError, ParseError):  # not there; or pytest says what is wrong with it
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _read(file: Path) -> Mapping[str, Any] | None:
+    content = file.read_text(encoding="utf-8")
+    if file.suffix == ".toml":
+        document = tomllib.loads(content)
+        table: dict[str, Any] = (document.get("tool", {}) if file.name == "pyproject.toml" else document).get(
+            "pytest", {}
+        )
+        settings: dict[str, Any] = table.get("ini_options", table)
+        return settings or (None if file.name == "pyproject.toml" and "ini_options" not in table else {})
+    section = "tool:pytest" if file.suffix == ".cfg" else "pytest"
+    parsed = IniConfig(str(file), data=content)
+    if section in parsed:
+        return dict(parsed[section].items())
+    return None if file.name in ("tox.ini", "setup.cfg") else {}
