@@ -1,10 +1,12 @@
-"""Writing files so that a reader never sees half of one, whenever the writer dies.
+"""Writing files so that a reader never sees half of one, whenever the writer dies, and reading them without a hang.
 
 Every byte goes through ``os.write``, ``os.replace`` and ``os.ftruncate`` here: the places at which a fault can strike.
 """
 
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -62,6 +64,20 @@ def _encoded(content: str) -> bytes:
 def _write(handle: int, content: bytes) -> None:
     while content:
         content = content[os.write(handle, content) :]
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Read a whole file, unless it is a pipe or a device, which may never end, or too large to be what it should be.
+
+    Raises:
+        OSError: if it cannot be read, is not a regular file, or has more than ``limit`` bytes.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if status.st_size > limit:
+        raise OSError(errno.EFBIG, f"{status.st_size} bytes; at most {limit} are read", str(path))
+    return path.read_bytes()
 
 
 def check_writable(folder: Path) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ladder.cli import compare, explain, history, listing, opening, show
 from ladder.report.reading import ReportError
+from ladder.report.text import one_line
 
 COMMANDS = (show, explain, listing, opening, compare, history)
 
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:  # what was printed went nowhere
             raise
-        print(f"ladder: no report to read: {error}; climb first: pytest tests/ladder", file=sys.stderr)
+        print(one_line(f"ladder: no report to read: {error}; climb first: pytest tests/ladder"), file=sys.stderr)
     except ReportError as error:
-        print(f"ladder: {error}", file=sys.stderr)
+        print(one_line(f"ladder: {error}"), file=sys.stderr)
     return 2

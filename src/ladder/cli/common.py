@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ladder.history import ALPHA
+from ladder.report.text import UNPRINTABLE
 
 REPORT = Path("reports/ladder.json")
 """The last climb's report, where nobody says otherwise."""
@@ -66,4 +67,6 @@ def print_table(console: Console, table: Table) -> None:
 
 def print_json(console: Console, found: Any) -> None:
     """For scripts: plain, whole, and without what JSON has no number for."""
-    console.file.write(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    told = json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False)
+    # The name of a file may have anything in it: as an escape it is the same name.
+    console.file.write(UNPRINTABLE.sub(lambda odd: json.dumps(odd[0])[1:-1], told) + "\n")

@@ -37,7 +37,7 @@ def run(asked: argparse.Namespace, console: Console) -> int:
         try:
             document = load(path)
         except (OSError, ReportError) as error:
-            trouble.append(str(error))
+            trouble.append(text.one_line(str(error)))
             continue
         rungs = [{name: entry[name] for name in ("id", "name", "verdict", "green")} for entry in document["rungs"]]
         reports.append(
@@ -52,9 +52,12 @@ def run(asked: argparse.Namespace, console: Console) -> int:
         print_json(console, {"files": files, "reports": reports, "trouble": trouble})
     else:
         for each in files:
-            console.print(Text.assemble((f"rung{each['number']}", "bold"), f"  {each['name']}  ({each['file']})"))
+            told = text.one_line(f"  {each['name']}  ({each['file']})")
+            console.print(Text.assemble((f"rung{each['number']}", "bold"), told))
         for report in reports:
-            console.print(Text.assemble((report["report"], "bold"), f"  {report['created']}  {report['headline']}"))
+            console.print(
+                Text.assemble((text.one_line(report["report"]), "bold"), f"  {report['created']}  {report['headline']}")
+            )
             console.print(Text.assemble("  ", *_ids(report["rungs"])))
         for problem in trouble:
             console.print(Text(problem, style="yellow"))

@@ -51,6 +51,7 @@ class Climber:
         self._cache: CompilationCache | None = None
         self._ladder: Ladder | None = None
         self._leaving = False
+        self._ladders: dict[str, str] = {}  # rung to the folder of its test
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -64,6 +65,7 @@ class Climber:
             run=getattr(self.config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex,
             commit=f"{found['sha'][:12]}{'+' if found['dirty'] else ''}" if found else "",
             rerun=self.settings.rerun,
+            ladders=self._ladders,
         )
         evidence.announce()
         return evidence
@@ -110,10 +112,13 @@ class Climber:
 
     def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
         """End the run; a worker cannot, it runs nothing and leaves the message to the controller."""
+        from ladder.report.text import printable
+
         items.clear()  # a collection that ends in an error still counts as finished, and its items as to be run
+        told = printable(f"ladder: {error}")
         if not hasattr(self.config, "workeroutput"):
-            raise pytest.UsageError(f"ladder: {error}") from error
-        self.config.workeroutput[WORKER_ERROR] = f"ladder: {error}"
+            raise pytest.UsageError(told) from error
+        self.config.workeroutput[WORKER_ERROR] = told
         self._ladder = None
 
     def _choose(self, items: list[pytest.Item], found: Found, ladder: Ladder) -> None:
@@ -177,6 +182,7 @@ class Climber:
             self.config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires")
         for id, item in found.items.items():
             item.stash[RUNG] = id
+            self._ladders[id] = Path(os.path.relpath(item.path.parent, self.config.rootpath)).as_posix()
             item.add_marker("rung")
             item.add_marker(found.rungs[id].marker)
         return found
@@ -300,6 +306,7 @@ class Climber:
 
     def _calibrate(self, rung: Rung, item: pytest.Item, live: Any) -> None:
         from ladder import calibration
+        from ladder.report.text import printable
 
         if rung.control or not any(gate.calibrated for gate in rung.criteria):
             pytest.skip(f"{rung.id} has no limits to calibrate")
@@ -311,7 +318,7 @@ class Climber:
         measured = calibration.calibrate(rung, live.watch(rung))
         calibration.save(measured, self.settings.calibrations)
         limits = ", ".join(f"{key}: {limit:.4g}" for key, limit in measured.limits.items())
-        item.stash[NOTE] = f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {target}"
+        item.stash[NOTE] = printable(f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {target}")
         live.close(item.stash[NOTE])
 
     @pytest.hookimpl(wrapper=True)
@@ -329,6 +336,7 @@ class Climber:
             return report
         from ladder.plugin.selection import rung_of
         from ladder.report.terminal import why
+        from ladder.report.text import printable
 
         rung = rung_of(item)
         if NOTE in item.stash:
@@ -345,7 +353,7 @@ class Climber:
         item.user_properties += properties(found)
         report.user_properties = list(item.user_properties)
         if "evidence" in self.__dict__:
-            report.ladder_problems = list(self.evidence.problems)  # type: ignore[attr-defined]
+            report.ladder_problems = [printable(problem) for problem in self.evidence.problems]  # type: ignore[attr-defined]
         if not found["green"] and not report.failed:
             report.outcome = "failed"
             report.longrepr = why(found)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from ladder.report.text import printable
 from ladder.rung import Rung
 
 
@@ -62,4 +63,4 @@ class Line:
         self._tell(first, last, f"epoch {epoch}/{self._rung.experiment.epochs}  {metric} {value:.4g}")
 
     def _tell(self, first: int, last: int, what: str) -> None:
-        self._show(f"{self._rung.id}  seeds {first + 1}–{last}  {what}")
+        self._show(printable(f"{self._rung.id}  seeds {first + 1}–{last}  {what}"))

@@ -192,7 +192,7 @@ class Reporter:
         from ladder.report.terminal import lines, why
 
         terminalreporter.section("ladder")
-        for entry in self._entries:
+        for entry in self._document["rungs"]:
             if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only what failed
                 terminalreporter.write_line(why(entry))
         for line, markup in lines(self._document):
