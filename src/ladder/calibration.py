@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -56,9 +57,7 @@ class Calibration:
         if self.limits.keys() != self.medians.keys():
             raise ValueError("limits and medians have different keys")
         for value in (*self.limits.values(), *self.medians.values()):
-            if (
-                type(value) not in (int, float) or not -math.inf < value < math.inf
-            ):  # also false of what is not a number
+            if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
                 raise ValueError(f"{value!r:.40} is not a finite number")
 
     def source(self, key: str) -> str:

@@ -11,13 +11,13 @@ import fcntl
 import hashlib
 import io
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -158,28 +158,22 @@ class Evidence:
 
         A block is used only if it holds these metrics over these epochs, and the traces that the seeds ``before`` it have.
         """
-        at = first
-
-        def read(path: Path, arrays: Arrays, about: dict[str, Any]) -> Block:
-            block = _block(path, arrays, about, metrics, epochs)
-            if before is not None and not block.trained.continues(before):
-                raise ValueError("it has other traces than the seeds before it")
-            return block
-
+        at, read = first, partial(_block, metrics=metrics, epochs=epochs)
         while at < seeds:
             blocks = (self._open(self._curves(key) / f"{at}-{end}.npz", read) for end in self._ends(key, at))
             block = next(filter(None, blocks), None)
             if block is None:
+                return
+            if before is not None and not block.trained.continues(before):
+                self.distrust(key)
                 return
             yield block
             before = block.trained
             at += block.trained.seeds
 
     def distrust(self, key: str) -> None:
-        """Say that what was kept under that key is not what its experiment reports."""
-        self._tell(
-            f"{self._curves(key)} is not used: other traces than the experiment reports; they are measured again"
-        )
+        """Say that the blocks kept under that key do not fit one another, or what is trained now."""
+        self._tell(f"{self._curves(key)} is not used: its seeds have different traces; what it held is measured again")
 
     def keep(self, key: str, first: int, trained: Trained) -> None:
         """Keep what the seeds from ``first`` on have yielded."""
@@ -319,10 +313,10 @@ class Evidence:
             **seconds,
         }
         content = io.BytesIO()
-        np.savez_compressed(content, about=np.asarray(json.dumps(about)), **arrays)  # type: ignore[arg-type]
         try:
+            np.savez_compressed(content, about=np.asarray(json.dumps(about)), **arrays)  # type: ignore[arg-type]
             write_atomically(target, content.getvalue())
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # of half a character in the name of a metric
             self._failed(error)
 
     def _curves(self, key: str) -> Path:
@@ -356,7 +350,7 @@ class Evidence:
             self._tell(f"{path} is not used: {error!r:.200}; what it held is measured again")
             return None
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: OSError | UnicodeError) -> None:
         self._writable = False
         self._tell(
             f"the evidence in {self.folder} cannot be written: {error}; verdicts stand, but the next run trains again what "
@@ -388,8 +382,8 @@ def _block(path: Path, arrays: Arrays, about: dict[str, Any], metrics: Sequence[
     for name, values in arrays.items():
         kind, _, metric = name.partition(" ")
         kinds[kind][metric] = values
-        if values.dtype.kind != "f":
-            raise ValueError(f"{name!r} holds {values.dtype}, not real numbers")
+        if values.dtype != np.float64:
+            raise ValueError(f"{name!r} holds {values.dtype}, not {np.dtype(np.float64)}")
     first, last = map(int, path.stem.split("-"))
     if kinds["curve"].keys() != set(metrics):
         raise ValueError(f"it holds the metrics {[*kinds['curve']]}, not {[*metrics]}")
@@ -398,7 +392,7 @@ def _block(path: Path, arrays: Arrays, about: dict[str, Any], metrics: Sequence[
             if values.ndim != dimensions or values.shape[:2] != (last - first, epochs):
                 raise ValueError(f"{kind} {name!r} is {values.shape}, not of {last - first} seeds and {epochs} epochs")
     seconds = [about[name] for name in ("compile_seconds", "run_seconds")]
-    if not all(type(value) in (int, float) and 0.0 <= value < math.inf for value in seconds):
+    if not all(type(value) in (int, float) and 0.0 <= value < NUMBERS for value in seconds):
         raise ValueError(f"it took {seconds} seconds")
     return Block(Trained(kinds["curve"], kinds["trace"], *seconds), Origin(about["date"], about["commit"]))
 

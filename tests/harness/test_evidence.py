@@ -413,9 +413,10 @@ def test_a_damaged_block_is_measured_again(tmp_path, trained):
 
 
 def test_a_line_is_an_attempt_or_it_is_none():
-    line = '{"format": 1, "rung": "r", "key": "k", "root": 0, "run": "x", "date": "2026-11-22T09:53:01+00:00", "commit": "c", "later": 1}'
-    read = Attempt(rung="r", key="k", root=0, run="x", date="2026-11-22T09:53:01+00:00", commit="c")
-    assert Attempt.read(line) == read
+    attempt = Attempt(rung="r", key="k", root=0, run="x", date="2026-11-22T09:53:01+00:00", commit="c")
+    told = {"rung": "r", "key": "k", "root": 0, "run": "x", "date": attempt.date, "commit": "c"}
+    line = json.dumps({"format": 1, **told, "later": 1})
+    assert Attempt.read(line) == attempt
     for damaged in ("", "[]", "{}", '{"format": "1"}', '{"format": 1}', line[:-1], "\x00" * 8, "NaN"):
         with pytest.raises(ValueError, match=r".*"):
             Attempt.read(damaged)

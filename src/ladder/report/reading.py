@@ -19,8 +19,8 @@ from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document, Entry
 from ladder.report.text import all_printable
 from ladder.verdict import Verdict
 
-LARGEST = 2**25
-"""Bytes of a report; the one of this repository's whole ladder is a twenty-fifth of that."""
+LARGEST = 2**24
+"""Bytes of a report; that of this repository's whole ladder is a thirteenth of it."""
 
 MOST, SEEDS = 1000, 10**6
 """Rungs of a report and conditions of a rung, of which what compares them looks at every pair; seeds of a rung."""

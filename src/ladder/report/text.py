@@ -13,7 +13,7 @@ from ladder.verdict import Verdict
 # lines that are none to a terminal, and halves of characters.
 UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\ud800-\udfff\U000e0000-\U000e007f]"
+    r"\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 25  # of a sparkline, at most
