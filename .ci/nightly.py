@@ -115,11 +115,18 @@ def _climb(python: Path, folder: Path, nights: Path, arguments: Sequence[str], *
         environment = {name: value for name, value in environment.items() if not name.startswith("GITHUB_")}
     ended = subprocess.run([python, "-m", "pytest", *arguments, *options], env=environment)
     shutil.rmtree(folder / "evidence", ignore_errors=True)  # of seeds that are never drawn again
-    report = folder / "ladder.json"
-    if ended.returncode > 1 or not report.exists() or not json.loads(report.read_text(encoding="utf-8"))["complete"]:
+    if ended.returncode > 1 or not _complete(folder / "ladder.json"):
         _say(f"the climb did not come to its end: pytest's exit code is {ended.returncode}")
         return False
     return True
+
+
+def _complete(report: Path) -> bool:
+    """Whether it is there and says that it is complete."""
+    try:
+        return json.loads(report.read_text(encoding="utf-8"))["complete"] is True
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def _worse(python: Path, nights: Path, night: Path) -> list[str] | None:

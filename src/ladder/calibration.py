@@ -2,15 +2,16 @@
 
 import json
 import math
+import sys
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ladder.criteria import Criterion
-from ladder.files import write_atomically
+from ladder.files import read_regular, write_atomically
 from ladder.fingerprint import Fingerprint, fingerprint
 from ladder.naming import on_disk
 from ladder.rung import Rung
@@ -18,6 +19,7 @@ from ladder.training import CALIBRATION_STREAM, Seeds, Trainer, Watch
 
 COVERAGE, CONFIDENCE = 0.95, 0.95
 BLOCK = 32
+LARGEST = 2**20  # bytes of a file
 REDUCES = "ladder.criteria"  # curves to numbers: a limit depends on it, the curves do not
 
 
@@ -48,11 +50,16 @@ class Calibration:
     def check(self, id: str) -> None:
         """Raise a ValueError unless it is that rung's, with a finite limit and median under every key."""
         if self.rung != id:
-            raise ValueError(f"it is of {self.rung!r}")
+            raise ValueError(f"it is of {self.rung!r:.100}")
+        if type(self.seeds) is not int or self.seeds < 1:
+            raise ValueError(f"seeds are {self.seeds!r:.40}, not a number of them")
+        if not all(isinstance(text, str) for text in (self.created, *asdict(self.fingerprint).values())):
+            raise ValueError("the date or a part of the fingerprint is not text")
         if self.limits.keys() != self.medians.keys():
             raise ValueError("limits and medians have different keys")
-        if not all(math.isfinite(value) for value in (*self.limits.values(), *self.medians.values())):
-            raise ValueError("a limit or median is not finite")
+        for value in (*self.limits.values(), *self.medians.values()):
+            if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+                raise ValueError(f"{value!r:.40} is not a finite number")
 
     def source(self, key: str) -> str:
         """Where the limit comes from, in words."""
@@ -112,14 +119,19 @@ def load(folder: Path, id: str) -> Calibration | None:
     """
     target = path(folder, id)
     try:
-        stored: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
+        stored: dict[str, Any] = json.loads(read_regular(target, LARGEST).decode())
         found = Calibration(**{**stored, "fingerprint": Fingerprint(**stored["fingerprint"])})
         found.check(id)
+        date.fromisoformat(found.created[:10])
         return found
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{target} is no calibration ({error}); measure it again or restore it from git") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _unusable(target, error) from error
+
+
+def _unusable(target: Path, error: Exception) -> ValueError:
+    return ValueError(f"{target} is no calibration ({error!s:.200}); measure it again or restore it from git")
 
 
 def outdated(rung: Rung, base: Rung, folder: Path) -> list[str]:
@@ -140,10 +152,13 @@ def tightened(rung: Rung, folder: Path) -> Rung:
     calibration = load(folder, rung.calibration or rung.id)
     if calibration is None:
         return rung
-    gates = tuple(
-        gate.tightened(calibration.limits[gate.key], calibration.source(gate.key))
-        if isinstance(gate, Criterion) and gate.calibrated and gate.key in calibration.limits
-        else gate
-        for gate in rung.gates
-    )
-    return replace(rung, gates=gates)
+    try:
+        gates = tuple(
+            gate.tightened(calibration.limits[gate.key], calibration.source(gate.key))
+            if isinstance(gate, Criterion) and gate.calibrated and gate.key in calibration.limits
+            else gate
+            for gate in rung.gates
+        )
+        return replace(rung, gates=gates)
+    except ValueError as error:  # a limit that no such gate can have
+        raise _unusable(path(folder, calibration.rung), error) from error

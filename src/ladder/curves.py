@@ -98,6 +98,10 @@ class Curves:
                 raise
             if self._evidence:
                 self._evidence.keep(known.key, numbers[0], more)
+                if known.trained is not None and not more.continues(known.trained):
+                    self._evidence.distrust(known.key)
+                    known.trained, known.origins = None, []
+                    continue
             known.add(more)
         assert known.trained is not None
         return known.trained.head(seeds)
@@ -146,7 +150,11 @@ class Curves:
             self._known[rung.id] = _Known(filed)
         known = self._known[rung.id]
         if self._evidence and known.seeds < seeds:
-            for trained, origin in self._evidence.trained(known.key, known.seeds, seeds):
+            experiment = rung.experiment
+            blocks = self._evidence.trained(
+                known.key, known.seeds, seeds, experiment.metrics, experiment.epochs, known.trained
+            )
+            for trained, origin in blocks:
                 known.add(trained)
                 known.origins.append((origin, trained.seeds))
         return known

@@ -12,19 +12,21 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 import numpy as np
 
-from ladder.files import append_line, lock, write_atomically
+from ladder.files import append_line, lock, read_regular, write_atomically
 from ladder.fingerprint import Fingerprint
 from ladder.trained import Trained
+from ladder.verdict import Verdict
 
 Arrays = dict[str, np.ndarray]
 Read = TypeVar("Read")
@@ -32,6 +34,10 @@ Read = TypeVar("Read")
 FORMAT = 1
 BLOCK = re.compile(r"(\d+)-(\d+)\.npz")
 INSPECTED = "inspected.npz"
+LARGEST = 2**32  # bytes of a file of curves, packed or not
+LONGEST = 2**25  # bytes of the list of attempts: some 100,000 of them
+NUMBERS = 2**53  # beyond which JSON's readers do not agree on whole numbers
+LISTED, DAMAGED = 5, 1000  # damaged lines told of by number; after which no more is read
 
 
 class Origin(NamedTuple):
@@ -50,7 +56,11 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt at a rung: a line when it began, without a verdict, and the same line with one when it ended."""
+    """One attempt at a rung: a line when it began, without a verdict, and the same line with one when it ended.
+
+    ``ladder`` is the folder of the rung's test, from pytest's root: another ladder may have a rung of the same id. It is empty
+    where nobody knows, as in lines of older versions.
+    """
 
     rung: str
     key: str
@@ -62,6 +72,7 @@ class Attempt:
     k: int | None = None
     n: int | None = None
     error: str = ""
+    ladder: str = ""
 
     @classmethod
     def read(cls, line: str) -> Self:
@@ -71,16 +82,25 @@ class Attempt:
             ValueError: if it is none.
             NewerFormatError: if a later version of ladder wrote it.
         """
-        found = json.loads(line)
-        if not isinstance(found, dict) or not isinstance(found.get("format"), int):
-            raise ValueError("not an attempt")
-        if found["format"] > FORMAT:
-            raise NewerFormatError(found["format"])
+        found = _parsed(line)
         known = {field.name for field in fields(cls)}
         try:
-            return cls(**{name: value for name, value in found.items() if name in known})
+            attempt = cls(**{name: value for name, value in found.items() if name in known})
         except TypeError as error:
             raise ValueError(str(error)) from error
+        attempt._check()
+        return attempt
+
+    def _check(self) -> None:
+        """Raise a ValueError unless everything is of its type, and could be true."""
+        _check_text(self.rung, self.key, self.run, self.commit, self.error, self.ladder)
+        _check_date(self.date)
+        if self.verdict not in ("", *Verdict):
+            raise ValueError(f"verdict {self.verdict!r}")
+        counts = (0, 0) if self.k is None and self.n is None else (self.k, self.n)
+        whole = all(type(count) is int and 0 <= count < NUMBERS for count in (self.root, *counts))
+        if not whole or counts[0] > counts[1]:  # type: ignore[operator]  # whole numbers, as has just been seen
+            raise ValueError(f"root {self.root!r}, {self.k!r} of {self.n!r} seeds")
 
 
 class NewerFormatError(Exception):
@@ -106,6 +126,7 @@ class Evidence:
         run: Id of this run, shared by its workers.
         commit: The commit of the work tree, with ``+`` where that differs from it.
         rerun: Take nothing from earlier runs.
+        ladders: Rung to the folder of its test; of a rung that is not in it, every ladder's attempts are listed.
         problems: What the user must know about the folder.
     """
 
@@ -113,6 +134,7 @@ class Evidence:
     run: str
     commit: str = ""
     rerun: bool = False
+    ladders: Mapping[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     _readable: bool = field(default=True, init=False)
     _writable: bool = field(default=True, init=False)
@@ -129,16 +151,29 @@ class Evidence:
                 f"the evidence in {self.folder} cannot be read: {error}; choose another folder with --ladder-evidence"
             )
 
-    def trained(self, key: str, first: int, seeds: int) -> Iterator[Block]:
-        """The blocks kept under that key, from seed ``first`` on and without a gap, until there are ``seeds`` seeds in all."""
-        at = first
+    def trained(
+        self, key: str, first: int, seeds: int, metrics: Sequence[str], epochs: int, before: Trained | None = None
+    ) -> Iterator[Block]:
+        """Yield the blocks kept under that key, from seed ``first`` on without a gap, until there are ``seeds`` in all.
+
+        A block is used only if it holds these metrics over these epochs, and the traces that the seeds ``before`` it have.
+        """
+        at, read = first, partial(_block, metrics=metrics, epochs=epochs)
         while at < seeds:
-            blocks = (self._open(self._curves(key) / f"{at}-{end}.npz", _block) for end in self._ends(key, at))
+            blocks = (self._open(self._curves(key) / f"{at}-{end}.npz", read) for end in self._ends(key, at))
             block = next(filter(None, blocks), None)
             if block is None:
                 return
+            if before is not None and not block.trained.continues(before):
+                self.distrust(key)
+                return
             yield block
+            before = block.trained
             at += block.trained.seeds
+
+    def distrust(self, key: str) -> None:
+        """Say that the blocks kept under that key do not fit one another, or what is trained now."""
+        self._tell(f"{self._curves(key)} is not used: its seeds have different traces; what it held is measured again")
 
     def keep(self, key: str, first: int, trained: Trained) -> None:
         """Keep what the seeds from ``first`` on have yielded."""
@@ -152,7 +187,7 @@ class Evidence:
 
     def inspected(self, key: str) -> dict[str, np.ndarray] | None:
         """What the experiment showed of itself when it was last looked into."""
-        return self._open(self._curves(key) / INSPECTED, lambda path, arrays, about: dict(arrays))
+        return self._open(self._curves(key) / INSPECTED, _inspection)
 
     def keep_inspected(self, key: str, shown: Mapping[str, np.ndarray]) -> None:
         """Keep what the experiment has shown of itself."""
@@ -167,19 +202,20 @@ class Evidence:
         self._append(self._attempt(rung, key, root, **verdict))
 
     def attempts(self, rung: str) -> list[Attempt]:
-        """Every attempt at a rung, the oldest first; one that began and never ended has no verdict."""
-        found: dict[tuple[str, str, int], Attempt] = {}
+        """Every attempt at a rung of this ladder, the oldest first; one that began and never ended has no verdict."""
+        begun: dict[tuple[str, str, int], int] = {}
         listed: list[Attempt] = []
         for attempt in self._attempts:
-            if attempt.rung != rung:
+            ladders = {attempt.ladder, self.ladders.get(rung, "")} - {""}
+            if attempt.rung != rung or len(ladders) > 1:
                 continue
             same = (attempt.run, attempt.key, attempt.root)
-            if attempt.verdict and same in found:
-                listed[listed.index(found.pop(same))] = attempt
+            if attempt.verdict and same in begun:
+                listed[begun.pop(same)] = attempt
             else:
-                listed.append(attempt)
                 if not attempt.verdict:
-                    found[same] = attempt
+                    begun[same] = len(listed)
+                listed.append(attempt)
         return listed
 
     def announce(self) -> None:
@@ -219,7 +255,10 @@ class Evidence:
             self._failed(error)
 
     def _attempt(self, rung: str, key: str, root: int, **verdict: Any) -> Attempt:
-        return Attempt(rung=rung, key=key, root=root, run=self.run, date=_now(), commit=self.commit, **verdict)
+        ladder = self.ladders.get(rung, "")
+        return Attempt(
+            rung=rung, key=key, root=root, run=self.run, date=_now(), commit=self.commit, ladder=ladder, **verdict
+        )
 
     def _append(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
@@ -234,28 +273,34 @@ class Evidence:
         return self.folder / "attempts.jsonl"
 
     def _read_attempts(self) -> Iterator[Attempt]:
-        if not self._list.is_file():  # a device may be read for ever
+        try:
+            content = read_regular(self._list, LONGEST)
+        except (FileNotFoundError, NotADirectoryError):
             return
-        *lines, last = self._list.read_bytes().decode(errors="replace").split("\n")  # it is empty, or was cut off
+        lines = content.decode(errors="replace").split("\n")
         damaged = []
         for number, line in enumerate(lines, start=1):
+            if number == len(lines) and not line:  # else it was cut off; all that is missing may be its end
+                break
             try:
                 yield Attempt.read(line)
             except ValueError:
                 damaged.append(number)
-        try:
-            if last:  # all that is missing may be its end
-                yield Attempt.read(last)
-        except ValueError:
+            if len(damaged) == DAMAGED:
+                break
+        if damaged == [len(lines)]:
             self._tell(f"the last line of {self._list} was cut off, as by a crash; that attempt is not listed")
-        if damaged:
-            told = ", ".join(map(str, damaged))
+        elif damaged:
+            told = ", ".join(map(str, damaged[:LISTED]))
+            told += f" and {len(damaged) - LISTED} more" if len(damaged) > LISTED else ""
+            told += " (all after them is left out)" if len(damaged) == DAMAGED else ""
             self._tell(
                 f"{self._list}: what line {told} says cannot be read and is not listed; delete it to be rid of this"
             )
 
     def _save(self, target: Path, arrays: Mapping[str, np.ndarray], seconds: Mapping[str, float]) -> None:
-        if not self._writable:
+        # What must not be overwritten in its place has been told of when it was read.
+        if not self._writable or target.is_dir():
             return
         # With the arrays' names: each is guarded by a checksum, but not that none is missing.
         about = {
@@ -267,10 +312,10 @@ class Evidence:
             **seconds,
         }
         content = io.BytesIO()
-        np.savez_compressed(content, about=np.asarray(json.dumps(about)), **arrays)  # type: ignore[arg-type]
         try:
+            np.savez_compressed(content, about=np.asarray(json.dumps(about)), **arrays)  # type: ignore[arg-type]
             write_atomically(target, content.getvalue())
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # of half a character in the name of a metric
             self._failed(error)
 
     def _curves(self, key: str) -> Path:
@@ -286,10 +331,12 @@ class Evidence:
             return None
         try:
             # Not by its path: of what is no archive NumPy leaves the file open.
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-                about = json.loads(str(stored["about"]))
-                if about["format"] > FORMAT:
-                    raise NewerFormatError(about["format"])
+            with np.load(io.BytesIO(read_regular(path, LARGEST)), allow_pickle=False) as stored:
+                if (size := sum(member.file_size for member in stored.zip.infolist())) > LARGEST:
+                    raise ValueError(f"unpacked it has {size} bytes; at most {LARGEST} are read")
+                about = _parsed(str(stored["about"]))
+                _check_text(about["run"], about["commit"], *about["arrays"])
+                _check_date(about["date"])
                 if self.rerun and about["run"] != self.run:
                     return None
                 return read(path, {name: stored[name] for name in about["arrays"]}, about)
@@ -299,10 +346,10 @@ class Evidence:
             self._newer(error)
             return None
         except Exception as error:  # a damaged archive raises whatever its reader trips over
-            self._tell(f"{path} is not used: {error!r}; what it held is measured again")
+            self._tell(f"{path} is not used: {error!r:.200}; what it held is measured again")
             return None
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: OSError | UnicodeError) -> None:
         self._writable = False
         self._tell(
             f"the evidence in {self.folder} cannot be written: {error}; verdicts stand, but the next run trains again what "
@@ -324,16 +371,75 @@ class Evidence:
             self.problems.append(problem)
 
 
-def _block(path: Path, arrays: Arrays, about: dict[str, Any]) -> Block:
+def _block(path: Path, arrays: Arrays, about: dict[str, Any], metrics: Sequence[str], epochs: int) -> Block:
+    """What a file holds, if that is what training these metrics over these epochs yields.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
     kinds: dict[str, dict[str, np.ndarray]] = {"curve": {}, "trace": {}}
     for name, values in arrays.items():
         kind, _, metric = name.partition(" ")
         kinds[kind][metric] = values
+        if values.dtype != np.float64:
+            raise ValueError(f"{name!r} holds {values.dtype}, not {np.dtype(np.float64)}")
     first, last = map(int, path.stem.split("-"))
-    if not kinds["curve"] or any(len(values) != last - first for values in arrays.values()):
-        raise ValueError(f"it does not hold {last - first} seeds")
-    trained = Trained(kinds["curve"], kinds["trace"], about["compile_seconds"], about["run_seconds"])
-    return Block(trained, Origin(about["date"], about["commit"]))
+    if kinds["curve"].keys() != set(metrics):
+        raise ValueError(f"it holds the metrics {[*kinds['curve']]}, not {[*metrics]}")
+    for kind, dimensions in (("curve", 2), ("trace", 3)):
+        for name, values in kinds[kind].items():
+            if values.ndim != dimensions or values.shape[:2] != (last - first, epochs):
+                raise ValueError(f"{kind} {name!r} is {values.shape}, not of {last - first} seeds and {epochs} epochs")
+    seconds = [about[name] for name in ("compile_seconds", "run_seconds")]
+    if not all(type(value) in (int, float) and 0.0 <= value < NUMBERS for value in seconds):
+        raise ValueError(f"it took {seconds} seconds")
+    return Block(Trained(kinds["curve"], kinds["trace"], *seconds), Origin(about["date"], about["commit"]))
+
+
+def _inspection(path: Path, arrays: Arrays, about: dict[str, Any]) -> Arrays:
+    """What a file holds, if each array has a row for each of its seeds.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    seeds = arrays["seeds"]
+    if seeds.ndim != 1 or seeds.dtype.kind not in "iu":
+        raise ValueError(f"seeds are {seeds.shape} of {seeds.dtype}")
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fiu" or values.shape[:1] != seeds.shape:
+            raise ValueError(f"{name!r} is {values.shape} of {values.dtype}, not real numbers of {len(seeds)} seeds")
+    return dict(arrays)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Read a JSON object of a known format.
+
+    Raises:
+        ValueError: if it is none.
+        NewerFormatError: if a later version of ladder wrote it.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(found, dict) or type(found.get("format")) is not int or not 1 <= found["format"] < NUMBERS:
+        raise ValueError("it has no format")
+    if found["format"] > FORMAT:
+        raise NewerFormatError(found["format"])
+    return found
+
+
+def _check_text(*values: Any) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r:.40} is no text")
+
+
+def _check_date(value: Any) -> None:
+    _check_text(value)
+    date = datetime.fromisoformat(value)
+    if date.tzinfo is None or date.isoformat() != value:  # the report's schema asks for no less
+        raise ValueError(f"{value!r:.40} is no date of ours")
 
 
 def _held(path: Path) -> str:

@@ -1,9 +1,11 @@
-"""Writing files so that a reader never sees half of one, whenever the writer dies, and locks that end with their process.
+"""Writing files so that a reader never sees half of one, reading them without a hang, and locks that end with their process.
 
 Every byte goes through ``os.write``, ``os.replace`` and ``os.ftruncate`` here: the places at which a fault can strike.
 """
 
+import errno
 import os
+import stat
 import tempfile
 import time
 from contextlib import suppress
@@ -108,6 +110,20 @@ def _replace(source: str, target: Path) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(PAUSE)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Read a whole file, unless it is a pipe or a device, which may never end, or too large to be what it should be.
+
+    Raises:
+        OSError: if it cannot be read, is not a regular file, or has more than ``limit`` bytes.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if status.st_size > limit:
+        raise OSError(errno.EFBIG, f"{status.st_size} bytes; at most {limit} are read", str(path))
+    return path.read_bytes()
 
 
 def check_writable(folder: Path) -> None:

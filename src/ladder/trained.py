@@ -90,6 +90,15 @@ class Trained:
             steps[bad.seed] = bad.step
         return steps
 
+    def continues(self, other: "Trained") -> bool:
+        """Return whether both have the same curves and traces, over as many epochs and steps."""
+
+        def shapes(trained: Trained) -> dict[tuple[str, str], tuple[int, ...]]:
+            kinds = {"curve": trained.curves, "trace": trained.traces}
+            return {(kind, name): array.shape[1:] for kind, arrays in kinds.items() for name, array in arrays.items()}
+
+        return shapes(self) == shapes(other)
+
     def of(self, seeds: Sequence[int] | slice) -> "Trained":
         """These seeds alone."""
         return Trained(

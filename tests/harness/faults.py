@@ -62,7 +62,7 @@ def run(folder: Path, name: str, begins: Callable[[str], None], ends: Callable[[
     rungs = []
     for rung in range(RUNGS):
         id, key, seeds = f"rung{rung}", f"key{rung}", BLOCK * (2 if rung % 3 == 0 else 1)
-        found = [block.trained for block in kept.trained(key, 0, seeds)]
+        found = [block.trained for block in kept.trained(key, 0, seeds, ["loss"], 3)]
         begun = sum(each.seeds for each in found) < seeds
         if begun:
             with step(f"begin {id}"):
@@ -73,7 +73,7 @@ def run(folder: Path, name: str, begins: Callable[[str], None], ends: Callable[[
                 kept.keep(key, first, found[-1])
         if rung % 5 == 0 and kept.inspected(key) is None:
             with step(f"keep {key}/inspected.npz"):
-                kept.keep_inspected(key, {"end/weights": np.arange(rung, dtype=np.float64)})
+                kept.keep_inspected(key, {"seeds": np.arange(rung), "end/weights": np.arange(rung, dtype=np.float64)})
         if begun or not any(attempt.verdict for attempt in kept.attempts(id)):
             with step(f"end {id}"):
                 kept.end(id, key, 0, verdict="PASS", k=seeds, n=seeds)

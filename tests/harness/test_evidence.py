@@ -355,12 +355,12 @@ def test_what_is_kept_reads_back_bit_for_bit(tmp_path):
     trained = Trained({"loss": odd, "a name, with: signs/": odd * 2}, {"step loss": odd[:, :, None]}, 0.5, 2.0)
     evidence = Evidence(tmp_path, run="writer", commit="abc+")
     evidence.keep("key", 3, trained)
-    [block] = Evidence(tmp_path, run="reader").trained("key", 3, 5)
+    [block] = Evidence(tmp_path, run="reader").trained("key", 3, 5, [*trained.curves], 3)
     assert same(block.trained, trained)
     assert (block.trained.compile_seconds, block.trained.run_seconds) == (0.5, 2.0)
     assert block.origin.commit == "abc+"
-    assert list(Evidence(tmp_path, run="reader").trained("key", 0, 5)) == [], "there is no seed 0"
-    assert list(Evidence(tmp_path, run="reader").trained("other", 3, 5)) == []
+    assert list(Evidence(tmp_path, run="reader").trained("key", 0, 5, [*trained.curves], 3)) == [], "there is no seed 0"
+    assert list(Evidence(tmp_path, run="reader").trained("other", 3, 5, [*trained.curves], 3)) == []
 
 
 def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
@@ -378,7 +378,7 @@ def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
     for content in damaged:
         file.write_bytes(content)
         evidence = Evidence(tmp_path, run="reader")
-        blocks = list(evidence.trained("key", 0, 2))
+        blocks = list(evidence.trained("key", 0, 2, ["loss"], 3))
         if blocks:
             assert same(blocks[0].trained, trained), "what nothing depends on may be anything"
             assert evidence.problems == []
@@ -396,7 +396,7 @@ def test_a_block_that_does_not_hold_its_seeds_is_not_used(tmp_path, seeds):
     [file] = tmp_path.rglob("*.npz")
     file.rename(file.with_name(f"0-{seeds}.npz"))
     evidence = Evidence(tmp_path, run="reader")
-    assert list(evidence.trained("key", 0, seeds)) == []
+    assert list(evidence.trained("key", 0, seeds, ["loss"], 3)) == []
     assert len(evidence.problems) == 1
 
 
@@ -413,8 +413,10 @@ def test_a_damaged_block_is_measured_again(tmp_path, trained):
 
 
 def test_a_line_is_an_attempt_or_it_is_none():
-    line = '{"format": 1, "rung": "r", "key": "k", "root": 0, "run": "x", "date": "d", "commit": "c", "later": 1}'
-    assert Attempt.read(line) == Attempt(rung="r", key="k", root=0, run="x", date="d", commit="c")
+    attempt = Attempt(rung="r", key="k", root=0, run="x", date="2026-11-22T09:53:01+00:00", commit="c")
+    told = {"rung": "r", "key": "k", "root": 0, "run": "x", "date": attempt.date, "commit": "c"}
+    line = json.dumps({"format": 1, **told, "later": 1})
+    assert Attempt.read(line) == attempt
     for damaged in ("", "[]", "{}", '{"format": "1"}', '{"format": 1}', line[:-1], "\x00" * 8, "NaN"):
         with pytest.raises(ValueError, match=r".*"):
             Attempt.read(damaged)

@@ -16,6 +16,7 @@ from rich.console import Console
 from ladder.cli import compare, explain, history, listing, opening, show
 from ladder.cli.project import last_report
 from ladder.report.reading import ReportError
+from ladder.report.text import one_line
 
 COMMANDS = (show, explain, listing, opening, compare, history)
 
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:  # what was printed went nowhere
             raise
-        print(f"ladder: no report to read: {error}; climb first: pytest", file=sys.stderr)
+        print(one_line(f"ladder: no report to read: {error}; climb first: pytest"), file=sys.stderr)
     except ReportError as error:
-        print(f"ladder: {error}", file=sys.stderr)
+        print(one_line(f"ladder: {error}"), file=sys.stderr)
     return 2

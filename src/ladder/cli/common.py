@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ladder.cli.project import REPORT
 from ladder.history import ALPHA
+from ladder.report.text import UNPRINTABLE
 
 UNFOLDED = 1000  # columns, of which nobody has so many
 
@@ -75,4 +76,6 @@ def print_table(console: Console, table: Table) -> None:
 def print_json(console: Console, found: Any) -> None:
     """For scripts: plain, whole, and without what JSON has no number for."""
     unicode = console.encoding.startswith("utf")  # elsewhere what is missing would be escaped, and not as JSON does it
-    console.file.write(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=not unicode) + "\n")
+    told = json.dumps(found, indent=1, allow_nan=False, ensure_ascii=not unicode)
+    # The name of a file may have anything in it: as an escape it is the same name.
+    console.file.write(UNPRINTABLE.sub(lambda odd: json.dumps(odd[0])[1:-1], told) + "\n")

@@ -40,7 +40,7 @@ def run(asked: argparse.Namespace, console: Console) -> int:
         try:
             document = load(path)
         except (OSError, ReportError) as error:
-            trouble.append(str(error))
+            trouble.append(text.one_line(str(error)))
             continue
         rungs = [{name: entry[name] for name in ("id", "name", "verdict", "green")} for entry in document["rungs"]]
         reports.append(
@@ -69,13 +69,17 @@ def _print_files(files: list[dict[str, Any]], console: Console, most: float) -> 
     """Print a line for each file; where they are more, one for each folder."""
     if len(files) <= most:
         for each in files:
-            console.print(Text.assemble((f"rung{each['number']}", "bold"), f"  {each['name']}  ({each['file']})"))
+            console.print(
+                Text.assemble((f"rung{each['number']}", "bold"), text.one_line(f"  {each['name']}  ({each['file']})"))
+            )
         return
     folders: dict[str, list[str]] = {}
     for each in files:
         folders.setdefault(str(Path(each["file"]).parent), []).append(f"rung{each['number']}")
     for folder, ids in folders.items():
-        console.print(Text.assemble((f"rungs {text.numbers(ids)}", "bold"), f"  {len(ids)} files in {folder}"))
+        console.print(
+            Text.assemble((f"rungs {text.numbers(ids)}", "bold"), text.one_line(f"  {len(ids)} files in {folder}"))
+        )
 
 
 def _print_reports(reports: list[dict[str, Any]], console: Console, most: float) -> None:
@@ -84,7 +88,9 @@ def _print_reports(reports: list[dict[str, Any]], console: Console, most: float)
     for report in reports:
         if report in summed_up:
             continue
-        console.print(Text.assemble((report["report"], "bold"), f"  {report['created']}  {report['headline']}"))
+        console.print(
+            Text.assemble((text.one_line(report["report"]), "bold"), f"  {report['created']}  {report['headline']}")
+        )
         rungs = report["rungs"]
         console.print(Text.assemble("  ", *_ids(rungs)) if len(rungs) <= most else f"  {_counted(rungs)}")
     if summed_up:

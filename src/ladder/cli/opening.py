@@ -1,12 +1,15 @@
 """``ladder open``: the report in a browser."""
 
 import argparse
+import stat
 import webbrowser
 from typing import Any
 
 from rich.console import Console
 
 from ladder.cli.common import add_report, declare, print_json
+from ladder.report.reading import ReportError
+from ladder.report.text import one_line
 
 
 def add(commands: Any) -> None:
@@ -25,11 +28,13 @@ def add(commands: Any) -> None:
 def run(asked: argparse.Namespace, console: Console) -> int:
     """Open the page that lies beside the report."""
     page = asked.report.parent / f"{asked.report.stem}.html"
-    page.stat()  # where there is none the error names it
+    if not stat.S_ISREG(page.stat().st_mode):  # where there is none the error names it
+        raise ReportError(f"{page} is no page")
     page = page.resolve()
     opened = webbrowser.open(page.as_uri())
     if asked.json:
         print_json(console, {"page": str(page), "opened": opened})
     else:
-        console.print(f"{'opened' if opened else 'there is no browser to open it with:'} {page}", markup=False)
+        told = f"{'opened' if opened else 'there is no browser to open it with:'} {page}"
+        console.print(one_line(told), markup=False)
     return 0 if opened else 1

@@ -21,7 +21,7 @@ from ladder.history.samples import Condition, conditions, epochs_to_target, in_t
 from ladder.history.significance import chance, corrected
 from ladder.report.reading import ReportError, load
 from ladder.report.schema import Document, Entry
-from ladder.report.text import count, figure, find
+from ladder.report.text import count, figure, find, printable
 from ladder.verdict import Verdict
 
 NIGHT = timedelta(hours=12)  # reports so near to each other are of one night, each of some rungs
@@ -204,7 +204,7 @@ class History:
         found = []
         if len(self.reports) == 1:
             found.append("one report: there is nothing to hold it against")
-        if broken := [str(report.path) for report in self.reports if not report.document["complete"]]:
+        if broken := [printable(str(report.path)) for report in self.reports if not report.document["complete"]]:
             found.append(f"broken off: {', '.join(broken)}")
         if self.skipped:
             shown = ", ".join(self.skipped[:LISTED]) + (", ..." if len(self.skipped) > LISTED else "")
@@ -269,8 +269,8 @@ def _reports_in(folder: Path) -> tuple[list[Report], list[str]]:
         try:
             document = load(path)
             created = _created(document)
-        except (OSError, ReportError, ValueError):
-            skipped.append(str(path))
+        except (OSError, ReportError):
+            skipped.append(printable(str(path)))
             continue
         reports.append(Report(path, created, identity(document)["commit"], document["seeds"]["root"], document))
     if not reports:

@@ -59,6 +59,7 @@ class Climber:
         self._ladder: Ladder | None = None
         self._leaving = False
         self._recollection = Recollection(config)
+        self._ladders: dict[str, str] = {}  # rung to the folder of its test
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -72,6 +73,7 @@ class Climber:
             run=getattr(self.config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex,
             commit=f"{found['sha'][:12]}{'+' if found['dirty'] else ''}" if found else "",
             rerun=self.settings.rerun,
+            ladders=self._ladders,
         )
         evidence.announce()
         return evidence
@@ -134,10 +136,13 @@ class Climber:
 
     def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
         """End the run; a worker cannot, it runs nothing and leaves the message to the controller."""
+        from ladder.report.text import printable
+
         items.clear()  # a collection that ends in an error still counts as finished, and its items as to be run
+        told = printable(f"ladder: {error}")
         if not hasattr(self.config, "workeroutput"):
-            raise pytest.UsageError(f"ladder: {error}") from error
-        self.config.workeroutput[WORKER_ERROR] = f"ladder: {error}"
+            raise pytest.UsageError(told) from error
+        self.config.workeroutput[WORKER_ERROR] = told
         self._ladder = None
 
     def _choose(self, items: list[pytest.Item], found: Found, ladder: Ladder) -> None:
@@ -216,6 +221,7 @@ class Climber:
         for id, tests in found.items.items():
             for item in tests:
                 item.stash[RUNG] = id
+                self._ladders[id] = Path(os.path.relpath(item.path.parent, self.config.rootpath)).as_posix()
                 item.add_marker("rung")
                 item.add_marker(found.rungs[id].marker)
         return found, added
@@ -367,6 +373,7 @@ class Climber:
 
     def _calibrate(self, rung: Rung, item: pytest.Item, live: Any) -> None:
         from ladder import calibration
+        from ladder.report.text import printable
 
         if rung.control or not any(gate.calibrated for gate in rung.criteria):
             pytest.skip(f"{rung.id} has no limits to calibrate")
@@ -379,7 +386,7 @@ class Climber:
         measured = calibration.calibrate(rung, live.watch(rung))
         calibration.save(measured, self.settings.calibrations)
         limits = ", ".join(f"{key}: {limit:.4g}" for key, limit in measured.limits.items())
-        item.stash[NOTE] = f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {shown}"
+        item.stash[NOTE] = printable(f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {shown}")
         live.close(item.stash[NOTE])
 
     @pytest.hookimpl(tryfirst=True)
@@ -405,6 +412,7 @@ class Climber:
             return report
         from ladder.plugin.selection import rung_of
         from ladder.report.terminal import why
+        from ladder.report.text import printable
 
         rung = rung_of(item)
         if NOTE in item.stash:
@@ -425,7 +433,7 @@ class Climber:
         item.user_properties[:] = [told for told in item.user_properties if told not in earlier] + properties(found)
         report.user_properties = list(item.user_properties)
         if "evidence" in self.__dict__:
-            report.ladder_problems = list(self.evidence.problems)  # type: ignore[attr-defined]
+            report.ladder_problems = [printable(problem) for problem in self.evidence.problems]  # type: ignore[attr-defined]
         if not found["green"] and not report.failed:
             report.outcome = "failed"
             report.longrepr = why(found)

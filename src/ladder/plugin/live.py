@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.cells import set_cell_size
 
-from ladder.report.text import encodable
+from ladder.report.text import encodable, printable
 from ladder.rung import Rung
 
 
@@ -68,4 +68,4 @@ class Line:
         self._tell(first, last, f"epoch {epoch}/{self._rung.experiment.epochs}  {metric} {value:.4g}")
 
     def _tell(self, first: int, last: int, what: str) -> None:
-        self._show(f"{self._rung.id}  seeds {first + 1}–{last}  {what}")
+        self._show(printable(f"{self._rung.id}  seeds {first + 1}–{last}  {what}"))

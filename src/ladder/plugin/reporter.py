@@ -265,7 +265,7 @@ class Reporter:
         terminalreporter.section("ladder")
         if self._required:
             terminalreporter.write_line(f"not selected, but required and so climbed: {', '.join(self._required)}")
-        for entry in self._rungs:
+        for entry in self._document["rungs"]:
             if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only what failed
                 terminalreporter.write_line(why(entry))
         for line, markup in lines(self._document, verbose=self.config.option.verbose > 0):

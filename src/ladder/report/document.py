@@ -17,8 +17,8 @@ from ladder.criteria import Comparison, Criterion
 from ladder.evidence import Attempt
 from ladder.experiment import components, differences
 from ladder.judge import Compared, Held
-from ladder.report.schema import VERSION, Entry
-from ladder.report.text import printable
+from ladder.report.schema import VERSION, WHOLE, Entry
+from ladder.report.text import all_printable
 from ladder.rung import Ladder, Rung
 from ladder.trained import Trained
 from ladder.verdict import SequentialTest, Verdict
@@ -40,6 +40,12 @@ def entry(
     ``stale`` says what changed since its limits were calibrated, or that they never were; ``attempts`` are all that there were at
     it, of which the latest are listed. Where its test stands, and how to repeat it, is for the one who collected it to add.
     """
+    return dict(all_printable(_entry(outcome, ladder, test, stale, attempts)))
+
+
+def _entry(
+    outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequence[str], attempts: Sequence[Attempt]
+) -> Entry:
     rung, judgement, trained = outcome.rung, outcome.judgement, outcome.trained
     found: Entry = {
         "id": rung.id,
@@ -63,7 +69,7 @@ def entry(
         "verdict": outcome.verdict.value,
         "green": outcome.green,
         "blocked_by": list(outcome.blocked_by),
-        "error": printable(outcome.error),
+        "error": outcome.error,
         "note": outcome.note,
         "asks": [],
         "stale_calibration": list(stale),
@@ -159,7 +165,7 @@ def document(
     complete: bool = True,
 ) -> dict[str, Any]:
     """The whole report, its rungs in the order given; not complete if the run was broken off."""
-    return {
+    found = {
         "schema": VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "complete": complete,
@@ -177,6 +183,7 @@ def document(
         "culprit": culprit(entries),
         "rungs": list(entries),
     }
+    return dict(all_printable(found))  # also what was noted of an entry since it was made
 
 
 def culprit(entries: Sequence[Entry]) -> dict[str, Any] | None:
@@ -299,4 +306,5 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float):
         return number(value)
-    return value if value is None or isinstance(value, bool | int | str) else repr(value)
+    plain = value is None or isinstance(value, bool | str) or (isinstance(value, int) and abs(value) < WHOLE)
+    return value if plain else repr(value)

@@ -4,6 +4,9 @@ Nothing here loads JAX: a report is read where nothing can be trained.
 """
 
 import json
+import math
+from collections import Counter
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,19 @@ from typing import Any
 import jsonschema_rs
 import numpy as np
 
-from ladder.report.schema import SCHEMA, VERSION, Document, Entry
-from ladder.report.text import printable
+from ladder.files import read_regular
+from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document, Entry
+from ladder.report.text import all_printable
+from ladder.verdict import Verdict
+
+LARGEST = 2**24
+"""Bytes of a report; that of this repository's whole ladder is a thirteenth of it."""
+
+MOST, SEEDS = 1000, 10**6
+"""Rungs of a report and conditions of a rung, of which what compares them looks at every pair; seeds of a rung."""
+
+GREEN = {"gate": Verdict.PASS, "control": Verdict.FAIL}
+"""The only verdict with which a rung can be green."""
 
 _ENTRY: Entry = {
     "error": "", "note": "", "evidence": [], "attempts": {"total": 0, "latest": []}, "diagnosis": None, "pictures": [],
@@ -33,7 +47,9 @@ def load(path: Path) -> Document:
         ReportError: if what it holds is no report, or one of a later version.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(
+            read_regular(path, LARGEST).decode(), parse_int=_whole, parse_float=_finite, parse_constant=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise ReportError(f"{path} is no report: {error}") from None
     version = document.get("schema") if isinstance(document, dict) else None
@@ -41,18 +57,33 @@ def load(path: Path) -> Document:
         raise ReportError(f"{path} is no report: it has no schema version; climb again: pytest")
     major, newest = version.partition(".")[0], VERSION.partition(".")[0]
     if major not in ("1", newest):
-        raise ReportError(f"{path} is a report of schema {version}; this version of ladder reads up to {VERSION}")
+        raise ReportError(f"{path} is a report of schema {version:.40}; this version of ladder reads up to {VERSION}")
     try:
         later = major == newest and _minor(version) > _minor(VERSION)
-        found: Document = _printable(upgraded(document) if major == "1" else _completed(document, later))
+        document = all_printable(document)
+        found: Document = upgraded(document) if major == "1" else _completed(document, later)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ReportError(f"{path} is no report of schema {version}: {error!r}") from None
+        raise ReportError(f"{path} is no report of schema {version:.40}: {error!r:.200}") from None
     if (wrong := next(_validator(later).iter_errors(found), None)) is not None:
         where = "/".join(map(str, wrong.instance_path))
-        raise ReportError(f"{path} is no report of schema {version}: {where or 'as a whole'}: {wrong.message:.200}")
+        raise ReportError(
+            f"{path} is no report of schema {version:.40}: {where or 'as a whole':.200}: {wrong.message:.200}"
+        )
     if contradiction := _contradiction(found):
-        raise ReportError(f"{path} is no whole report: {contradiction}")
+        raise ReportError(f"{path} is no whole report: {contradiction:.400}")
     return found
+
+
+def _whole(digits: str) -> int:
+    if abs(number := int(digits)) >= WHOLE:
+        raise ValueError(f"{digits:.40} is too large")
+    return number
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError(f"{digits:.40} is not finite")
+    return number
 
 
 def _minor(version: str) -> int:
@@ -67,16 +98,37 @@ def _completed(document: Document, later: bool) -> Document:
 
 def _contradiction(document: Document) -> str:
     """Where the parts of a report do not fit one another, which a schema cannot ask for; empty where they do."""
+    try:
+        datetime.fromisoformat(document["created"])
+    except ValueError:
+        return f"it was created at {document['created']!r:.40}, which is no date"
     ids = [entry["id"] for entry in document["rungs"]]
     if not ids:
         return "it has no rungs"
-    if document["culprit"] and document["culprit"]["rung"] not in ids:
-        return f"the culprit, {document['culprit']['rung']}, is none of its rungs"
+    if len(ids) > MOST:
+        return f"it has {len(ids)} rungs, more than {MOST}"
+    accused = document["culprit"]["rung"] if document["culprit"] else None
+    if accused is not None and accused not in ids:
+        return f"the culprit, {accused}, is none of its rungs"
     if len(set(ids)) < len(ids):
-        return f"{max(ids, key=ids.count)} is there twice"
+        return f"{Counter(ids).most_common(1)[0][0]} is there twice"
     for entry in document["rungs"]:
         of = entry["seeds"]["of"] if entry["seeds"] else 0
-        for condition in (*entry["gates"], *entry["goals"]):
+        conditions = (*entry["gates"], *entry["goals"])
+        if max(len(conditions), len(entry["effects"])) > MOST:
+            return (
+                f"{entry['id']} has {len(conditions)} conditions and {len(entry['effects'])} effects, more than {MOST}"
+            )
+        if entry["seeds"] and not (entry["goals"] if entry["role"] == "goal" else conditions):
+            return f"{entry['id']} was judged by nothing"
+        if entry["green"] and entry["verdict"] != GREEN.get(entry["role"], entry["verdict"]):
+            return f"{entry['id']}, a {entry['role']}, is green and {entry['verdict']}"
+        if entry["id"] == accused and (entry["verdict"] != Verdict.FAIL or not conditions):
+            return f"the culprit, {accused}, is {entry['verdict']}, by {len(conditions)} conditions"
+        for counted in (*([entry["seeds"]] if entry["seeds"] else []), *conditions):
+            if "passed" in counted and not 0 <= counted["passed"] <= counted["of"] <= SEEDS:
+                return f"of {entry['id']} {counted['passed']} of {counted['of']} seeds passed"
+        for condition in conditions:
             if condition.get("reached") is not None and len(condition["reached"]) != of:
                 return f"{entry['id']} has {of} seeds, and {condition['text']} of others"
         for metric, curve in entry["curves"].items():
@@ -153,12 +205,3 @@ def _open(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     return {name: _open(each) for name, each in schema.items() if (name, each) != ("additionalProperties", False)}
-
-
-def _printable(value: Any) -> Any:
-    """Without the control characters by which a report could take over the terminal that it is shown on."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, list):
-        return value if value and isinstance(value[0], int | float) else [_printable(each) for each in value]
-    return {name: _printable(each) for name, each in value.items()} if isinstance(value, dict) else value

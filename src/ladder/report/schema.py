@@ -9,6 +9,9 @@ VERSION = "2.1.0"
 SCHEMA = Path(__file__).with_name("schema.json")
 """The published JSON Schema of ``ladder.json``."""
 
+WHOLE = 2**63
+"""What whole numbers of a report are smaller than, either side of zero."""
+
 Document = dict[str, Any]
 """A whole report."""
 

@@ -9,6 +9,12 @@ import numpy as np
 from ladder.report.schema import Document, Entry
 from ladder.verdict import Verdict
 
+# Control characters but tabs and ends of lines, marks that no one sees or that turn the direction of what follows, ends of
+# lines that are none to a terminal, and halves of characters.
+UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 25  # of a sparkline, at most
 LISTED = 5  # rungs, at most, that a sentence names one by one
@@ -80,8 +86,32 @@ def word(entry: Entry) -> str:
 
 
 def printable(told: str) -> str:
-    """Without control characters but tabs and ends of lines: an escape sequence could take over a terminal."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", told)
+    """Replace all by which a text could take over a terminal, or look like another."""
+    return UNPRINTABLE.sub("\ufffd", told)
+
+
+def one_line(told: str) -> str:
+    """Return a printable text without ends of lines."""
+    return " ".join(printable(told).splitlines())
+
+
+def all_printable(value: Any, deepest: int = 64) -> Any:
+    """Return nested data with every text in it, names included, printable.
+
+    Raises:
+        ValueError: if it is nested more than ``deepest`` times.
+    """
+    if isinstance(value, str):
+        return printable(value)
+    if not isinstance(value, dict | list):
+        return value
+    if deepest == 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, dict):
+        return {printable(name): all_printable(each, deepest - 1) for name, each in value.items()}
+    if set(map(type, value)) <= {int, float, type(None)}:  # the curves of seeds, which most of a report is
+        return value
+    return [all_printable(each, deepest - 1) for each in value]
 
 
 def encodable(told: str, file: object) -> str:
