@@ -71,7 +71,7 @@ class Rung:
         try:
             check_experiment(self.experiment)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{self.id}: {error}") from error
+            raise type(error)(f"{self.id}: {error}") from None
         check_fields(self, self.id)
         if self.number < 1:
             raise ValueError(f"rung number {self.number}: count from 1")

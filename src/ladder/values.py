@@ -9,7 +9,7 @@ import numpy as np
 
 DEEPEST = 100
 PLAIN = {type(None), bool, int, float, complex, str, bytes}
-DEPTH, MANY, LENGTH = 6, 24, 200  # of what is shown: levels, entries of each, characters of each
+DEPTH, MANY, LENGTH = 4, 24, 200  # of what is shown: levels, entries of each, characters of each
 
 
 def inside(value: Any) -> dict[Any, Any] | None:
