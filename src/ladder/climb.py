@@ -21,7 +21,7 @@ Watching = Callable[[Rung], Watch | None]
 """Who watches the training of a rung."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What climbing one rung came to.
 
@@ -42,6 +42,10 @@ class Outcome:
     evidence: tuple[tuple[Origin, int], ...] = ()
     diagnosis: Diagnosis | None = None
     note: str = ""
+
+    def __repr__(self) -> str:
+        seeds = f" {self.judgement.k}/{self.judgement.n}" if self.judgement else ""
+        return f"Outcome({self.rung.id} {self.verdict.value}{seeds})"
 
     @property
     def green(self) -> bool:

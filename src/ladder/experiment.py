@@ -1,9 +1,13 @@
 """What can be trained, how two such things are told apart, and how one is made of another."""
 
 import dataclasses
+from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
+from ladder.values import DEEPEST, is_too_deep, same, shortened
+
+MOST_EPOCHS = 1_000_000  # of which every seed's metrics are kept
+METHODS = ("init", "epoch", "inspect")
 
 
 @runtime_checkable
@@ -35,11 +39,52 @@ class Experiment(Protocol):
         """The state after one more epoch, and what was measured."""
 
 
+def check_experiment(experiment: object) -> None:
+    """Refuse what cannot be trained, as far as it can be told without training it.
+
+    Raises:
+        TypeError: for an object that is not an experiment.
+        ValueError: for an experiment with a component, a number of epochs or a list of metrics that cannot be used.
+    """
+    if not isinstance(experiment, Experiment):
+        raise TypeError(
+            f"{shortened(experiment)} is no experiment; it needs epochs, metrics, init(key) and epoch(state, key)"
+        )
+    for name in components(experiment):
+        if name in METHODS:
+            raise ValueError(f"component {name!r} hides the method {name}(); give the component another name")
+    for name in ("init", "epoch"):
+        if not callable(method := getattr(experiment, name)):
+            raise ValueError(
+                f"{name}={shortened(method)}: make it a method, {name}({'state, ' * (name == 'epoch')}key)"
+            )
+    epochs, metrics = experiment.epochs, experiment.metrics
+    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or not 1 <= epochs <= MOST_EPOCHS:
+        raise ValueError(f"epochs={shortened(epochs)}: give a whole number from 1 to {MOST_EPOCHS}")
+    if not isinstance(metrics, tuple | list) or not metrics:
+        example = (metrics,) if isinstance(metrics, str) and metrics else ("loss",)
+        raise ValueError(f"metrics={shortened(metrics)}: give a tuple of names, such as {example!r}")
+    for name in metrics:
+        check_name(name)
+        if metrics.count(name) > 1:
+            raise ValueError(f"metrics={shortened(metrics)}: {name!r} is there twice; name each metric once")
+
+
+def check_name(name: object) -> None:
+    """Raise a ValueError unless a metric or trace can be called that: it stands in reports, in files and on terminals."""
+    if not isinstance(name, str) or not name.isprintable() or name.strip() != name or not name:
+        raise ValueError(
+            f"{shortened(name)} cannot be the name of a metric or trace; give a string of printable characters without a "
+            "space at either end"
+        )
+
+
 def components(experiment: object) -> dict[str, Any]:
     """The components of an experiment: its dataclass fields, nested ones by dotted path.
 
     Raises:
         TypeError: if it is not an instance of a frozen dataclass.
+        ValueError: for a component that has no value or is nested too deeply.
     """
     if (
         not dataclasses.is_dataclass(experiment)
@@ -47,13 +92,25 @@ def components(experiment: object) -> dict[str, Any]:
         or not experiment.__dataclass_params__.frozen  # type: ignore[attr-defined]  # set by every @dataclass
     ):
         raise TypeError(
-            f"{experiment!r} is no frozen dataclass instance: make its components the fields of a @dataclass(frozen=True)"
+            f"{shortened(experiment)} is no frozen dataclass instance: make its components the fields of a "
+            "@dataclass(frozen=True)"
         )
+    for field in dataclasses.fields(experiment):
+        if not hasattr(experiment, field.name):
+            raise ValueError(f"component {field.name!r} has no value; give it a default or set it in __post_init__")
+        if is_too_deep(getattr(experiment, field.name)):
+            raise ValueError(
+                f"component {field.name!r} contains itself, or is nested more than {DEEPEST} levels deep; make it flatter"
+            )
+    return _flat(experiment)
+
+
+def _flat(experiment: object) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in _fields(experiment).items():
         flat[name] = value
         if _is_component(value):
-            flat |= {f"{name}.{path}": inner for path, inner in components(value).items()}
+            flat |= {f"{name}.{path}": inner for path, inner in _flat(value).items()}
     return flat
 
 
@@ -62,22 +119,34 @@ def differences(one: object, other: object) -> dict[str, tuple[Any, Any]]:
 
     Nested dataclasses are compared field by field. Where the type itself differs, that is one component, named after the
     field (or ``experiment``), with all the fields that only one of the types has; fields of the same name still count.
+
+    Raises:
+        TypeError: for two values that cannot be compared, naming the component.
     """
     found: dict[str, tuple[Any, Any]] = {}
     if type(one) is not type(other):
         found["experiment"] = (type(one).__qualname__, type(other).__qualname__)
+    return found | _differences(one, other, "")
+
+
+def _differences(one: object, other: object, within: str) -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
     theirs = _fields(other)
     for name, a in _fields(one).items():
         if name not in theirs:
             continue
-        b = theirs[name]
+        b, path = theirs[name], f"{within}{name}"
         if _is_component(a) and _is_component(b):
             if type(a) is not type(b):
-                found[name] = (a, b)
-            inner = {path: pair for path, pair in differences(a, b).items() if path != "experiment"}
-            found |= {f"{name}.{path}": pair for path, pair in inner.items()}
-        elif not _equal(a, b):
-            found[name] = (a, b)
+                found[path] = (a, b)
+            found |= _differences(a, b, f"{path}.")
+            continue
+        try:
+            equal = same(a, b)
+        except TypeError as error:
+            raise TypeError(f"component {path!r} cannot be compared: {error}") from error
+        if not equal:
+            found[path] = (a, b)
     return found
 
 
@@ -94,9 +163,3 @@ def _fields(experiment: Any) -> dict[str, Any]:
 
 def _is_component(value: object) -> bool:
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    if hasattr(a, "__array__") or hasattr(b, "__array__"):
-        return np.array_equal(a, b)
-    return bool(a == b)

@@ -12,7 +12,7 @@ import sysconfig
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -23,6 +23,7 @@ import numpy as np
 
 import ladder
 from ladder.experiment import components
+from ladder.values import inside, is_array
 
 PACKAGES = ("pytest-ladder", "jax", "jaxlib", "flax", "optax", "numpy")
 NAME = re.compile(r"[\w.\-]+")  # that a requirement begins with
@@ -107,20 +108,28 @@ def _told(value: Any) -> str:
     if isinstance(value, set | frozenset):
         return f"{_kind(value)}({', '.join(sorted(map(_told, value)))})"
     if _has_fields(value):
-        inner = ", ".join(f"{field.name}={_told(getattr(value, field.name))}" for field in fields(value))
-        return f"{_kind(value)}({inner})"
-    if hasattr(value, "__array__"):
-        try:
-            array = np.asarray(value)
-        except TypeError:  # random keys, whose repr has all that they are
-            return repr(value)
-        return f"{array.dtype}{list(array.shape)} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
+        return f"{_kind(value)}({', '.join(f'{name}={_told(held)}' for name, held in (inside(value) or {}).items())})"
+    if is_array(value):
+        with suppress(Exception):  # an array that is gone, or has no entries that NumPy could hold
+            return _array_told(value)
     if _found_by_name(value):
         return _name(value)
     try:
         return f"{_kind(value)} {hashlib.sha256(pickle.dumps(value)).hexdigest()[:16]}"
     except Exception:  # closures and the like: known by their address, which tells nothing to another process
         return f"{_kind(value)} {id(value)} in {PROCESS}"
+
+
+def _array_told(value: Any) -> str:
+    kind = ""
+    if "key<" in str(value.dtype):
+        import jax
+
+        kind, value = f"{value.dtype} ", jax.random.key_data(value)
+    array = np.asarray(value)
+    if array.dtype.hasobject:  # whose bytes are addresses
+        return f"{array.dtype}{list(array.shape)} {_told(array.ravel().tolist())}"
+    return f"{kind}{array.dtype}{list(array.shape)} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
 
 
 def _kind(value: object) -> str:
@@ -153,12 +162,7 @@ def _homes(experiment: object) -> list[str]:
     todo: list[Any] = [experiment]
     while todo:
         value = todo.pop()
-        if isinstance(value, Mapping):
-            todo.extend(value.values())
-        elif isinstance(value, list | tuple | set | frozenset):
-            todo.extend(value)
-        elif _has_fields(value):
-            todo.extend(getattr(value, field.name) for field in fields(value))
+        todo.extend((inside(value) or {}).values())
         found.update(getattr(part, "__module__", None) or "builtins" for part in (value, *type(value).__mro__))
     return sorted(found)
 

@@ -48,7 +48,7 @@ class Compared:
     verdict: Verdict | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Judgement:
     """All that follows from a rung's curves.
 
@@ -66,6 +66,9 @@ class Judgement:
     gates: tuple[Held | Compared, ...]
     goals: tuple[Held | Compared, ...]
     effects: tuple[Compared, ...]
+
+    def __repr__(self) -> str:
+        return f"Judgement({self.verdict.value} {self.k}/{self.n})"
 
 
 def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: SequentialTest, gated: int) -> Judgement:

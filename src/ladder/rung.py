@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from ladder.criteria import Comparison, Criterion
-from ladder.experiment import Experiment, changed, components, differences
+from ladder.experiment import Experiment, changed, check_experiment, differences
+from ladder.fields import check_fields
+from ladder.values import shortened
 
 VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
 SCALE = re.compile(r"(?!full$)\w*")  # that is what the option calls the one without a name
@@ -60,6 +62,17 @@ class Rung:
     claim: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("gates", "goals", "requires", "expects"):
+            if isinstance(given := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(given))
+        self._check_expected()
+        if isinstance(self.parent, Rung):
+            raise ValueError(f"{self.id}: parent={shortened(self.parent)}: give its id, {self.parent.id!r}")
+        try:
+            check_experiment(self.experiment)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.id}: {error}") from None
+        check_fields(self, self.id)
         if self.number < 1:
             raise ValueError(f"rung number {self.number}: count from 1")
         if not VARIANT.fullmatch(self.variant):
@@ -68,11 +81,6 @@ class Rung:
             raise ValueError(
                 f"{self.id}: scale {self.scale!r}: use letters, digits and _, and for the full one nothing"
             )
-        if not isinstance(self.experiment, Experiment):
-            raise TypeError(
-                f"{self.id}: {self.experiment!r} is no experiment; it needs epochs, metrics, init(key) and epoch(state, key)"
-            )
-        components(self.experiment)
         if not self.gates and not self.goals:
             raise ValueError(f"{self.id}: give it at least one gate or goal")
         if self.control and not self.gates:
@@ -81,7 +89,6 @@ class Rung:
             raise ValueError(
                 f"{self.id}: each_gate_fails and expects are for controls; say in control= why it must fail"
             )
-        self._check_expected()
         if bool(self.parent) != bool(self.adds):
             raise ValueError(f"{self.id}: parent={self.parent!r}, adds={self.adds!r}; a rung has both or neither")
         if self.role == "gate" and self.parent and not self.compare:
@@ -101,9 +108,9 @@ class Rung:
             return
         from ladder.findings import DETECTORS  # which knows rungs
 
-        if not set(self.expects) <= set(DETECTORS):
+        if not isinstance(self.expects, tuple) or not all(name in DETECTORS for name in self.expects):
             raise ValueError(
-                f"{self.id}: expects={self.expects!r}: give a tuple of names of findings, of {', '.join(DETECTORS)}"
+                f"{self.id}: expects={shortened(self.expects)}: give a tuple of names of findings, of {', '.join(DETECTORS)}"
             )
 
     def _check(self, condition: Criterion | Comparison) -> None:
@@ -238,7 +245,7 @@ class Ladder(Mapping[str, Rung]):
 
     Raises:
         LadderError: for two rungs of one id, a parent, requirement or partner that is missing or cannot be one, a cycle,
-            or a rung that does not differ from its parent in exactly the component it declares.
+            components that cannot be compared, or a rung that does not differ from its parent in exactly the component it declares.
     """
 
     def __init__(self, rungs: Sequence[Rung]):
@@ -335,15 +342,20 @@ class Ladder(Mapping[str, Rung]):
         return order
 
     def _check_component(self, rung: Rung) -> None:
-        if not rung.parent or rung.role == "goal":
+        if not rung.parent:
             return
-        found = differences(self._rungs[rung.parent].experiment, rung.experiment)
-        if list(found) == [rung.adds]:
+        try:
+            found = differences(self._rungs[rung.parent].experiment, rung.experiment)
+        except TypeError as error:
+            raise LadderError(
+                f"{rung.id} on {rung.parent}: {error}; give both rungs the same object, or one whose == is True or False"
+            ) from error
+        if list(found) == [rung.adds] or rung.role == "goal":
             return
         said = f"{rung.id} declares that it adds {rung.adds!r} to {rung.parent}"
         if not found:
             raise LadderError(f"{said}, but the two experiments are the same: it adds nothing")
-        changes = ", ".join(f"{path} ({a!r} → {b!r})" for path, (a, b) in found.items())
+        changes = ", ".join(f"{path} ({shortened(a)} → {shortened(b)})" for path, (a, b) in found.items())
         if len(found) == 1:
             raise LadderError(f"{said}, but what differs is {changes}; declare that")
         raise LadderError(f"{said}, but they differ in {len(found)} components: {changes}; put a rung between them")

@@ -22,7 +22,7 @@ class NonFinite:
     tensor: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trained:
     """What training one experiment on some seeds yielded.
 
@@ -53,6 +53,10 @@ class Trained:
             compile_seconds,
             run_seconds,
         )
+
+    def __repr__(self) -> str:
+        curves = [f"{name}{list(curve.shape)}" for name, curve in self.curves.items()]
+        return f"Trained({', '.join(curves)}; {len(self.traces)} traces)"
 
     @property
     def seeds(self) -> int:

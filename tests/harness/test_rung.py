@@ -78,6 +78,14 @@ class Nest(Coin):
         ({"parent": "rung1"}, "a rung has both or neither"),
         ({"adds": "shift"}, "a rung has both or neither"),
         ({"parent": "rung1", "adds": "shift"}, "say in compare= on which metrics"),
+        ({"parent": ROOT, "adds": "shift"}, r"rung1: parent=Rung\(.*\): give its id, 'rung1'$"),
+        ({"compare": ("loss",)}, r"rung1: compare=\('loss',\): give a dict, from a string to a string$"),
+        ({"compare": {"loss": 0.1}}, r"rung1: compare=\{'loss': 0.1\}: give a dict"),
+        ({"gates": LEARNS}, r"rung1: gates=Below\(.*\): give a tuple, of each a? ?Criterion"),
+        ({"requires": "rung1"}, "rung1: requires='rung1': give a tuple, of each a string or None$"),
+        ({"number": "1"}, "rung1: number='1': give a whole number$"),
+        ({"name": None}, "rung1: name=None: give a string$"),
+        ({"expects": 3, "control": "why"}, "rung1: expects=3: give a tuple of names of findings"),
     ],
 )
 def test_a_rung_that_is_not_well_formed_is_refused(change, message):
@@ -118,9 +126,126 @@ class Thawed:
     init = epoch = print
 
 
+def test_lists_are_as_good_as_tuples():
+    assert replace(ROOT, gates=[LEARNS], goals=[LEARNS], requires=[]) == replace(
+        ROOT, gates=(LEARNS,), goals=(LEARNS,), requires=()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Says:
+    """An experiment that declares these epochs and metrics, and has a component."""
+
+    epochs: object = 3
+    metrics: object = ("loss",)
+    part: object = None
+
+    def init(self, key):
+        """Nothing."""
+
+    def epoch(self, state, key):
+        """Nothing."""
+
+
+def with_a_circle():
+    circle = [1]
+    circle.append({"it": (circle,)})
+    return circle
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *(
+            ({"epochs": epochs}, f"epochs={shown}: give a whole number from 1 to 1000000")
+            for epochs, shown in [
+                (0, "0"),
+                (-1, "-1"),
+                (3.0, "3.0"),
+                (True, "True"),
+                (None, "None"),
+                ("3", "'3'"),
+                (10**12, "1000000000000"),
+            ]
+        ),
+        ({"metrics": "loss"}, "metrics='loss': give a tuple of names, such as ('loss',)"),
+        *(
+            ({"metrics": metrics}, f"metrics={metrics}: give a tuple of names, such as ('loss',)")
+            for metrics in ((), None, {"loss": 1})
+        ),
+        ({"metrics": ("loss", "mse", "loss")}, "('loss', 'mse', 'loss'): 'loss' is there twice; name each metric once"),
+        *(
+            (
+                {"metrics": ("loss", name)},
+                f"{name!r} cannot be the name of a metric or trace; give a string of printable",
+            )
+            for name in (1, "", " loss", "lo\nss", "\x1b[31m", "\u202eloss", ("mse",))
+        ),
+        ({"part": with_a_circle()}, "component 'part' contains itself, or is nested more than 100 levels deep"),
+    ],
+)
+def test_an_experiment_that_cannot_be_trained_is_refused_where_its_rung_is_declared(change, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  # the whole sentence is compared below
+        Rung(number=7, name="x", experiment=Says(**change), gates=(LEARNS,))
+    said = str(refused.value)
+    assert said.startswith("rung7: ")
+    assert message in said
+    assert "\n" not in said
+    assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize("metrics", [["loss"], ("loss", "val loss"), ("loss", "val/Größe")])
+def test_metrics_may_be_a_list_and_have_any_name_that_can_be_printed(metrics):
+    rung = Rung(number=1, name="x", experiment=Says(metrics=metrics, epochs=np.int64(3)), gates=(LEARNS,))
+    assert rung.experiment.metrics == metrics
+
+
+@dataclass(frozen=True)
+class Hides:
+    """Called like one of the methods, which therefore is none."""
+
+    init: str = "zeros"
+    epochs: int = 3
+    metrics = ("loss",)
+    epoch = print
+
+
+@dataclass(frozen=True)
+class Unset:
+    """A component that nobody gives a value."""
+
+    part: int = field(init=False)
+    epochs: int = 3
+    metrics = ("loss",)
+    init = epoch = print
+
+
+@dataclass(frozen=True)
+class NoMethod:
+    """Has a number for a method."""
+
+    epochs: int = 3
+    metrics = ("loss",)
+    init = print
+    epoch = 5
+
+
+@pytest.mark.parametrize(
+    ("experiment", "message"),
+    [
+        (Hides(), r"rung1: component 'init' hides the method init\(\); give the component another name"),
+        (Unset(), "rung1: component 'part' has no value; give it a default or set it in __post_init__"),
+        (NoMethod(), r"rung1: epoch=5: make it a method, epoch\(state, key\)"),
+    ],
+)
+def test_a_component_that_hides_a_method_or_has_no_value_is_refused(experiment, message):
+    with pytest.raises(ValueError, match=message):
+        replace(ROOT, experiment=experiment)
+
+
 @pytest.mark.parametrize("experiment", [object(), Coin, Layer(), Thawed()])
 def test_what_cannot_be_trained_is_refused(experiment):
-    with pytest.raises(TypeError, match=r"is no experiment|no frozen dataclass instance"):
+    with pytest.raises(TypeError, match=r"rung1: .*(is no experiment|no frozen dataclass instance)"):
         Rung(number=1, name="x", experiment=experiment, gates=(LEARNS,))
 
 
@@ -191,10 +316,55 @@ def test_a_goal_row_may_change_several_components():
         (Nest(), Nest(layer=Wide(8)), {"layer": (Layer(), Wide(8)), "layer.width": (4, 8)}),
         (Coin(), Nest(p=0.5), {"experiment": ("Coin", "Nest"), "p": (1.0, 0.5)}),
         (Coin(p=np.zeros(2)), Coin(p=np.zeros(2)), {}),
+        (Coin(p=(np.zeros(2), {"x": [np.ones(3)]})), Coin(p=(np.zeros(2), {"x": [np.ones(3)]})), {}),
+        (Coin(p=float("nan")), Coin(p=float("nan")), {}),
     ],
 )
 def test_differences_compare_nested_components_field_by_field(one, other, expected):
     assert differences(one, other) == expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trains(Coin):
+    """A coin with a data set, and a layer."""
+
+    data: object = None
+    layer: Layer = field(default_factory=Layer)
+
+
+class Ambiguous:
+    """Compares its elements."""
+
+    def __eq__(self, other):
+        return [True]
+
+    __hash__ = None
+
+
+def data(value):
+    return {"train": (np.full((1000, 5), value, np.float32), [np.arange(3)]), "seeds": {1, 2}}
+
+
+def test_a_data_set_is_a_component_like_any_other_and_is_told_by_its_shape():
+    root = replace(ROOT, experiment=Trains(data=data(0.0)))
+    assert len(Ladder([root, on_root(experiment=Trains(data=data(0.0), shift=0.1))])) == 2
+    assert len(Ladder([root, on_root(experiment=Trains(data=data(1.0)), adds="data")])) == 2
+    told = "{'train': (float32[1000, 5], [int64[3]]), 'seeds': set(1, 2)}"
+    with pytest.raises(LadderError) as refused:
+        Ladder([root, on_root(experiment=Trains(data=data(1.0)))])
+    assert f"but what differs is data ({told} → {told}); declare that" in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{}, {"gates": (), "goals": (LEARNS,)}], ids=["gate", "goal"])
+def test_components_that_cannot_be_compared_are_refused_by_name(change):
+    root, other = (Trains(layer=Layer(width=[Ambiguous()])) for _ in range(2))
+    with pytest.raises(LadderError) as refused:
+        Ladder([replace(ROOT, experiment=root), on_root(experiment=other, **change)])
+    said = str(refused.value)
+    assert said.startswith("rung2 on rung1: component 'layer.width' cannot be compared: ")
+    assert said.endswith("give both rungs the same object, or one whose == is True or False")
+    same = replace(other, layer=root.layer, shift=0.1)
+    assert len(Ladder([replace(ROOT, experiment=root), on_root(experiment=same, **change)])) == 2
 
 
 def test_components_are_listed_by_dotted_path():

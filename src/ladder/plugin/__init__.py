@@ -82,6 +82,7 @@ def climb(request: pytest.FixtureRequest) -> Callable[[Rung], Outcome | None]:
     climber = request.config.stash[CLIMBER]
 
     def climb(rung: Rung) -> Outcome | None:
+        __tracebackhide__ = True
         return climber.climb(rung, request.node)
 
     return climb

@@ -7,9 +7,11 @@ import sys
 import time
 import uuid
 from collections.abc import Generator
+from concurrent import futures
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +39,18 @@ REQUIRED = pytest.StashKey[bool]()
 """Whether a test runs only because a selected rung requires its own."""
 PROPERTIES = pytest.StashKey[list[tuple[str, object]]]()
 UNESCAPED = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"  # an ini option of pytest's
+HARNESS = (Path(__file__).parent.parent, Path(__file__).parent)
+
+
+def _without_harness(traceback: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames that lead to the experiment's own; an error of the harness itself keeps them all."""
+    harness = (*HARNESS, Path(futures.__file__).parent)  # where training runs in a thread
+    rest = traceback
+    while rest and Path(rest.tb_frame.f_code.co_filename).parent in harness:
+        if rest.tb_next is None:
+            return rest if "__tracebackhide__" in rest.tb_frame.f_locals else traceback
+        rest = rest.tb_next
+    return rest
 
 
 def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
@@ -267,6 +281,7 @@ class Climber:
         from ladder.timelimit import still_computing
         from ladder.training import trace
 
+        __tracebackhide__ = True
         own = rung_of(item)
         if self._ladder is None or own is None or own.id != rung.id:
             pytest.fail(
@@ -280,7 +295,11 @@ class Climber:
         if self._handover:
             self._handover.begin(rung.id)
         deadline = time.monotonic() + self.settings.time_limit
-        outcome = climb(rung.id, live.watch)
+        try:
+            outcome = climb(rung.id, live.watch)
+        except Exception as error:
+            error.__traceback__ = _without_harness(error.__traceback__)
+            raise
         if outcome.evidence and self.config.pluginmanager.hasplugin("TestmonCollect"):
             trace(rung.experiment)  # pytest-testmon runs again the tests whose lines have changed, and none has run
         attempts = self.evidence.attempts(rung.id)

@@ -139,8 +139,7 @@ class Reporter:
         entry = self._entries.get(report.nodeid)
         if entry is not None and entry["green"]:
             self._beside.add(report.nodeid)
-            reason = report.longreprtext.strip().rpartition("\n")[2]
-            told = f"the rung is {entry['verdict']}, but its test failed: {reason}"
+            told = f"the rung is {entry['verdict']}, but its test failed: {_reason(report)}"
             entry |= {"green": False, "note": "; ".join(filter(None, [entry["note"], told]))}
 
     @pytest.hookimpl(optionalhook=True)
@@ -287,3 +286,14 @@ class Reporter:
     def _print_errors(self, terminalreporter: pytest.TerminalReporter) -> None:
         for error in self._errors:
             terminalreporter.write_line(error, red=True)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """What a test failed for, in one line: of pytest's own account the message, of any other the line that it marks, or the last."""
+    from ladder.report.text import printable
+
+    crash = getattr(report.longrepr, "reprcrash", None)
+    lines = [line.strip() for line in (crash.message if crash else report.longreprtext).splitlines() if line.strip()]
+    if not crash:
+        lines = [line[1:].strip() for line in lines if line.startswith("E ")] or lines[-1:]
+    return printable(lines[0]) if lines else "without a word"

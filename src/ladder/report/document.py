@@ -21,10 +21,12 @@ from ladder.report.schema import VERSION, WHOLE, Entry
 from ladder.report.text import all_printable
 from ladder.rung import Ladder, Rung
 from ladder.trained import Trained
+from ladder.values import cut, shortened
 from ladder.verdict import SequentialTest, Verdict
 
 ATTEMPTS = 10  # listed of each rung; the evidence has them all
 EPOCHS = 50  # of each curve, about: as many points as a small picture shows
+LONGEST = 1000  # characters of a component's value
 DIGITS = 5  # significant, of what is drawn: more than any limit is stated to; the evidence has every digit
 
 
@@ -63,7 +65,7 @@ def _entry(
         "requires": list(rung.required),
         "experiment": {
             "type": f"{type(rung.experiment).__module__}.{type(rung.experiment).__qualname__}",
-            "epochs": rung.experiment.epochs,
+            "epochs": int(rung.experiment.epochs),
             "components": {name: _plain(value) for name, value in components(rung.experiment).items()},
         },
         "verdict": outcome.verdict.value,
@@ -301,10 +303,12 @@ def _in_json(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A component's value as JSON has it: numbers, strings and flags as they are, all else by its repr."""
+    """A component's value as JSON has it: numbers, strings and flags as they are, all else by its repr, which is kept short."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
         return number(value)
-    plain = value is None or isinstance(value, bool | str) or (isinstance(value, int) and abs(value) < WHOLE)
-    return value if plain else repr(value)
+    if isinstance(value, str):
+        return cut(value, LONGEST)
+    plain = value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < WHOLE)
+    return value if plain else shortened(value, LONGEST)

@@ -1,0 +1,198 @@
+"""Values of components: the same whatever they are nested in, shown in short, and not without an end."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ladder.values import DEEPEST, is_too_deep, same, shortened
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A component of any value."""
+
+    scale: object = 1.0
+    width: int = 4
+
+
+class Pair(NamedTuple):
+    """A tuple by another name."""
+
+    one: object
+    other: object
+
+
+class Table:
+    """What a data frame is: an array with labels, whose ``==`` is another table."""
+
+    def __init__(self, values, labels):
+        self.values, self.labels = np.asarray(values), labels
+        self.shape, self.dtype = self.values.shape, self.values.dtype
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+    def __eq__(self, other):
+        return Table(self.values == other.values, self.labels)
+
+    __hash__ = None
+
+    def equals(self, other):
+        """Compare values and labels."""
+        return self.labels == other.labels and np.array_equal(self.values, other.values)
+
+
+class Raises:
+    """Cannot be compared."""
+
+    def __eq__(self, other):
+        raise ValueError("which of them?")
+
+    __hash__ = None
+
+
+class Elementwise(Raises):
+    """Compares its elements, and is no array."""
+
+    def __eq__(self, other):
+        return [True, False]
+
+
+def objects(*values):
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (1, 1.0, True),
+        ("1", 1, False),
+        (NAN, float("nan"), True),
+        (complex(NAN, 1), complex(NAN, 1), True),
+        (NAN, 0.0, False),
+        (np.zeros(2), np.zeros(2), True),
+        (np.zeros(2), np.ones(2), False),
+        (np.zeros(2), np.zeros(3), False),
+        (np.zeros(2), np.zeros(2, np.float32), False),
+        (jnp.zeros(2), jnp.zeros(3), False),
+        (jnp.zeros(2), np.zeros(2, np.float32), True),
+        (np.array([NAN, 1.0]), np.array([NAN, 1.0]), True),
+        (np.array([NAN, 1.0]), np.array([NAN, 2.0]), False),
+        (jnp.full(2, NAN, jnp.bfloat16), jnp.full(2, NAN, jnp.bfloat16), True),
+        (np.array(["a", "b"]), np.array(["a", "b"]), True),
+        (0.5, np.float32(0.5), True),
+        (0.5, np.full(2, 0.5), False),
+        (None, np.zeros(2), False),
+        ([0.0, 0.0], np.zeros(2), False),
+        ((np.zeros(2),), (np.zeros(2),), True),
+        ((np.zeros(2),), (np.ones(2),), False),
+        ([np.zeros((1,))], [np.zeros((1, 1))], False),
+        ([1, 2], [1], False),
+        ([], {}, False),
+        ({"x": jnp.zeros(2), "y": 1}, {"y": 1, "x": jnp.zeros(2)}, True),
+        ({"x": jnp.zeros(2)}, {"y": jnp.zeros(2)}, False),
+        ([Layer(np.zeros(2))], [Layer(np.zeros(2))], True),
+        ([Layer(np.zeros(2))], [Layer(np.ones(2))], False),
+        (Layer(NAN), Layer(float("nan")), True),
+        (Pair(1, np.zeros(2)), Pair(1, np.zeros(2)), True),
+        (Pair(1, 2), (1, 2), False),
+        ({1, NAN}, {float("nan"), 1}, True),
+        ({1, NAN}, {1, 2}, False),
+        ({1, 2}, {1}, False),
+        ({1}, frozenset({1}), False),
+        (objects(None, np.zeros(2)), objects(None, np.zeros(2)), True),
+        (objects(None, np.zeros(2)), objects(None, np.ones(2)), False),
+        (np.zeros((0, 2), object), np.zeros((0, 3), object), False),
+        (jax.random.key(0), jax.random.key(0), True),
+        (jax.random.key(0), jax.random.key(1), False),
+        (jax.random.key(0), jax.random.key(0, impl="rbg"), False),
+        (Table([1, 2], "ab"), Table([1, 2], "ab"), True),
+        (Table([1, 2], "ab"), Table([1, 2], "ac"), False),
+        ((Table([1, 2], "ab"),), (Table([1, 3], "ab"),), False),
+        (len, len, True),
+        (len, max, False),
+    ],
+)
+def test_same(one, other, expected):
+    assert same(one, other) is expected
+    assert same(other, one) is expected
+    assert same(one, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "why"),
+    [
+        (Raises(), Raises(), r"Raises.* == .*Raises.* raises ValueError"),
+        (Elementwise(), Elementwise(), r"is \[True, False\], neither True nor False"),
+        ([Raises()], [Raises()], "raises ValueError"),
+    ],
+)
+def test_incomparable(one, other, why):
+    with pytest.raises(TypeError, match=why):
+        same(one, other)
+    assert same(one, one)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.zeros((1000, 5), np.float32), "float32[1000, 5]"),
+        (jax.random.split(jax.random.key(0), 3), "key<fry>[3]"),
+        (np.float32(0.5), "np.float32(0.5)"),
+        ((jnp.zeros(3),), "(float32[3],)"),
+        ((1, "a"), "(1, 'a')"),
+        ({"x": [np.zeros(2), None]}, "{'x': [float64[2], None]}"),
+        (Layer(np.zeros(2)), "Layer(scale=float64[2], width=4)"),
+        (Pair(np.zeros(2), ()), "Pair(one=float64[2], other=())"),
+        (Table([1, 2], "ab"), None),
+        (list(range(10**6)), f"[{', '.join(map(str, range(24)))}, ...]"),
+        ("x" * 10**6, f"'{'x' * 97}...{'x' * 97}'"),
+        (set(), "set()"),
+        (Layer, None),
+    ],
+)
+def test_shortened(value, text):
+    found = shortened(value)
+    assert found == text if text else len(found) <= 200
+    assert "\n" not in found
+
+
+def test_shortened_survives_a_repr_that_raises():
+    class Mute:
+        def __repr__(self):
+            raise ValueError
+
+    assert "Mute(...)" in shortened([Mute()])
+
+
+def circles():
+    straight, inner, array = [], {}, np.empty(1, object)
+    straight.append(straight)
+    inner["x"] = (Layer(scale=[inner]),)
+    array[0] = [array]
+    wide = []
+    wide += [wide] * 30
+    return [straight, inner, array, wide]
+
+
+@pytest.mark.parametrize("value", circles(), ids=["list", "dict", "array", "wide"])
+def test_a_value_that_contains_itself_is_too_deep(value):
+    assert is_too_deep(value)
+    assert len(shortened(value)) <= 200
+
+
+def test_depth_is_that_of_nesting_and_not_of_sharing():
+    value = leaf = [1]
+    for _ in range(DEEPEST - 1):
+        value = [value, value]
+    assert not is_too_deep(value)
+    assert is_too_deep([value])
+    assert not is_too_deep([leaf, [leaf]])
