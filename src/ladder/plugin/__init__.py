@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ladder.plugin import workers
+from ladder.plugin import signals, workers
 from ladder.plugin.climber import Climber
 from ladder.plugin.reporter import Reporter
 from ladder.plugin.settings import Settings, add_options
@@ -44,6 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(climber, "ladder-climber")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config, settings, handover), "ladder-reporter")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
+    """End with the exit code that pytest documents, also where a run is interrupted twice."""
+    return (yield from signals.exit_code(config))
 
 
 def _handover(config: pytest.Config) -> workers.Handover | None:

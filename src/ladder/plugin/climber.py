@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Generator
@@ -16,7 +17,8 @@ import pytest
 
 from ladder.files import check_writable
 from ladder.plugin.settings import Settings
-from ladder.plugin.workers import Handover, groups
+from ladder.plugin.signals import catch, was_interrupted
+from ladder.plugin.workers import Handover, follow, groups
 
 if TYPE_CHECKING:
     from ladder.climb import Climb, Outcome
@@ -51,6 +53,7 @@ class Climber:
         self._cache: CompilationCache | None = None
         self._ladder: Ladder | None = None
         self._leaving = False
+        self._ended = threading.Event()
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -107,6 +110,19 @@ class Climber:
                 self._choose(items, found, self._ladder)
             except ValueError as error:
                 self._refuse(error, items)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """From here on, where rungs are climbed, an interruption ends with the report."""
+        if any(RUNG in item.stash for item in session.items):
+            catch(self.config)
+            if self._handover:
+                follow(self._handover, self._ended)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """The same, in the process that talks to the user and does not collect."""
+        if self._handover and self._handover.plan:
+            catch(self.config)
 
     def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
         """End the run; a worker cannot, it runs nothing and leaves the message to the controller."""
@@ -194,7 +210,6 @@ class Climber:
         from ladder.plugin.selection import rung_of
         from ladder.report.document import entry
         from ladder.report.terminal import line, why
-        from ladder.timelimit import still_computing
 
         own = rung_of(item)
         if self._ladder is None or own is None or own.id != rung.id:
@@ -209,7 +224,13 @@ class Climber:
         if self._handover:
             self._handover.begin(rung.id)
         deadline = time.monotonic() + self.settings.time_limit
-        outcome = climb(rung.id, live.watch)
+        try:
+            outcome = climb(rung.id, live.watch)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a plugin's own time limit may have broken it off
+            self._give_up_if_computing(item.session)
+            raise
         attempts = self.evidence.attempts(rung.id)
         found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome), attempts)
         if self.settings.pictures:
@@ -217,9 +238,7 @@ class Climber:
         item.stash[ENTRY] = found
         if self._handover:
             self._handover.end(rung.id, outcome.verdict)
-        if still_computing():
-            self._give_up(item.session)
-        elif self._cache:
+        if not self._give_up_if_computing(item.session) and self._cache:
             self._cache.share()
         live.close(line(found))
         if not outcome.green:
@@ -256,8 +275,12 @@ class Climber:
             )
         return self._climb
 
-    def _give_up(self, session: pytest.Session) -> None:
-        """A rung is still computing and keeps the devices: what is left is for another process, where there is one."""
+    def _give_up_if_computing(self, session: pytest.Session) -> bool:
+        """A rung still computes and keeps the devices: what is left is for another process, where there is one."""
+        from ladder.timelimit import still_computing
+
+        if not still_computing():
+            return False
         if self._handover:
             self._leaving = True
         else:
@@ -265,6 +288,7 @@ class Climber:
                 "a rung that ran over its time limit still computes, and JAX cannot break it off; with -n 1 a new process "
                 "climbs what is left"
             )
+        return True
 
     def pytest_runtest_protocol(self) -> None:
         """Leave before the next test, now that the last one is reported; the controller starts another worker."""
@@ -272,24 +296,23 @@ class Climber:
             self._handover.leave(self.config.workerinput["workerid"])  # type: ignore[attr-defined]  # set by xdist
             os._exit(0)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Have the workers of an interrupted run end too."""
+        self._ended.set()
+        if self._handover and not hasattr(self.config, "workerinput") and was_interrupted(session):
+            self._handover.interrupt()
+
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """Leave; past the interpreter's own end where a program still runs, for that would abort the process."""
+        """Leave nothing behind."""
         if "evidence" in self.__dict__:
             self.evidence.close()
-        if self._climb is None:
-            return
-        from ladder.timelimit import still_computing
-
-        if still_computing():
-            self.config.get_terminal_writer().flush()
-            os._exit(int(self._session.exitstatus))
         if self._cache:
-            self._cache.close()
+            from ladder.timelimit import still_computing
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Remember how it ended."""
-        self._session = session
+            if not still_computing():  # it would go on writing there
+                self._cache.close()
 
     def _stale(self, outcome: Outcome) -> list[str]:
         from ladder.calibration import outdated

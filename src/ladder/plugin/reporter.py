@@ -16,6 +16,7 @@ import pytest
 from ladder.files import check_writable, write_atomically
 from ladder.plugin.climber import RUNG, WORKER_ERROR
 from ladder.plugin.settings import Settings
+from ladder.plugin.signals import uninterrupted
 from ladder.plugin.workers import Handover
 from ladder.verdict import Verdict
 
@@ -128,6 +129,8 @@ class Reporter:
         climbed = self._climbed
         return [rung for id, rung in (plan or self._expected).items() if id not in self._skipped or rung in climbed]
 
+    @pytest.hookimpl(tryfirst=True)  # before the hooks that may be interrupted: fixtures, workers that end
+    @uninterrupted
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report; a folder that cannot be written costs the report and the exit code, not the verdict."""
         if self._usage_error:
