@@ -1,5 +1,6 @@
 """Interruptions: Ctrl-C, SIGTERM and SIGHUP at any moment end a run in seconds, with its report and pytest's exit code."""
 
+import itertools
 import json
 import os
 import signal
@@ -28,13 +29,15 @@ def moment(name, seconds=20.0):
 """
 
 CONFTEST = """
+import os
+from pathlib import Path
 import pytest
 from moments import moment
 
-def before(module, name, told):
+def before(module, name, told, seconds=20.0):
     original = getattr(module, name)
     def wrapped(*arguments, **options):
-        moment(told)
+        moment(told, seconds)
         return original(*arguments, **options)
     setattr(module, name, wrapped)
 
@@ -51,11 +54,16 @@ def pytest_collection_finish(session):
         return
     moment("collected")
     import ladder.climb, ladder.curves, ladder.evidence, ladder.report
-    before(ladder.report, "write", "report")
+    before(ladder.report, "write", "report", 1.0)  # an interruption waits for it
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session):
     moment("loop")
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    if "rung1" in report.nodeid and report.when == "call" and "PYTEST_XDIST_WORKER" not in os.environ:
+        Path("heard").touch()  # by the process that writes the report
 
 def pytest_runtest_logfinish(nodeid):
     if "rung1" in nodeid:
@@ -140,7 +148,7 @@ LEARNS = below("loss", 0.5, by=3, source="made up for the test")
 
 @pytest.mark.parametrize("rung", [
     Rung(number=1, name="first", experiment=Coin(), gates=(LEARNS,)),
-    Rung(number=2, name="second", experiment=Stays(), gates=(LEARNS,)),
+    Rung(number=2, name="second", experiment=Stays(), gates=(LEARNS,), requires=("rung1",)),
     Rung(number=3, name="third", experiment=Coin(p=0.0), gates=(LEARNS,), requires=("rung2",)),
 ])
 def test_rung(climb, rung):
@@ -153,8 +161,9 @@ def test_other():
 """
 
 UNCLIMBED = ["configure", "import", "selection"]  # plain pytest: what happens before a rung is known
-CLIMBING = ["collected", "loop", "setup", "test", "trace", "compile", "epoch", "callback", "evidence", "judgement", "attempts"]
-CLIMBING += ["teardown", "between rungs", "other test"]
+CLIMBED = ["setup", "test", "trace", "compile", "epoch", "callback", "evidence", "judgement", "attempts", "teardown"]
+CLIMBED += ["other test"]  # the first rung has its verdict
+CLIMBING = ["collected", "loop", "between rungs", *CLIMBED]
 ENDING = ["session fixture", "sessionfinish first", "report", "summary", "unconfigure"]
 SIGNALS = {"once": "SIGINT", "twice": "SIGINT", "term": "SIGTERM", "hup": "SIGHUP"}
 VERDICTS = {"rung1": "PASS", "rung2": "PASS", "rung3": "FAIL"}
@@ -179,7 +188,9 @@ def start(pytester, monkeypatch, programs):
     started = []
 
     def start(moment, *arguments, command=(sys.executable, "-m", "pytest")):
-        (pytester.path / "reached").unlink(missing_ok=True)
+        signs = [pytester.path / name for name in ("reached", "heard")]
+        for sign in signs:
+            sign.unlink(missing_ok=True)
         process = subprocess.Popen(
             [*command, *arguments],
             cwd=pytester.path,
@@ -191,7 +202,8 @@ def start(pytester, monkeypatch, programs):
         )
         started.append(process)
         end = time.monotonic() + 120.0
-        while moment and not (pytester.path / "reached").exists() and process.poll() is None and time.monotonic() < end:
+        signs = signs[: 2 if moment in CLIMBED else 1 if moment else 0]
+        while not all(sign.exists() for sign in signs) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
         return process
 
@@ -234,44 +246,59 @@ def interrupted(start, folder, moment, how, *arguments):
     process = start(moment, *arguments)
     told, seconds = strike(process, how)
     report = report_in(folder)
+    name = SIGNALS[how]
     if moment in UNCLIMBED:
-        assert process.returncode in ((-getattr(signal, SIGNALS[how]),) if how in ("term", "hup") else (2, -2, 130)), told
+        expected = (-getattr(signal, name),) if how in ("term", "hup") else (2, -signal.SIGINT)
+        assert process.returncode in expected, told
         assert report is None
     else:
         assert process.returncode == 2, told
         assert "Traceback" not in told
         assert "INTERNALERROR" not in told
-    if moment in CLIMBING:
-        assert told.count(SIGNALS[how] if how in ("term", "hup") else "! KeyboardInterrupt !") <= 1, told
-    if report is not None:
-        assert verdicts(report).items() <= VERDICTS.items()
-        assert report["complete"] == (verdicts(report) == VERDICTS and moment in ENDING), report
-    if moment in ENDING or moment in CLIMBING[3:]:
+    if moment in CLIMBING and how != "twice":
+        assert told.count(f"received {name} !" if how in ("term", "hup") else "! KeyboardInterrupt !") == 1, told
+    if moment in [*CLIMBED, *ENDING]:
         assert report is not None, told
         assert verdicts(report)["rung1"] == "PASS"
-    assert seconds <= LIMIT, told
+    if report is not None:
+        assert verdicts(report).items() <= VERDICTS.items()
+        assert report["complete"] == (verdicts(report) == VERDICTS and moment in ENDING), told
+    busy = max(1.0, os.getloadavg()[0] / os.cpu_count())  # what else this machine does
+    assert seconds <= LIMIT * busy, told
     return seconds
 
 
 def followed(start, folder, *arguments):
-    """What was interrupted can be gone on with."""
-    process = start("", *arguments)
-    told, _ = process.communicate(timeout=120)
-    assert process.returncode == 1, told
-    assert verdicts(report := report_in(folder)) == VERDICTS
+    """Go on with what was interrupted, to the verdicts of a run that was not; return the report."""
+    told, _ = start("", *arguments).communicate(timeout=120)
+    assert "could not" not in told
+    assert "not used" not in told
+    report = report_in(folder)
+    assert verdicts(report) == VERDICTS
     assert report["complete"]
-    assert "evidence" not in told.lower() or "could not" not in told.lower()
     return report
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("workers", ["0", "2"])
-@pytest.mark.parametrize("limit", ["", "600"])
-@pytest.mark.parametrize("how", SIGNALS)
-@pytest.mark.parametrize("moment", [*UNCLIMBED, *CLIMBING, *ENDING])
+DAILY = [
+    ("epoch", "twice", "600", "0"),
+    ("epoch", "once", "", "0"),
+    ("callback", "term", "", "2"),
+    ("report", "hup", "", "0"),
+]
+CELLS = list(itertools.product([*UNCLIMBED, *CLIMBING, *ENDING], SIGNALS, ("", "600"), ("0", "2")))
+
+
+@pytest.mark.parametrize(
+    ("moment", "how", "limit", "workers"),
+    [
+        pytest.param(*cell, marks=[] if cell in DAILY else pytest.mark.nightly, id="-".join(filter(None, cell)))
+        for cell in CELLS
+    ],
+)
 def test_a_signal_at_any_moment(start, pytester, record_property, moment, how, limit, workers):
     arguments = ["-n", workers, *([f"--ladder-time-limit={limit}"] if limit else [])]
-    record_property("seconds", interrupted(start, pytester.path, moment, how, *arguments))
-    report = followed(start, pytester.path, *arguments)
-    if moment in CLIMBING[3:]:  # the first rung was climbed, and is not trained again
-        assert report["rungs"][0]["evidence"]
+    record_property("seconds", round(interrupted(start, pytester.path, moment, how, *arguments), 2))
+    if (limit, workers) == ("", "0"):
+        report = followed(start, pytester.path, *arguments)
+        if moment in CLIMBED:  # the first rung is not trained again
+            assert report["rungs"][0]["evidence"]

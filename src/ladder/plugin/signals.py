@@ -7,15 +7,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 import pytest
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+NEEDED = [f"ladder.{name}" for name in ("climb", "compilation", "report.document", "report.html", "report.terminal")]
 
 CAUGHT = pytest.StashKey[bool]()
 
@@ -36,6 +39,12 @@ def catch(config: pytest.Config) -> None:
     if CAUGHT in config.stash or config.option.collectonly or config.getoption("usepdb"):
         return
     config.stash[CAUGHT] = True
+    # An import that is interrupted cannot be made up for: NumPy and JAX are then unusable in this process.
+    with held() as waiting:
+        for module in NEEDED:
+            import_module(module)
+    if waiting:
+        signal.raise_signal(waiting[0])
     if threading.current_thread() is threading.main_thread():
         for number in ENDING:
             if signal.getsignal(number) == signal.SIG_DFL:
@@ -52,7 +61,7 @@ def exit_code(config: pytest.Config) -> Generator[None, Any, Any]:
     except KeyboardInterrupt as error:
         if CAUGHT not in config.stash:
             raise
-        with suppress(OSError):
+        if not hasattr(config, "workerinput"):
             print(f"ladder: interrupted again while the run ended: {str(error) or 'Ctrl-C'}", file=sys.stderr)
         status = pytest.ExitCode.INTERRUPTED
     _exit_code = int(status or 0)
@@ -62,6 +71,28 @@ def exit_code(config: pytest.Config) -> Generator[None, Any, Any]:
 def _restore(number: int) -> None:
     if signal.getsignal(number) is _interrupt:
         signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def held() -> Iterator[list[int]]:
+    """Have an interruption wait for the end of the block, in the list; a second one does not wait."""
+    waiting: list[int] = []
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        waiting.append(number)
+        if len(waiting) > 1:
+            handlers[number](number, frame)
+
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: found for number in (signal.SIGINT, *ENDING) if callable(found := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, wait)
+    try:
+        yield waiting
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def was_interrupted(session: pytest.Session) -> bool:
@@ -79,29 +110,12 @@ def uninterrupted(finish: Callable[[Any, pytest.Session], None]) -> Callable[[An
 
     @wraps(finish)
     def pytest_sessionfinish(self: Any, session: pytest.Session) -> None:
-        waiting: list[int] = []
-
-        def wait(number: int, frame: FrameType | None) -> None:
-            waiting.append(number)
-            if len(waiting) > 1:
-                handlers[number](number, frame)
-
-        handlers: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            handlers = {
-                number: found for number in (signal.SIGINT, *ENDING) if callable(found := signal.getsignal(number))
-            }
-        was_interrupted(session)
-        for number in handlers:
-            signal.signal(number, wait)
-        try:
+        with held() as waiting:
+            was_interrupted(session)
             finish(self, session)
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            if waiting and not was_interrupted(session):
-                session.exitstatus = pytest.ExitCode.INTERRUPTED
-                session.shouldstop = f"received {signal.Signals(waiting[0]).name}"
+        if waiting and not was_interrupted(session):  # nothing is left to break off
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+            session.shouldstop = f"received {signal.Signals(waiting[0]).name}"
 
     return pytest_sessionfinish
 
