@@ -5,16 +5,19 @@ import math
 import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ladder.criteria import Criterion
+from ladder.curves import limited
 from ladder.files import read_regular, write_atomically
 from ladder.fingerprint import Fingerprint, fingerprint
 from ladder.naming import on_disk
 from ladder.rung import Rung
+from ladder.timelimit import Recorder
 from ladder.training import CALIBRATION_STREAM, Seeds, Trainer, Watch
 
 COVERAGE, CONFIDENCE = 0.95, 0.95
@@ -79,7 +82,9 @@ def calibrate(rung: Rung, watch: Watch | None = None) -> Calibration:
     if not criteria:
         raise ValueError(f"{rung.id}: no gate says calibrated=True; nothing to calibrate")
     n = sample_size(len(criteria))
-    trained = Trainer(rung.experiment, BLOCK)(Seeds(stream=CALIBRATION_STREAM), range(n), watch)
+    recorder = Recorder(rung.experiment.epochs, watch)
+    trainer = Trainer(rung.experiment, BLOCK)
+    trained = limited(partial(trainer, Seeds(stream=CALIBRATION_STREAM), range(n), recorder), recorder)
     if np.any(bad := trained.first_bad_step > 0):
         raise ValueError(
             f"{rung.id}: calibration seeds {np.flatnonzero(bad).tolist()} of {n} turned non-finite; mend the rung first"

@@ -1,18 +1,20 @@
 """Where a rung's curves come from: this run has them, an earlier one has left them as evidence, or they are trained now."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+import jax
 import numpy as np
 
 from ladder.evidence import Evidence, Origin, key
-from ladder.fingerprint import backend, fingerprint
+from ladder.fingerprint import fingerprint
 from ladder.rung import Rung
-from ladder.timelimit import Recorder, TimedOutError, within
+from ladder.timelimit import Recorder, TimedOutError, in_thread, within
 from ladder.trained import Trained
 from ladder.training import Seeds, Trainer, Watch, use_all_cores
 
@@ -92,7 +94,7 @@ class Curves:
             recorder = Recorder(rung.experiment.epochs, watch)
             work = partial(self._trainer(rung), self.seeds, numbers, recorder)
             try:
-                more = _limited(deadline, grace, work, recorder)
+                more = limited(work, recorder, deadline, grace)
             except TimedOutError:
                 known.unfinished = recorder.so_far()
                 raise
@@ -120,7 +122,7 @@ class Curves:
             return shown
         recorder = Recorder(rung.experiment.epochs, None)
         work = partial(self._trainer(rung).inspect, self.seeds, numbers, recorder)
-        found = _limited(deadline, grace, work, recorder)
+        found = limited(work, recorder, deadline, grace)
         if self._evidence and found is not None:
             self._evidence.keep_inspected(known.key, found | {"seeds": np.asarray(numbers)})
         return found
@@ -141,7 +143,7 @@ class Curves:
         """
         recorder = Recorder(rung.experiment.epochs, watch)
         trainer = Trainer(rung.experiment, 1)
-        return _limited(deadline, grace, partial(trainer.shown, self.seeds, seed, look, recorder), recorder)
+        return limited(partial(trainer.shown, self.seeds, seed, look, recorder), recorder, deadline, grace)
 
     def _of(self, rung: Rung, seeds: int) -> _Known:
         """What is known of the rung, with what evidence has of the first ``seeds`` seeds."""
@@ -165,16 +167,28 @@ class Curves:
         return self._trainers[rung.id]
 
 
-def _limited(deadline: float, grace: float, work: Callable[[], Yield], recorder: Recorder) -> Yield:
-    """Do the work until the deadline, under the settings of JAX that evidence of it is filed under."""
-    settings = backend()
+def limited(work: Callable[[], Yield], recorder: Recorder, deadline: float = math.inf, grace: float = 0.0) -> Yield:
+    """Train in a thread, which can be left alone at the deadline or when the user interrupts.
 
-    def same() -> Yield:
-        if backend() != settings:
-            raise ValueError(
-                "JAX has other settings in the thread that trains under a time limit: set them for all threads, with "
-                "jax.config.update, or give no limit"
-            )
-        return work()
+    Settings of JAX that a context manager has made for this thread would not reach it. Without a deadline this thread then
+    trains itself, and an interruption waits until the program that runs has ended.
 
-    return within(deadline - time.monotonic(), grace, same, recorder.stop)
+    Raises:
+        TimedOutError: if training is not done at ``deadline``, as for :class:`Curves`.
+        ValueError: for a deadline and such settings.
+    """
+    seconds = deadline - time.monotonic()
+    here, there = _settings(), in_thread(_settings).result()
+    if own := [name for name in here if here[name] != there[name]]:
+        if seconds > threading.TIMEOUT_MAX:
+            return work()
+        raise ValueError(
+            f"JAX has other settings in the thread that trains under a time limit ({', '.join(own)}): set them for all "
+            "threads, with jax.config.update, or give no limit"
+        )
+    return within(seconds, grace, work, recorder.stop)
+
+
+def _settings() -> dict[str, Any]:
+    """Return all settings of JAX in this thread."""
+    return {**jax.config.values, "mesh": jax.sharding.get_abstract_mesh()}

@@ -1,10 +1,12 @@
-"""Ending a training run that takes too long, with what it has measured so far."""
+"""Ending a training run that takes too long or is interrupted, with what it has measured so far."""
 
+import contextvars
 import math
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 
 Yield = TypeVar("Yield")
 
+POLL = 0.5  # seconds; Windows lets no signal through to a thread that waits
 
-_abandoned: list[threading.Thread] = []
+_abandoned: list[Future[Any]] = []
 
 
 class TimedOutError(Exception):
@@ -42,6 +45,8 @@ class Recorder:
 
     def compiling(self, first: int, last: int) -> None:
         """Pass it on."""
+        if self._stopped:
+            raise _StoppedError
         if self._watch:
             self._watch.compiling(first, last)
 
@@ -68,23 +73,11 @@ def still_computing() -> bool:
     JAX cannot break off a program, and one that runs on keeps the devices to itself: this process can train nothing more, and the
     interpreter's own end would abort it.
     """
-    return any(thread.is_alive() for thread in _abandoned)
+    return any(not future.done() for future in _abandoned)
 
 
-def within(seconds: float, grace: float, work: Callable[[], Yield], stop: Callable[[], None]) -> Yield:
-    """Do the work in a thread of its own and wait for it, so that there is a way on when it does not end.
-
-    Args:
-        seconds: How long it may take; without a limit it is done in this thread.
-        grace: How long what is being computed has to end after ``stop`` has been called.
-        work: What is to be done.
-        stop: Asks the work to end early.
-
-    Raises:
-        TimedOutError: if it took too long.
-    """
-    if seconds > threading.TIMEOUT_MAX:
-        return work()
+def in_thread(work: Callable[[], Yield]) -> Future[Yield]:
+    """Start the work in a thread that does not keep the process alive; return its future result."""
     future: Future[Yield] = Future()
 
     def run() -> None:
@@ -93,16 +86,36 @@ def within(seconds: float, grace: float, work: Callable[[], Yield], stop: Callab
         except BaseException as error:
             future.set_exception(error)
 
-    thread = threading.Thread(target=run, name="ladder-training", daemon=True)
-    thread.start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="ladder-training", daemon=True).start()
+    return future
+
+
+def within(seconds: float, grace: float, work: Callable[[], Yield], stop: Callable[[], None]) -> Yield:
+    """Do the work in a thread of its own and wait for it, so that there is a way on when it does not end.
+
+    A program of JAX lets no signal through to the thread that runs it; the one that waits here is interrupted at once.
+
+    Args:
+        seconds: How long it may take.
+        grace: How long what is being computed has to end after ``stop`` has been called; none if the user interrupts it.
+        work: What is to be done.
+        stop: Asks the work to end early.
+
+    Raises:
+        TimedOutError: if it took too long.
+    """
+    end = time.monotonic() + seconds
+    future = in_thread(work)
     try:
-        return future.result(max(seconds, 0.0))
-    except BaseException as error:  # the work's own, or the user breaks it off, or the time is over
-        if future.done():
-            raise
+        while not future.done():
+            if (left := end - time.monotonic()) <= 0.0:
+                raise TimedOutError
+            wait([future], min(left, POLL))
+    except BaseException as error:
         stop()
-        _abandoned.append(thread)
-        if not isinstance(error, TimeoutError):
-            raise
-        thread.join(grace)
-        raise TimedOutError from None
+        _abandoned.append(future)
+        if not isinstance(error, KeyboardInterrupt):
+            wait([future], min(grace, threading.TIMEOUT_MAX))
+        raise
+    return future.result()

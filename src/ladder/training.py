@@ -4,9 +4,9 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ladder import fingerprint
 from ladder.experiment import Experiment, check_experiment, check_name
 from ladder.inspection import Inspectable, summarise
+from ladder.timelimit import in_thread
 from ladder.trained import Trained
 
 # Key streams. Gates, fresh seeds and calibrations draw from different ones, so a threshold is never
@@ -138,10 +139,14 @@ class Trainer:
             train = jax.jit(self._over_seeds(self._epoch), donate_argnums=0)
             # Initialisation runs once: effort spent on its random numbers is never paid back. Training measured no
             # faster at LLVM's highest level than at its first, and compiled in two thirds of the time.
-            with ThreadPoolExecutor(1) as pool:  # XLA compiles outside the interpreter's lock: two programs, two cores
-                initialised = pool.submit(initialise.compile, compiler_options=self._effort(0))
+            # XLA compiles outside the interpreter's lock: two programs, two cores. Not by an executor, whose threads the
+            # interpreter waits for when it ends.
+            initialised = in_thread(partial(initialise.compile, compiler_options=self._effort(0)))
+            try:
                 trained = train.lower(state, keys).compile(compiler_options=self._effort(1))
-                self._programs = initialised.result(), trained
+            finally:
+                wait([initialised])
+            self._programs = initialised.result(), trained
         return self._programs
 
     def _effort(self, level: int) -> dict[str, str | bool]:

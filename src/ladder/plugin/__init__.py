@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ladder.plugin import workers
+from ladder.plugin import signals, workers
 from ladder.plugin.climber import Climber
 from ladder.plugin.reporter import Reporter
 from ladder.plugin.settings import Settings, add_options, reports_folder
@@ -57,6 +57,12 @@ def _set_aside(config: pytest.Config) -> None:
 
     with suppress(OSError):  # what the user has to know is that the settings are wrong
         report.set_aside(reports_folder(config))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
+    """End with the exit code that pytest documents, also where a run is interrupted twice."""
+    return (yield from signals.exit_code(config))
 
 
 def _handover(config: pytest.Config) -> workers.Handover | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Generator
@@ -21,7 +22,8 @@ from ladder.naming import escaped, spelled
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
-from ladder.plugin.workers import Handover, groups
+from ladder.plugin.signals import catch, was_interrupted
+from ladder.plugin.workers import Handover, follow, groups
 
 if TYPE_CHECKING:
     from ladder.climb import Climb, Outcome
@@ -74,6 +76,7 @@ class Climber:
         self._leaving = False
         self._recollection = Recollection(config)
         self._ladders: dict[str, str] = {}  # rung to the folder of its test
+        self._ended = threading.Event()
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -142,6 +145,19 @@ class Climber:
                 self._choose(items, found, self._ladder)
             except ValueError as error:
                 self._refuse(error, items)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """From here on, where rungs are climbed, an interruption ends with the report."""
+        if any(RUNG in item.stash for item in session.items):
+            catch(self.config)
+            if self._handover:
+                follow(self._handover, self._ended)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """The same, in the process that talks to the user and does not collect."""
+        if self._handover and self._handover.plan:
+            catch(self.config)
 
     def _report_failed_collection(self, session: pytest.Session) -> None:
         """Have pytest show the files in which a missing rung may be and that could not be collected."""
@@ -278,7 +294,6 @@ class Climber:
         from ladder.plugin.selection import rung_of
         from ladder.report.document import entry
         from ladder.report.terminal import line, why
-        from ladder.timelimit import still_computing
         from ladder.training import trace
 
         __tracebackhide__ = True
@@ -297,7 +312,10 @@ class Climber:
         deadline = time.monotonic() + self.settings.time_limit
         try:
             outcome = climb(rung.id, live.watch)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin's own time limit may have broken it off
+            self._give_up_if_computing(item.session)
             error.__traceback__ = _without_harness(error.__traceback__)
             raise
         if outcome.evidence and self.config.pluginmanager.hasplugin("TestmonCollect"):
@@ -309,9 +327,7 @@ class Climber:
         item.stash[ENTRY] = found
         if self._handover:
             self._handover.end(rung.id, outcome.verdict)
-        if still_computing():
-            self._give_up(item.session)
-        elif self._cache:
+        if not self._give_up_if_computing(item.session) and self._cache:
             self._cache.share()
         live.close(line(found))
         if not outcome.green:
@@ -348,8 +364,12 @@ class Climber:
             )
         return self._climb
 
-    def _give_up(self, session: pytest.Session) -> None:
-        """A rung is still computing and keeps the devices: what is left is for another process, where there is one."""
+    def _give_up_if_computing(self, session: pytest.Session) -> bool:
+        """A rung still computes and keeps the devices: what is left is for another process, where there is one."""
+        from ladder.timelimit import still_computing
+
+        if not still_computing():
+            return False
         if self._handover:
             self._leaving = True
         else:
@@ -357,6 +377,7 @@ class Climber:
                 "a rung that ran over its time limit still computes, and JAX cannot break it off; with -n 1 a new process "
                 "climbs what is left"
             )
+        return True
 
     def pytest_runtest_protocol(self) -> None:
         """Leave before the next test, now that the last one is reported; the controller starts another worker."""
@@ -364,24 +385,23 @@ class Climber:
             self._handover.leave(self.config.workerinput["workerid"])  # type: ignore[attr-defined]  # set by xdist
             os._exit(0)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Have the workers of an interrupted run end too."""
+        self._ended.set()
+        if self._handover and not hasattr(self.config, "workerinput") and was_interrupted(session):
+            self._handover.interrupt()
+
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """Leave; past the interpreter's own end where a program still runs, for that would abort the process."""
+        """Leave nothing behind."""
         if "evidence" in self.__dict__:
             self.evidence.close()
-        if self._climb is None:
-            return
-        from ladder.timelimit import still_computing
-
-        if still_computing():
-            self.config.get_terminal_writer().flush()
-            os._exit(int(self._session.exitstatus))
         if self._cache:
-            self._cache.close()
+            from ladder.timelimit import still_computing
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Remember how it ended."""
-        self._session = session
+            if not still_computing():  # it would go on writing there
+                self._cache.close()
 
     def _stale(self, outcome: Outcome) -> list[str]:
         from ladder.calibration import outdated

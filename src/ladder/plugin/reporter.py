@@ -18,6 +18,7 @@ from ladder.naming import spelled
 from ladder.plugin.climber import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
+from ladder.plugin.signals import uninterrupted
 from ladder.plugin.workers import Handover
 from ladder.verdict import Verdict
 
@@ -173,6 +174,8 @@ class Reporter:
                 worst[entry["id"]] = entry
         return sorted(worst.values(), key=lambda entry: planned.index(entry["id"]))
 
+    @pytest.hookimpl(tryfirst=True)  # before the hooks that may be interrupted: fixtures, workers that end
+    @uninterrupted
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report; trouble with it costs the report and the exit code, not the verdict."""
         self._session = session

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from ladder.rung import Ladder
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
+GRACE = 2.0  # seconds that an interrupted worker has to get to its end
 MEMORY_FRACTION = 0.75  # of a GPU, that JAX takes for a process unless told otherwise
 
 
@@ -79,6 +83,16 @@ class Handover:
         """Whether a worker that is gone has ended itself."""
         return (self._folder / f"{worker}.left").exists()
 
+    def interrupt(self) -> None:
+        """The run is interrupted, and its workers are to end."""
+        with suppress(OSError):
+            (self._folder / "interrupted").touch()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run is interrupted."""
+        return (self._folder / "interrupted").exists()
+
     @property
     def _planned(self) -> Path:
         return self._folder / "plan.json"
@@ -87,6 +101,27 @@ class Handover:
         # Not by the id itself: to some file systems rung1[k] and rung1[K] are the same name.
         name = hashlib.sha256(id.encode(errors="surrogatepass")).hexdigest()[:20]
         return self._folder / f"{name}.{state}"
+
+
+def follow(handover: Handover, ended: threading.Event) -> None:
+    """End this worker, from now on, within seconds of the controller's death or interruption.
+
+    execnet alone lets a worker that computes go on for fifteen seconds.
+
+    Args:
+        handover: What the processes of the run share.
+        ended: Set when this worker ends by itself.
+    """
+    controller = os.getppid()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            if handover.interrupted or os.getppid() != controller:
+                os.kill(os.getpid(), signal.SIGTERM)
+                if not ended.wait(GRACE):
+                    os._exit(1)
+
+    threading.Thread(target=watch, name="ladder-follow", daemon=True).start()
 
 
 def groups(ladder: Ladder, ids: Sequence[str]) -> dict[str, str]:

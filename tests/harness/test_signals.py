@@ -1,0 +1,304 @@
+"""Interruptions: Ctrl-C, SIGTERM and SIGHUP at any moment end a run in seconds, with its report and pytest's exit code."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toys import INI
+
+LIMIT = 5.0  # seconds from the signal to the end of the last process
+
+# At its moment a run says so with a file, and stays there for some seconds: the time for a signal.
+MOMENTS = """
+import os
+import time
+from pathlib import Path
+
+def moment(name, seconds=20.0):
+    if os.environ.get("MOMENT") == name and not Path("reached").exists():
+        Path("reached").touch()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.02)
+"""
+
+CONFTEST = """
+import os
+from pathlib import Path
+import pytest
+from moments import moment
+
+def before(module, name, told, seconds=20.0):
+    original = getattr(module, name)
+    def wrapped(*arguments, **options):
+        moment(told, seconds)
+        return original(*arguments, **options)
+    setattr(module, name, wrapped)
+
+def pytest_configure(config):
+    moment("configure")
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    moment("selection")
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session):
+    if not hasattr(session.config, "workerinput") and not session.items:
+        return
+    moment("collected")
+    import ladder.climb, ladder.curves, ladder.evidence, ladder.report
+    before(ladder.report, "write", "report", 1.0)  # an interruption waits for it
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    moment("loop")
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    if "rung1" in report.nodeid and report.when == "call" and "PYTEST_XDIST_WORKER" not in os.environ:
+        Path("heard").touch()  # by the process that writes the report
+
+def pytest_runtest_logfinish(nodeid):
+    if "rung1" in nodeid:
+        moment("between rungs")
+
+@pytest.fixture(scope="session", autouse=True)
+def session_fixture():
+    yield
+    moment("session fixture")
+
+@pytest.fixture(autouse=True)
+def fixture(request):
+    rung = request.node.callspec.params["rung"].id if hasattr(request.node, "callspec") else ""
+    if rung == "rung2":
+        moment("setup")
+        import ladder.climb, ladder.evidence
+        before(ladder.climb, "judge", "judgement")
+        before(ladder.evidence, "append_line", "attempts")
+        before(ladder.evidence, "write_atomically", "evidence")
+    yield
+    if rung == "rung2":
+        moment("teardown")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    moment("sessionfinish first")
+
+def pytest_keyboard_interrupt():
+    moment("interrupted", 1.0)
+
+def pytest_terminal_summary():
+    moment("summary")
+
+def pytest_unconfigure():
+    moment("unconfigure")
+"""
+
+RUNGS = """
+import os
+from dataclasses import dataclass
+from pathlib import Path
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from moments import moment
+from toys import Coin
+from ladder import Rung, below
+
+moment("import")
+
+def wait(x):
+    moment("callback")
+    if x >= 1.0 and os.environ.get("MOMENT") == "epoch":
+        Path("reached").touch()
+    return np.asarray(x)
+
+@dataclass(frozen=True, kw_only=True)
+class Stays(Coin):
+    def init(self, key):
+        moment("trace")
+        return super().init(key) | {"epoch": jnp.zeros(())}
+
+    def epoch(self, state, key):
+        epoch, at = state["epoch"], os.environ.get("MOMENT")
+        if at in ("callback", "epoch"):
+            epoch = jax.pure_callback(wait, epoch, epoch)
+        if at == "epoch":  # a program that no signal ends, from the second epoch on
+            start = jnp.where(epoch >= 1.0, 1.0, jnp.inf)
+            epoch += jnp.where(jax.lax.while_loop(lambda x: x < 1.0e30, lambda x: 0.5 * x, start) < 1.0, 1.0, 0.0)
+        if at == "compile":
+            x = jnp.full((8, 8), epoch)
+            for k in range(2500):
+                x = jnp.sin(x @ x) + k
+            epoch += jnp.sum(x) * 0.0
+        state, report = super().epoch(state, key)
+        if at == "compile":
+            Path("reached").touch()
+        return state | {"epoch": epoch + 1.0}, report
+
+LEARNS = below("loss", 0.5, by=3, source="made up for the test")
+
+@pytest.mark.parametrize("rung", [
+    Rung(number=1, name="first", experiment=Coin(), gates=(LEARNS,)),
+    Rung(number=2, name="second", experiment=Stays(), gates=(LEARNS,), requires=("rung1",)),
+    Rung(number=3, name="third", experiment=Coin(p=0.0), gates=(LEARNS,), requires=("rung2",)),
+])
+def test_rung(climb, rung):
+    if rung.id == "rung2":
+        moment("test")
+    climb(rung)
+
+def test_other():
+    moment("other test")
+"""
+
+UNCLIMBED = ["configure", "import", "selection"]  # plain pytest: what happens before a rung is known
+CLIMBED = ["setup", "test", "trace", "compile", "epoch", "callback", "evidence", "judgement", "attempts", "teardown"]
+CLIMBED += ["other test"]  # the first rung has its verdict
+CLIMBING = ["collected", "loop", "between rungs", *CLIMBED]
+ENDING = ["session fixture", "sessionfinish first", "report", "summary", "unconfigure"]
+SIGNALS = {"once": "SIGINT", "twice": "SIGINT", "term": "SIGTERM", "hup": "SIGHUP"}
+VERDICTS = {"rung1": "PASS", "rung2": "PASS", "rung3": "FAIL"}
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Programs compiled by one run are there for the next."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def start(pytester, monkeypatch, programs):
+    """Starts pytest on three rungs, in a session of its own, at whose moment it stays for a while."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)  # this suite's own workers are none of its business
+    pytester.makeini(f"{INI}ladder_seeds = 16\n")
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(moments=MOMENTS, test_rungs=RUNGS)
+    started = []
+
+    def start(moment, *arguments, command=(sys.executable, "-m", "pytest")):
+        signs = [pytester.path / name for name in ("reached", "heard")]
+        for sign in signs:
+            sign.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=pytester.path,
+            env=os.environ | {"MOMENT": moment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # workers have it too: it ends with the last of them
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        end = time.monotonic() + 120.0
+        signs = signs[: 2 if moment in CLIMBED else 1 if moment else 0]
+        while not all(sign.exists() for sign in signs) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        return process
+
+    yield start
+    for process in started:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        process.communicate()
+
+
+def strike(process, how):
+    """Send the signal, as a terminal does to the whole session, SIGTERM to the one process; returns what came of it."""
+    if process.poll() is not None:
+        pytest.fail(f"ended before its moment: {process.communicate()[0]}")
+    began = time.monotonic()
+    number = getattr(signal, SIGNALS[how])
+    (os.kill if how == "term" else os.killpg)(process.pid, number)
+    if how == "twice":
+        try:
+            process.wait(0.3)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, number)
+    told, _ = process.communicate(timeout=60)
+    return told, time.monotonic() - began
+
+
+def report_in(folder):
+    written = folder / "reports" / "ladder.json"
+    return json.loads(written.read_text()) if written.exists() else None
+
+
+def verdicts(report):
+    return {rung["id"]: rung["verdict"] for rung in report["rungs"]}
+
+
+def interrupted(start, folder, moment, how, *arguments):
+    """Interrupt a run, hold it to all that it owes its user, and return the seconds it took to end."""
+    process = start(moment, *arguments)
+    told, seconds = strike(process, how)
+    report = report_in(folder)
+    name = SIGNALS[how]
+    if moment in UNCLIMBED:
+        expected = (-getattr(signal, name),) if how in ("term", "hup") else (2, -signal.SIGINT)
+        assert process.returncode in expected, told
+        assert report is None
+    else:
+        assert process.returncode == 2, told
+        assert "Traceback" not in told
+        assert "INTERNALERROR" not in told
+    if moment in CLIMBING and how != "twice":
+        assert told.count(f"received {name} !" if how in ("term", "hup") else "! KeyboardInterrupt !") == 1, told
+    if moment in [*CLIMBED, *ENDING]:
+        assert report is not None, told
+        assert verdicts(report)["rung1"] == "PASS"
+    if report is not None:
+        assert verdicts(report).items() <= VERDICTS.items()
+        assert report["complete"] == (verdicts(report) == VERDICTS and moment in ENDING), told
+    busy = max(1.0, os.getloadavg()[0] / os.cpu_count())  # what else this machine does
+    assert seconds <= LIMIT * busy, told
+    return seconds
+
+
+def followed(start, folder, *arguments):
+    """Go on with what was interrupted, to the verdicts of a run that was not; return the report."""
+    told, _ = start("", *arguments).communicate(timeout=120)
+    assert "could not" not in told
+    assert "not used" not in told
+    report = report_in(folder)
+    assert verdicts(report) == VERDICTS
+    assert report["complete"]
+    return report
+
+
+DAILY = [
+    ("epoch", "twice", "600", "0"),
+    ("epoch", "once", "", "0"),
+    ("callback", "term", "", "2"),
+    ("report", "hup", "", "0"),
+]
+CELLS = list(itertools.product([*UNCLIMBED, *CLIMBING, *ENDING], SIGNALS, ("", "600"), ("0", "2")))
+
+
+@pytest.mark.parametrize(
+    ("moment", "how", "limit", "workers"),
+    [
+        pytest.param(*cell, marks=[] if cell in DAILY else pytest.mark.nightly, id="-".join(filter(None, cell)))
+        for cell in CELLS
+    ],
+)
+def test_a_signal_at_any_moment(start, pytester, record_property, moment, how, limit, workers):
+    arguments = ["-n", workers, *([f"--ladder-time-limit={limit}"] if limit else [])]
+    record_property("seconds", round(interrupted(start, pytester.path, moment, how, *arguments), 2))
+    if (limit, workers) == ("", "0"):
+        report = followed(start, pytester.path, *arguments)
+        if moment in CLIMBED:  # the first rung is not trained again
+            assert report["rungs"][0]["evidence"]
