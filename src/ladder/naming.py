@@ -1,26 +1,42 @@
-"""What things are called: the files of rungs, and rungs on a command line.
+"""What things are called: the files of rungs and of reports, and rungs on a command line.
 
 Nothing here imports pytest: who reads a report runs no tests.
 """
 
 import os
 import re
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U000[0-9a-f]{5}|U0010[0-9a-f]{4})")
+REPORT_FILES = ("ladder.json", "ladder.md", "ladder.html")
+PREVIOUS_FILES = ("previous.json", "previous.md", "previous.html")
+"""An earlier report, while a newer run has none yet."""
+
+LEFT_OUT = ("*.egg", ".*", "_darcs", "build", "CVS", "dist", "node_modules", "venv", "{arch}")
+"""Folders that pytest does not look into, unless its ``norecursedirs`` says otherwise."""
+
 RUNG_FILE = re.compile(r"test_rung([0-9]+)_(.+)")
 
 
-def rung_files(folder: Path) -> list[tuple[int, str, Path]]:
-    """Test files named after a rung, anywhere below a folder that is not hidden: its number, what it is called, the file."""
-    names = ((RUNG_FILE.fullmatch(file.stem), file) for file in visible(folder, "test_rung*.py"))
+def rung_files(folder: Path, left_out: Sequence[str] = LEFT_OUT) -> list[tuple[int, str, Path]]:
+    """Return the test files below a folder that are named after a rung: its number, what it is called, the file."""
+    names = ((RUNG_FILE.fullmatch(file.stem), file) for file in visible(folder, "test_rung*.py", left_out))
     return sorted((int(name[1]), name[2].replace("_", " "), file) for name, file in names if name)
 
 
-def visible(folder: Path, pattern: str) -> list[Path]:
-    """Files of that name below a folder, but for those in hidden folders, such as an environment's."""
-    found = sorted(folder.rglob(pattern))
-    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+def visible(folder: Path, pattern: str, left_out: Sequence[str] = LEFT_OUT) -> list[Path]:
+    """Return the files of that name below a folder, but for those in folders that are left out or hold an environment."""
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [
+            name
+            for name in folders
+            if not any(fnmatch(name, left) for left in left_out) and not Path(root, name, "pyvenv.cfg").exists()
+        ]
+        found += [Path(root, name) for name in names if fnmatch(name, pattern)]
+    return sorted(found)
 
 
 def escaped(id: str) -> str:

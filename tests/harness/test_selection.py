@@ -6,6 +6,8 @@ import shutil
 import pytest
 from toys import HEAD, TEST
 
+from ladder.cli import main
+
 FOLDERS = {"coin": "", "shift": "deep", "p": "beside", "epochs": "beside"}
 EXPERIMENTS = {
     "coin": "Coin()",
@@ -263,6 +265,36 @@ def test_earlier_report_set_aside(pytester, rungs, workers, arguments, break_it,
     file.write_text(whole)
     assert pytester.runpytest().ret == 0
     assert not list(folder.glob("previous.*"))
+
+
+def test_command_after_a_run_without_report(pytester, rungs, capsys):
+    """The command tells of an earlier report that was set aside, and does not read it for the last run's."""
+    rungs(coin="Coin()")
+    pytester.runpytest()
+    pytester.runpytest("-m", "rung9")
+    capsys.readouterr()
+    assert main(["show"]) == 2
+    assert (
+        "the last run ended before it had one; that of an earlier run is reports/previous.json"
+        in capsys.readouterr().err
+    )
+    assert main(["show", "reports/previous.json"]) == 0
+
+
+@pytest.mark.parametrize("place", ["outside", "pattern", "nowhere"])
+def test_testpaths(pytester, rungs, tmp_path_factory, place):
+    """Rung files are found wherever ``testpaths`` points, outside the root too, and not in what pytest leaves out."""
+    rungs(coin="Coin()")
+    folder = {"outside": tmp_path_factory.mktemp("elsewhere"), "pattern": pytester.path / "sub", "nowhere": None}[place]
+    if folder is not None:
+        (folder / "a" / "node_modules").mkdir(parents=True)
+        (pytester.path / "test_rung1_coin.py").rename(folder / "a" / "test_rung1_coin.py")
+        (folder / "a" / "node_modules" / "test_rung7_other.py").touch()
+    paths = f"{folder}" if place == "outside" else "sub/*" if place == "pattern" else "no/such"
+    pytester.makeini((pytester.path / "tox.ini").read_text().replace("testpaths = .", f"testpaths = {paths}"))
+    told = pytester.runpytest("--markers").stdout.str()
+    assert ("@pytest.mark.rung1:" in told) == (folder is not None)
+    assert "rung7" not in told
 
 
 def test_run_of_other_tests_keeps_the_report(pytester, rungs):

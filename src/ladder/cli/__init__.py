@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ladder.cli import compare, explain, history, listing, opening, show
 from ladder.cli.project import last_report
+from ladder.naming import PREVIOUS_FILES, REPORT_FILES
 from ladder.report.reading import ReportError
 from ladder.report.text import one_line
 
@@ -62,7 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:  # what was printed went nowhere
             raise
-        print(one_line(f"ladder: no report to read: {error}; climb first: pytest"), file=sys.stderr)
+        print(one_line(f"ladder: no report to read: {error}; {_hint(Path(error.filename))}"), file=sys.stderr)
     except ReportError as error:
         print(one_line(f"ladder: {error}"), file=sys.stderr)
     return 2
+
+
+def _hint(report: Path) -> str:
+    """What to do where there is no report."""
+    previous = dict(zip(REPORT_FILES, PREVIOUS_FILES, strict=True)).get(report.name)
+    if previous is not None and report.with_name(previous).is_file():
+        return f"the last run ended before it had one; that of an earlier run is {report.with_name(previous)}"
+    return "climb first: pytest"

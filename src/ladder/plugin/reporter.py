@@ -123,7 +123,7 @@ class Reporter:
             self._entries.pop(report.nodeid, None)
             self._beside.discard(report.nodeid)
         if (entry := getattr(report, "ladder", None)) is not None:
-            file, line = spelled(report.location[0]), report.location[1]
+            file, line = Path(spelled(report.location[0])).as_posix(), report.location[1]
             entry["test"] = {"id": report.nodeid, "file": file, "line": (line or 0) + 1}
             entry["repeat"] = shlex.join(["pytest", file, f"--ladder-only={entry['id']}", *self.settings.same_seeds])
             self._entries[report.nodeid] = entry

@@ -7,12 +7,13 @@ import math
 import re
 import secrets
 from dataclasses import dataclass
+from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from ladder.naming import given, rung_files
+from ladder.naming import PREVIOUS_FILES, REPORT_FILES, given, rung_files
 from ladder.verdict import SequentialTest
 
 FULL = "full"  # what the scale without a name is called where it must be given one
@@ -166,7 +167,7 @@ class Settings:
     def written(self) -> list[Path]:
         """What runs write, by which a commit must not differ: all but calibrations, on which verdicts depend."""
         folders = (self.reports, self.calibrations.parent)
-        names = ("ladder.json", "ladder.md", "ladder.html", "pictures")
+        names = (*REPORT_FILES, *PREVIOUS_FILES, "pictures")
         return [*(folder / name for folder in folders for name in names), self.evidence, *filter(None, [self.ctrf])]
 
     @property
@@ -266,7 +267,10 @@ def _root(config: pytest.Config) -> int:
 
 def _rung_files(config: pytest.Config) -> dict[int, str]:
     found: dict[int, str] = {}
-    for folder in config.getini("testpaths"):
-        for number, name, file in rung_files(config.rootpath / folder):
-            found[number] = f"{name} ({file.relative_to(config.rootpath)})"
+    root, left_out = config.rootpath, config.getini("norecursedirs")
+    for folder in [
+        place for pattern in config.getini("testpaths") for place in glob(pattern, root_dir=root, recursive=True)
+    ]:
+        for number, name, file in rung_files(root / folder, left_out):
+            found[number] = f"{name} ({(file.relative_to(root) if file.is_relative_to(root) else file).as_posix()})"
     return found

@@ -6,11 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ladder.files import write_atomically
+from ladder.naming import PREVIOUS_FILES, REPORT_FILES
 from ladder.report.markdown import markdown
 from ladder.report.schema import Document
-
-PREVIOUS = "previous"
-"""What the files of an earlier report are called while a newer run has none yet."""
 
 NUMBERS = re.compile(r'"(?:[^"\\]|\\.)*"|\[[\s\d.,eE+null-]+\]')
 """A list of numbers in JSON; or a string, in which there are none."""
@@ -27,15 +25,12 @@ def write(document: Document, folder: Path) -> list[Path]:
     """
     from ladder.report.html import html  # here, for Jinja2 is not needed where nothing is written
 
-    targets = {
-        folder / "ladder.json": as_json(document),
-        folder / "ladder.md": markdown(document),
-        folder / "ladder.html": html(document, folder),
-    }
-    for target, content in targets.items():
-        write_atomically(target, content)
-        target.with_stem(PREVIOUS).unlink(missing_ok=True)
-    return list(targets)
+    contents = as_json(document), markdown(document), html(document, folder)
+    for name, content in zip(REPORT_FILES, contents, strict=True):
+        write_atomically(folder / name, content)
+    for name in PREVIOUS_FILES:
+        (folder / name).unlink(missing_ok=True)
+    return [folder / name for name in REPORT_FILES]
 
 
 def set_aside(folder: Path) -> None:
@@ -44,9 +39,9 @@ def set_aside(folder: Path) -> None:
     Raises:
         OSError: if a file cannot be renamed.
     """
-    for ending in (".json", ".md", ".html"):
+    for name, previous in zip(REPORT_FILES, PREVIOUS_FILES, strict=True):
         with suppress(FileNotFoundError, NotADirectoryError):
-            (folder / f"ladder{ending}").replace(folder / f"{PREVIOUS}{ending}")
+            (folder / name).replace(folder / previous)
 
 
 def as_json(document: Document) -> str:
