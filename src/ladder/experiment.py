@@ -55,7 +55,9 @@ def check_experiment(experiment: object) -> None:
             raise ValueError(f"component {name!r} hides the method {name}(); give the component another name")
     for name in ("init", "epoch"):
         if not callable(method := getattr(experiment, name)):
-            raise ValueError(f"{name}={shortened(method)}: make it a method, {name}({'state, ' * (name == 'epoch')}key)")
+            raise ValueError(
+                f"{name}={shortened(method)}: make it a method, {name}({'state, ' * (name == 'epoch')}key)"
+            )
     epochs, metrics = experiment.epochs, experiment.metrics
     if not isinstance(epochs, Integral) or isinstance(epochs, bool) or not 1 <= epochs <= MOST_EPOCHS:
         raise ValueError(f"epochs={shortened(epochs)}: give a whole number from 1 to {MOST_EPOCHS}")

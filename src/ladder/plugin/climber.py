@@ -7,7 +7,6 @@ import sys
 import time
 import uuid
 from collections.abc import Generator
-from concurrent import futures
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -32,18 +31,19 @@ ENTRY = pytest.StashKey[dict[str, Any]]()
 WORKER_ERROR = "ladder_error"
 NOTE = pytest.StashKey[str]()
 RUNG = pytest.StashKey[str]()
-HARNESS = (Path(__file__).parent.parent, Path(__file__).parent)
 
 
-def _without_harness(traceback: TracebackType | None) -> TracebackType | None:
-    """Leave out the frames that lead to the experiment's own; an error of the harness itself keeps them all."""
-    harness = (*HARNESS, Path(futures.__file__).parent)  # where training runs in a thread
-    rest = traceback
-    while rest and Path(rest.tb_frame.f_code.co_filename).parent in harness:
-        if rest.tb_next is None:
-            return rest if "__tracebackhide__" in rest.tb_frame.f_locals else traceback
-        rest = rest.tb_next
-    return rest
+def _from_experiment(traceback: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames that lead to the experiment's own; an error of ladder itself keeps them all."""
+    start = frame = traceback
+    while frame:
+        if (
+            frame.tb_frame.f_globals.get("__name__") == "ladder.training"
+            and "__tracebackhide__" in frame.tb_frame.f_locals
+        ):
+            start = frame
+        frame = frame.tb_next
+    return start
 
 
 def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
@@ -227,7 +227,7 @@ class Climber:
         try:
             outcome = climb(rung.id, live.watch)
         except Exception as error:
-            error.__traceback__ = _without_harness(error.__traceback__)
+            error.__traceback__ = _from_experiment(error.__traceback__)
             raise
         attempts = self.evidence.attempts(rung.id)
         found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome), attempts)
