@@ -108,7 +108,8 @@ class Rung:
             return
         from ladder.findings import DETECTORS  # which knows rungs
 
-        if not isinstance(self.expects, tuple) or not all(name in DETECTORS for name in self.expects):
+        given: object = self.expects
+        if not isinstance(given, tuple) or not all(name in DETECTORS for name in given):
             raise ValueError(
                 f"{self.id}: expects={shortened(self.expects)}: give a tuple of names of findings, of {', '.join(DETECTORS)}"
             )
@@ -245,7 +246,8 @@ class Ladder(Mapping[str, Rung]):
 
     Raises:
         LadderError: for two rungs of one id, a parent, requirement or partner that is missing or cannot be one, a cycle,
-            components that cannot be compared, or a rung that does not differ from its parent in exactly the component it declares.
+            components that cannot be compared, or a rung that does not differ from its parent in exactly the component it
+            declares.
     """
 
     def __init__(self, rungs: Sequence[Rung]):

@@ -292,8 +292,8 @@ def _checked_epoch(experiment: Experiment) -> Callable[[Any, Any], tuple[Any, di
     def epoch(state: Any, key: Any) -> tuple[Any, dict[str, Any]]:
         __tracebackhide__ = True
         before = _forms(who, state)  # now, for it may be changed in place
-        structure = jax.tree.structure(state)
-        done = experiment.epoch(state, key)
+        structure: object = jax.tree.structure(state)
+        done: object = experiment.epoch(state, key)
         if not isinstance(done, tuple | list) or len(done) != 2:
             raise _RefusedError(
                 f"{who}.epoch() returns {_form(done)}; return two things, the state and a dict of metrics"
@@ -345,8 +345,8 @@ def _check_state(who: str, before: dict[str, str], after: dict[str, str], alike:
     if changes:
         more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
         raise _RefusedError(
-            f"{who}.epoch() returns a state of another form: {changes[0]}{more}; keep structure, shapes and dtypes, for one "
-            "program trains every epoch"
+            f"{who}.epoch() returns a state of another form: {changes[0]}{more}; keep its structure, shapes and dtypes, for "
+            "one program trains all epochs"
         )
 
 

@@ -136,5 +136,6 @@ def _shown(value: Any, depth: int) -> str:
         shown = [f"{_shown(name, depth - 1)}: {inner}" for (name, _), inner in zip(first, shown, strict=True)]
     if len(held) > MANY:
         shown.append("...")
-    begin, end = {tuple: "()", list: "[]", dict: "{}"}.get(kind) or (f"{kind.__qualname__}(", ")")
+    plain: dict[type, tuple[str, str]] = {tuple: ("(", ")"), list: ("[", "]"), dict: ("{", "}")}
+    begin, end = plain.get(kind) or (f"{kind.__qualname__}(", ")")
     return f"{begin}{', '.join(shown)}{',' if kind is tuple and len(held) == 1 else ''}{end}"

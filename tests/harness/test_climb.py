@@ -381,3 +381,12 @@ def test_the_climb_trains_the_seeds_it_was_given(monkeypatch):
     monkeypatch.setattr(Player, "__call__", play)
     climbed(root(), seeds=Seeds(root=5))
     assert used == [Seeds(root=5)]
+
+
+def test_what_an_assertion_prints_is_one_line():
+    bad = Script(bad=some(*range(5)))
+    failed, blocked = climbed(root(experiment=bad), above_root(experiment=replace(bad, shift=0.01)))
+    assert repr(failed) == "Outcome(rung1 FAIL 11/16)"
+    assert repr(blocked) == "Outcome(rung2 BLOCKED)"
+    assert repr(failed.judgement) == "Judgement(FAIL 11/16)"
+    assert repr(failed.trained) == "Trained(loss[16, 1]; 0 traces)"

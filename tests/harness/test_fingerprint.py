@@ -169,6 +169,26 @@ class Pair(NamedTuple):
     other: int
 
 
+class Table:
+    """What a data frame is: an array with labels."""
+
+    def __init__(self, labels):
+        self.labels, self.shape, self.dtype = labels, (2,), np.dtype(float)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.zeros(2)
+
+    def equals(self, other):
+        """Compare labels."""
+        return self.labels == other.labels
+
+
+def with_objects(*values):
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
 class Scaler:
     """Not a dataclass; it shows nothing of itself."""
 
@@ -211,6 +231,10 @@ LAST = np.where(np.arange(5000) == 2500, 1e-300, 0.0)
         (Scaler(1).__call__, Scaler(2).__call__),
         (lambda x: x, lambda x: x + 1),
         (jax.random.key(0), jax.random.key(1)),
+        (jax.random.key(0), jax.random.key(0, impl="rbg")),
+        (jax.random.split(jax.random.key(0), 5000), jax.random.split(jax.random.key(0), 5000)[::-1]),
+        (with_objects(1, LONG), with_objects(1, LAST)),
+        (Table("ab"), Table("ac")),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -229,6 +253,8 @@ def test_another_process_tells_a_component_alike_unless_only_its_address_is_know
         "None",
         "...",
         "object()",
+        "np.array([None, 'a', (1, 2.5)], dtype=object)",
+        "jax.random.key(7)",
     ]
     addresses = ["[].append", "lambda x: x", "functools.partial(lambda x: x, 2)", "type('Local', (), {})()"]
     components = ", ".join([*stay, *addresses])

@@ -234,6 +234,90 @@ def test_a_test_may_ask_for_more_than_its_rung_but_climb_no_other(pytester, rung
     result.stdout.fnmatch_lines(["*a test climbs the rung that is its own parameter"])
 
 
+@pytest.mark.parametrize(
+    ("test", "reason"),
+    [
+        ("assert climb(rung).judgement.k == 17", "AssertionError: assert 16 == 17"),
+        ("climb(rung); raise ValueError('\\n\\nno' + chr(27) + 'where')", "ValueError:"),
+        ("climb(rung); pytest.fail('once\\nmore')", "Failed: once"),
+        ("climb(rung); pytest.fail('once\\nmore', pytrace=False)", "Failed: once"),
+        ("climb(rung); pytest.fail(chr(27) + ']0;mine')", "Failed: \ufffd]0;mine"),
+        ("climb(rung); request.getfixturevalue('missing')", "fixture 'missing' not found"),
+    ],
+    ids=["assert", "raise", "fail", "without a traceback", "escape", "fixture"],
+)
+def test_the_note_quotes_what_the_test_failed_for(pytester, rungs, test, reason):
+    rungs(coin="Coin()", test=test)
+    file = pytester.path / "test_rung1_coin.py"
+    file.write_text(file.read_text().replace("test_it(climb,", "test_it(request, climb,"))
+    pytester.runpytest()
+    assert report(pytester)["rungs"][0]["note"] == f"the rung is PASS, but its test failed: {reason}"
+
+
+@pytest.mark.parametrize("style", ["long", "short", "line", "native", "no", "auto"])
+@pytest.mark.parametrize("workers", [[], pytest.param(["-n", "1"], marks=pytest.mark.nightly)], ids=["alone", "worker"])
+def test_the_note_is_the_same_in_every_style_of_traceback(pytester, rungs, style, workers):
+    rungs(coin="Coin()", test="assert climb(rung).judgement.k == 17")
+    (pytester.runpytest_subprocess if workers else pytester.runpytest)(f"--tb={style}", *workers)
+    assert report(pytester)["rungs"][0]["note"].endswith("test failed: AssertionError: assert 16 == 17")
+
+
+@pytest.mark.parametrize("limit", [[], ["--ladder-time-limit=600"]], ids=["no limit", "in a thread"])
+def test_a_mistake_in_an_experiment_is_shown_without_the_frames_of_ladder(pytester, rungs, limit):
+    rungs(coin="Misreports(epochs=3)")
+    told = pytester.runpytest(*limit).stdout.str()
+    failure = told.partition("= FAILURES =")[2].partition("= ladder =")[0]
+    assert re.findall(r"^(?:E +)?(\S+\.py:\d+|ValueError): .*", failure, re.M) == [
+        "ValueError",
+        "test_rung1_coin.py:12",
+    ]
+    assert "removed its internal frames" not in failure
+    assert len(failure.splitlines()) < 20
+
+
+def test_an_error_in_an_experiment_is_shown_where_it_is_raised(pytester, rungs):
+    rungs(coin="Raises()")
+    file = pytester.path / "test_rung1_coin.py"
+    raises = "class Raises(Coin):\n    def epoch(self, state, key):\n        return state['gone'], {}\n"
+    file.write_text(file.read_text().replace("LEARNS =", f"{raises}\nLEARNS =", 1))
+    told = pytester.runpytest().stdout.str()
+    failure = told.partition("= FAILURES =")[2].partition("= ladder =")[0]
+    assert re.findall(r"^(\S+\.py):\d+: ?", failure, re.M) == ["test_rung1_coin.py"] * 2
+    assert "rung1  CRASHED      –  KeyError: 'gone'" in told
+
+
+def test_an_error_of_ladder_itself_is_shown_whole(pytester, rungs, monkeypatch):
+    def fails(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ladder.climb.judge", fails)
+    rungs(coin="Coin()")
+    pytester.runpytest().stdout.fnmatch_lines(["*climb.py:*", "*ZeroDivisionError*"])
+
+
+SETTINGS = [
+    "JAX_DEBUG_NANS=1",
+    "JAX_ENABLE_X64=1",
+    "JAX_LOG_COMPILES=1",
+    "JAX_CHECK_TRACER_LEAKS=1",
+    "JAX_NUMPY_RANK_PROMOTION=raise",
+    "JAX_NUMPY_DTYPE_PROMOTION=strict",
+    "JAX_TRACEBACK_FILTERING=off",
+    "JAX_TRANSFER_GUARD=disallow",
+]
+
+
+@pytest.mark.parametrize(
+    "setting", ["JAX_DISABLE_JIT=1", *(pytest.param(each, marks=pytest.mark.nightly) for each in SETTINGS)]
+)
+def test_settings_of_jax_for_debugging_change_no_verdict(pytester, rungs, monkeypatch, setting):
+    """Warnings are errors here, as they are in this project."""
+    monkeypatch.setenv(*setting.split("="))
+    rungs(coin="Coin()", p="Coin(p=0.0)")
+    pytester.runpytest_subprocess()
+    assert [rung["verdict"] for rung in report(pytester)["rungs"]] == ["PASS", "FAIL"]
+
+
 def test_a_test_that_cannot_be_taken_down_is_not_green_either(pytester, rungs):
     rungs(coin="Coin()")
     pytester.makeconftest(

@@ -81,7 +81,7 @@ class Nest(Coin):
         ({"parent": ROOT, "adds": "shift"}, r"rung1: parent=Rung\(.*\): give its id, 'rung1'$"),
         ({"compare": ("loss",)}, r"rung1: compare=\('loss',\): give a dict, from a string to a string$"),
         ({"compare": {"loss": 0.1}}, r"rung1: compare=\{'loss': 0.1\}: give a dict"),
-        ({"gates": LEARNS}, r"rung1: gates=Below\(.*\): give a tuple, of each a? ?Criterion"),
+        ({"gates": LEARNS}, r"rung1: gates=Below\(.*\): give a tuple, of each Criterion"),
         ({"requires": "rung1"}, "rung1: requires='rung1': give a tuple, of each a string or None$"),
         ({"number": "1"}, "rung1: number='1': give a whole number$"),
         ({"name": None}, "rung1: name=None: give a string$"),

@@ -1,11 +1,16 @@
 """Training many seeds at once: what a seed yields depends on its number alone, and trouble is found where it began."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import Coin, Diverges, Fit, Misreports
+from flax import nnx
+from toys import Coin, Diverges, Fit, Misreports, SeenFit
 
 from ladder.manifoldformer import Oscillators, Signals
 from ladder.trained import NonFinite, Trained
@@ -144,12 +149,187 @@ def test_the_first_bad_step_of_a_metric_is_the_last_of_its_epoch(curve, trace, s
     [
         (Misreports(), r"declares the metrics loss but epoch\(\) reports the scalars (loss, extra|extra, loss)"),
         (Misreports(declared=("loss", "mse"), shape=(2,)), r"metrics loss, mse but epoch\(\) reports the scalars loss"),
-        (Misreports(shape=(2, 3)), r"'extra' has shape \(2, 3\); report a scalar"),
+        (Misreports(shape=(2, 3)), r"'extra' as float32\[2, 3\]; report a real scalar"),
     ],
 )
 def test_a_report_other_than_declared_is_refused(experiment, message):
     with pytest.raises(ValueError, match=message):
         Trainer(experiment, 2)(Seeds(), range(2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returns:
+    """Returns what it is told to, in place of the state and the report."""
+
+    done: Callable[[Any, Any], Any]
+    start: Callable[[Any], Any] = jax.random.uniform
+    epochs: int = 2
+    metrics = ("loss",)
+
+    def init(self, key):
+        """Start as told."""
+        return self.start(key)
+
+    def epoch(self, state, key):
+        """End as told."""
+        return self.done(state, {"loss": jnp.zeros(())})
+
+
+def reports(value):
+    return lambda state, report: (state, report | {"extra": value(state)})
+
+
+AS = "Returns.epoch() reports 'extra' as {}; report a real scalar (a metric) or a vector of them, one a step (a trace)"
+FORM = "Returns.epoch() returns a state of another form: {}; keep its structure, shapes and dtypes"
+MISTAKES = {
+    "no pair": (
+        lambda s, r: s,
+        "Returns.epoch() returns float32[]; return two things, the state and a dict of metrics",
+    ),
+    "nothing": (lambda s, r: None, "Returns.epoch() returns None; return two things, the state and a dict of metrics"),
+    "three": (lambda s, r: (s, r, r), "Returns.epoch() returns a tuple of 3; return two things"),
+    "a dict of two": (lambda s, r: {"a": s, "b": r}, "returns an object of type dict; return two things"),
+    "no report": (
+        lambda s, r: (s, None),
+        "Returns.epoch() returns None beside the state; return a dict of metrics, such as {'loss': loss}",
+    ),
+    "scalar report": (lambda s, r: (s, s), "Returns.epoch() returns float32[] beside the state; return a dict"),
+    "tuple report": (lambda s, r: (s, (s,)), "Returns.epoch() returns a tuple of 1 beside the state; return a dict"),
+    "number for a name": (lambda s, r: (s, {1: s}), "Returns.epoch(): 1 cannot be the name of a metric or trace"),
+    "line in a name": (lambda s, r: (s, r | {"a\nb": s}), r"Returns.epoch(): 'a\nb' cannot be the name"),
+    "None": (reports(lambda s: None), AS.format("None")),
+    "dict": (reports(lambda s: {"a": s}), AS.format("an object of type dict")),
+    "list": (reports(lambda s: [s, s]), AS.format("an object of type list")),
+    "string": (reports(lambda s: "low"), AS.format("an object of type str")),
+    "complex": (reports(lambda s: s + 1j), AS.format("complex64[]")),
+    "complex trace": (reports(lambda s: jnp.ones(3) * 1j), AS.format("complex64[3]")),
+    "complex number": (reports(lambda s: 1j), AS.format("complex64[]")),
+    "key": (reports(lambda s: jax.random.key(0)), AS.format("key<fry>[]")),
+    "matrix": (reports(lambda s: jnp.zeros((2, 3))), AS.format("float32[2, 3]")),
+    "no steps": (reports(lambda s: jnp.zeros(0)), AS.format("float32[0]")),
+    "dtype": (lambda s, r: (s.astype(jnp.float16), r), FORM.format("state was float32[] and is float16[]")),
+    "shape": (lambda s, r: (s[None], r), FORM.format("state was float32[] and is float32[1]")),
+    "structure": (
+        lambda s, r: ((s, s), r),
+        FORM.format("state was float32[] and is nothing (and 2 more)"),
+    ),
+    "object in the state": (
+        lambda s, r: ({"w": s, "name": "x"}, r),
+        "Returns.epoch() returns a state in which state['name'] is an object of type str; a state holds arrays, make all else "
+        "fields",
+    ),
+}
+
+
+@pytest.mark.parametrize("jit", [True, False], ids=["compiled", "not compiled"])
+@pytest.mark.parametrize(("done", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_what_an_epoch_returns_is_one_sentence(done, message, jit):
+    with jax.disable_jit(not jit), pytest.raises(ValueError) as refused:  # noqa: PT011  # the whole sentence is compared below
+        Trainer(Returns(done=done), 2)(Seeds(), range(2))
+    said = str(refused.value)
+    assert message in said
+    assert "\n" not in said
+    assert (type(refused.value), refused.value.__suppress_context__) == (ValueError, True)
+    assert not hasattr(refused.value, "__notes__")
+
+
+def test_a_state_holds_arrays_alone():
+    with pytest.raises(
+        ValueError, match=r"^Returns.init\(\) returns a state in which state\['f'\] is an object of type func"
+    ):
+        Trainer(Returns(done=lambda s, r: (s, r), start=lambda key: {"f": test_a_state_holds_arrays_alone}), 2)(
+            Seeds(), range(2)
+        )
+
+
+@pytest.mark.parametrize("jit", [True, False], ids=["compiled", "not compiled"])
+@pytest.mark.parametrize(
+    "value",
+    [1, 0.5, True, np.float32(0.5), np.arange(3), jnp.bfloat16(0.5), nnx.Variable(jnp.zeros(()))],
+    ids=lambda value: type(value).__name__,
+)
+def test_any_real_number_is_reported_as_it_is(value, jit):
+    @dataclass(frozen=True)
+    class Extra(Returns):
+        metrics = ("loss", "extra") if np.ndim(value) == 0 else ("loss",)
+
+    with jax.disable_jit(not jit):
+        trained = Trainer(Extra(done=reports(lambda state: value)), 2)(Seeds(), range(2))
+    found = (trained.curves | trained.traces)["extra"]
+    np.testing.assert_array_equal(found, np.broadcast_to(np.asarray(value, float), found.shape))
+
+
+@jax.tree_util.register_pytree_node_class
+class Optimiser:
+    """Holds a function, as an optimiser does, that is another each time it is made."""
+
+    def __init__(self, step, rule=None):
+        self.step, self.rule = step, rule or (lambda x: 0.5 * x)
+
+    def tree_flatten(self):
+        """The step is data, the rule is not."""
+        return (self.step,), self.rule
+
+    @classmethod
+    def tree_unflatten(cls, rule, leaves):
+        """The same again."""
+        return cls(*leaves, rule)
+
+
+def test_a_state_may_hold_what_every_init_makes_anew_but_no_epoch_may():
+    made = Returns(
+        start=lambda key: Optimiser(jax.random.uniform(key)), done=lambda s, r: (s, {"loss": s.rule(s.step)})
+    )
+    assert Trainer(made, 2)(Seeds(), range(2)).curves["loss"].min() > 0.0
+    with pytest.raises(
+        ValueError, match="of another form: what it holds besides arrays is another; keep its structure"
+    ):
+        Trainer(replace(made, done=lambda s, r: (Optimiser(s.step), r)), 2)(Seeds(), range(2))
+
+
+def test_a_state_of_python_numbers_trains_as_one_of_arrays():
+    def one(state, report):
+        return {"n": state["n"] + 1, "x": state["x"] * jnp.bfloat16(0.5)}, {"loss": state["x"] * state["n"]}
+
+    experiment = Returns(start=lambda key: {"n": 0, "x": 1.0}, done=one)
+    for jit in (True, False):
+        with jax.disable_jit(not jit):
+            assert Trainer(experiment, 2)(Seeds(), range(2)).curves["loss"].tolist() == [[0.0, 0.5]] * 2
+
+
+@pytest.mark.parametrize(
+    "experiment", [Coin(p=0.5), SeenFit(traced=False, epochs=1), Diverges()], ids=lambda each: type(each).__name__
+)
+def test_without_compiling_every_seed_trains_the_same_and_can_be_looked_into(experiment):
+    """But for roundings: an operation by itself rounds where a fused one does not."""
+    trainer = Trainer(experiment, 2)
+    compiled, seen = trainer(Seeds(), range(3)), trainer.inspect(Seeds(), range(2))
+    with jax.disable_jit():
+        trainer = Trainer(experiment, 2)
+        same(trainer(Seeds(), range(3)), compiled, rtol=1e-5, atol=1e-6)
+        found = trainer.inspect(Seeds(), range(2))
+    assert (found is None) == (seen is None)
+    for name, value in (seen or {}).items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_without_compiling_values_can_be_printed_and_a_state_shown():
+    printed = []
+
+    def one(state, report):
+        printed.append(float(state))
+        return state, {"loss": state}
+
+    with jax.disable_jit():
+        shown = Trainer(Returns(done=one), 1).shown(Seeds(), 3, lambda state, key: {"state": 2 * state})
+    assert shown["state"].tolist() == [2 * printed[0]] * 3
+
+
+@pytest.mark.parametrize("guard", ["disallow", "disallow_explicit"])
+def test_what_ladder_transfers_is_no_transfer_of_the_experiments(fit, guard):
+    whole = fit(Seeds(), range(4))
+    with jax.transfer_guard(guard):
+        same(Trainer(Fit(), 4)(Seeds(), range(4)), whole)
 
 
 def test_at_learning_rate_0_nothing_changes():

@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections.abc import Generator
-from concurrent import futures
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -41,18 +40,19 @@ REQUIRED = pytest.StashKey[bool]()
 """Whether a test runs only because a selected rung requires its own."""
 PROPERTIES = pytest.StashKey[list[tuple[str, object]]]()
 UNESCAPED = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"  # an ini option of pytest's
-HARNESS = (Path(__file__).parent.parent, Path(__file__).parent)
 
 
-def _without_harness(traceback: TracebackType | None) -> TracebackType | None:
-    """Leave out the frames that lead to the experiment's own; an error of the harness itself keeps them all."""
-    harness = (*HARNESS, Path(futures.__file__).parent)  # where training runs in a thread
-    rest = traceback
-    while rest and Path(rest.tb_frame.f_code.co_filename).parent in harness:
-        if rest.tb_next is None:
-            return rest if "__tracebackhide__" in rest.tb_frame.f_locals else traceback
-        rest = rest.tb_next
-    return rest
+def _from_experiment(traceback: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames that lead to the experiment's own; an error of ladder itself keeps them all."""
+    start = frame = traceback
+    while frame:
+        if (
+            frame.tb_frame.f_globals.get("__name__") == "ladder.training"
+            and "__tracebackhide__" in frame.tb_frame.f_locals
+        ):
+            start = frame
+        frame = frame.tb_next
+    return start
 
 
 def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
@@ -316,7 +316,7 @@ class Climber:
             raise
         except BaseException as error:  # a plugin's own time limit may have broken it off
             self._give_up_if_computing(item.session)
-            error.__traceback__ = _without_harness(error.__traceback__)
+            error.__traceback__ = _from_experiment(error.__traceback__)
             raise
         if outcome.evidence and self.config.pluginmanager.hasplugin("TestmonCollect"):
             trace(rung.experiment)  # pytest-testmon runs again the tests whose lines have changed, and none has run

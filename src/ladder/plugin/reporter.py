@@ -292,7 +292,7 @@ class Reporter:
 
 
 def _reason(report: pytest.TestReport) -> str:
-    """What a test failed for, in one line: of pytest's own account the message, of any other the line that it marks, or the last."""
+    """Return what a test failed for in one line: the message where pytest tells it apart, else the marked line or the last."""
     from ladder.report.text import printable
 
     crash = getattr(report.longrepr, "reprcrash", None)
