@@ -830,6 +830,17 @@ def test_what_is_nested_deeply_is_refused(reports, tmp_path, depth):
         assert command[0] == "history" or "nested too deeply" in err or "recursion" in err
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" + "0" * 400, "-9223372036854775808"])
+def test_what_is_no_number_for_those_who_read_json_is_refused(reports, tmp_path, number):
+    _, valid = reports
+    target = tmp_path / "ladder.json"
+    target.write_text(json.dumps(grown(valid["green"], machine={"x": "?"})).replace('"?"', number))
+    for command in (["show", "--json", target], ["explain", "rung1", target], ["compare", target, target]):
+        code, out, err = ladder(*command)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"ladder: {target} is no report: {number[:40]} is ")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
