@@ -611,6 +611,21 @@ def test_blocks_of_other_traces_are_not_joined(tmp_path, first):
     assert len(evidence.problems) == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"seeds": None}, {"seeds": np.zeros(4)}, {"seeds": np.zeros((4, 1), int)}, {"seeds": np.arange(3)}, {"end/x": np.zeros(3)},
+     {"end/x": np.asarray(1.0)}, {"end/x": np.asarray(["x"] * 4)}, {"end/x": np.zeros(4, complex)}],
+)  # fmt: skip
+def test_a_look_that_does_not_fit_its_seeds_is_taken_again(tmp_path, change):
+    shown = {"seeds": np.arange(4), "start/x": np.zeros((4, 2)), "end/x": np.zeros((4, 2))}
+    writer = Evidence(tmp_path, run="writer")
+    writer.keep_inspected("key", shown)
+    assert Evidence(tmp_path, run="reader").inspected("key").keys() == shown.keys()
+    writer.keep_inspected("key", {name: array for name, array in (shown | change).items() if array is not None})
+    reader = Evidence(tmp_path, run="reader")
+    assert (reader.inspected("key"), len(reader.problems)) == (None, 1)
+
+
 def test_a_small_file_that_unpacks_to_a_large_one_is_not_unpacked(tmp_path, monkeypatch):
     evidence = Evidence(tmp_path, run="writer")
     evidence.keep("key", 0, play(Coin(), Seeds(), range(16)))
@@ -679,7 +694,7 @@ def test_the_folder_of_its_test_is_the_ladder_of_a_rung(pytester, rungs):
 
 NAMES = """
 from dataclasses import dataclass
-NASTY = "x\\x1b]0;mine\\x07\\u202egreen\\u2028\\ud800"
+NASTY = "x\\x1b]0;mine\\x07\\u202egreen\\u2028%s"
 
 @dataclass(frozen=True, kw_only=True)
 class Nasty(Coin):
@@ -700,11 +715,12 @@ RUNGS = [
 """
 
 
+@pytest.mark.parametrize("half", ["", r"\ud800"])  # with which pytest escapes the whole line
 @pytest.mark.parametrize("p", [0.0, 14 / 16])
-def test_names_in_the_users_own_rungs_take_over_no_terminal(pytester, rungs, p):
+def test_names_in_the_users_own_rungs_take_over_no_terminal(pytester, rungs, p, half):
     rungs(coin="Coin()")
     [rung] = pytester.path.glob("test_rung1_*.py")
-    rung.write_text(HEAD + NAMES % p + TEST)
+    rung.write_text(HEAD + NAMES % (half, p) + TEST)
     ended = pytester.runpytest()
     told = ended.stdout.str() + ended.stderr.str()
     assert ended.ret == 1
@@ -799,6 +815,30 @@ def test_what_is_refused_by_one_command_is_refused_by_all(reports, tmp_path, cre
         code, out, err = ladder(*command)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert command[0] == "history" or f"it was created at {created!r}, which is no date" in err
+
+
+@pytest.mark.parametrize("depth", [70, 900, 100_000])
+def test_what_is_nested_deeply_is_refused(reports, tmp_path, depth):
+    """Here and not by chance alone, for Hypothesis has Python nest deeper than it does elsewhere."""
+    _, valid = reports
+    target = tmp_path / "ladder.json"
+    deep = json.dumps(grown(valid["green"], machine={"x": "?"})).replace('"?"', "[" * depth + "]" * depth)
+    target.write_text(deep)
+    for command in (["show", target], ["explain", "rung1", target], ["compare", target, target], ["history", tmp_path]):
+        code, out, err = ladder(*command)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert command[0] == "history" or "nested too deeply" in err or "recursion" in err
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" + "0" * 400, "-9223372036854775808"])
+def test_what_is_no_number_for_those_who_read_json_is_refused(reports, tmp_path, number):
+    _, valid = reports
+    target = tmp_path / "ladder.json"
+    target.write_text(json.dumps(grown(valid["green"], machine={"x": "?"})).replace('"?"', number))
+    for command in (["show", "--json", target], ["explain", "rung1", target], ["compare", target, target]):
+        code, out, err = ladder(*command)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"ladder: {target} is no report: {number[:40]} is ")
 
 
 @pytest.mark.parametrize(
