@@ -181,7 +181,7 @@ class Climber:
         from ladder.rung import LadderError
 
         if self.settings.only:
-            items[:] = [item for id in self.settings.only for item in found.items[id]]
+            items[:] = [item for id in dict.fromkeys(self.settings.only) for item in found.items[id]]
         elif dropped := of_other_scales(items, ladder, self.settings.scale, self.settings.scale_asked):
             self.config.hook.pytest_deselected(items=dropped)
             items[:] = [item for item in items if item not in dropped]
