@@ -262,11 +262,11 @@ class Reporter:
             self._print_errors(terminalreporter)
             return
         from ladder.report.terminal import lines, why
-        from ladder.report.text import encodable
+        from ladder.report.text import encodable, who
 
         terminalreporter.section("ladder")
         if self._required:
-            terminalreporter.write_line(f"not selected, but required and so climbed: {', '.join(self._required)}")
+            terminalreporter.write_line(f"not selected, but required and so climbed: {who(self._required)}")
         for entry in self._document["rungs"]:
             if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only what failed
                 terminalreporter.write_line(why(entry))
