@@ -268,9 +268,9 @@ def _root(config: pytest.Config) -> int:
 def _rung_files(config: pytest.Config) -> dict[int, str]:
     found: dict[int, str] = {}
     root, left_out = config.rootpath, config.getini("norecursedirs")
-    for folder in [
-        place for pattern in config.getini("testpaths") for place in glob(pattern, root_dir=root, recursive=True)
-    ]:
+    patterns = config.getini("testpaths")
+    # Not of Path, which takes no pattern that is absolute.
+    for folder in [place for each in patterns for place in glob(each, root_dir=root, recursive=True)]:  # noqa: PTH207
         for number, name, file in rung_files(root / folder, left_out):
             found[number] = f"{name} ({(file.relative_to(root) if file.is_relative_to(root) else file).as_posix()})"
     return found
