@@ -21,7 +21,7 @@ Watching = Callable[[Rung], Watch | None]
 """Who watches the training of a rung."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Outcome:
     """What climbing one rung came to.
 

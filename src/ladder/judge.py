@@ -48,7 +48,7 @@ class Compared:
     verdict: Verdict | None = None
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Judgement:
     """All that follows from a rung's curves.
 

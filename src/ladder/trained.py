@@ -22,7 +22,7 @@ class NonFinite:
     tensor: str
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Trained:
     """What training one experiment on some seeds yielded.
 

@@ -4,9 +4,10 @@ import json
 import math
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import jsonschema_rs
+import numpy as np
 import pytest
 from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 
@@ -442,3 +443,32 @@ def test_checking_a_folder_leaves_nothing_in_it_and_refuses_one_that_cannot_be(t
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         check_writable(tmp_path / "file" / "below")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trains(Coin):
+    """A coin with a component of any kind."""
+
+    data: object = None
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (np.zeros((1000, 5), np.float32), "float32[1000, 5]"),
+        ({"train": [np.zeros(10**6)], "rate": 0.1}, "{'train': [float64[1000000]], 'rate': 0.1}"),
+        (math.nan, "nan"),
+        (-math.inf, "-inf"),
+        (np.float32(0.5), 0.5),
+        ("x" * 10**6, f"{'x' * 498}...{'x' * 498}"),
+        (list(range(10**6)), f"[{', '.join(map(str, range(24)))}, ...]"),
+    ],
+)
+def test_a_component_is_told_in_short_wherever_it_stands(data, told):
+    root = replace(ROOT, experiment=Trains(epochs=np.int64(3)))
+    rung = replace(BROKEN, experiment=Trains(data=data, epochs=np.int64(3)), adds="data")
+    found = report_of(root, rung)
+    jsonschema_rs.validator_for(json.loads(SCHEMA.read_text())).validate(json.loads(as_json(found)))
+    assert found["rungs"][1]["experiment"]["components"]["data"] == told
+    assert found["rungs"][1]["adds"]["changes"] == [{"component": "data", "from": None, "to": told}]
+    assert all(len(form) < 10**5 for form in (as_json(found), markdown(found)))

@@ -303,11 +303,11 @@ def _in_json(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A component's value as JSON has it: numbers, strings and flags as they are, all else by its repr, which is kept short."""
+    """A component's value as JSON has it: finite numbers, strings and flags as they are, all else by its repr, kept short."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
-        return number(value)
+        return float(value) if math.isfinite(value) else repr(float(value))
     if isinstance(value, str):
         return cut(value, LONGEST)
     plain = value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < WHOLE)
