@@ -273,11 +273,9 @@ class Evidence:
         return self.folder / "attempts.jsonl"
 
     def _read_attempts(self) -> Iterator[Attempt]:
-        try:
-            content = read_regular(self._list, LONGEST)
-        except (FileNotFoundError, NotADirectoryError):
+        if not self._list.is_file():  # what else is there is told of when it cannot be written
             return
-        lines = content.decode(errors="replace").split("\n")
+        lines = read_regular(self._list, LONGEST).decode(errors="replace").split("\n")
         damaged = []
         for number, line in enumerate(lines, start=1):
             if number == len(lines) and not line:  # else it was cut off; all that is missing may be its end
