@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings, register the markers, and take up the roles of this process."""
+    interruptions = signals.Interruptions(config)
     settings = Settings.of(config)
     config.addinivalue_line("markers", "rung: every rung of the ladder")
     # JAX compiles anew what it cannot read, and says so; where warnings are errors that would cost the rung.
@@ -40,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for number, what in sorted(settings.rung_files.items()):
         config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires: {what}")
     handover = _handover(config)
-    config.stash[CLIMBER] = climber = Climber(config, settings, handover)
+    config.stash[CLIMBER] = climber = Climber(config, settings, handover, interruptions)
     config.pluginmanager.register(climber, "ladder-climber")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config, settings, handover), "ladder-reporter")
