@@ -178,7 +178,7 @@ def limited(work: Callable[[], Yield], recorder: Recorder, deadline: float = mat
         ValueError: for a deadline and such settings.
     """
     seconds = deadline - time.monotonic()
-    here, there = _settings(), in_thread(_settings).result()
+    here, there = jax.config.values, in_thread(lambda: jax.config.values).result()
     if own := [name for name in here if here[name] != there[name]]:
         if seconds > threading.TIMEOUT_MAX:
             return work()
@@ -187,8 +187,3 @@ def limited(work: Callable[[], Yield], recorder: Recorder, deadline: float = mat
             "threads, with jax.config.update, or give no limit"
         )
     return within(seconds, grace, work, recorder.stop)
-
-
-def _settings() -> dict[str, Any]:
-    """Return all settings of JAX in this thread."""
-    return {**jax.config.values, "mesh": jax.sharding.get_abstract_mesh()}

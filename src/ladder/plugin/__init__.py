@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings, register the markers, and take up the roles of this process."""
+    interruptions = signals.Interruptions(config)
     try:
         settings = Settings.of(config)
     except pytest.UsageError:
@@ -45,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for number, what in sorted(settings.rung_files.items()):
         config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires: {what}")
     handover = _handover(config)
-    config.stash[CLIMBER] = climber = Climber(config, settings, handover)
+    config.stash[CLIMBER] = climber = Climber(config, settings, handover, interruptions)
     config.pluginmanager.register(climber, "ladder-climber")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config, settings, handover), "ladder-reporter")

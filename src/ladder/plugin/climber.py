@@ -21,7 +21,7 @@ from ladder.naming import escaped, spelled
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
-from ladder.plugin.signals import catch, was_interrupted
+from ladder.plugin.signals import Interruptions, was_interrupted
 from ladder.plugin.workers import Handover, follow, groups
 
 if TYPE_CHECKING:
@@ -66,10 +66,13 @@ def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
 class Climber:
     """Hooks over collection and over each rung's test."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, handover: Handover | None):
+    def __init__(
+        self, config: pytest.Config, settings: Settings, handover: Handover | None, interruptions: Interruptions
+    ):
         self.config = config
         self.settings = settings
         self._handover = handover
+        self._interruptions = interruptions
         self._climb: Climb | None = None
         self._cache: CompilationCache | None = None
         self._ladder: Ladder | None = None
@@ -149,7 +152,7 @@ class Climber:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """From here on, where rungs are climbed, an interruption ends with the report."""
         if any(RUNG in item.stash for item in session.items):
-            catch(self.config)
+            self._interruptions.catch()
             if self._handover:
                 follow(self._handover, self._ended)
 
@@ -157,7 +160,7 @@ class Climber:
     def pytest_xdist_node_collection_finished(self) -> None:
         """The same, in the process that talks to the user and does not collect."""
         if self._handover and self._handover.plan:
-            catch(self.config)
+            self._interruptions.catch()
 
     def _report_failed_collection(self, session: pytest.Session) -> None:
         """Have pytest show the files in which a missing rung may be and that could not be collected."""
@@ -384,6 +387,11 @@ class Climber:
         if self._handover and self._leaving:
             self._handover.leave(self.config.workerinput["workerid"])  # type: ignore[attr-defined]  # set by xdist
             os._exit(0)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """An interrupted run ends by itself."""
+        self._interruptions.end()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from importlib import import_module
 from types import FrameType
@@ -20,7 +20,8 @@ ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(sig
 
 NEEDED = [f"ladder.{name}" for name in ("climb", "compilation", "report.document", "report.html", "report.terminal")]
 
-CAUGHT = pytest.StashKey[bool]()
+RETRY = 0.1  # seconds
+PATIENCE = 2  # signals
 
 _exit_code: int | None = None  # of the last run of pytest in this process
 
@@ -28,28 +29,57 @@ _exit_code: int | None = None  # of the last run of pytest in this process
 class Interrupted(KeyboardInterrupt):
     """A signal that kills a process has come: pytest takes it for Ctrl-C."""
 
+    def __init__(self, number: int):
+        super().__init__(f"received {signal.Signals(number).name}")
+        self.number = number
+
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(f"received {signal.Signals(number).name}")
+    raise Interrupted(number)
 
 
-def catch(config: pytest.Config) -> None:
-    """End the run, from now on, at a signal that would kill it, unless it is ignored or somebody else handles it."""
-    # Ctrl-C under --pdb opens the debugger, which is not what a signal from outside is for.
-    if CAUGHT in config.stash or config.option.collectonly or config.getoption("usepdb"):
-        return
-    config.stash[CAUGHT] = True
-    # An import that is interrupted cannot be made up for: NumPy and JAX are then unusable in this process.
-    with held() as waiting:
-        for module in NEEDED:
-            import_module(module)
-    if waiting:
-        signal.raise_signal(waiting[0])
-    if threading.current_thread() is threading.main_thread():
-        for number in ENDING:
-            if signal.getsignal(number) == signal.SIG_DFL:
-                signal.signal(number, _interrupt)
-                config.add_cleanup(partial(_restore, number))
+class Interruptions:
+    """The signals of one run: what is changed for it is given back when all that is registered later has ended.
+
+    That is, after pytest's own last collection of garbage, in which JAX has a part.
+    """
+
+    def __init__(self, config: pytest.Config):
+        self._config = config
+        self._undo = ExitStack()
+        self.caught = False
+        config.stash[INTERRUPTIONS] = self
+        config.add_cleanup(self._undo.close)
+
+    def catch(self) -> None:
+        """End the run, from now on, at a signal that would kill it, unless it is ignored or somebody else handles it."""
+        # Ctrl-C under --pdb opens the debugger, which is not what a signal from outside is for.
+        if self.caught or self._config.option.collectonly or self._config.getoption("usepdb"):
+            return
+        self.caught = True
+        # An import that is interrupted cannot be made up for: NumPy and JAX are then unusable in this process.
+        with held() as waiting:
+            for module in NEEDED:
+                import_module(module)
+        if waiting:
+            signal.raise_signal(waiting[0])
+        self._undo.callback(_restore_hook, sys.unraisablehook)
+        sys.unraisablehook = partial(_send_again, sys.unraisablehook)
+        if _in_main_thread():
+            for number in ENDING:
+                if signal.getsignal(number) == signal.SIG_DFL:
+                    self._undo.callback(signal.signal, number, signal.SIG_DFL)
+                    signal.signal(number, _interrupt)
+
+    def end(self) -> None:
+        """Have the interruption that has come be the only one: what is left takes a second or two."""
+        if self.caught:
+            _, release = _hold()
+            self._undo.callback(release)
+            atexit.register(_ignore)
+
+
+INTERRUPTIONS = pytest.StashKey[Interruptions]()
 
 
 def exit_code(config: pytest.Config) -> Generator[None, Any, Any]:
@@ -59,40 +89,71 @@ def exit_code(config: pytest.Config) -> Generator[None, Any, Any]:
     try:
         status = yield
     except KeyboardInterrupt as error:
-        if CAUGHT not in config.stash:
+        interruptions = config.stash.get(INTERRUPTIONS, None)
+        if interruptions is None or not interruptions.caught:
             raise
+        interruptions.end()
         if not hasattr(config, "workerinput"):
-            print(f"ladder: interrupted again while the run ended: {str(error) or 'Ctrl-C'}", file=sys.stderr)
+            print(f"ladder: interrupted while the run ended: {str(error) or 'Ctrl-C'}", file=sys.stderr)
         status = pytest.ExitCode.INTERRUPTED
     _exit_code = int(status or 0)
     return status
 
 
-def _restore(number: int) -> None:
-    if signal.getsignal(number) is _interrupt:
-        signal.signal(number, signal.SIG_DFL)
+def _send_again(otherwise: Callable[[Any], object], lost: Any) -> None:
+    """Send a signal again whose exception was lost: Python ignores it in ``__del__`` and in JAX's callback from the collector."""
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        number = getattr(lost.exc_value, "number", signal.SIGINT)
+        threading.Timer(RETRY, signal.raise_signal, (number,)).start()
+    else:
+        otherwise(lost)
+
+
+def _restore_hook(before: Callable[[Any], Any]) -> None:
+    if getattr(sys.unraisablehook, "func", None) is _send_again:  # pytest may have given back its own already
+        sys.unraisablehook = before
+
+
+def _ignore() -> None:
+    """Let no interruption break off what JAX and others do at the interpreter's end."""
+    if _in_main_thread():
+        for number in (signal.SIGINT, *ENDING):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
 def held() -> Iterator[list[int]]:
-    """Have an interruption wait for the end of the block, in the list; a second one does not wait."""
-    waiting: list[int] = []
-
-    def wait(number: int, frame: FrameType | None) -> None:
-        waiting.append(number)
-        if len(waiting) > 1:
-            handlers[number](number, frame)
-
-    handlers: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        handlers = {number: found for number in (signal.SIGINT, *ENDING) if callable(found := signal.getsignal(number))}
-    for number in handlers:
-        signal.signal(number, wait)
+    """Have interruptions wait for the end of the block, in the list; a third one does not wait."""
+    waiting, release = _hold()
     try:
         yield waiting
     finally:
+        release()
+
+
+def _hold() -> tuple[list[int], Callable[[], None]]:
+    """Hold interruptions back; return the list of them, and what ends it."""
+    waiting: list[int] = []
+    handlers: dict[int, Any] = {}
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        waiting.append(number)
+        if len(waiting) > PATIENCE:
+            handlers[number](number, frame)
+
+    def release() -> None:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+    if _in_main_thread():
+        handlers |= {number: now for number in (signal.SIGINT, *ENDING) if callable(now := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, wait)
+    return waiting, release
 
 
 def was_interrupted(session: pytest.Session) -> bool:
@@ -106,7 +167,7 @@ def was_interrupted(session: pytest.Session) -> bool:
 
 
 def uninterrupted(finish: Callable[[Any, pytest.Session], None]) -> Callable[[Any, pytest.Session], None]:
-    """Have an interruption wait until ``pytest_sessionfinish`` is through with writing; a second one does not wait."""
+    """Have an interruption wait until ``pytest_sessionfinish`` is through with writing."""
 
     @wraps(finish)
     def pytest_sessionfinish(self: Any, session: pytest.Session) -> None:
