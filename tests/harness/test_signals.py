@@ -2,15 +2,22 @@
 
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 from toys import INI
+
+from ladder.curves import limited
+from ladder.timelimit import Recorder, still_computing, within
 
 LIMIT = 5.0  # seconds from the signal to the end of the last process
 
@@ -29,6 +36,7 @@ def moment(name, seconds=20.0):
 """
 
 CONFTEST = """
+import atexit
 import os
 from pathlib import Path
 import pytest
@@ -101,6 +109,11 @@ def pytest_terminal_summary():
 
 def pytest_unconfigure():
     HERE and moment("unconfigure")
+    HERE and Path("unconfigured").touch()
+
+@atexit.register
+def leave():
+    HERE and Path("left").touch()
 """
 
 RUNGS = """
@@ -271,6 +284,9 @@ def interrupted(start, folder, moment, how, *arguments):
     if moment in [*CLIMBED, *ENDING]:
         assert report is not None, told
         assert verdicts(report)["rung1"] == "PASS"
+    if moment in CLIMBING:  # other plugins and libraries had their end too
+        assert (folder / "unconfigured").exists()
+        assert (folder / "left").exists()
     if report is not None:
         assert verdicts(report).items() <= VERDICTS.items()
         assert report["complete"] == (verdicts(report) == VERDICTS and moment in ENDING), told
@@ -295,6 +311,7 @@ DAILY = [
     ("epoch", "once", "", "0"),
     ("callback", "term", "", "2"),
     ("report", "hup", "", "0"),
+    ("import", "term", "", "0"),
 ]
 CELLS = list(itertools.product([*UNCLIMBED, *CLIMBING, *ENDING], SIGNALS, ("", "600"), ("0", "2")))
 
@@ -313,3 +330,131 @@ def test_a_signal_at_any_moment(start, pytester, record_property, moment, how, l
         report = followed(start, pytester.path, *arguments)
         if moment in CLIMBED:  # the first rung is not trained again
             assert report["rungs"][0]["evidence"]
+
+
+@pytest.mark.nightly
+def test_workers_end_with_a_controller_that_is_killed(start):
+    process = start("callback", "-n", "2")
+    began = time.monotonic()
+    process.kill()
+    process.communicate(timeout=60)
+    assert time.monotonic() - began <= LIMIT * max(1.0, os.getloadavg()[0] / os.cpu_count())
+
+
+@pytest.fixture
+def hangs():
+    """Work that does not end before the test does."""
+    over = threading.Event()
+    yield lambda: over.wait(60)
+    over.set()
+    while still_computing():
+        time.sleep(0.01)
+
+
+def test_work_is_left_behind_when_the_user_interrupts(heeds_signals, hangs):
+    stopped = []
+    threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,)).start()
+    with pytest.raises(KeyboardInterrupt):
+        within(math.inf, math.inf, hangs, lambda: stopped.append(True))
+    assert stopped
+    assert still_computing()
+
+
+def test_work_that_a_plugin_breaks_off_has_its_time_to_end():
+    """pytest-timeout fails a test out of a handler; the rung after it must find the devices free."""
+
+    def fail(number, frame):
+        pytest.fail("Timeout")
+
+    before = signal.signal(signal.SIGUSR1, fail)
+    ended = threading.Event()
+
+    def work():
+        ended.wait(1.0)
+        ended.set()
+
+    threading.Timer(0.2, signal.raise_signal, (signal.SIGUSR1,)).start()
+    try:
+        with pytest.raises(pytest.fail.Exception):
+            within(math.inf, math.inf, work, lambda: None)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert ended.is_set()
+    assert not still_computing()
+
+
+def test_settings_of_this_thread_alone_keep_training_in_it():
+    where = []
+
+    def work():
+        where.append((threading.current_thread() is threading.main_thread(), jax.config.jax_debug_nans))
+
+    recorder = Recorder(1, None)
+    limited(work, recorder)
+    with jax.debug_nans(True):
+        limited(work, recorder)
+        with pytest.raises(ValueError, match=r"other settings in the thread.*jax_debug_nans"):
+            limited(work, recorder, time.monotonic() + 60.0)
+    assert where == [(False, False), (True, True)]
+
+
+def test_what_numpy_does_with_errors_reaches_the_thread():
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        limited(lambda: np.ones(1) / 0.0, Recorder(1, None))
+
+
+LOSES = """
+import signal
+import time
+import pytest
+
+class Finalized:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+@pytest.fixture(autouse=True)
+def loses():
+    Finalized()
+    time.sleep(30)
+"""
+
+
+def test_an_interruption_that_python_ignores_comes_again(rungs, pytester, heeds_signals):
+    """What a signal raises in a finalizer, or in JAX's callback from the garbage collector, is lost."""
+    rungs(coin="Coin()")
+    pytester.makeconftest(LOSES)
+    began = time.monotonic()
+    assert pytester.inline_run(no_reraise_ctrlc=True).ret == 2
+    assert time.monotonic() - began < 20.0
+
+
+HANDLERS = """
+import signal
+import pytest
+
+@pytest.fixture(autouse=True)
+def handlers():
+    print("HANDLERS", repr(signal.getsignal(signal.SIGTERM)), repr(signal.getsignal(signal.SIGHUP)))
+"""
+
+
+def test_only_what_would_kill_a_run_of_rungs_is_caught(rungs, pytester, heeds_signals):
+    """A signal that is ignored, as by nohup, stays ignored; a handler of somebody else stays; all is given back."""
+
+    def mine(number, frame):
+        pass
+
+    rungs(coin="Coin()")
+    pytester.makeconftest(HANDLERS)
+    for handler, seen in ((signal.SIG_DFL, "_interrupt"), (signal.SIG_IGN, "SIG_IGN"), (mine, "mine")):
+        signal.signal(signal.SIGHUP, handler)
+        hook = sys.unraisablehook
+        result = pytester.runpytest_inprocess("-s")
+        assert result.ret == 0
+        result.stdout.re_match_lines([rf".*HANDLERS .*_interrupt.* .*{seen}"])
+        assert signal.getsignal(signal.SIGHUP) == handler
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert sys.unraisablehook is hook
+    pytester.makepyfile(test_plain="def test(): pass")
+    result = pytester.runpytest_inprocess("-s", "test_plain.py")
+    result.stdout.re_match_lines([".*HANDLERS .*SIG_DFL.* .*mine"])

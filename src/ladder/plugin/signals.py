@@ -104,7 +104,11 @@ def _send_again(otherwise: Callable[[Any], object], lost: Any) -> None:
     """Send a signal again whose exception was lost: Python ignores it in ``__del__`` and in JAX's callback from the collector."""
     if isinstance(lost.exc_value, KeyboardInterrupt):
         number = getattr(lost.exc_value, "number", signal.SIGINT)
-        threading.Timer(RETRY, signal.raise_signal, (number,)).start()
+        main = threading.main_thread().ident
+        if main is not None and hasattr(signal, "pthread_kill"):  # which wakes a thread that waits
+            threading.Timer(RETRY, signal.pthread_kill, (main, number)).start()
+        else:
+            threading.Timer(RETRY, signal.raise_signal, (number,)).start()
     else:
         otherwise(lost)
 
