@@ -236,11 +236,10 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def _installed(*patterns: str) -> set[str]:
-    """Names of installed distributions, by pattern."""
-    folders = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+    """Return the names of the distributions that this process can import, by pattern."""
     return {
         path.name.partition("-")[0]
-        for folder in folders
+        for folder in map(Path, sys.path)
         for pattern in patterns
         for path in folder.glob(f"{pattern}.dist-info")
     }

@@ -205,12 +205,10 @@ CASES = {
     },
     "--ff -n 2": case("--ff -n 2", before=LF, alone=True),
     "--ff -x": case("--ff -x", rungs="rung1 rung1[p=0.0] rung2 rung3", others=None, complete=False, before=LF),
-    "--sw again": case(
-        "--sw", rungs="rung1 rung1[p=0.0] rung2 rung3", others=None, complete=False, code=2, before=STOPPED
-    ),
+    "--sw again": case("--sw", rungs="rung1 rung2 rung3", others=None, complete=False, code=2, before=STOPPED),
     "--sw-skip again": case(
         "--sw --sw-skip",
-        rungs="rung1 rung1[p=0.0] rung2 rung3 rung4",
+        rungs="rung1 rung2 rung3 rung4",
         others=None,
         complete=False,
         code=2,

@@ -141,6 +141,11 @@ class Climber:
             self._report_failed_collection(session)
             self._refuse(error, items)
         items += added  # for other plugins to see, and to mark as they mark the others
+        if self._ladder is not None:
+            from ladder.plugin.selection import climbing_order
+
+            # Also before other plugins choose: what comes before a failure is what --sw takes for passed.
+            items[:] = climbing_order(items, found, self._ladder, pull=False)
         yield
         items[:] = [item for item in items if item not in added]
         if self._ladder is not None:
