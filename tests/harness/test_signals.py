@@ -17,6 +17,7 @@ import pytest
 from toys import INI
 
 from ladder.curves import limited
+from ladder.plugin.workers import Handover
 from ladder.timelimit import Recorder, still_computing, within
 
 LIMIT = 5.0  # seconds from the signal to the end of the last process
@@ -339,6 +340,38 @@ def test_workers_end_with_a_controller_that_is_killed(start):
     process.kill()
     process.communicate(timeout=60)
     assert time.monotonic() - began <= LIMIT * max(1.0, os.getloadavg()[0] / os.cpu_count())
+
+
+FOLLOW = """
+import signal, sys, threading, time
+from pathlib import Path
+from ladder.plugin.workers import Handover, follow
+
+signal.signal(signal.SIGTERM, getattr(signal, sys.argv[2]))
+follow(Handover(Path(sys.argv[1])), threading.Event())
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("handler", "status"), [("SIG_DFL", -signal.SIGTERM), ("SIG_IGN", 1)])
+def test_a_worker_ends_with_its_run(tmp_path, heeds_signals, handler, status):
+    """Also one whose main thread heeds no signal, for a program of JAX has it."""
+    command = [sys.executable, "-c", FOLLOW, str(tmp_path), handler]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout.readline() == "ready\n"
+        Handover(tmp_path).interrupt()
+        assert worker.wait(30) == status
+
+
+def test_a_worker_ends_with_its_controller(tmp_path, heeds_signals):
+    command = ["sh", "-c", '"$0" -c "$1" "$2" SIG_DFL & read end', sys.executable, FOLLOW, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as controller:
+        assert controller.stdout.readline() == "ready\n"
+        controller.kill()
+        began = time.monotonic()
+        assert controller.stdout.read() == ""  # until the worker has closed it
+        assert time.monotonic() - began < 30.0
 
 
 @pytest.fixture
