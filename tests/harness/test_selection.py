@@ -259,7 +259,9 @@ def test_earlier_report_set_aside(pytester, rungs, workers, arguments, break_it,
     file.write_text(f"{break_it}\n{whole}")
     own_process = workers or "Interrupt" in break_it  # which ends the process that runs it
     run = pytester.runpytest_subprocess if own_process else pytester.runpytest
-    assert run(*arguments, *workers).ret == (1 if workers and code == 2 and "import" in break_it else code)
+    # xdist reports a file that a worker could not collect, and pytest before version 9 an interruption there, as failed tests.
+    codes = {code, 1} if workers and break_it else {code}
+    assert run(*arguments, *workers).ret in codes
     assert not list(folder.glob("ladder.*"))
     assert (folder / "previous.json").read_text() == earlier
     file.write_text(whole)

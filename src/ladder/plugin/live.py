@@ -24,7 +24,7 @@ class Live:
         """A line for this rung, or None where nobody is looking."""
         reporter = self._reporter
         # A plugin that reports in its own way (pytest-sugar, pytest-rich) writes over a line of its own.
-        if type(reporter) is not pytest.TerminalReporter or not reporter.isatty or reporter.verbosity < 0:
+        if type(reporter).__module__ != "_pytest.terminal" or not reporter.isatty or reporter.verbosity < 0:
             return None
         return Line(rung, self._show) if os.environ.get("TERM") != "dumb" else None
 

@@ -5,7 +5,7 @@ while pytest collects: ``--lf`` leaves out files without a failure. Here the sam
 collectors that pytest has built, without any of those.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -105,9 +105,12 @@ class Recollection:
 
     def _is_ignored(self, folder: pytest.Directory, path: Path) -> bool:
         """Whether pytest's own rules, or those of a ``conftest.py``, leave a path out."""
-        return bool(self._unfiltered("pytest_ignore_collect")(collection_path=path, config=folder.config))
+        hook = self._unfiltered("pytest_ignore_collect")
+        # Before version 9 pytest asks for the path in its old form too.
+        legacy = {"path": type(folder.fspath)(path)} if "path" in hook.spec.argnames else {}
+        return bool(hook(collection_path=path, config=folder.config, **legacy))
 
-    def _unfiltered(self, hook: str) -> Callable[..., Any]:
+    def _unfiltered(self, hook: str) -> Any:
         """Return a hook as pytest and ``conftest.py`` files implement it, without plugins, and without ``--lf``."""
         others = [plugin for plugin in self._manager.get_plugins() if not _is_pytests_or_conftest(plugin)]
         return self._manager.subset_hook_caller(hook, others)
