@@ -304,8 +304,20 @@ def test_run_of_other_tests_keeps_the_report(pytester, rungs):
     pytester.makepyfile(test_plain="def test_plain(): assert False")
     pytester.runpytest()
     assert pytester.runpytest("test_plain.py").ret == 1
-    assert pytester.runpytest("--collect-only").ret == 0
+    for option in ("--collect-only", "--setup-only", "--setup-plan"):
+        assert pytester.runpytest(option).ret == 0
     assert (pytester.path / "reports" / "ladder.json").exists()
+
+
+def test_folder_in_the_place_of_a_report(pytester, rungs):
+    """What lies where a report should be costs the report, and is not moved."""
+    rungs(coin="Coin()")
+    (pytester.path / "reports" / "ladder.md").mkdir(parents=True)
+    result = pytester.runpytest()
+    assert result.ret == 73
+    result.stdout.fnmatch_lines(["rung1  PASS*", "the report could not be written:*ladder.md*"])
+    (pytester.path / "reports" / "ladder.md").rmdir()
+    assert pytester.runpytest().ret == 0
 
 
 @pytest.mark.parametrize("platform", ["cuda", "no_such_platform"])

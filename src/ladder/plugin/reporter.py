@@ -79,7 +79,9 @@ class Reporter:
 
     def _begin(self) -> None:
         """Set an earlier run's report aside, or it would be taken for this one's where this one ends before it has a report."""
-        if self._set_aside or self.settings.calibrate is not None or self.config.option.collectonly:
+        option = self.config.option
+        nothing_climbed = option.collectonly or option.setuponly or option.setupplan
+        if self._set_aside or nothing_climbed or self.settings.calibrate is not None:
             return
         from ladder import report
 

@@ -29,7 +29,8 @@ def write(document: Document, folder: Path) -> list[Path]:
     for name, content in zip(REPORT_FILES, contents, strict=True):
         write_atomically(folder / name, content)
     for name in PREVIOUS_FILES:
-        (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # it is in nobody's way
+            (folder / name).unlink()
     return [folder / name for name in REPORT_FILES]
 
 
@@ -40,7 +41,7 @@ def set_aside(folder: Path) -> None:
         OSError: if a file cannot be renamed.
     """
     for name, previous in zip(REPORT_FILES, PREVIOUS_FILES, strict=True):
-        with suppress(FileNotFoundError, NotADirectoryError):
+        if (folder / name).is_file():
             (folder / name).replace(folder / previous)
 
 
