@@ -158,7 +158,7 @@ class Climber:
         """From here on, where rungs are climbed, an interruption ends with the report."""
         if any(RUNG in item.stash for item in session.items):
             self._interruptions.catch()
-            if self._handover:
+            if self._handover and hasattr(self.config, "workerinput"):
                 follow(self._handover, self._ended)
 
     @pytest.hookimpl(optionalhook=True)

@@ -63,6 +63,8 @@ class Interruptions:
                 import_module(module)
         if waiting:
             signal.raise_signal(waiting[0])
+        if hasattr(self._config, "workerinput"):  # it waits for its controller when all is done
+            atexit.register(_ignore)
         self._undo.callback(_restore_hook, sys.unraisablehook)
         sys.unraisablehook = partial(_send_again, sys.unraisablehook)
         if _in_main_thread():
