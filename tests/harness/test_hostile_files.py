@@ -699,18 +699,13 @@ NASTY = "x\\x1b]0;mine\\x07\\u202egreen\\u2028%s"
 @dataclass(frozen=True, kw_only=True)
 class Nasty(Coin):
     word: str = NASTY
-    metrics = (NASTY,)
-
-    def epoch(self, state, key):
-        state, report = super().epoch(state, key)
-        return state, {NASTY: report["loss"]}
 
 RUNGS = [
-    Rung(number=1, name=NASTY, claim=NASTY, experiment=Nasty(), gates=(below(NASTY, 0.5, by=3, source=NASTY),)),
-    Rung(number=2, name=NASTY, experiment=Nasty(p=%s), gates=(below(NASTY, 0.5, by=3, source=NASTY),), parent="rung1",
-         adds="p", compare={NASTY: NASTY}),
-    Rung(number=3, name=NASTY, experiment=Nasty(word="x"), gates=(below(NASTY, 0.5, by=3, source=NASTY),), parent="rung1",
-         adds="word", compare={NASTY: NASTY}),
+    Rung(number=1, name=NASTY, claim=NASTY, experiment=Nasty(), gates=(below("loss", 0.5, by=3, source=NASTY),)),
+    Rung(number=2, name=NASTY, experiment=Nasty(p=%s), gates=(below("loss", 0.5, by=3, source=NASTY),), parent="rung1",
+         adds="p", compare={"loss": NASTY}),
+    Rung(number=3, name=NASTY, experiment=Nasty(word="x"), gates=(below("loss", 0.5, by=3, source=NASTY),), parent="rung1",
+         adds="word", compare={"loss": NASTY}),
 ]
 """
 

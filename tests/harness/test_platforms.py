@@ -182,7 +182,8 @@ def imports(tree):
 def used_unguarded(tree):
     """Names of ``os`` and ``signal`` that only Unix has and that no ``hasattr`` of the module asks for."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    guarded = {call.args[1].value for call in calls if isinstance(call.func, ast.Name) and call.func.id == "hasattr"}
+    asked = [call.args[1] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "hasattr"]
+    guarded = {name.value for name in asked if isinstance(name, ast.Constant)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("os", "signal"):
             yield from {node.attr} & UNIX_NAMES - guarded
