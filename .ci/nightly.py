@@ -122,7 +122,7 @@ def _climb(python: Path, folder: Path, nights: Path, arguments: Sequence[str], *
 
 
 def _complete(report: Path) -> bool:
-    """Whether it is there and says that it is complete."""
+    """Return whether it is there and says that it is complete."""
     try:
         return json.loads(report.read_text(encoding="utf-8"))["complete"] is True
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

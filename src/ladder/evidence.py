@@ -370,7 +370,7 @@ class Evidence:
 
 
 def _block(path: Path, arrays: Arrays, about: dict[str, Any], metrics: Sequence[str], epochs: int) -> Block:
-    """What a file holds, if that is what training these metrics over these epochs yields.
+    """Return what a file holds, if that is what training these metrics over these epochs yields.
 
     Raises:
         ValueError: if it is anything else.
@@ -395,7 +395,7 @@ def _block(path: Path, arrays: Arrays, about: dict[str, Any], metrics: Sequence[
 
 
 def _inspection(path: Path, arrays: Arrays, about: dict[str, Any]) -> Arrays:
-    """What a file holds, if each array has a row for each of its seeds.
+    """Return what a file holds, if each array has a row for each of its seeds.
 
     Raises:
         ValueError: if it is anything else.

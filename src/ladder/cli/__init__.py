@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _hint(report: Path) -> str:
-    """What to do where there is no report."""
+    """Return what to do where there is no report."""
     previous = dict(zip(REPORT_FILES, PREVIOUS_FILES, strict=True)).get(report.name)
     if previous is not None and report.with_name(previous).is_file():
         return f"the last run ended before it had one; that of an earlier run is {report.with_name(previous)}"

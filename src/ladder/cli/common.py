@@ -44,7 +44,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
-    """Whether to print what is summed up otherwise."""
+    """Declare the option that prints what is summed up otherwise."""
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each, however many there are")
 
 

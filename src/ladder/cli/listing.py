@@ -105,6 +105,6 @@ def _ids(rungs: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _counted(rungs: list[dict[str, Any]]) -> str:
-    """How many rungs there are, and how many are red, which the headline has told."""
+    """Return how many rungs there are, and how many are red, which the headline has told."""
     red = sum(not rung["green"] for rung in rungs)
     return f"{text.who([rung['id'] for rung in rungs])}, {red or 'none'} red"

@@ -1,4 +1,4 @@
-"""Where the last climb's report lies: as pytest's settings say, read without pytest."""
+"""Finding the last climb's report: it lies where pytest's settings say, read without pytest."""
 
 import tomllib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ CONFIGURATION = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "py
 """The files in which pytest looks for its settings, in its order."""
 
 ROOTS = ("pyproject.toml", "setup.py", ".git")
-"""What marks the root of a project whose pytest has no settings."""
+"""The files that mark the root of a project whose pytest has no settings."""
 
 
 def last_report(folder: Path) -> Path:

@@ -104,18 +104,13 @@ class Climber:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Skip files that seem to hold no rung where rungs alone are asked for: they are not even imported."""
-        if not self._asked:
+        if not self.settings.asked:
             return None
         expression = "" if self.settings.only else self.config.option.markexpr
         if may_have_rungs(collection_path, expression):
             return None
         self._recollection.skipped(collection_path)
         return True
-
-    @property
-    def _asked(self) -> bool:
-        """Whether rungs are asked for by name."""
-        return bool("rung" in self.config.option.markexpr or self.settings.only)
 
     def pytest_make_parametrize_id(self, val: object) -> str | None:
         """A rung's test is named after the rung, in ASCII as all tests unless pytest has been told otherwise."""
@@ -131,7 +126,7 @@ class Climber:
     ) -> Generator[None, None, None]:
         """Mark the rungs before ``-m`` selects, and afterwards pull in what the selected ones require."""
         # Where a file could not be imported pytest stops and shows why; rungs missing for that reason are no news.
-        if session.testsfailed or ("ladder.rung" not in sys.modules and not self._asked):
+        if session.testsfailed or ("ladder.rung" not in sys.modules and not self.settings.asked):
             yield
             return
         added: list[pytest.Item] = []
@@ -273,7 +268,7 @@ class Climber:
 
         asked = named_by(self.config.option.markexpr)
         numbers = {rung.number for rung in found.rungs.values()}
-        if not missing() and asked <= numbers and (numbers or not self._asked):
+        if not missing() and asked <= numbers and (numbers or not self.settings.asked):
             return []
         seen = self._recollection.in_skipped_files()
         items += seen  # the search was wrong about their files, or they hold no rung after all and are deselected

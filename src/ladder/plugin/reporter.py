@@ -201,9 +201,8 @@ class Reporter:
 
     def _concerned(self, session: pytest.Session) -> bool:
         """Whether a run that ended before its first rung was to climb any, as far as can be told."""
-        option = self.config.option
         interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED and bool(self.settings.rung_files)
-        return bool("rung" in option.markexpr or self.settings.only or self._broken_file or interrupted)
+        return self.settings.asked or self._broken_file or interrupted
 
     def _write(self, session: pytest.Session, planned: list[str]) -> None:
         from ladder import fingerprint, report

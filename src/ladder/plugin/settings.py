@@ -108,6 +108,7 @@ class Settings:
         root: Root of the seeds.
         fresh: Whether the root was drawn in this run.
         only: Ids of the rungs to climb; empty for all that are selected otherwise.
+        asked: Whether rungs are asked for by name, by ``-m`` or ``--ladder-only``.
         scale: Which size of rungs that come in several is climbed; empty for the full one.
         scale_asked: Whether the user has asked for that size, so that a rung is left out which does not come in it.
         calibrate: ``missing``, ``overwrite``, or None to climb.
@@ -125,6 +126,7 @@ class Settings:
     root: int
     fresh: bool
     only: tuple[str, ...]
+    asked: bool
     scale: str
     scale_asked: bool
     calibrate: str | None
@@ -150,6 +152,7 @@ class Settings:
             root=_root(config),
             fresh=option.ladder_fresh_seeds,
             only=tuple(map(given, option.ladder_only)),
+            asked="rung" in option.markexpr or bool(option.ladder_only),
             scale=_scale(config),
             scale_asked=bool(option.ladder_scale),
             calibrate=option.ladder_calibrate,
