@@ -10,9 +10,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U000[0-9a-f]{5}|U0010[0-9a-f]{4})")
-REPORT_FILES = ("ladder.json", "ladder.md", "ladder.html")
-PREVIOUS_FILES = ("previous.json", "previous.md", "previous.html")
-"""An earlier report, while a newer run has none yet."""
+REPORT_FILES = {"ladder.json": "previous.json", "ladder.md": "previous.md", "ladder.html": "previous.html"}
+"""The files of a report, each with what it is called while a newer run has none yet."""
 
 LEFT_OUT = ("*.egg", ".*", "_darcs", "build", "CVS", "dist", "node_modules", "venv", "{arch}")
 """Folders that pytest does not look into, unless its ``norecursedirs`` says otherwise."""

@@ -46,6 +46,7 @@ def compiled(tmp_path_factory):
 def rungs(compiled, pytester, monkeypatch):
     """Writes rung files: ``rungs(coin="Coin()", shift="Coin(shift=0.1)")``, each on the one before."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # this suite's own worker is none of its runs' business
     pytester.makeini(f"{INI}ladder_seeds = 16\n")
 
     def write(*, test="climb(rung)", limit=0.5, calibrated="", **experiments):

@@ -7,6 +7,7 @@ import pytest
 from toys import HEAD, TEST
 
 from ladder.cli import main
+from ladder.naming import REPORT_FILES
 
 FOLDERS = {"coin": "", "shift": "deep", "p": "beside", "epochs": "beside"}
 EXPERIMENTS = {
@@ -60,6 +61,13 @@ def test_requirements_from_anywhere(pytester, tree, monkeypatch, where, selectio
     assert verdicts(pytester) == {f"rung{number}": expected[number] for number in climbed}
     assert result.ret == ("3" in climbed)
     result.stdout.fnmatch_lines([f"{NOTE}rung*"])
+
+
+def test_only_what_pytest_collected_is_counted_as_deselected(pytester, tree):
+    """Tests that were added, and deselected again, are no part of the sum that pytest tells, for it has not collected them."""
+    result = pytester.runpytest_inprocess("-m", "rung3", "tests/beside/test_rung3_p.py")
+    result.stdout.fnmatch_lines(["collected 1 item"])
+    assert verdicts(pytester).keys() == {"rung1", "rung2", "rung3"}
 
 
 def test_deselected_by_name_is_said(pytester, tree):
@@ -234,39 +242,127 @@ def test_no_plugin_makes_a_red_report_green(pytester, rungs, plugin):
     assert verdicts(pytester) == {"rung1": "FAIL"}
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "workers"])
-@pytest.mark.parametrize(
-    ("arguments", "break_it", "code"),
-    [
-        (["-m", "rung9"], "", 4),
-        (["--ladder-seeds=none"], "", 4),
-        ([], "import no_such_module", 2),
-        ([], "raise KeyboardInterrupt", 2),
-        (["-m", "rung1", "-k", "nothing"], "", 5),
-    ],
-    ids=["usage", "setting", "collection", "interrupted", "nothing"],
-)
-def test_earlier_report_set_aside(pytester, rungs, workers, arguments, break_it, code):
-    """A run that ends before its first rung leaves no earlier report to be taken for its own, and loses none."""
+@pytest.fixture
+def climbed(pytester, rungs):
+    """A repository with a rung, a plain test, and a report; returns the folder of the report."""
     rungs(coin="Coin()")
+    (pytester.path / "plain").mkdir()
+    (pytester.path / "plain" / "test_plain.py").write_text("def test_plain(): pass")
     assert pytester.runpytest().ret == 0
     folder = pytester.path / "reports"
-    names = ["html", "json", "md"]
-    assert [path.suffix[1:] for path in sorted(folder.glob("ladder.*"))] == names
-    earlier = (folder / "ladder.json").read_text()
-    file = pytester.path / "test_rung1_coin.py"
-    whole = file.read_text()
-    file.write_text(f"{break_it}\n{whole}")
-    own_process = workers or "Interrupt" in break_it  # which ends the process that runs it
+    assert sorted(path.name for path in folder.glob("*.*")) == sorted(REPORT_FILES)
+    return folder
+
+
+RUNG, PLAIN, CONFTEST = "test_rung1_coin.py", "plain/test_plain.py", "conftest.py"
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "workers"])
+@pytest.mark.parametrize(
+    ("arguments", "broken", "line", "code"),
+    [
+        (["-m", "rung9"], "", "", 4),
+        (["--ladder-seeds=none"], "", "", 4),
+        (["--no-such-option"], "", "", 4),
+        (["no_such_path"], "", "", 4),
+        ([], RUNG, "import no_such_module", 2),
+        ([], RUNG, "raise KeyboardInterrupt", 2),
+        ([], PLAIN, "import no_such_module", 2),
+        ([], PLAIN, "raise KeyboardInterrupt", 2),
+        ([], CONFTEST, "import no_such_module", 4),
+        ([], CONFTEST, "def pytest_configure(): raise ValueError", 3),
+        ([], CONFTEST, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", -9),
+        (["-m", "rung1", "-k", "nothing"], "", "", 5),
+        (["-m", "rung1"], CONFTEST, "import pytest\ndef pytest_runtest_setup(): pytest.skip('not here')", 0),
+    ],
+    ids=[
+        *("rung", "setting", "option", "path", "collection", "interrupted", "collection of others"),
+        *("interrupted elsewhere", "conftest", "configure", "killed", "nothing", "skipped"),
+    ],
+)
+def test_earlier_report_set_aside(pytester, climbed, workers, arguments, broken, line, code):
+    """A run that ends before its first rung leaves no earlier report to be taken for its own, and loses none."""
+    earlier = (climbed / "ladder.json").read_text()
+    file = pytester.path / (broken or RUNG)
+    whole = file.read_text() if file.exists() else ""
+    file.write_text(f"{line}\n{whole}")
+    own_process = workers or line  # which ends the process that runs it, or is imported only once
     run = pytester.runpytest_subprocess if own_process else pytester.runpytest
     # xdist reports a file that a worker could not collect, and pytest before version 9 an interruption there, as failed tests.
-    codes = {code, 1} if workers and break_it else {code}
+    codes = {code, 1} if workers and broken else {code, 5} if workers and "path" in arguments[0] else {code}
     assert run(*arguments, *workers).ret in codes
-    assert not list(folder.glob("ladder.*"))
-    assert (folder / "previous.json").read_text() == earlier
+    assert not list(climbed.glob("ladder.*"))
+    assert (climbed / "previous.json").read_text() == earlier
     file.write_text(whole)
     assert pytester.runpytest().ret == 0
-    assert not list(folder.glob("previous.*"))
+    assert not list(climbed.glob("previous.*"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "plain",
+        "plain -n 2",
+        "plain -k nothing",
+        "-m not~rung",
+        "-m not~rung -n 2",
+        "-k plain --ladder-seed-root=7",
+        "--collect-only",
+        "--collect-only -n 2",
+        "--setup-only",
+        "--setup-plan",
+        "--markers",
+        "--fixtures-per-test",
+        "--version",
+        "--help",
+        "--ladder-calibrate",
+    ],
+)
+def test_earlier_report_stays(pytester, climbed, options):
+    """A run that climbs nothing, and was not to, leaves the report of the one that did."""
+    earlier = {name: (climbed / name).read_text() for name in REPORT_FILES}
+    result = pytester.runpytest_subprocess(*(option.replace("~", " ") for option in options.split()))
+    assert result.ret == (5 if "nothing" in options else 0)
+    assert {name: (climbed / name).read_text() for name in REPORT_FILES} == earlier
+    assert not list(climbed.glob("previous.*"))
+
+
+def test_earlier_report_stays_while_other_tests_run(pytester, climbed):
+    """Once it is known that nothing will be climbed the report is back."""
+    told = "from pathlib import Path\ndef test_plain(): assert Path('reports/ladder.json').exists()"
+    (pytester.path / PLAIN).write_text(told)
+    assert pytester.runpytest("plain").ret == 0
+    assert pytester.runpytest().ret == 1
+
+
+def test_earlier_report_that_cannot_be_set_aside(pytester, climbed):
+    """It is said before the climb, for who knows how that ends."""
+    (climbed / "previous.json").mkdir()
+    pytester.makeconftest("import os\ndef pytest_runtest_setup(): os._exit(9)")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == 9
+    result.stdout.fnmatch_lines(["ladder: the report of an earlier run could not be set aside: *previous.json*"])
+
+
+LATE = """
+import os
+from pathlib import Path
+
+REPORT = Path("reports/ladder.json")
+
+def pytest_configure_node(node):  # in the controller, before the worker starts
+    REPORT.write_text("{}")
+
+if os.environ.get("PYTEST_XDIST_WORKER") and REPORT.exists():
+    Path("stayed").touch()
+"""
+
+
+def test_worker_leaves_the_report_alone(pytester, climbed):
+    """A worker that takes the place of one that has died may start when the report is written already."""
+    pytester.makeconftest(LATE)
+    assert pytester.runpytest_subprocess("-n", "1").ret == 0
+    assert (pytester.path / "stayed").exists()
 
 
 def test_command_after_a_run_without_report(pytester, rungs, capsys):
@@ -277,8 +373,7 @@ def test_command_after_a_run_without_report(pytester, rungs, capsys):
     capsys.readouterr()
     assert main(["show"]) == 2
     assert (
-        "the last run ended before it had one; that of an earlier run is reports/previous.json"
-        in capsys.readouterr().err
+        "the last run has none, or not yet; that of an earlier run is reports/previous.json" in capsys.readouterr().err
     )
     assert main(["show", "reports/previous.json"]) == 0
 
@@ -297,16 +392,6 @@ def test_testpaths(pytester, rungs, tmp_path_factory, place):
     told = pytester.runpytest("--markers").stdout.str()
     assert ("@pytest.mark.rung1:" in told) == (folder is not None)
     assert "rung7" not in told
-
-
-def test_run_of_other_tests_keeps_the_report(pytester, rungs):
-    rungs(coin="Coin()")
-    pytester.makepyfile(test_plain="def test_plain(): assert False")
-    pytester.runpytest()
-    assert pytester.runpytest("test_plain.py").ret == 1
-    for option in ("--collect-only", "--setup-only", "--setup-plan"):
-        assert pytester.runpytest(option).ret == 0
-    assert (pytester.path / "reports" / "ladder.json").exists()
 
 
 def test_folder_in_the_place_of_a_report(pytester, rungs):

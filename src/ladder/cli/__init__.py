@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ladder.cli import compare, explain, history, listing, opening, show
 from ladder.cli.project import last_report
-from ladder.naming import PREVIOUS_FILES, REPORT_FILES
+from ladder.naming import REPORT_FILES
 from ladder.report.reading import ReportError
 from ladder.report.text import one_line
 
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _hint(report: Path) -> str:
     """Return what to do where there is no report."""
-    previous = dict(zip(REPORT_FILES, PREVIOUS_FILES, strict=True)).get(report.name)
+    previous = REPORT_FILES.get(report.name)
     if previous is not None and report.with_name(previous).is_file():
-        return f"the last run ended before it had one; that of an earlier run is {report.with_name(previous)}"
+        return f"the last run has none, or not yet; that of an earlier run is {report.with_name(previous)}"
     return "climb first: pytest"

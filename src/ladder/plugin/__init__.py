@@ -8,10 +8,10 @@ JAX or NumPy: a plugin is imported at every pytest start in its environment.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ import pytest
 
 from ladder.plugin import signals, workers
 from ladder.plugin.climber import Climber
+from ladder.plugin.earlier import EARLIER, EarlierReport
 from ladder.plugin.reporter import Reporter
-from ladder.plugin.settings import Settings, add_options, reports_folder
+from ladder.plugin.settings import Settings, add_options
 
 if TYPE_CHECKING:
     from ladder.climb import Outcome
@@ -32,14 +33,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Set the report of an earlier run aside before anything can go wrong."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # its controller has done so, and may have written its own by now
+        return
+    early_config.stash[EARLIER] = earlier = EarlierReport(early_config, early_config.known_args_namespace)
+    earlier.set_aside()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings, register the markers, and take up the roles of this process."""
+    earlier = config.stash.setdefault(EARLIER, EarlierReport(config, config.option))
     interruptions = signals.Interruptions(config)
-    try:
-        settings = Settings.of(config)
-    except pytest.UsageError:
-        _set_aside(config)
-        raise
+    settings = Settings.of(config)
     config.addinivalue_line("markers", "rung: every rung of the ladder")
     # JAX compiles anew what it cannot read, and says so; where warnings are errors that would cost the rung.
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning")
@@ -49,15 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[CLIMBER] = climber = Climber(config, settings, handover, interruptions)
     config.pluginmanager.register(climber, "ladder-climber")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Reporter(config, settings, handover), "ladder-reporter")
-
-
-def _set_aside(config: pytest.Config) -> None:
-    """Set the report of an earlier run aside, for this one ends without a report."""
-    from ladder import report
-
-    with suppress(OSError):  # what the user has to know is that the settings are wrong
-        report.set_aside(reports_folder(config))
+        config.pluginmanager.register(Reporter(config, settings, handover, earlier), "ladder-reporter")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -145,12 +145,14 @@ class Climber:
         items[:] = [item for item in items if item not in added]
         if self._ladder is not None:
             try:
-                self._choose(items, found, self._ladder)
+                self._choose(items, found, self._ladder, added)
             except ValueError as error:
                 self._refuse(error, items)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """From here on, where rungs are climbed, an interruption ends with the report."""
+        if self._handover and WORKER_ERROR not in getattr(self.config, "workeroutput", {}) and sys.exception() is None:
+            self._handover.collect()
         if any(RUNG in item.stash for item in session.items):
             self._interruptions.catch()
             if self._handover and hasattr(self.config, "workerinput"):
@@ -178,7 +180,7 @@ class Climber:
         self.config.workeroutput[WORKER_ERROR] = told
         self._ladder = None
 
-    def _choose(self, items: list[pytest.Item], found: Found, ladder: Ladder) -> None:
+    def _choose(self, items: list[pytest.Item], found: Found, ladder: Ladder, added: list[pytest.Item]) -> None:
         """Keep the rungs asked for and what they require, in climbing order, and the other tests."""
         from ladder.plugin.selection import climbing_order, of_other_scales
         from ladder.rung import LadderError
@@ -192,7 +194,7 @@ class Climber:
         items[:] = climbing_order(items, found, ladder, pull=self.settings.calibrate is None)
         for item in items:
             item.stash[REQUIRED] = item not in selected
-        self._count(items)
+        self._count(items, added)
         worker = getattr(self.config, "workerinput", None)  # the controller collects too where it is to do nothing else
         if self._handover is not None and worker and any(RUNG in item.stash for item in items):
             if worker["ladder_dist"] == "each":
@@ -284,11 +286,11 @@ class Climber:
                 added += more
         return added
 
-    def _count(self, items: list[pytest.Item]) -> None:
-        """Have pytest's summary count as deselected only what does not run after all."""
+    def _count(self, items: list[pytest.Item], added: list[pytest.Item]) -> None:
+        """Have pytest's summary count as deselected only what it has collected and what does not run after all."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None and "deselected" in reporter.stats:
-            running = set(items)
+            running = {*items, *added}
             reporter.stats["deselected"] = [item for item in reporter.stats["deselected"] if item not in running]
 
     def climb(self, rung: Rung, item: pytest.Item) -> Outcome | None:

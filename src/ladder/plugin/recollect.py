@@ -2,7 +2,7 @@
 
 A command line names paths and node ids, the ladder's own search skips files that seem to hold no rung, and other plugins filter
 while pytest collects: ``--lf`` leaves out files without a failure. Here the same folders are collected once more, by the
-collectors that pytest has built, without any of those.
+collectors that pytest has built, without any of those and without ``--ignore``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -107,11 +107,14 @@ class Recollection:
         return list(report.result or ())
 
     def _is_ignored(self, folder: pytest.Directory, path: Path) -> bool:
-        """Whether pytest's own rules, or those of a ``conftest.py``, leave a path out."""
+        """Whether pytest's own rules, or those of a ``conftest.py``, leave a path out, whatever ``--ignore`` says."""
         hook = self._unfiltered("pytest_ignore_collect")
         # Before version 9 pytest asks for the path in its old form too.
         legacy = {"path": type(folder.fspath)(path)} if "path" in hook.spec.argnames else {}
-        return bool(hook(collection_path=path, config=folder.config, **legacy))
+        with pytest.MonkeyPatch.context() as options:
+            options.setattr(folder.config.option, "ignore", None)
+            options.setattr(folder.config.option, "ignore_glob", None)
+            return bool(hook(collection_path=path, config=folder.config, **legacy))
 
     def _unfiltered(self, hook: str) -> Any:
         """Return a hook as pytest and ``conftest.py`` files implement it, without plugins, and without ``--lf``."""

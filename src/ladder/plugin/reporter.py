@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import pytest
 from ladder.files import check_writable, write_atomically
 from ladder.naming import spelled
 from ladder.plugin.climber import REQUIRED, RUNG, WORKER_ERROR
-from ladder.plugin.search import may_have_rungs
+from ladder.plugin.earlier import EarlierReport
 from ladder.plugin.settings import Settings
 from ladder.plugin.signals import uninterrupted
 from ladder.plugin.workers import Handover
@@ -28,14 +29,15 @@ NOT_WRITTEN = 73  # EX_CANTCREAT of sysexits.h: every test is green, but the rep
 class Reporter:
     """Hooks over reports and the end of the session."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, handover: Handover | None):
+    def __init__(self, config: pytest.Config, settings: Settings, handover: Handover | None, earlier: EarlierReport):
         self.config = config
         self.settings = settings
         self._handover = handover
+        self._earlier = earlier
         self._expected: dict[str, str] = {}
         self._required: list[str] = []
-        self._broken_file = False  # that may hold rungs
-        self._set_aside = False
+        self._collected = False
+        self._uncollected = False  # a file or a folder, in which there may be rungs
         self._skipped: set[str] = set()
         self._beside: set[str] = set()  # tests that asked for more than their rung, and failed
         self._problems: dict[str, None] = {}
@@ -48,46 +50,44 @@ class Reporter:
         self._usage_error = ""
         self._started = time.time()
 
-    def pytest_report_header(self) -> str | None:
-        """How to repeat fresh seeds; said first, so that a run that is broken off can be repeated too."""
-        return self._repeat if self.settings.fresh else None
+    def pytest_report_header(self) -> list[str]:
+        """Say first how to repeat fresh seeds, so that a run that is broken off can be repeated too."""
+        told = [self._repeat] if self.settings.fresh else []
+        if self._earlier.trouble:
+            told.append(f"ladder: the report of an earlier run could not be set aside: {self._earlier.trouble}")
+        return told
 
     @property
     def _repeat(self) -> str:
         return f"ladder: fresh seeds; repeat them with {self.settings.repeat}"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note that there may be rungs in a file that cannot be collected."""
-        path, _, inside = report.nodeid.partition("::")
-        if report.failed and not inside:
-            self._broken_file |= may_have_rungs(self.config.rootpath / path, "")
+        """Note that there may be rungs in what cannot be collected."""
+        self._uncollected |= report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which rungs are to be climbed, by the ids of their tests."""
         climbed = [item for item in session.items if RUNG in item.stash]
         self._expected = {item.nodeid: item.stash[RUNG] for item in climbed}
         self._required = [item.stash[RUNG] for item in climbed if item.stash[REQUIRED]]
-        if climbed:
-            self._begin()
+        self._collected = sys.exception() is None
+        self._end_of_collection()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
         """Hear that a worker knows which rungs are to be climbed."""
         if self._handover and self._handover.plan:
             self._required = [test["rung"] for test in self._handover.plan.values() if test["required"]]
-            self._begin()
+            self._earlier.set_aside()
 
-    def _begin(self) -> None:
-        """Set an earlier run's report aside, or it would be taken for this one's where this one ends before it has a report."""
-        option = self.config.option
-        nothing_climbed = option.collectonly or option.setuponly or option.setupplan
-        if self._set_aside or nothing_climbed or self.settings.calibrate is not None:
-            return
-        from ladder import report
-
-        self._set_aside = True
-        with self._noting("the report of an earlier run", "set aside"):
-            report.set_aside(self.settings.reports)
+    def _end_of_collection(self) -> None:
+        """See to it that the report of an earlier run is set aside where rungs are climbed, and there where none can be."""
+        if self._expected or (self._handover and self._handover.plan):
+            self._earlier.set_aside()  # once more: another process may have given back what it had set aside
+        elif (self._handover.collected if self._handover else self._collected) and not (
+            self._uncollected or self.settings.climbs
+        ):
+            self._earlier.give_back()
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
         """Say before the climb, not only after it, that its report cannot be written."""
@@ -174,7 +174,8 @@ class Reporter:
         for entry in self._entries.values():  # workers report as they go
             if entry["id"] not in worst or (worst[entry["id"]]["green"] and not entry["green"]):
                 worst[entry["id"]] = entry
-        return sorted(worst.values(), key=lambda entry: planned.index(entry["id"]))
+        place = {id: index for index, id in enumerate(planned)}
+        return sorted(worst.values(), key=lambda entry: place.get(entry["id"], len(place)))
 
     @pytest.hookimpl(tryfirst=True)  # before the hooks that may be interrupted: fixtures, workers that end
     @uninterrupted
@@ -184,8 +185,7 @@ class Reporter:
         if self._usage_error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if not self._entries:
-            if session.exitstatus != pytest.ExitCode.OK and self._concerned(session):
-                self._begin()
+            self._end_of_collection()
             return
         planned = self._planned()
         self._rungs = self._in_order(planned)
@@ -198,11 +198,6 @@ class Reporter:
 
             with self._noting("the job's summary"):  # which nobody asked for: no reason to be red
                 append_summary(self._document, Path(summary))
-
-    def _concerned(self, session: pytest.Session) -> bool:
-        """Whether a run that ended before its first rung was to climb any, as far as can be told."""
-        interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED and bool(self.settings.rung_files)
-        return self.settings.asked or self._broken_file or interrupted
 
     def _write(self, session: pytest.Session, planned: list[str]) -> None:
         from ladder import fingerprint, report
@@ -242,14 +237,14 @@ class Reporter:
         self._written.append(target)
 
     @contextmanager
-    def _noting(self, what: str, done: str = "written") -> Iterator[None]:
+    def _noting(self, what: str) -> Iterator[None]:
         """Tell at the end of what could not be written; it keeps nothing else from being written."""
         try:
             yield
         except OSError as error:
-            self._errors.append(f"{what} could not be {done}: {error}")
+            self._errors.append(f"{what} could not be written: {error}")
         except Exception as error:  # a fault of ladder, which is to cost the report and nothing else
-            self._errors.append(f"{what} could not be {done}: {error!r}; that is a fault of ladder")
+            self._errors.append(f"{what} could not be written: {error!r}; that is a fault of ladder")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the ladder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import math
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ladder.naming import PREVIOUS_FILES, REPORT_FILES, given, rung_files
+from ladder.naming import REPORT_FILES, given, rung_files
 from ladder.verdict import SequentialTest
 
 FULL = "full"  # what the scale without a name is called where it must be given one
@@ -108,7 +109,8 @@ class Settings:
         root: Root of the seeds.
         fresh: Whether the root was drawn in this run.
         only: Ids of the rungs to climb; empty for all that are selected otherwise.
-        asked: Whether rungs are asked for by name, by ``-m`` or ``--ladder-only``.
+        asked: Whether ``-m`` or ``--ladder-only`` speaks of rungs.
+        climbs: Whether they name a rung that is to be climbed, and not only rungs to leave out.
         scale: Which size of rungs that come in several is climbed; empty for the full one.
         scale_asked: Whether the user has asked for that size, so that a rung is left out which does not come in it.
         calibrate: ``missing``, ``overwrite``, or None to climb.
@@ -127,6 +129,7 @@ class Settings:
     fresh: bool
     only: tuple[str, ...]
     asked: bool
+    climbs: bool
     scale: str
     scale_asked: bool
     calibrate: str | None
@@ -153,12 +156,13 @@ class Settings:
             fresh=option.ladder_fresh_seeds,
             only=tuple(map(given, option.ladder_only)),
             asked="rung" in option.markexpr or bool(option.ladder_only),
+            climbs=_asks_for_a_rung(option.markexpr) or bool(option.ladder_only),
             scale=_scale(config),
             scale_asked=bool(option.ladder_scale),
             calibrate=option.ladder_calibrate,
             rerun=option.ladder_rerun,
             time_limit=_time_limit(config),
-            reports=reports_folder(config),
+            reports=reports_folder(config, option),
             ctrf=config.rootpath / option.ladder_ctrf if option.ladder_ctrf else None,
             pictures=_pictures(config),
             evidence=config.rootpath / (option.ladder_evidence or config.getini("ladder_evidence")),
@@ -170,7 +174,7 @@ class Settings:
     def written(self) -> list[Path]:
         """What runs write, by which a commit must not differ: all but calibrations, on which verdicts depend."""
         folders = (self.reports, self.calibrations.parent)
-        names = (*REPORT_FILES, *PREVIOUS_FILES, "pictures")
+        names = (*REPORT_FILES, *REPORT_FILES.values(), "pictures")
         return [*(folder / name for folder in folders for name in names), self.evidence, *filter(None, [self.ctrf])]
 
     @property
@@ -185,9 +189,9 @@ class Settings:
         return f"--ladder-seed-root={self.root}"
 
 
-def reports_folder(config: pytest.Config) -> Path:
+def reports_folder(config: pytest.Config, options: argparse.Namespace) -> Path:
     """Return the folder of the reports."""
-    folder: str = config.option.ladder_reports or config.getini("ladder_reports")
+    folder: str = options.ladder_reports or config.getini("ladder_reports")
     return config.rootpath / folder
 
 

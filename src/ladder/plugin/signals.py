@@ -65,8 +65,8 @@ class Interruptions:
             signal.raise_signal(waiting[0])
         if hasattr(self._config, "workerinput"):  # it waits for its controller when all is done
             atexit.register(_ignore)
-        self._undo.callback(_restore_hook, sys.unraisablehook)
-        sys.unraisablehook = partial(_send_again, sys.unraisablehook)
+        self._undo.callback(self._restore_hook, sys.unraisablehook)
+        sys.unraisablehook = partial(self._send_again, sys.unraisablehook)
         if _in_main_thread():
             for number in ENDING:
                 if signal.getsignal(number) == signal.SIG_DFL:
@@ -79,6 +79,24 @@ class Interruptions:
             _, release = _hold()
             self._undo.callback(release)
             atexit.register(_ignore)
+
+    def _send_again(self, otherwise: Callable[[Any], object], lost: Any) -> None:
+        """Send a signal again whose exception was lost: Python ignores it in ``__del__`` and JAX in what the collector calls."""
+        if not isinstance(lost.exc_value, KeyboardInterrupt):
+            otherwise(lost)
+            return
+        number = getattr(lost.exc_value, "number", signal.SIGINT)
+        main = threading.main_thread().ident
+        if main is not None and hasattr(signal, "pthread_kill"):  # which wakes a thread that waits
+            again = threading.Timer(RETRY, signal.pthread_kill, (main, number))
+        else:
+            again = threading.Timer(RETRY, signal.raise_signal, (number,))
+        again.start()
+        self._undo.callback(again.cancel)  # after this run it would be another's
+
+    def _restore_hook(self, before: Callable[[Any], Any]) -> None:
+        if getattr(sys.unraisablehook, "func", None) == self._send_again:  # pytest may have given back its own already
+            sys.unraisablehook = before
 
 
 INTERRUPTIONS = pytest.StashKey[Interruptions]()
@@ -100,24 +118,6 @@ def exit_code(config: pytest.Config) -> Generator[None, Any, Any]:
         status = pytest.ExitCode.INTERRUPTED
     _exit_code = int(status or 0)
     return status
-
-
-def _send_again(otherwise: Callable[[Any], object], lost: Any) -> None:
-    """Send a signal again whose exception was lost: Python ignores it in ``__del__`` and in JAX's callback from the collector."""
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        number = getattr(lost.exc_value, "number", signal.SIGINT)
-        main = threading.main_thread().ident
-        if main is not None and hasattr(signal, "pthread_kill"):  # which wakes a thread that waits
-            threading.Timer(RETRY, signal.pthread_kill, (main, number)).start()
-        else:
-            threading.Timer(RETRY, signal.raise_signal, (number,)).start()
-    else:
-        otherwise(lost)
-
-
-def _restore_hook(before: Callable[[Any], Any]) -> None:
-    if getattr(sys.unraisablehook, "func", None) is _send_again:  # pytest may have given back its own already
-        sys.unraisablehook = before
 
 
 def _ignore() -> None:

@@ -57,6 +57,15 @@ class Handover:
             self._plan = json.loads(self._planned.read_text(encoding="utf-8"))
         return self._plan or {}
 
+    def collect(self) -> None:
+        """A worker has collected all there is."""
+        (self._folder / "collected").touch()
+
+    @property
+    def collected(self) -> bool:
+        """Whether a worker has collected all there is."""
+        return (self._folder / "collected").exists()
+
     def begin(self, id: str) -> None:
         """A rung begins."""
         self._state(id, "begun").touch()

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ladder.files import write_atomically
-from ladder.naming import PREVIOUS_FILES, REPORT_FILES
+from ladder.naming import REPORT_FILES
 from ladder.report.markdown import markdown
 from ladder.report.schema import Document
 
@@ -28,21 +28,10 @@ def write(document: Document, folder: Path) -> list[Path]:
     contents = as_json(document), markdown(document), html(document, folder)
     for name, content in zip(REPORT_FILES, contents, strict=True):
         write_atomically(folder / name, content)
-    for name in PREVIOUS_FILES:
+    for previous in REPORT_FILES.values():
         with suppress(OSError):  # it is in nobody's way
-            (folder / name).unlink()
+            (folder / previous).unlink()
     return [folder / name for name in REPORT_FILES]
-
-
-def set_aside(folder: Path) -> None:
-    """Rename the report of an earlier run to ``previous.json``, ``.md`` and ``.html``, so that it is not taken for a newer one.
-
-    Raises:
-        OSError: if a file cannot be renamed.
-    """
-    for name, previous in zip(REPORT_FILES, PREVIOUS_FILES, strict=True):
-        if (folder / name).is_file():
-            (folder / name).replace(folder / previous)
 
 
 def as_json(document: Document) -> str:
