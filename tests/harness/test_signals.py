@@ -207,10 +207,7 @@ def start(heeds_signals, pytester, monkeypatch, programs):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    for name in (
-        "PYTEST_XDIST_WORKER",
-        "PYTEST_XDIST_WORKER_COUNT",
-    ):  # this suite's own workers are none of its business
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):  # of this suite, which is none of its business
         monkeypatch.delenv(name, raising=False)
     pytester.makeini(f"{INI}ladder_seeds = 16\n")
     pytester.makeconftest(CONFTEST)
