@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _sized(items: list[pytest.Item]) -> set[pytest.Item]:
     """Rungs that come in a smaller scale too: which of their scales is climbed is no matter of minutes alone."""
-    if "ladder.rung" not in sys.modules:  # nothing here can be a rung, and loading it would load NumPy
+    if "ladder.declare.rung" not in sys.modules:  # nothing here can be a rung, and loading it would load NumPy
         return set()
     from ladder.plugin.selection import rung_of
 

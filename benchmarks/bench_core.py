@@ -19,14 +19,14 @@ from flax import nnx
 from jax import Array
 
 from ladder import Seeds, Trainer
-from ladder.geometry.sphere import normalise
-from ladder.manifoldformer import Flow, Oscillators, coupling
-from ladder.manifoldformer.data import Batch
-from ladder.manifoldformer.dynamics import Flowing
-from ladder.manifoldformer.model import ManifoldFormer, Output
-from ladder.manifoldformer.published import CORE
-from ladder.manifoldformer.sampling import draw
-from ladder.training import use_all_cores
+from ladder.studies.geometry.sphere import normalise
+from ladder.studies.manifoldformer import Flow, Oscillators, coupling
+from ladder.studies.manifoldformer.data import Batch
+from ladder.studies.manifoldformer.dynamics import Flowing
+from ladder.studies.manifoldformer.model import ManifoldFormer, Output
+from ladder.studies.manifoldformer.published import CORE
+from ladder.studies.manifoldformer.sampling import draw
+from ladder.train.devices import use_all_cores
 
 SEEDS, BLOCKS, TARGET = 16, (16, 8), 300.0
 LENGTHS = (128, 256, 512, 1024, 2048)

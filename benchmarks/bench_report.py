@@ -19,13 +19,13 @@ from jax import Array
 
 from ladder import Ladder, Rung, SequentialTest, above, below, falls
 from ladder.climb import Outcome
-from ladder.judge import judge
+from ladder.judge.judgement import judge
 from ladder.report import as_json
 from ladder.report.document import document, entry
 from ladder.report.html import html
 from ladder.report.markdown import markdown
 from ladder.report.schema import Document
-from ladder.trained import Trained
+from ladder.train.result import Trained
 
 RUNGS, SEEDS, EPOCHS, ROUNDS = 10, 64, 200, 7
 JUDGED, OTHERS = ("loss", "mse", "accuracy"), tuple(f"other_{n}" for n in range(6))

@@ -25,8 +25,8 @@ import numpy as np
 from plain_loop import Plain, flops, peak_flops
 
 from ladder import Seeds, Trainer
-from ladder.manifoldformer import Flow, Model, Oscillators, Residual, Signals
-from ladder.training import use_all_cores
+from ladder.studies.manifoldformer import Flow, Model, Oscillators, Residual, Signals
+from ladder.train.devices import use_all_cores
 
 SPHERE = Model(latent="sphere")
 RUNGS = {

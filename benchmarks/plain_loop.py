@@ -11,9 +11,9 @@ import optax
 from flax import nnx
 from jax import Array
 
-from ladder.manifoldformer import Flow, Oscillators, Pointwise, Residual
-from ladder.manifoldformer.data import BATCH
-from ladder.manifoldformer.objective import weights
+from ladder.studies.manifoldformer import Flow, Oscillators, Pointwise, Residual
+from ladder.studies.manifoldformer.data import BATCH
+from ladder.studies.manifoldformer.objective import weights
 
 
 def plain_loss(experiment: Oscillators, params: Any, x: Array) -> Array:

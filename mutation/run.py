@@ -28,8 +28,9 @@ from cosmic_ray.work_db import use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = {name: f"src/ladder/geometry/{name}.py" for name in ("sphere", "orthogonal", "integrators")} | {
-    name: f"src/ladder/manifoldformer/{name}.py" for name in ("memory", "coupling", "dynamics", "losses", "metrics")
+ROOMS = {name: f"src/ladder/studies/geometry/{name}.py" for name in ("sphere", "orthogonal", "integrators")} | {
+    name: f"src/ladder/studies/manifoldformer/{name}.py"
+    for name in ("memory", "coupling", "dynamics", "losses", "metrics")
 }
 RECORD = ROOT / "mutation/results.json"
 OUTCOMES = ("killed", "timeout", "broken", "survived")  # see `test`

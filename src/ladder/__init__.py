@@ -9,34 +9,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ladder.climb import Climb, Outcome
-    from ladder.criteria import above, agrees, below, better_than, falls, no_worse_than
-    from ladder.experiment import Experiment
-    from ladder.rung import Ladder, LadderError, Rung
-    from ladder.trained import Trained
-    from ladder.training import Seeds, Trainer
-    from ladder.verdict import SequentialTest, Verdict
+    from ladder.declare.criteria import above, agrees, below, better_than, falls, no_worse_than
+    from ladder.declare.experiment import Experiment
+    from ladder.declare.ladder import Ladder, LadderError
+    from ladder.declare.rung import Rung
+    from ladder.judge.sequential import SequentialTest, Verdict
+    from ladder.train.compiled import Trainer
+    from ladder.train.result import Trained
+    from ladder.train.trainer import Seeds
 
 STARTED = time.time()
 """When this process began, as far as ladder knows: sources that changed later are not what it runs."""
 
 _HOMES = {
-    "Rung": "rung",
-    "Ladder": "rung",
-    "LadderError": "rung",
-    "Experiment": "experiment",
-    "below": "criteria",
-    "above": "criteria",
-    "falls": "criteria",
-    "agrees": "criteria",
-    "better_than": "criteria",
-    "no_worse_than": "criteria",
-    "Verdict": "verdict",
-    "SequentialTest": "verdict",
+    "Rung": "declare.rung",
+    "Ladder": "declare.ladder",
+    "LadderError": "declare.ladder",
+    "Experiment": "declare.experiment",
+    "below": "declare.criteria",
+    "above": "declare.criteria",
+    "falls": "declare.criteria",
+    "agrees": "declare.criteria",
+    "better_than": "declare.criteria",
+    "no_worse_than": "declare.criteria",
+    "Verdict": "judge.sequential",
+    "SequentialTest": "judge.sequential",
     "Climb": "climb",
     "Outcome": "climb",
-    "Trainer": "training",
-    "Trained": "trained",
-    "Seeds": "training",
+    "Trainer": "train.compiled",
+    "Trained": "train.result",
+    "Seeds": "train.trainer",
 }
 
 __all__ = [

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ladder.curves import Curves
-from ladder.diagnosis import Diagnosis, diagnose
-from ladder.evidence import Evidence, Origin
-from ladder.judge import Judgement, judge
-from ladder.rung import Ladder, Rung
-from ladder.timelimit import TimedOutError, still_computing
-from ladder.trained import Trained
-from ladder.training import Seeds, Watch
-from ladder.verdict import SequentialTest, Verdict
+from ladder.declare.ladder import Ladder
+from ladder.declare.rung import Rung
+from ladder.diagnose.diagnosis import Diagnosis, diagnose
+from ladder.evidence.archive import Evidence, Origin
+from ladder.evidence.source import Curves
+from ladder.judge.judgement import Judgement, judge
+from ladder.judge.sequential import SequentialTest, Verdict
+from ladder.train.progress import ProgressMeter
+from ladder.train.result import Trained
+from ladder.train.timelimit import TimedOutError, still_computing
+from ladder.train.trainer import Seeds
 
-Watching = Callable[[Rung], Watch | None]
+Watching = Callable[[Rung], ProgressMeter | None]
 """Who watches the training of a rung."""
 
 

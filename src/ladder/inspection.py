@@ -1,6 +1,6 @@
 """What an experiment tells of its own inside: traces at every step, and a look at one batch when a rung has failed.
 
-Both are pure functions of arrays, for use inside compiled code; :mod:`ladder.diagnosis` reads what they return.
+Both are pure functions of arrays, for use inside compiled code; :mod:`ladder.diagnose.diagnosis` reads what they return.
 """
 
 from collections.abc import Mapping

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ladder import evidence
-from ladder.evidence import Evidence
+from ladder.evidence import archive as evidence
+from ladder.evidence.archive import Evidence
 from ladder.files import write_atomically
-from ladder.trained import Trained
+from ladder.train.result import Trained
 
 RUNGS, BLOCK = 8, 8
 CREATES = ("mkdir", "open", "write")  # what a full disk has no room for

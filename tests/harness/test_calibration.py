@@ -9,8 +9,8 @@ import pytest
 from toys import SOURCE, Coin, Diverges
 
 from ladder import Rung, Seeds, Trainer, above, below, falls
-from ladder.calibration import calibrate, load, outdated, path, sample_size, save, tightened
-from ladder.training import CALIBRATION_STREAM, GATE_STREAM
+from ladder.judge.calibration import calibrate, load, outdated, path, sample_size, save, tightened
+from ladder.train.trainer import CALIBRATION_STREAM, GATE_STREAM
 
 GATES = (
     below("loss", 0.9, by=3, source=SOURCE, calibrated=True),

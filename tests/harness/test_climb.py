@@ -68,7 +68,7 @@ class Player:
 @pytest.fixture(autouse=True)
 def asked(monkeypatch):
     """The seeds trained so far: the shift of the script, the first number and the one after the last."""
-    monkeypatch.setattr("ladder.curves.Trainer", Player)
+    monkeypatch.setattr("ladder.evidence.source.Trainer", Player)
     monkeypatch.setattr(Player, "asked", [], raising=False)
     return Player.asked
 

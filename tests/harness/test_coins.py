@@ -45,7 +45,7 @@ class Flips:
 @pytest.fixture
 def flipped(monkeypatch):
     """Nothing is trained."""
-    monkeypatch.setattr("ladder.curves.Trainer", Flips)
+    monkeypatch.setattr("ladder.evidence.source.Trainer", Flips)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from scipy import stats
 from ladder.cli import main
 from ladder.history.compare import compare
 from ladder.history.significance import EXACT, chance, corrected, fewer, shift
-from ladder.verdict import SequentialTest, Verdict
+from ladder.judge.sequential import SequentialTest, Verdict
 
 SOON, LATE, NEVER = [2, 3] * 8, [4, 5] * 8, [None] * 16
 LOW, HIGH = [-0.1 - 0.01 * i for i in range(16)], [0.1 + 0.01 * i for i in range(16)]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ladder.criteria import above, agrees, below, better_than, falls, no_worse_than
+from ladder.declare.criteria import above, agrees, below, better_than, falls, no_worse_than
 
 SOURCE = "made up for the test"
 NAN = math.nan

@@ -12,7 +12,7 @@ from toys import SOURCE
 
 from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, Verdict, below, better_than, no_worse_than
 from ladder.climb import Outcome
-from ladder.judge import judge
+from ladder.judge.judgement import judge
 from ladder.report.document import culprit, entry
 
 LEARNS = below("loss", 0.5, by=1, source=SOURCE)
@@ -62,7 +62,7 @@ class Player:
 @pytest.fixture(autouse=True)
 def player(monkeypatch):
     """Nothing is trained."""
-    monkeypatch.setattr("ladder.curves.Trainer", Player)
+    monkeypatch.setattr("ladder.evidence.source.Trainer", Player)
 
 
 def root(number, p, centre=0.0, gates=(LEARNS,), **change):

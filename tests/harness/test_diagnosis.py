@@ -11,12 +11,12 @@ import pytest
 from jax import Array
 
 from ladder import Rung, Seeds, SequentialTest, Trained, Verdict, above, below, falls
-from ladder.diagnosis import Diagnosis, diagnose
-from ladder.geometry import sphere
+from ladder.diagnose.diagnosis import Diagnosis, diagnose
 from ladder.inspection import Inspectable, Inspection, effective_rank, step_traces, summarise
-from ladder.judge import judge
-from ladder.manifoldformer import ManifoldFormer, Model, Oscillators, Signals, losses
-from ladder.manifoldformer.sampling import draw
+from ladder.judge.judgement import judge
+from ladder.studies.geometry import sphere
+from ladder.studies.manifoldformer import ManifoldFormer, Model, Oscillators, Signals, losses
+from ladder.studies.manifoldformer.sampling import draw
 
 SOURCE = "made up for the test"
 GATE = below("mse", 0.18, by=4, source=SOURCE)

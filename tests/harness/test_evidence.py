@@ -14,11 +14,11 @@ import pytest
 from toys import SOURCE, Coin
 
 from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, Verdict, below, better_than
-from ladder import evidence as module
-from ladder import fingerprint as fingerprinting
-from ladder.curves import Curves
-from ladder.evidence import Attempt, Evidence, key
-from ladder.fingerprint import fingerprint
+from ladder.evidence import archive as module
+from ladder.evidence import provenance
+from ladder.evidence.archive import Attempt, Evidence, key
+from ladder.evidence.fingerprint import fingerprint
+from ladder.evidence.source import Curves
 from ladder.report.document import ATTEMPTS, entry
 from ladder.report.terminal import lines
 
@@ -63,7 +63,7 @@ def trained(monkeypatch):
             log.append((self.experiment, [f"inspect {number}" for number in numbers]))
             return {"end/weights": np.asarray(numbers) / 7.0}
 
-    monkeypatch.setattr("ladder.curves.Trainer", Player)
+    monkeypatch.setattr("ladder.evidence.source.Trainer", Player)
     return log
 
 
@@ -164,7 +164,7 @@ def test_an_edited_source_counts_where_the_experiment_runs_on_it(lab, tmp_path, 
 @pytest.mark.parametrize("package", ["jax", "jaxlib", "numpy", "ml-dtypes"])
 def test_another_version_of_what_the_experiment_stands_on_trains_again(tmp_path, trained, monkeypatch, package):
     climb(tmp_path, ROOT)
-    installed = fingerprinting.metadata.distribution
+    installed = provenance.metadata.distribution
 
     def updated(name):
         found = installed(name)
@@ -173,11 +173,11 @@ def test_another_version_of_what_the_experiment_stands_on_trains_again(tmp_path,
         return SimpleNamespace(version="0.0.1", requires=found.requires, locate_file=found.locate_file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fingerprinting.metadata, "distribution", updated)
-        fingerprinting._concerned.cache_clear()  # no version changes in a process, but for a test
+        patch.setattr(provenance.metadata, "distribution", updated)
+        provenance.dependency_versions.cache_clear()  # no version changes in a process, but for a test
         climb(tmp_path, ROOT)
     assert len(trained) == 2
-    fingerprinting._concerned.cache_clear()
+    provenance.dependency_versions.cache_clear()
     climb(tmp_path, ROOT)
     assert len(trained) == 2
 
@@ -442,7 +442,7 @@ def test_lines_appended_at_the_same_time_are_all_there(tmp_path):
 
 def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
     program = (
-        "import sys, pathlib; from ladder.evidence import Evidence\n"
+        "import sys, pathlib; from ladder.evidence.archive import Evidence\n"
         "evidence = Evidence(pathlib.Path(sys.argv[1]), run=sys.argv[2]); evidence.announce()\n"
         "print(*evidence.problems, flush=True); sys.stdin.read()"
     )
@@ -521,7 +521,7 @@ def test_the_summary_says_where_curves_come_from_and_how_many(tmp_path, trained)
 @pytest.fixture
 def counted(monkeypatch):
     """Every block that is trained, for real."""
-    from ladder.training import Trainer
+    from ladder.train.compiled import Trainer
 
     log = []
 
@@ -530,7 +530,7 @@ def counted(monkeypatch):
             log.append((self.experiment.shift, list(numbers)))
             return super().__call__(seeds, numbers, watch)
 
-    monkeypatch.setattr("ladder.curves.Trainer", Counting)
+    monkeypatch.setattr("ladder.evidence.source.Trainer", Counting)
     return log
 
 

@@ -18,9 +18,9 @@ from jax.experimental.compilation_cache import compilation_cache
 from toys import HEAD, TEST
 
 from ladder import files
-from ladder.compilation import CompilationCache
-from ladder.evidence import Evidence
+from ladder.evidence.archive import Evidence
 from ladder.files import append_line, write_atomically
+from ladder.train.compilation import CompilationCache
 
 HERE = Path(__file__).parent
 
@@ -211,7 +211,7 @@ def test_another_run_in_the_same_checkout_is_told_of_and_changes_no_verdict(pyte
     rungs(coin="Coin()")
     folder = pytester.path / "reports" / "evidence"
     program = (
-        "import sys, pathlib; from ladder.evidence import Evidence\n"
+        "import sys, pathlib; from ladder.evidence.archive import Evidence\n"
         "Evidence(pathlib.Path(sys.argv[1]), run='other').announce(); print('ready', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -308,7 +308,7 @@ CACHED = """
 import os, pathlib, signal, sys
 import jax
 from jax._src import path
-from ladder.compilation import CompilationCache
+from ladder.train.compilation import CompilationCache
 
 heard = []
 jax.monitoring.register_event_listener(lambda event, **more: heard.append(event))

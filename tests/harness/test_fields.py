@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pytest
 
-from ladder.fields import check_fields
+from ladder.declare.fields import check_fields
 
 
 @dataclass(frozen=True)

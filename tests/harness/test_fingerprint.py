@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 from toys import Coin
 
-from ladder import fingerprint as module
-from ladder.fingerprint import Fingerprint, closure, commit, described, fingerprint, machine, versions
-from ladder.manifoldformer import Oscillators
+from ladder.evidence import fingerprint as module
+from ladder.evidence import provenance
+from ladder.evidence.closure import closure
+from ladder.evidence.fingerprint import Fingerprint, describe, fingerprint
+from ladder.evidence.provenance import commit, machine, versions
+from ladder.studies.manifoldformer import Oscillators
 
-SOURCE = Path(module.__file__).parent
+SOURCE = Path(module.__file__).parents[1]
 
 
 def test_the_code_of_an_experiment_is_all_that_it_imports(lab):
@@ -37,16 +40,19 @@ def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_repor
         path.relative_to(SOURCE).as_posix() for path in closure(Oscillators.__module__, *module.ENGINE).files.values()
     }
     assert found >= {
-        "training.py",
-        "experiment.py",
-        "geometry/sphere.py",
-        "geometry/integrators.py",
+        "train/compiled.py",
+        "train/trainer.py",
+        "declare/experiment.py",
+        "studies/geometry/sphere.py",
+        "studies/geometry/integrators.py",
         *(
-            f"manifoldformer/{name}.py"
+            f"studies/manifoldformer/{name}.py"
             for name in ("experiments", "model", "encoder", "dynamics", "decoder", "losses", "data")
         ),
     }
-    assert not [name for name in found if name.startswith(("report/", "plugin/", "cli.py"))]
+    assert not [
+        name for name in found if name == "__init__.py" or name.startswith(("report/", "plugin/", "cli/", "judge/"))
+    ]
 
 
 def test_of_installed_packages_the_names_are_enough():
@@ -69,33 +75,69 @@ def test_a_module_of_ones_own_counts_also_if_it_is_called_like_one_of_pythons(tm
 def test_an_edit_changes_the_code_if_the_experiment_runs_on_it(lab, file, changes):
     own = sys.modules["lab.experiments"].Own()
     before = fingerprint(own)
-    (lab / file).write_text((lab / file).read_text() + "# edited\n")
+    (lab / file).write_text((lab / file).read_text() + "edited = True\n")
     assert fingerprint(own).changed_since(before) == (["code"] if changes else [])
 
 
-def edited(monkeypatch, tmp_path, name):
-    file = tmp_path / "edited.py"
-    file.write_text(Path(sys.modules[name].__file__).read_text() + "# edited\n")
+def edited(monkeypatch, tmp_path, name, edit=lambda source: source + "edited = True\n"):
+    source = Path(sys.modules[name].__file__)
+    file = tmp_path / source.name
+    file.write_text(edit(source.read_text()))
+    assert file.read_text() != source.read_text()
+    os.utime(file, (0, 0))  # long before this process began
     monkeypatch.setattr(sys.modules[name], "__file__", str(file))
+
+
+def another_docstring(source):
+    start = source.index('"""') + 3
+    return f"{source[:start]}Another text. {source[start:]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "changes"),
+    [
+        ("ladder.studies.manifoldformer.model", another_docstring, False),
+        ("ladder.train.compiled", another_docstring, False),
+        ("ladder", another_docstring, False),
+        ("ladder", lambda source: source + "edited = True\n", False),
+        ("ladder.studies.manifoldformer.model", lambda source: source + "# edited\n", False),
+        ("ladder.studies.manifoldformer.model", lambda source: source + "edited = True\n", True),
+        ("ladder.train.compiled", lambda source: source + "import this\n", True),
+    ],
+)
+def test_only_what_runs_counts(monkeypatch, tmp_path, name, edit, changes):
+    """A docstring or comment in a model or the trainer, and anything in the public face, keeps evidence and calibrations."""
+    before = fingerprint(Oscillators(), "ladder.declare.criteria")
+    edited(monkeypatch, tmp_path, name, edit)
+    assert fingerprint(Oscillators(), "ladder.declare.criteria").changed_since(before) == ["code"] * changes
+
+
+def test_every_byte_counts_beside_what_reads_annotations(lab):
+    """Where something may read annotations, docstrings or sources, a comment is a change."""
+    own = sys.modules["lab.experiments"].Own()
+    (lab / "sibling.py").write_text("import inspect\nx = inspect.signature(print)\n")
+    before = fingerprint(own)
+    (lab / "parts.py").write_text((lab / "parts.py").read_text() + "# edited\n")
+    assert fingerprint(own).changed_since(before) == ["code"]
 
 
 def test_what_trains_is_part_of_every_experiments_code(monkeypatch, tmp_path):
     before = fingerprint(Oscillators())
-    edited(monkeypatch, tmp_path, "ladder.training")
+    edited(monkeypatch, tmp_path, "ladder.train.compiled")
     assert fingerprint(Oscillators()).changed_since(before) == ["code"]
 
 
 def test_what_measures_is_part_of_the_code_of_what_it_decides(monkeypatch, tmp_path):
-    curves, limits = fingerprint(Oscillators()), fingerprint(Oscillators(), "ladder.criteria")
-    edited(monkeypatch, tmp_path, "ladder.criteria")
+    curves, limits = fingerprint(Oscillators()), fingerprint(Oscillators(), "ladder.declare.criteria")
+    edited(monkeypatch, tmp_path, "ladder.declare.criteria")
     assert fingerprint(Oscillators()) == curves
-    assert fingerprint(Oscillators(), "ladder.criteria").changed_since(limits) == ["code"]
+    assert fingerprint(Oscillators(), "ladder.declare.criteria").changed_since(limits) == ["code"]
 
 
 @pytest.fixture
 def versions_of(monkeypatch):
     """Gives a distribution another version."""
-    installed = module.metadata.distribution
+    installed = provenance.metadata.distribution
 
     def change(name, version):
         def distribution(asked):
@@ -104,11 +146,11 @@ def versions_of(monkeypatch):
                 return found
             return SimpleNamespace(version=version, requires=found.requires, locate_file=found.locate_file)
 
-        monkeypatch.setattr(module.metadata, "distribution", distribution)
-        module._concerned.cache_clear()  # no version changes in a process, but for a test
+        monkeypatch.setattr(provenance.metadata, "distribution", distribution)
+        provenance.dependency_versions.cache_clear()  # no version changes in a process, but for a test
 
     yield change
-    module._concerned.cache_clear()
+    provenance.dependency_versions.cache_clear()
 
 
 def test_components_are_part_of_it():
@@ -129,8 +171,11 @@ def test_the_version_of_a_package_counts_where_the_experiment_stands_on_it(versi
 
 def test_a_package_is_found_by_what_it_holds(versions_of):
     """Few distributions are called unlike their package."""
-    assert module._concerned(frozenset({"yaml"}))["pyyaml"] == module.metadata.version("pyyaml")
-    assert module._concerned(frozenset({"there_is_none"})).keys() == module._concerned(frozenset()).keys()
+    assert provenance.dependency_versions(frozenset({"yaml"}))["pyyaml"] == provenance.metadata.version("pyyaml")
+    assert (
+        provenance.dependency_versions(frozenset({"there_is_none"})).keys()
+        == provenance.dependency_versions(frozenset()).keys()
+    )
 
 
 def test_backend_flags_and_precision_are_part_of_it(monkeypatch):
@@ -259,8 +304,8 @@ def test_another_process_tells_a_component_alike_unless_only_its_address_is_know
     addresses = ["[].append", "lambda x: x", "functools.partial(lambda x: x, 2)", "type('Local', (), {})()"]
     components = ", ".join([*stay, *addresses])
     program = (
-        "import functools, jax, numpy as np, ladder.fingerprint as f\n"
-        f"for component in ({components}): print(f._told(component))"
+        "import functools, jax, numpy as np, ladder.evidence.fingerprint as f\n"
+        f"for component in ({components}): print(f._stable_repr(component))"
     )
     one, other = (
         subprocess.run(
@@ -297,7 +342,7 @@ def test_the_code_of_a_component_counts_also_if_the_experiment_does_not_import_i
         parts += [Layer(scale=aside.Instance()), (Layer(scale=aside.Nested(Layer)),), (Layer(scale=aside.function),)]
         before = [fingerprint(Holds(part)) for part in parts]
         apart = fingerprint(Holds(1))
-        (lab.parent / "aside.py").write_text((lab.parent / "aside.py").read_text() + "# edited\n")
+        (lab.parent / "aside.py").write_text((lab.parent / "aside.py").read_text() + "edited = True\n")
         for part, old in zip(parts, before, strict=True):
             assert fingerprint(Holds(part)).changed_since(old) == ["code"], part
         assert fingerprint(Holds(1)) == apart
@@ -391,7 +436,8 @@ def test_it_says_which_part_changed(part):
 
 
 def test_the_code_does_not_depend_on_what_else_is_loaded():
-    program = "{}; import ladder.training, ladder.fingerprint as f; print(*map(sorted, f.closure('ladder.training')))"
+    engine = "ladder.train.compiled"
+    program = f"{{}}; import {engine}, ladder.evidence.closure as f; print(*map(sorted, f.closure({engine!r})))"
     alone, beside = (
         subprocess.run([sys.executable, "-c", program.format(also)], capture_output=True, text=True, check=True).stdout
         for also in ("pass", "import ladder.climb")
@@ -400,7 +446,7 @@ def test_the_code_does_not_depend_on_what_else_is_loaded():
 
 
 def test_described_lists_components_in_order():
-    assert described(Coin(p=0.5)) == "p=0.5, shift=0.0, epochs=3"
+    assert describe(Coin(p=0.5)) == "p=0.5, shift=0.0, epochs=3"
 
 
 def git(folder, *arguments):

@@ -4,7 +4,7 @@ Each case takes valid files, spoils one of them, and holds what comes of it agai
 verdicts, or one message and exit code 2; in time, and without a character that a terminal obeys.
 """
 
-# ruff: noqa: D102  # the methods are those of ladder.training.Trainer
+# ruff: noqa: D102  # the methods are those of ladder.train.compiled.Trainer
 
 import io
 import json
@@ -28,11 +28,11 @@ from test_evidence import LEARNS, at, climb, play, report, same
 from toys import HEAD, SOURCE, TEST, Coin, SeenFit, report_of
 
 from ladder import Ladder, Rung, Seeds, SequentialTest, Verdict, below, falls
-from ladder import evidence as module
-from ladder.calibration import Calibration, load, path, save, tightened
 from ladder.cli import main
-from ladder.evidence import Attempt, Evidence
-from ladder.fingerprint import Fingerprint, fingerprint
+from ladder.evidence import archive as module
+from ladder.evidence.archive import Attempt, Evidence
+from ladder.evidence.fingerprint import Fingerprint, fingerprint
+from ladder.judge.calibration import Calibration, load, path, save, tightened
 from ladder.report import reading
 from ladder.report.document import document, entry
 from ladder.report.schema import SCHEMA
@@ -374,8 +374,8 @@ class Player:
 def played():
     """Within it nothing is trained; yields the log."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ladder.curves.Trainer", Player)
-        patch.setattr("ladder.curves.fingerprint", KNOWN)
+        patch.setattr("ladder.evidence.source.Trainer", Player)
+        patch.setattr("ladder.evidence.source.fingerprint", KNOWN)
         Player.log.clear()
         yield Player.log
 

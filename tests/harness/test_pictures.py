@@ -24,8 +24,8 @@ from toys import HEAD, INI, SOURCE, TEST, Coin, Fit
 from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, Trainer, Verdict, above, agrees, below, falls
 from ladder import better_than as better
 from ladder.climb import Outcome
-from ladder.fingerprint import closure
-from ladder.judge import judge
+from ladder.evidence.closure import closure
+from ladder.judge.judgement import judge
 from ladder.pictures import Picture, draw, style
 from ladder.pictures.learning import learning_curves
 from ladder.report.document import entry
@@ -316,7 +316,7 @@ def test_the_same_numbers_are_the_same_bytes_whatever_the_users_settings(tmp_pat
 
 
 def test_how_something_is_drawn_is_no_part_of_what_was_measured():
-    code = closure("ladder.manifoldformer.experiments", "ladder.training")
+    code = closure("ladder.studies.manifoldformer.experiments", "ladder.train.compiled")
     assert not [name for name in code.files if "pictures" in name]
     assert not code.packages & {"matplotlib", "PIL"}
 

@@ -13,10 +13,11 @@ import pytest
 from toys import HEAD, INI, TEST
 
 import ladder
-from ladder import Verdict, compilation, files
-from ladder.evidence import Evidence
+from ladder import Verdict, files
+from ladder.evidence.archive import Evidence
 from ladder.files import lock, write_atomically
 from ladder.plugin.workers import Handover
+from ladder.train import compilation
 
 HERE = Path(__file__).parent
 SOURCES = sorted(Path(ladder.__file__).parent.rglob("*.py"))

@@ -8,9 +8,9 @@ import pytest
 from toys import SOURCE, Coin
 
 from ladder import Ladder, LadderError, Rung, above, below, better_than, falls
-from ladder.calibration import Calibration, save, tightened
-from ladder.experiment import changed, components, differences
-from ladder.fingerprint import fingerprint
+from ladder.declare.experiment import changed, components, differences
+from ladder.evidence.fingerprint import fingerprint
+from ladder.judge.calibration import Calibration, save, tightened
 
 LEARNS = below("loss", 0.5, by=3, source=SOURCE)
 ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,))

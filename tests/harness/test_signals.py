@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from toys import INI
 
-from ladder.curves import limited
+from ladder.evidence.source import limited
 from ladder.plugin.workers import Handover
-from ladder.timelimit import Recorder, still_computing, within
+from ladder.train.progress import ProgressRecorder
+from ladder.train.timelimit import still_computing, within
 
 LIMIT = 5.0  # seconds from the signal to the end of the last process
 
@@ -90,10 +91,10 @@ def fixture(request):
     rung = request.node.callspec.params["rung"].id if hasattr(request.node, "callspec") else ""
     if rung == "rung2":
         moment("setup")
-        import ladder.climb, ladder.evidence
+        import ladder.climb, ladder.evidence.archive
         before(ladder.climb, "judge", "judgement")
-        before(ladder.evidence, "append_line", "attempts")
-        before(ladder.evidence, "write_atomically", "evidence")
+        before(ladder.evidence.archive, "append_line", "attempts")
+        before(ladder.evidence.archive, "write_atomically", "evidence")
     yield
     if rung == "rung2":
         moment("teardown")
@@ -422,7 +423,7 @@ def test_settings_of_this_thread_alone_keep_training_in_it():
     def work():
         where.append((threading.current_thread() is threading.main_thread(), jax.config.jax_debug_nans))
 
-    recorder = Recorder(1, None)
+    recorder = ProgressRecorder(1, None)
     limited(work, recorder)
     with jax.debug_nans(True):
         limited(work, recorder)
@@ -433,7 +434,7 @@ def test_settings_of_this_thread_alone_keep_training_in_it():
 
 def test_what_numpy_does_with_errors_reaches_the_thread():
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
-        limited(lambda: np.ones(1) / 0.0, Recorder(1, None))
+        limited(lambda: np.ones(1) / 0.0, ProgressRecorder(1, None))
 
 
 LOSES = """

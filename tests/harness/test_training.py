@@ -12,9 +12,10 @@ import pytest
 from flax import nnx
 from toys import Coin, Diverges, Fit, Misreports, SeenFit
 
-from ladder.manifoldformer import Oscillators, Signals
-from ladder.trained import NonFinite, Trained
-from ladder.training import CALIBRATION_STREAM, GATE_STREAM, Seeds, Trainer
+from ladder.studies.manifoldformer import Oscillators, Signals
+from ladder.train.compiled import Trainer
+from ladder.train.result import NonFinite, Trained
+from ladder.train.trainer import CALIBRATION_STREAM, GATE_STREAM, Seeds
 
 ROUNDING = 1e-6  # a few roundings of float32, carried through a dozen steps of a contraction
 

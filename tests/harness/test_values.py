@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ladder.values import DEEPEST, is_too_deep, same, shortened
+from ladder.declare.values import DEEPEST, is_too_deep, same, shortened
 
 NAN = float("nan")
 

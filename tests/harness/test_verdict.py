@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ladder.verdict import Boundary, SequentialTest, Verdict, median_interval
+from ladder.judge.sequential import Boundary, SequentialTest, Verdict, median_interval
 
 PASS, FAIL, UNDECIDED = Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED
 
@@ -187,7 +187,7 @@ def test_interval_of_nothing_or_at_no_level_is_refused(values, level):
         median_interval(values, level)
 
 
-@pytest.mark.parametrize("module", ["ladder", "ladder.verdict", "ladder.plugin"])
+@pytest.mark.parametrize("module", ["ladder", "ladder.judge.sequential", "ladder.plugin"])
 def test_light_modules_load_neither_jax_nor_numpy(module):
     code = f"import sys, {module}; assert not {{'jax', 'numpy'}} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

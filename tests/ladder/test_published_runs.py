@@ -2,7 +2,7 @@
 
 import pytest
 
-from ladder.manifoldformer.published import RUNS, reproduce, table
+from ladder.studies.manifoldformer.published import RUNS, reproduce, table
 
 
 @pytest.mark.nightly

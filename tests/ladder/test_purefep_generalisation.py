@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from ladder import Rung, above, below, no_worse_than
-from ladder.purefep import Backprop, Descent, FreeEnergy, Model, Stream
+from ladder.studies.purefep import Backprop, Descent, FreeEnergy, Model, Stream
 
 LAST = 5
 SOURCED = below("excess", 0.15, by=LAST, source="within 0.15 nats of the source's entropy, on the same tokens")

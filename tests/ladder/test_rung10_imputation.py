@@ -8,10 +8,10 @@ import math
 import pytest
 
 from ladder import Rung, above, below
-from ladder.experiment import changed
-from ladder.manifoldformer import Gap
-from ladder.manifoldformer.gates import REFERENCES
-from ladder.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
+from ladder.declare.experiment import changed
+from ladder.studies.manifoldformer import Gap
+from ladder.studies.manifoldformer.gates import REFERENCES
+from ladder.studies.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
 
 SIZES = {"": SUMMIT, "small": SUMMIT_SMALL}
 KNOWN = {"floor": 0.0, "floor_source": "the context leaves no doubt which of the clean sequences it is"}

@@ -3,8 +3,8 @@
 import pytest
 
 from ladder import Rung
-from ladder.manifoldformer import Oscillators
-from ladder.manifoldformer.gates import below_copy
+from ladder.studies.manifoldformer import Oscillators
+from ladder.studies.manifoldformer.gates import below_copy
 
 GOAL = below_copy("mse", 0.001, by=2, source="published goal of patch A: 0.001 within 2 epochs, never met (0.2470)")
 

@@ -3,9 +3,9 @@
 import pytest
 
 from ladder import Rung, above
-from ladder.manifoldformer import Oscillators
-from ladder.manifoldformer.data import Signals
-from ladder.manifoldformer.gates import below_copy, learns
+from ladder.studies.manifoldformer import Oscillators
+from ladder.studies.manifoldformer.data import Signals
+from ladder.studies.manifoldformer.gates import below_copy, learns
 
 TARGET = below_copy("spectral", 0.04, by=5, source="GOAL-3: published target of the debug plan")
 

@@ -3,8 +3,8 @@
 import pytest
 
 from ladder import Rung
-from ladder.manifoldformer import Model, Oscillators
-from ladder.manifoldformer.gates import learns, on_sphere
+from ladder.studies.manifoldformer import Model, Oscillators
+from ladder.studies.manifoldformer.gates import learns, on_sphere
 
 PARENT = {"mse": "rung1", "spectral": "rung2[spectral]", "mse+spectral": "rung2[mse+spectral]"}
 # Published of the combined loss only, and against rungs trained on one loss alone: two changes at once.

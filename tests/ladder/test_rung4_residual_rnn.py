@@ -3,8 +3,8 @@
 import pytest
 
 from ladder import Rung
-from ladder.manifoldformer import Model, Oscillators, Residual
-from ladder.manifoldformer.gates import learns, on_sphere
+from ladder.studies.manifoldformer import Model, Oscillators, Residual
+from ladder.studies.manifoldformer.gates import learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
 PUBLISHED = {"loss": "1.93 against 1.86", "mse": "0.36 against 0.34", "spectral": "1.57 against 1.52"}

@@ -6,8 +6,8 @@ A causal memory and Sakaguchi-Kuramoto coupling, their tangent part integrated b
 import pytest
 
 from ladder import Rung
-from ladder.manifoldformer import Flow, Model, Oscillators
-from ladder.manifoldformer.gates import learns, on_sphere
+from ladder.studies.manifoldformer import Flow, Model, Oscillators
+from ladder.studies.manifoldformer.gates import learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
 # Published with a Euclidean encoder by mistake: between patches C and E two things changed.

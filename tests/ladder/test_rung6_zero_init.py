@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import pytest
 
 from ladder import Rung, better_than
-from ladder.manifoldformer import Flow, Model, Oscillators
-from ladder.manifoldformer.data import Signals
-from ladder.manifoldformer.gates import learns, on_sphere
+from ladder.studies.manifoldformer import Flow, Model, Oscillators
+from ladder.studies.manifoldformer.data import Signals
+from ladder.studies.manifoldformer.gates import learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
 PUBLISHED = {"loss": "1.79 against 2.67", "mse": "0.42 against 0.63", "spectral": "1.37 against 2.03"}

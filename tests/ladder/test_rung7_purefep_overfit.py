@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from ladder import Rung, above, below
-from ladder.purefep import Chasing, Discriminative, FreeEnergy, Overfit
-from ladder.purefep.original import FIXED, ORIGINAL
+from ladder.studies.purefep import Chasing, Discriminative, FreeEnergy, Overfit
+from ladder.studies.purefep.original import FIXED, ORIGINAL
 
 LEARNED = 30  # epochs, that is 300 steps
 

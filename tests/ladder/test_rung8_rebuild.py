@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from ladder import Rung, below, no_worse_than
-from ladder.experiment import changed
-from ladder.manifoldformer import MINIMAL, Causal, Coupling, Fixed, Learned, Memory, Model, Oscillators
-from ladder.manifoldformer.gates import bayes
-from ladder.manifoldformer.published import CORE
-from ladder.manifoldformer.summit import SMALL
+from ladder.declare.experiment import changed
+from ladder.studies.manifoldformer import MINIMAL, Causal, Coupling, Fixed, Learned, Memory, Model, Oscillators
+from ladder.studies.manifoldformer.gates import bayes
+from ladder.studies.manifoldformer.published import CORE
+from ladder.studies.manifoldformer.summit import SMALL
 
 ROOTS = {
     "": Oscillators(data=CORE.data, optimiser="adamw", model=Model(encoder=Causal(), latent_dim=21, decoder=128)),

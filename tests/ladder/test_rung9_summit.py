@@ -9,11 +9,11 @@ import math
 import pytest
 
 from ladder import Rung, above, below
-from ladder.experiment import changed
-from ladder.manifoldformer import Identity
-from ladder.manifoldformer.gates import REFERENCES, bayes
-from ladder.manifoldformer.published import CORE
-from ladder.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
+from ladder.declare.experiment import changed
+from ladder.studies.manifoldformer import Identity
+from ladder.studies.manifoldformer.gates import REFERENCES, bayes
+from ladder.studies.manifoldformer.published import CORE
+from ladder.studies.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
 
 SIZES = {"": SUMMIT, "small": SUMMIT_SMALL}
 ALIGNED = "GOAL-2: the debug plan's hard constraint"

@@ -13,8 +13,8 @@ import numpy as np
 from draws import on_sphere, rotation, without_empty_bins
 from flax import nnx
 
-from ladder.geometry import integrators, orthogonal, sphere
-from ladder.manifoldformer import (
+from ladder.studies.geometry import integrators, orthogonal, sphere
+from ladder.studies.manifoldformer import (
     MINIMAL,
     Annealed,
     Causal,
@@ -41,9 +41,9 @@ from ladder.manifoldformer import (
     sampling,
     supervision,
 )
-from ladder.manifoldformer import model as manifoldformer
-from ladder.purefep import beliefs, transport
-from ladder.purefep.beliefs import Belief
+from ladder.studies.manifoldformer import model as manifoldformer
+from ladder.studies.purefep import beliefs, transport
+from ladder.studies.purefep.beliefs import Belief
 
 MODULES = (
     sphere,

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from precision import DOUBLE, SINGLE, compiled
 
-from ladder.manifoldformer import Dynamic, Model, Static
-from ladder.manifoldformer.alignment import Context, context, rotation
+from ladder.studies.manifoldformer import Dynamic, Model, Static
+from ladder.studies.manifoldformer.alignment import Context, context, rotation
 
 TIME, DIM = 6, 4
 contexts = pytest.mark.parametrize("of", get_args(Context))

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from precision import DOUBLE, SINGLE, compiled, precisions
 
-from ladder.manifoldformer import Coupling
-from ladder.manifoldformer import coupling as module
-from ladder.manifoldformer.coupling import QUERY_BLOCK, Between, Lag, coupling, lagged_sine, order_parameter
+from ladder.studies.manifoldformer import Coupling
+from ladder.studies.manifoldformer import coupling as module
+from ladder.studies.manifoldformer.coupling import QUERY_BLOCK, Between, Lag, coupling, lagged_sine, order_parameter
 
 # What the sine's and cosine's series leave out, 1/13! + 1/12!: less than u in float32, and all there is in float64.
 TAYLOR = 2.3e-9

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
 from precision import SINGLE, compiled
 
-from ladder.manifoldformer import Model, Oscillators, Signals
+from ladder.studies.manifoldformer import Model, Oscillators, Signals
 
 ROUNDING = SINGLE.unit
 KINDS = 20

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from precision import DOUBLE, SINGLE, compiled
 
-from ladder.geometry.sphere import normalise, project, retract
-from ladder.manifoldformer import MINIMAL, Coupling, Flow, Identity, Memory, Residual
-from ladder.manifoldformer.coupling import coupling
-from ladder.manifoldformer.dynamics import Init
-from ladder.manifoldformer.memory import causal_convolution
+from ladder.studies.geometry.sphere import normalise, project, retract
+from ladder.studies.manifoldformer import MINIMAL, Coupling, Flow, Identity, Memory, Residual
+from ladder.studies.manifoldformer.coupling import coupling
+from ladder.studies.manifoldformer.dynamics import Init
+from ladder.studies.manifoldformer.memory import causal_convolution
 
 TIME, DIM = 6, 4
 PROJECTIONS = Coupling(between="projections", lag="none")

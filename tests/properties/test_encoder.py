@@ -9,8 +9,8 @@ from flax import nnx
 from hypothesis import given
 from precision import DOUBLE, SINGLE, compiled
 
-from ladder.manifoldformer import Causal, Pointwise
-from ladder.manifoldformer.encoder import FourierBranch
+from ladder.studies.manifoldformer import Causal, Pointwise
+from ladder.studies.manifoldformer.encoder import FourierBranch
 
 TIME, CHANNELS = 11, 3
 PLAIN = Causal(features=4, taps=3, dilations=(1, 2))

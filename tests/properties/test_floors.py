@@ -25,14 +25,14 @@ from ladder.floors import (
     noisy,
     posterior_mean,
 )
-from ladder.manifoldformer import losses
-from ladder.manifoldformer.data import FREQUENCIES, Batch, Signals
-from ladder.manifoldformer.gates import BAYES as BAYES_FLOORS
-from ladder.manifoldformer.gates import REFERENCES
-from ladder.manifoldformer.memory import power_law_kernel
-from ladder.manifoldformer.metrics import oracle_distance
-from ladder.manifoldformer.published import CORE
-from ladder.manifoldformer.summit import SUMMIT_SMALL
+from ladder.studies.manifoldformer import losses
+from ladder.studies.manifoldformer.data import FREQUENCIES, Batch, Signals
+from ladder.studies.manifoldformer.gates import BAYES as BAYES_FLOORS
+from ladder.studies.manifoldformer.gates import REFERENCES
+from ladder.studies.manifoldformer.memory import power_law_kernel
+from ladder.studies.manifoldformer.metrics import oracle_distance
+from ladder.studies.manifoldformer.published import CORE
+from ladder.studies.manifoldformer.summit import SUMMIT_SMALL
 
 # The laws
 
@@ -215,7 +215,7 @@ def test_what_has_no_answer_is_refused(make, message):
 
 
 def test_it_knows_no_model_and_needs_no_jax():
-    names = "('jax.', 'ladder.manifoldformer', 'ladder.purefep')"
+    names = "('jax.', 'ladder.studies.manifoldformer', 'ladder.studies.purefep')"
     code = f"import sys, ladder.floors; sys.exit(any(name.startswith({names}) for name in sys.modules))"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from precision import SINGLE, compiled
 
-from ladder.geometry.sphere import normalise
-from ladder.manifoldformer import (
+from ladder.studies.geometry.sphere import normalise
+from ladder.studies.manifoldformer import (
     MINIMAL,
     Causal,
     Coupling,
@@ -26,9 +26,9 @@ from ladder.manifoldformer import (
     regularisers,
     supervision,
 )
-from ladder.manifoldformer.coupling import order_parameter
-from ladder.manifoldformer.data import CHANNELS
-from ladder.manifoldformer.metrics import oracle_distance
+from ladder.studies.manifoldformer.coupling import order_parameter
+from ladder.studies.manifoldformer.data import CHANNELS
+from ladder.studies.manifoldformer.metrics import oracle_distance
 
 TIME = 16
 FRACTIONAL = Memory(kernel="power law", trained=False, projection=True)

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from precision import compiled
 
-from ladder.manifoldformer import (
+from ladder.studies.manifoldformer import (
     Annealed,
     Causal,
     Coupling,
@@ -25,8 +25,8 @@ from ladder.manifoldformer import (
     Residual,
     Static,
 )
-from ladder.manifoldformer.imputation import fill, latent_rollout, measure, phase_error, signal_rollout
-from ladder.manifoldformer.sampling import draw
+from ladder.studies.manifoldformer.imputation import fill, latent_rollout, measure, phase_error, signal_rollout
+from ladder.studies.manifoldformer.sampling import draw
 
 LENGTH, CHANNELS, START, STEPS = 9, 3, 5, 3
 ROLLOUTS = {"latent": latent_rollout, "signal": signal_rollout}

@@ -10,8 +10,8 @@ from hypothesis import given
 from precision import DOUBLE, compiled, precisions
 from references import flow
 
-from ladder.geometry.integrators import rk4_step
-from ladder.geometry.sphere import project
+from ladder.studies.geometry.integrators import rk4_step
+from ladder.studies.geometry.sphere import project
 
 
 @compiled

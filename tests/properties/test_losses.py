@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from precision import DOUBLE, SINGLE, compiled, precisions
 
-from ladder.manifoldformer import losses
-from ladder.manifoldformer.losses import EPSILON, ORDERS
+from ladder.studies.manifoldformer import losses
+from ladder.studies.manifoldformer.losses import EPSILON, ORDERS
 
 TIME, CHANNELS = 16, 2
 BINS = TIME // 2 + 1

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from precision import DOUBLE, compiled, precisions
 
-from ladder.manifoldformer import Memory
-from ladder.manifoldformer.memory import causal_convolution, power_law_kernel
+from ladder.studies.manifoldformer import Memory
+from ladder.studies.manifoldformer.memory import causal_convolution, power_law_kernel
 
 convolved = compiled(causal_convolution)
 kernel_of = compiled(power_law_kernel, static_argnums=1)

@@ -9,7 +9,7 @@ from draws import generators, on_sphere, orthogonal, rotation
 from hypothesis import given
 from precision import DOUBLE, SINGLE, compiled, precisions
 
-from ladder.manifoldformer.metrics import oracle_distance
+from ladder.studies.manifoldformer.metrics import oracle_distance
 
 T, D, RANK = 9, 5, 3
 measured = compiled(oracle_distance)

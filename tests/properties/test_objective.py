@@ -7,10 +7,10 @@ import pytest
 from draws import on_sphere
 from precision import compiled
 
-from ladder.manifoldformer import Fixed, Learned, Model, Static, losses, objective, regularisers, supervision
-from ladder.manifoldformer.data import Batch
-from ladder.manifoldformer.model import Output
-from ladder.manifoldformer.objective import TERMS, weights
+from ladder.studies.manifoldformer import Fixed, Learned, Model, Static, losses, objective, regularisers, supervision
+from ladder.studies.manifoldformer.data import Batch
+from ladder.studies.manifoldformer.model import Output
+from ladder.studies.manifoldformer.objective import TERMS, weights
 
 TIME, DIM, CHANNELS = 5, 4, 3
 

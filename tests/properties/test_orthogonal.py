@@ -18,7 +18,7 @@ from jax.test_util import check_grads
 from precision import DOUBLE, SINGLE, compiled, precisions
 from references import SpecialOrthogonalGroup
 
-from ladder.geometry import orthogonal
+from ladder.studies.geometry import orthogonal
 
 D = 4
 skew_part = compiled(orthogonal.skew)
@@ -312,7 +312,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from ladder.geometry.orthogonal import cayley, exponential, polar_factor, skew
+from ladder.studies.geometry.orthogonal import cayley, exponential, polar_factor, skew
 
 def one(x):
     # Several of each, and other work beside them, so that the program is wide enough to be run by many threads.

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ladder.manifoldformer import Learned, Model, Oscillators, Signals, pictures
-from ladder.manifoldformer.imputation import latent_rollout, signal_rollout
-from ladder.manifoldformer.published import CORE
 from ladder.pictures import style
+from ladder.studies.manifoldformer import Learned, Model, Oscillators, Signals, pictures
+from ladder.studies.manifoldformer.imputation import latent_rollout, signal_rollout
+from ladder.studies.manifoldformer.published import CORE
 
 IDENTITY = Oscillators(data=Signals(length=16))
 NEXT = Oscillators(

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 from precision import QUICK
 
-from ladder.manifoldformer import (
+from ladder.studies.manifoldformer import (
     Annealed,
     Gap,
     Learned,
@@ -24,10 +24,10 @@ from ladder.manifoldformer import (
     losses,
     regularisers,
 )
-from ladder.manifoldformer.data import Task
-from ladder.manifoldformer.experiments import OPTIMISERS
-from ladder.manifoldformer.imputation import latent_rollout, phase_error, signal_rollout
-from ladder.manifoldformer.published import CORE
+from ladder.studies.manifoldformer.data import Task
+from ladder.studies.manifoldformer.experiments import OPTIMISERS
+from ladder.studies.manifoldformer.imputation import latent_rollout, phase_error, signal_rollout
+from ladder.studies.manifoldformer.published import CORE
 
 KEY = jax.random.key(5)
 PLAIN = Oscillators(

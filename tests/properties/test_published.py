@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ladder.manifoldformer.published import CORE, RUNS, Run, compare, table
+from ladder.studies.manifoldformer.published import CORE, RUNS, Run, compare, table
 
 RUN = Run(
     name="made up",

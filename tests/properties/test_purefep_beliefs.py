@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from precision import DOUBLE, compiled, precisions
 
-from ladder.purefep import beliefs, transport
-from ladder.purefep.beliefs import Belief
+from ladder.studies.purefep import beliefs, transport
+from ladder.studies.purefep.beliefs import Belief
 
 K, TIME = 4, 5
 

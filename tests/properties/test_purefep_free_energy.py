@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from precision import DOUBLE, compiled
 
-from ladder.purefep import Model
-from ladder.purefep.beliefs import Belief, divergence
-from ladder.purefep.flow import settle, step
-from ladder.purefep.model import PureFEP
+from ladder.studies.purefep import Model
+from ladder.studies.purefep.beliefs import Belief, divergence
+from ladder.studies.purefep.flow import settle, step
+from ladder.studies.purefep.model import PureFEP
 
 V, N, B, K = 5, 4, 3, 3
 

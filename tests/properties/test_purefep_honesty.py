@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from ladder.purefep import Backprop, FreeEnergy, Model, Overfit
-from ladder.purefep.flow import predict
-from ladder.purefep.learning import Batch
+from ladder.studies.purefep import Backprop, FreeEnergy, Model, Overfit
+from ladder.studies.purefep.flow import predict
+from ladder.studies.purefep.learning import Batch
 
 pytestmark = pytest.mark.rung7
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ladder import Rung, below
-from ladder.experiment import differences
-from ladder.purefep import Backprop, FreeEnergy, Model, Overfit, Stream, original
+from ladder.declare.experiment import differences
+from ladder.studies.purefep import Backprop, FreeEnergy, Model, Overfit, Stream, original
 
 TINY = Overfit(model=Model(vocabulary=6, length=3, dim=4, steps=2), batch_size=2, epochs=1, steps_per_epoch=2)
 SWITCHES = {

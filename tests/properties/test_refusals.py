@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ladder.manifoldformer import (
+from ladder.studies.manifoldformer import (
     Annealed,
     Causal,
     Coupling,

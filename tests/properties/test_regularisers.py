@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from precision import DOUBLE, compiled, precisions
 
-from ladder.manifoldformer import regularisers
-from ladder.manifoldformer.losses import EPSILON
+from ladder.studies.manifoldformer import regularisers
+from ladder.studies.manifoldformer.losses import EPSILON
 
 TIME, DIM = 16, 2
 BINS = TIME // 2 + 1

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from precision import DOUBLE, compiled
 
-from ladder.manifoldformer import Annealed, Fixed, Learned, Model
-from ladder.manifoldformer.sampling import MIN_SIGMA, Spread, draw
+from ladder.studies.manifoldformer import Annealed, Fixed, Learned, Model
+from ladder.studies.manifoldformer.sampling import MIN_SIGMA, Spread, draw
 
 TIME, DIM = 7, 4
 drawn = compiled(draw, static_argnames="latent")

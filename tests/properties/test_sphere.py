@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 from precision import DOUBLE, SINGLE, compiled, precisions
 from references import Sphere, flow
 
-from ladder.geometry import sphere
-from ladder.geometry.sphere import MIN_NORM
+from ladder.studies.geometry import sphere
+from ladder.studies.geometry.sphere import MIN_NORM
 
 NAMES = ("normalise", "project", "retract", "exp", "distance", "log", "transport", "slerp", "norm_error")
 fast = SimpleNamespace(**{name: compiled(getattr(sphere, name)) for name in NAMES})

@@ -8,7 +8,7 @@ from draws import generators, on_sphere, orthogonal
 from hypothesis import given
 from precision import DOUBLE, compiled
 
-from ladder.manifoldformer import supervision
+from ladder.studies.manifoldformer import supervision
 
 TIME, DIM = 9, 5
 fast = {name: compiled(getattr(supervision, name)) for name in ("oracle", "aligned", "gram")}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from precision import QUICK
 
-from ladder.manifoldformer import (
+from ladder.studies.manifoldformer import (
     MINIMAL,
     Annealed,
     Causal,

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.text import Text
 
 from ladder.cli.common import add_report, declare, print_json
+from ladder.judge.sequential import Verdict
 from ladder.naming import given
 from ladder.report import text
 from ladder.report.reading import ReportError, load
 from ladder.report.schema import Document, Entry
-from ladder.verdict import Verdict
 
 STYLE = {Verdict.PASS: "green", Verdict.FAIL: "red"}
 

@@ -13,9 +13,9 @@ import numpy as np
 from ladder.history import ALPHA
 from ladder.history.samples import Condition, conditions, differences, epochs_to_target, in_time, is_comparison, same
 from ladder.history.significance import corrected, fewer, shift
+from ladder.judge.sequential import Verdict
 from ladder.report.schema import Document, Entry
 from ladder.report.text import figure, find, word
-from ladder.verdict import Verdict
 
 LISTED = 3  # rungs by name, in a line that has more to say
 

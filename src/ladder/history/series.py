@@ -19,10 +19,10 @@ from ladder.history.changepoint import Contrast, Sample, steps, strongest
 from ladder.history.compare import LISTED, changes, counted, identity, listed
 from ladder.history.samples import Condition, conditions, epochs_to_target, in_time, is_comparison, same, statistics
 from ladder.history.significance import chance, corrected
+from ladder.judge.sequential import Verdict
 from ladder.report.reading import ReportError, load
 from ladder.report.schema import Document, Entry
 from ladder.report.text import count, figure, find, printable
-from ladder.verdict import Verdict
 
 NIGHT = timedelta(hours=12)  # reports so near to each other are of one night, each of some rungs
 EPOCHS, LEARNING = "epochs to target", "seeds that learn"

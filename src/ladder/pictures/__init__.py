@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from ladder.files import write_atomically
+from ladder.judge.sequential import Verdict
 from ladder.naming import on_disk
 from ladder.pictures import style
 from ladder.pictures.learning import learning_curves
 from ladder.report.schema import Entry
 from ladder.report.text import seeds, word
-from ladder.timelimit import TimedOutError
-from ladder.verdict import Verdict
+from ladder.train.timelimit import TimedOutError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ladder.climb import Climb, Outcome
-    from ladder.training import Watch
+    from ladder.train.progress import ProgressMeter
 
 FOLDER = "pictures"  # beside the report
 
@@ -65,7 +65,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    climb: Climb, outcome: Outcome, entry: Entry, reports: Path, deadline: float, watch: Watch | None = None
+    climb: Climb, outcome: Outcome, entry: Entry, reports: Path, deadline: float, watch: ProgressMeter | None = None
 ) -> Drawn:
     """Draw a climbed rung into ``reports/pictures/<its id>``, in place of what was there.
 
@@ -98,7 +98,7 @@ def _draw_experiment(
     folder: _Folder,
     title: str,
     deadline: float,
-    watch: Watch | None,
+    watch: ProgressMeter | None,
 ) -> None:
     experiment, judged = outcome.rung.experiment, outcome.judgement
     failed = outcome.rung.role != "goal" and outcome.verdict is not Verdict.PASS and judged and judged.failing

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ladder.criteria import Above, Agrees, Comparison, Criterion, Falls
-from ladder.judge import Compared, Held
+from ladder.declare.criteria import Above, Agrees, Comparison, Criterion, Falls
+from ladder.judge.judgement import Compared, Held
 from ladder.pictures import style
 from ladder.report.text import figure as told
-from ladder.trained import Trained
+from ladder.train.result import Trained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

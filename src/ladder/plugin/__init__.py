@@ -25,7 +25,7 @@ from ladder.plugin.settings import Settings, add_options
 
 if TYPE_CHECKING:
     from ladder.climb import Outcome
-    from ladder.rung import Rung
+    from ladder.declare.rung import Rung
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

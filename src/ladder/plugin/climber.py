@@ -26,11 +26,12 @@ from ladder.plugin.workers import Handover, follow, groups
 
 if TYPE_CHECKING:
     from ladder.climb import Climb, Outcome
-    from ladder.compilation import CompilationCache
-    from ladder.evidence import Evidence
+    from ladder.declare.ladder import Ladder
+    from ladder.declare.rung import Rung
+    from ladder.evidence.archive import Evidence
     from ladder.plugin.selection import Found
-    from ladder.rung import Ladder, Rung
-    from ladder.training import Watch
+    from ladder.train.compilation import CompilationCache
+    from ladder.train.progress import ProgressMeter
 
 ENTRY = pytest.StashKey[dict[str, Any]]()
 WORKER_ERROR = "ladder_error"
@@ -47,7 +48,7 @@ def _from_experiment(traceback: TracebackType | None) -> TracebackType | None:
     start = frame = traceback
     while frame:
         if (
-            frame.tb_frame.f_globals.get("__name__") == "ladder.training"
+            frame.tb_frame.f_globals.get("__name__") in ("ladder.train.compiled", "ladder.train.checks")
             and "__tracebackhide__" in frame.tb_frame.f_locals
         ):
             start = frame
@@ -84,8 +85,8 @@ class Climber:
     @cached_property
     def evidence(self) -> Evidence:
         """The evidence of this checkout, read and written by this run."""
-        from ladder.evidence import Evidence
-        from ladder.fingerprint import commit
+        from ladder.evidence.archive import Evidence
+        from ladder.evidence.provenance import commit
 
         found = commit(self.config.rootpath, self.settings.written)
         evidence = Evidence(
@@ -115,7 +116,7 @@ class Climber:
     def pytest_make_parametrize_id(self, val: object) -> str | None:
         """A rung's test is named after the rung, in ASCII as all tests unless pytest has been told otherwise."""
         # Without this module loaded nothing can be a rung, and loading it would load NumPy.
-        rung = sys.modules.get("ladder.rung")
+        rung = sys.modules.get("ladder.declare.rung")
         if rung is None or not isinstance(val, rung.Rung):
             return None
         return val.id if self.config.getini(UNESCAPED) else escaped(val.id)
@@ -126,7 +127,7 @@ class Climber:
     ) -> Generator[None, None, None]:
         """Mark the rungs before ``-m`` selects, and afterwards pull in what the selected ones require."""
         # Where a file could not be imported pytest stops and shows why; rungs missing for that reason are no news.
-        if session.testsfailed or ("ladder.rung" not in sys.modules and not self.settings.asked):
+        if session.testsfailed or ("ladder.declare.rung" not in sys.modules and not self.settings.asked):
             yield
             return
         added: list[pytest.Item] = []
@@ -182,8 +183,8 @@ class Climber:
 
     def _choose(self, items: list[pytest.Item], found: Found, ladder: Ladder, added: list[pytest.Item]) -> None:
         """Keep the rungs asked for and what they require, in climbing order, and the other tests."""
+        from ladder.declare.ladder import LadderError
         from ladder.plugin.selection import climbing_order, of_other_scales
-        from ladder.rung import LadderError
 
         if self.settings.only:
             items[:] = [item for id in dict.fromkeys(self.settings.only) for item in found.items[id]]
@@ -224,17 +225,17 @@ class Climber:
 
     def _crashed(self, id: str, error: str) -> dict[str, Any]:
         from ladder.climb import Outcome
+        from ladder.judge.sequential import Verdict
         from ladder.report.document import entry
-        from ladder.verdict import Verdict
 
         assert self._ladder is not None
         return entry(Outcome(self._ladder[id], Verdict.CRASHED, error=error), self._ladder, self.settings.test)
 
     def _find(self, items: list[pytest.Item]) -> tuple[Found, list[pytest.Item]]:
         """Find the rungs of a collection and those that they name; returns the tests of those that pytest had left out."""
-        from ladder import calibration
+        from ladder.declare.ladder import Ladder, LadderError
+        from ladder.judge import calibration
         from ladder.plugin.selection import Found, check_markers
-        from ladder.rung import Ladder, LadderError
 
         found = Found()
         found.add(items)
@@ -299,7 +300,7 @@ class Climber:
         from ladder.plugin.selection import rung_of
         from ladder.report.document import entry
         from ladder.report.terminal import line, why
-        from ladder.training import trace
+        from ladder.train.compiled import trace
 
         __tracebackhide__ = True
         own = rung_of(item)
@@ -340,7 +341,7 @@ class Climber:
         return outcome
 
     def _draw(
-        self, climb: Climb, outcome: Outcome, found: dict[str, Any], deadline: float, watch: Watch | None
+        self, climb: Climb, outcome: Outcome, found: dict[str, Any], deadline: float, watch: ProgressMeter | None
     ) -> None:
         """Draw the rung, and say so in its entry."""
         from ladder.pictures import draw
@@ -353,8 +354,8 @@ class Climber:
         """This process's climb, begun when its first rung is."""
         if self._climb is None:
             from ladder.climb import Climb
-            from ladder.compilation import CompilationCache
-            from ladder.training import Seeds
+            from ladder.train.compilation import CompilationCache
+            from ladder.train.trainer import Seeds
 
             if (cache := getattr(self.config, "cache", None)) is not None:
                 with suppress(OSError):  # no place to keep programs costs time, nothing else
@@ -371,7 +372,7 @@ class Climber:
 
     def _give_up_if_computing(self, session: pytest.Session) -> bool:
         """A rung still computes and keeps the devices: what is left is for another process, where there is one."""
-        from ladder.timelimit import still_computing
+        from ladder.train.timelimit import still_computing
 
         if not still_computing():
             return False
@@ -408,20 +409,20 @@ class Climber:
         if "evidence" in self.__dict__:
             self.evidence.close()
         if self._cache:
-            from ladder.timelimit import still_computing
+            from ladder.train.timelimit import still_computing
 
             if not still_computing():  # it would go on writing there
                 self._cache.close()
 
     def _stale(self, outcome: Outcome) -> list[str]:
-        from ladder.calibration import outdated
+        from ladder.judge.calibration import outdated
 
         assert self._ladder is not None
         base = self._ladder[outcome.rung.calibration or outcome.rung.id]
         return outdated(outcome.rung, base, self.settings.calibrations) if outcome.judgement else []
 
     def _calibrate(self, rung: Rung, item: pytest.Item, live: Any) -> None:
-        from ladder import calibration
+        from ladder.judge import calibration
         from ladder.report.text import printable
 
         if rung.control or not any(gate.calibrated for gate in rung.criteria):

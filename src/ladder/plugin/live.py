@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.cells import set_cell_size
 
+from ladder.declare.rung import Rung
 from ladder.report.text import encodable, printable
-from ladder.rung import Rung
 
 
 class Live:
@@ -51,7 +51,7 @@ class Live:
 
 
 class Line:
-    """Tells of one rung's training; see ``ladder.training.Watch``."""
+    """Tells of one rung's training; see ``ladder.train.compiled.Watch``."""
 
     def __init__(self, rung: Rung, show: Callable[[str], None]):
         self._rung = rung

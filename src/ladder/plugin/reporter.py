@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from ladder.files import check_writable, write_atomically
+from ladder.judge.sequential import Verdict
 from ladder.naming import spelled
 from ladder.plugin.climber import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.earlier import EarlierReport
 from ladder.plugin.settings import Settings
 from ladder.plugin.signals import uninterrupted
 from ladder.plugin.workers import Handover
-from ladder.verdict import Verdict
 
 NOT_WRITTEN = 73  # EX_CANTCREAT of sysexits.h: every test is green, but the report could not be written
 
@@ -200,7 +200,8 @@ class Reporter:
                 append_summary(self._document, Path(summary))
 
     def _write(self, session: pytest.Session, planned: list[str]) -> None:
-        from ladder import fingerprint, report
+        from ladder import report
+        from ladder.evidence import provenance
         from ladder.report.document import document
 
         self._document = document(
@@ -209,9 +210,9 @@ class Reporter:
             seeds={"root": self.settings.root, "fresh": self.settings.fresh, "repeat": self.settings.repeat},
             environment={
                 "command": shlex.join(["pytest", *(spelled(str(each)) for each in self.config.invocation_params.args)]),
-                "machine": fingerprint.machine(),
-                "versions": fingerprint.versions(),
-                "commit": fingerprint.commit(self.config.rootpath, self.settings.written),
+                "machine": provenance.machine(),
+                "versions": provenance.versions(),
+                "commit": provenance.commit(self.config.rootpath, self.settings.written),
             },
             complete=session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
             and self._climbed == set(planned),

@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 import pytest
 
+from ladder.declare.ladder import Ladder, LadderError
+from ladder.declare.rung import Rung
 from ladder.plugin.search import named
 from ladder.plugin.settings import FULL
-from ladder.rung import Ladder, LadderError, Rung
 
 MARKER = re.compile(r"\brung[0-9]+\b")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from ladder.judge.sequential import SequentialTest
 from ladder.naming import REPORT_FILES, given, rung_files
-from ladder.verdict import SequentialTest
 
 FULL = "full"  # what the scale without a name is called where it must be given one
 A_RUNG = re.compile(r"rung[0-9]*")

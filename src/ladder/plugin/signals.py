@@ -18,7 +18,9 @@ import pytest
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-NEEDED = [f"ladder.{name}" for name in ("climb", "compilation", "report.document", "report.html", "report.terminal")]
+NEEDED = [
+    f"ladder.{name}" for name in ("climb", "train.compilation", "report.document", "report.html", "report.terminal")
+]
 
 RETRY = 0.1  # seconds
 PATIENCE = 2  # signals
@@ -193,7 +195,7 @@ def _leave() -> None:
 
     Registered before JAX is imported, and so called after the handlers of all that is imported later.
     """
-    timelimit = sys.modules.get("ladder.timelimit")
+    timelimit = sys.modules.get("ladder.train.timelimit")
     if _exit_code is None or timelimit is None or not timelimit.still_computing():
         return
     for stream in (sys.stdout, sys.stderr):

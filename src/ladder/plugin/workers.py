@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ladder.files import lock, write_atomically
-from ladder.verdict import Verdict
+from ladder.judge.sequential import Verdict
 
 if TYPE_CHECKING:
     import pytest
 
-    from ladder.rung import Ladder
+    from ladder.declare.ladder import Ladder
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
 GRACE = 2.0  # seconds that an interrupted worker has to get to its end

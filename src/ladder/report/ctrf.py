@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from ladder import __version__
+from ladder.judge.sequential import Verdict
 from ladder.report.schema import Document, Entry
 from ladder.report.text import count, findings, word
-from ladder.verdict import Verdict
 
 STATUS = {Verdict.BLOCKED: "skipped", Verdict.UNDECIDED: "other"}
 """Of a rung that is not green; of any other verdict it has failed."""

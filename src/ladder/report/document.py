@@ -13,16 +13,17 @@ import numpy as np
 from jaxtyping import Float
 
 from ladder.climb import Outcome
-from ladder.criteria import Comparison, Criterion
-from ladder.evidence import Attempt
-from ladder.experiment import components, differences
-from ladder.judge import Compared, Held
+from ladder.declare.criteria import Comparison, Criterion
+from ladder.declare.experiment import components, differences
+from ladder.declare.ladder import Ladder
+from ladder.declare.rung import Rung
+from ladder.declare.values import cut, shortened
+from ladder.evidence.archive import Attempt
+from ladder.judge.judgement import Compared, Held
+from ladder.judge.sequential import SequentialTest, Verdict
 from ladder.report.schema import VERSION, WHOLE, Entry
 from ladder.report.text import all_printable
-from ladder.rung import Ladder, Rung
-from ladder.trained import Trained
-from ladder.values import cut, shortened
-from ladder.verdict import SequentialTest, Verdict
+from ladder.train.result import Trained
 
 ATTEMPTS = 10  # listed of each rung; the evidence has them all
 EPOCHS = 50  # of each curve, about: as many points as a small picture shows

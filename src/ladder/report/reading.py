@@ -15,9 +15,9 @@ import jsonschema_rs
 import numpy as np
 
 from ladder.files import read_regular
+from ladder.judge.sequential import Verdict
 from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document, Entry
 from ladder.report.text import all_printable
-from ladder.verdict import Verdict
 
 LARGEST = 2**24
 """Bytes of a report; that of this repository's whole ladder is a thirteenth of it."""

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from ladder.judge.sequential import Verdict
 from ladder.report import text
 from ladder.report.schema import Document, Entry
-from ladder.verdict import Verdict
 
 Markup = dict[str, bool]
 Line = tuple[str, Markup]

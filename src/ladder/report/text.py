@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ladder.judge.sequential import Verdict
 from ladder.report.schema import Document, Entry
-from ladder.verdict import Verdict
 
 # Control characters but tabs and ends of lines, marks that no one sees or that turn the direction of what follows, ends of
 # lines that are none to a terminal, and halves of characters.

@@ -1,0 +1,165 @@
+"""What can be trained, how two such things are told apart, and how one is made of another."""
+
+import dataclasses
+from numbers import Integral
+from typing import Any, Protocol, runtime_checkable
+
+from ladder.declare.values import DEEPEST, is_too_deep, same, shortened
+
+MOST_EPOCHS = 1_000_000  # of which every seed's metrics are kept
+METHODS = ("init", "epoch", "inspect")
+
+
+@runtime_checkable
+class Experiment(Protocol):
+    """Something that can be trained: a frozen dataclass whose fields are its components, in pure JAX.
+
+    It knows nothing of seeds, rungs or pytest. ``init(key)`` returns the state (any pytree of arrays);
+    ``epoch(state, key)`` trains for an epoch and returns the state and a dict: each scalar is a metric, evaluated after
+    the epoch; each vector a trace with one number a step. ``metrics`` names the scalars.
+
+    What else it may have makes a failing rung's diagnosis say more: class attributes ``objective`` and ``reference``, the
+    metric that is trained on and the one that says whether the task is done, both better the lower they are; traces of
+    :func:`~ladder.inspection.step_traces`; the method of :class:`~ladder.inspection.Inspectable`. A class attribute
+    ``pictures`` names the module that draws it, an :class:`~ladder.pictures.Artist`.
+    """
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs to train."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the scalars that ``epoch`` reports."""
+
+    def init(self, key: Any) -> Any:
+        """The untrained state."""
+
+    def epoch(self, state: Any, key: Any) -> tuple[Any, Any]:
+        """The state after one more epoch, and what was measured."""
+
+
+def check_experiment(experiment: object) -> None:
+    """Refuse what cannot be trained, as far as it can be told without training it.
+
+    Raises:
+        TypeError: for an object that is not an experiment.
+        ValueError: for an experiment with a component, a number of epochs or a list of metrics that cannot be used.
+    """
+    if not isinstance(experiment, Experiment):
+        raise TypeError(
+            f"{shortened(experiment)} is no experiment; it needs epochs, metrics, init(key) and epoch(state, key)"
+        )
+    for name in components(experiment):
+        if name in METHODS:
+            raise ValueError(f"component {name!r} hides the method {name}(); give the component another name")
+    for name in ("init", "epoch"):
+        if not callable(method := getattr(experiment, name)):
+            raise ValueError(
+                f"{name}={shortened(method)}: make it a method, {name}({'state, ' * (name == 'epoch')}key)"
+            )
+    epochs, metrics = experiment.epochs, experiment.metrics
+    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or not 1 <= epochs <= MOST_EPOCHS:
+        raise ValueError(f"epochs={shortened(epochs)}: give a whole number from 1 to {MOST_EPOCHS}")
+    if not isinstance(metrics, tuple | list) or not metrics:
+        example = (metrics,) if isinstance(metrics, str) and metrics else ("loss",)
+        raise ValueError(f"metrics={shortened(metrics)}: give a tuple of names, such as {example!r}")
+    for name in metrics:
+        check_name(name)
+        if metrics.count(name) > 1:
+            raise ValueError(f"metrics={shortened(metrics)}: {name!r} is there twice; name each metric once")
+
+
+def check_name(name: object) -> None:
+    """Raise a ValueError unless a metric or trace can be called that: it stands in reports, in files and on terminals."""
+    if not isinstance(name, str) or not name.isprintable() or name.strip() != name or not name:
+        raise ValueError(
+            f"{shortened(name)} cannot be the name of a metric or trace; give a string of printable characters without a "
+            "space at either end"
+        )
+
+
+def components(experiment: object) -> dict[str, Any]:
+    """The components of an experiment: its dataclass fields, nested ones by dotted path.
+
+    Raises:
+        TypeError: if it is not an instance of a frozen dataclass.
+        ValueError: for a component that has no value or is nested too deeply.
+    """
+    if (
+        not dataclasses.is_dataclass(experiment)
+        or isinstance(experiment, type)
+        or not experiment.__dataclass_params__.frozen  # type: ignore[attr-defined]  # set by every @dataclass
+    ):
+        raise TypeError(
+            f"{shortened(experiment)} is no frozen dataclass instance: make its components the fields of a "
+            "@dataclass(frozen=True)"
+        )
+    for field in dataclasses.fields(experiment):
+        if not hasattr(experiment, field.name):
+            raise ValueError(f"component {field.name!r} has no value; give it a default or set it in __post_init__")
+        if is_too_deep(getattr(experiment, field.name)):
+            raise ValueError(
+                f"component {field.name!r} contains itself, or is nested more than {DEEPEST} levels deep; make it flatter"
+            )
+    return _flat(experiment)
+
+
+def _flat(experiment: object) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in _fields(experiment).items():
+        flat[name] = value
+        if _is_component(value):
+            flat |= {f"{name}.{path}": inner for path, inner in _flat(value).items()}
+    return flat
+
+
+def differences(one: object, other: object) -> dict[str, tuple[Any, Any]]:
+    """Which components two experiments differ in: path to the pair of values.
+
+    Nested dataclasses are compared field by field. Where the type itself differs, that is one component, named after the
+    field (or ``experiment``), with all the fields that only one of the types has; fields of the same name still count.
+
+    Raises:
+        TypeError: for two values that cannot be compared, naming the component.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    if type(one) is not type(other):
+        found["experiment"] = (type(one).__qualname__, type(other).__qualname__)
+    return found | _differences(one, other, "")
+
+
+def _differences(one: object, other: object, within: str) -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
+    theirs = _fields(other)
+    for name, a in _fields(one).items():
+        if name not in theirs:
+            continue
+        b, path = theirs[name], f"{within}{name}"
+        if _is_component(a) and _is_component(b):
+            if type(a) is not type(b):
+                found[path] = (a, b)
+            found |= _differences(a, b, f"{path}.")
+            continue
+        try:
+            equal = same(a, b)
+        except TypeError as error:
+            raise TypeError(f"component {path!r} cannot be compared: {error}") from error
+        if not equal:
+            found[path] = (a, b)
+    return found
+
+
+def changed(experiment: Any, component: str, value: Any) -> Any:
+    """The experiment with one component, named by its dotted path, replaced."""
+    field, _, inside = component.partition(".")
+    inner = changed(getattr(experiment, field), inside, value) if inside else value
+    return dataclasses.replace(experiment, **{field: inner})
+
+
+def _fields(experiment: Any) -> dict[str, Any]:
+    return {f.name: getattr(experiment, f.name) for f in dataclasses.fields(experiment)}
+
+
+def _is_component(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)

@@ -1,0 +1,235 @@
+"""A rung: an experiment, the one component it adds to its parent, and what must be true of its learning curves."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ladder.declare.causes import CAUSES
+from ladder.declare.criteria import Comparison, Criterion
+from ladder.declare.experiment import Experiment, changed, check_experiment
+from ladder.declare.fields import check_fields
+from ladder.declare.values import shortened
+
+VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
+SCALE = re.compile(r"(?!full$)\w*")  # that is what the option calls the one without a name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """An experiment, the one component it adds to its parent, and what must be true of its learning curves.
+
+    Attributes:
+        number: Position on the ladder, from 1; with ``scale`` and ``variant`` it makes the id, ``rung3[mse]``, ``rung9@small``.
+        name: What the rung is called, ``sphere``.
+        experiment: What is trained.
+        gates: Conditions that must hold, and could: a limit beyond its floor is refused. A rung without any is a goal row:
+            reported, never red, and exempt from the one-component rule.
+        goals: Conditions that are only reported.
+        variant: Task or loss, where a rung comes in several.
+        scale: Of a rung that comes in several sizes, the name of a smaller one; empty for the full one. Each has limits and
+            evidence of its own, and one run climbs one of them.
+        parent: Id of the rung it differs from in one component and is compared with; empty for a root.
+        adds: Path of that component.
+        requires: Ids of the rungs that block it unless they pass; by default a gated rung's parent.
+        compare: Metrics of the paired comparison with the parent, each with what was published of it.
+        control: Why it is expected to FAIL, and by whom; a control is green on FAIL alone and blocks nothing.
+        each_gate_fails: Ask of a control that every gate fails by itself, not only all of them together.
+        expects: Findings that the diagnosis of a control must come to, by name: it must fail, and for this reason.
+        calibration: Id of the rung whose calibration tightens its limits; by default its own.
+        claim: The sentence that the rung tests.
+
+    Raises:
+        ValueError: for a rung that is not well formed by itself; ``Ladder`` checks it against the others.
+        TypeError: for an experiment that is not one.
+    """
+
+    number: int
+    name: str
+    experiment: Experiment
+    gates: tuple[Criterion | Comparison, ...] = ()
+    goals: tuple[Criterion | Comparison, ...] = ()
+    variant: str = ""
+    scale: str = ""
+    parent: str = ""
+    adds: str = ""
+    requires: tuple[str, ...] | None = None
+    compare: Mapping[str, str] = field(default_factory=dict)
+    control: str = ""
+    each_gate_fails: bool = False
+    expects: tuple[str, ...] = ()
+    calibration: str = ""
+    claim: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("gates", "goals", "requires", "expects"):
+            if isinstance(given := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(given))
+        self._check_expected()
+        if isinstance(self.parent, Rung):
+            raise ValueError(f"{self.id}: parent={shortened(self.parent)}: give its id, {self.parent.id!r}")
+        try:
+            check_experiment(self.experiment)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.id}: {error}") from None
+        check_fields(self, self.id)
+        if self.number < 1:
+            raise ValueError(f"rung number {self.number}: count from 1")
+        if not VARIANT.fullmatch(self.variant):
+            raise ValueError(f"{self.id}: variant {self.variant!r}: use letters, digits and + - . , = _")
+        if not SCALE.fullmatch(self.scale):
+            raise ValueError(
+                f"{self.id}: scale {self.scale!r}: use letters, digits and _, and for the full one nothing"
+            )
+        if not self.gates and not self.goals:
+            raise ValueError(f"{self.id}: give it at least one gate or goal")
+        if self.control and not self.gates:
+            raise ValueError(f"{self.id}: a control is a rung whose gates must fail; give it gates")
+        if (self.each_gate_fails or self.expects) and not self.control:
+            raise ValueError(
+                f"{self.id}: each_gate_fails and expects are for controls; say in control= why it must fail"
+            )
+        if bool(self.parent) != bool(self.adds):
+            raise ValueError(f"{self.id}: parent={self.parent!r}, adds={self.adds!r}; a rung has both or neither")
+        if self.role == "gate" and self.parent and not self.compare:
+            raise ValueError(
+                f"{self.id}: say in compare= on which metrics it is compared with {self.parent}, such as "
+                f"{{{self.headline.metric!r}: 'not published'}}"
+            )
+        for condition in (*self.gates, *self.goals):
+            self._check(condition)
+        for gate in self.criteria:
+            self._check_floor(gate)
+        for metric in self.compare:
+            self._check_metric(f"the comparison of {metric!r} with {self.parent}", metric)
+
+    def _check_expected(self) -> None:
+        if not self.expects:
+            return
+        given: object = self.expects
+        if not isinstance(given, tuple) or not all(name in CAUSES for name in given):
+            raise ValueError(
+                f"{self.id}: expects={shortened(self.expects)}: give a tuple of names of findings, of {', '.join(CAUSES)}"
+            )
+
+    def _check(self, condition: Criterion | Comparison) -> None:
+        for metric in condition.metrics:
+            self._check_metric(str(condition), metric)
+        if isinstance(condition, Criterion) and condition.last_epoch > self.experiment.epochs:
+            raise ValueError(
+                f"{self.id}: {condition}: the experiment trains {self.experiment.epochs} epochs; ask for an earlier one"
+            )
+
+    def _check_floor(self, gate: Criterion) -> None:
+        """Of a control too: one that fails where nothing could pass shows nothing."""
+        if gate.floor is not None and gate.beyond_floor:
+            raise ValueError(
+                f"{self.id}: gate {gate}: its limit of {gate.limit:.4g} ({gate.source}) lies beyond the floor of "
+                f"{gate.floor:.4g} ({gate.floor_source}), which no model gets past; ask for no more than the floor, "
+                "make it a goal, or correct the floor where models did get past it"
+            )
+
+    def _check_metric(self, what: str, metric: str) -> None:
+        if metric not in self.experiment.metrics:
+            known = ", ".join(self.experiment.metrics)
+            raise ValueError(f"{self.id}: {what}: the experiment reports no {metric!r}; it reports {known}")
+
+    @property
+    def id(self) -> str:
+        """``rung3`` or, of a variant, ``rung3[mse]``; of a smaller scale ``rung3@small[mse]``."""
+        sized = f"{self.marker}@{self.scale}" if self.scale else self.marker
+        return f"{sized}[{self.variant}]" if self.variant else sized
+
+    @property
+    def marker(self) -> str:
+        """The pytest marker that selects every variant of it, at whatever scale is climbed."""
+        return f"rung{self.number}"
+
+    @property
+    def role(self) -> str:
+        """``gate``, ``goal`` or ``control``."""
+        if self.control:
+            return "control"
+        return "gate" if self.gates else "goal"
+
+    @property
+    def criteria(self) -> tuple[Criterion, ...]:
+        """The gates that are asked of every seed."""
+        return tuple(gate for gate in self.gates if isinstance(gate, Criterion))
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """The gates that are asked of all pairs together."""
+        return tuple(gate for gate in self.gates if isinstance(gate, Comparison))
+
+    @property
+    def headline(self) -> Criterion | Comparison:
+        """The condition whose metric stands for the rung in one line."""
+        return (*self.gates, *self.goals)[0]
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Ids of the rungs that block it."""
+        if self.requires is not None:
+            return self.requires
+        return (self.parent,) if self.parent and self.role == "gate" else ()
+
+    @property
+    def partners(self) -> tuple[str, ...]:
+        """Ids of the rungs whose curves it is compared with, in order, each once."""
+        parent = [self.parent] if self.parent and self.compare else []
+        compared = [c.against for c in (*self.gates, *self.goals) if isinstance(c, Comparison)]
+        return tuple(dict.fromkeys((*parent, *compared)))
+
+    def as_control(
+        self,
+        *,
+        why: str,
+        gates: tuple[Criterion | Comparison, ...] = (),
+        goals: tuple[Criterion | Comparison, ...] = (),
+        label: str = "",
+        each_gate_fails: bool = True,
+        expects: tuple[str, ...] = (),
+        **change: Any,
+    ) -> "Rung":
+        """A control of this rung: the same experiment but for one changed component, expected to fail.
+
+        Args:
+            why: Why it must fail, and by whom.
+            gates: The gates that it must fail; by default all of the rung's.
+            goals: What is reported of it besides.
+            label: What its variant is called; by default after the change, ``learning_rate=0.0``.
+            each_gate_fails: Whether it must fail every gate by itself, or only all of them together.
+            expects: Findings that it must fail for, by name.
+            change: The component and its value; of a nested one by path, ``**{"model.dim": 4}``.
+
+        Raises:
+            ValueError: unless exactly one component is given.
+        """
+        if len(change) != 1:
+            raise ValueError(f"{self.id}: a control changes one component, not {sorted(change) or 'none'}")
+        ((component, value),) = change.items()
+        label = label or f"{component}={value}"
+        return replace(
+            self,
+            experiment=changed(self.experiment, component, value),
+            gates=gates or self.gates,
+            goals=goals,
+            variant=f"{self.variant},{label}" if self.variant else label,
+            parent=self.id,
+            adds=component,
+            requires=(),
+            compare={},
+            control=why,
+            each_gate_fails=each_gate_fails,
+            expects=expects,
+            calibration=self.calibration or self.id,
+        )
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Ids of every other rung it names, each once."""
+        return tuple(dict.fromkeys(filter(None, (self.parent, *self.required, *self.partners))))
+
+    def __str__(self) -> str:
+        return self.id

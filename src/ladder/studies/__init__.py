@@ -1,0 +1,1 @@
+"""The case studies: guests of the harness, which needs none of them."""

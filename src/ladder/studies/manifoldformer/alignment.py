@@ -1,0 +1,122 @@
+"""Between encoder and dynamics: a rotation of the latent, one for all sequences or one for each.
+
+Rotations are Cayley transforms of ``A = W - W^T``, so they are orthogonal whatever ``W``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Int
+
+from ladder.declare.fields import check_fields
+from ladder.studies.geometry.orthogonal import cayley
+
+Context = Literal["mean", "velocity", "end points", "covariance"]
+
+
+@dataclass(frozen=True)
+class Static:
+    """One learned rotation for all sequences, the identity at first.
+
+    Source: "learnable global rotation" of the status documents ("picking the lock").
+    """
+
+    @property
+    def causal(self) -> bool:
+        """Whether a sample depends on earlier ones alone."""
+        return True
+
+    def build(self, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+        """The module."""
+        return StaticRotation(latent_dim)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dynamic:
+    """A rotation predicted from the trajectory itself: context, Dense ``features``, ReLU, Dense ``d^2`` for ``W``.
+
+    The context of a trajectory is its mean; its velocity ``z_last - z_first``; its end points, first and last; or its
+    covariance ``Z^T Z / time``, not centred. All of them read the last sample, so a model with one is not causal.
+    Of a sequence that closes, as the oscillators' do on the identity task, the velocity is zero and says nothing.
+    Source: ``DynamicCayleyRotation`` of the status documents (sakaguchi, section 7; core, sections 8 to 10).
+
+    Raises:
+        ValueError: for another context, or fewer than one feature.
+    """
+
+    context: Context = "mean"
+    features: int = 128
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.features < 1:
+            raise ValueError(f"Dynamic(features={self.features}): choose at least 1")
+
+    @property
+    def causal(self) -> bool:
+        """Whether a sample depends on earlier ones alone."""
+        return False
+
+    def build(self, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+        """The module."""
+        return DynamicRotation(self, latent_dim, rngs)
+
+
+Alignment = Static | Dynamic
+
+
+def context(
+    z: Float[Array, "*batch time latent"], of: Context, known: int | Int[Array, ""] | None = None
+) -> Float[Array, "*batch context"]:
+    """What there is to say of a trajectory as a whole; formulas at :class:`Dynamic`.
+
+    Of a trajectory still being written, ``known`` says how many of its samples are there; the others are not looked at.
+    """
+    time = z.shape[-2]
+    known = time if known is None else known
+    if of in ("mean", "covariance"):
+        there = (jnp.arange(time) < known).reshape((1,) * (z.ndim - 2) + (-1, 1))
+        z = jnp.where(there, z, 0.0)
+        if of == "mean":
+            return jnp.sum(z, axis=-2) / known
+        return (jnp.swapaxes(z, -1, -2) @ z / known).reshape(*z.shape[:-2], -1)
+    first, last = z[..., 0, :], jnp.take(z, known - 1, axis=-2)
+    return last - first if of == "velocity" else jnp.concatenate([first, last], axis=-1)
+
+
+def rotation(w: Float[Array, "*batch latent latent"]) -> Float[Array, "*batch latent latent"]:
+    """``(I - A)(I + A)^(-1)`` of ``A = W - W^T``."""
+    return cayley(w - jnp.swapaxes(w, -1, -2))
+
+
+class StaticRotation(nnx.Module):
+    """What :class:`Static` describes."""
+
+    def __init__(self, latent_dim: int):
+        self.weight = nnx.Param(jnp.zeros((latent_dim, latent_dim)))
+
+    def __call__(
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
+    ) -> Float[Array, "latent latent"]:
+        """The rotation; the same for every trajectory."""
+        return rotation(self.weight[...])
+
+
+class DynamicRotation(nnx.Module):
+    """What :class:`Dynamic` describes."""
+
+    def __init__(self, wanted: Dynamic, latent_dim: int, rngs: nnx.Rngs):
+        size = {"mean": 1, "velocity": 1, "end points": 2, "covariance": latent_dim}[wanted.context] * latent_dim
+        self.hidden = nnx.Linear(size, wanted.features, rngs=rngs)
+        self.out = nnx.Linear(wanted.features, latent_dim**2, rngs=rngs)
+        self.of = wanted.context
+
+    def __call__(
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
+    ) -> Float[Array, "*batch latent latent"]:
+        """The rotation of each trajectory, of which the first ``known`` samples are there."""
+        w = self.out(nnx.relu(self.hidden(context(z, self.of, known))))
+        return rotation(w.reshape(*z.shape[:-2], z.shape[-1], z.shape[-1]))

@@ -1,0 +1,224 @@
+"""The synthetic oscillators every published ManifoldFormer run was trained on."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import permutations
+from typing import ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Int
+
+from ladder.declare.fields import check_fields
+
+FREQUENCIES = (1, 2, 3, 5, 8)
+CHANNELS = 16
+BATCH = 64  # sequences that are drawn with one seed, as published; other batch sizes cut the same sequences anew
+NOISE_STREAM, PHASE_STREAM, WITHHELD_STREAM = 0x0153, 0x0FA5E, 0x0D1D
+
+Task = Literal["identity", "next step"]
+Phases = Literal["zero", "random"]
+
+
+class Batch(NamedTuple):
+    """What a model is shown, and what it is held against.
+
+    Attributes:
+        input: The signal as it is measured, with noise.
+        clean: The same signal without.
+        target: What is to be predicted: ``clean`` itself, or what it is one sample later.
+        oracle: The oscillators' own state at the input's times, a point of the unit sphere.
+    """
+
+    input: Float[Array, "*batch time channel"]
+    clean: Float[Array, "*batch time channel"]
+    target: Float[Array, "*batch time channel"]
+    oracle: Float[Array, "*batch time latent"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signals:
+    """Sums of a few tones in 16 channels, at ``length`` times ``linspace(0, 4 pi, length)``.
+
+    Tone ``k`` of channel ``c`` is ``2^-k sin(f_k t + 2 pi c / 16)``; the frequencies are drawn without replacement, in
+    order, from 1, 2, 3, 5 and 8. White noise may be added to what the model is shown, never to what it is held
+    against. The published data draws frequencies at random but no phases, so there are only as many clean sequences as
+    ordered choices of tones: 20 of two tones, 60 of three. A training set is ``batches`` of 64 of them, batch ``i`` drawn
+    with seed ``i``; sequences held out differ from it in their noise alone. Two things make them differ in more: choices of tones
+    that training never sees, and initial phases that are drawn.
+
+    The defaults are the bench scale (patches A to E).
+
+    Attributes:
+        phases: Where tones start: at 0, as published, or anywhere, drawn for each tone of each sequence.
+        withheld: How many of the ordered choices of tones are kept out of training, always the same ones; they alone are
+            held out then.
+
+    Raises:
+        ValueError: for more tones than there are frequencies, fewer than 2 samples, no batch, noise below 0, or as many
+            withheld as there are.
+    """
+
+    tones: int = 2
+    length: int = 64
+    noise: float = 0.0
+    batches: int = 15
+    phases: Phases = "zero"
+    withheld: int = 0
+
+    channels: ClassVar[int] = CHANNELS
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not 1 <= self.tones <= len(FREQUENCIES):
+            raise ValueError(
+                f"Signals(tones={self.tones}): choose 1 to {len(FREQUENCIES)} of the frequencies {FREQUENCIES}"
+            )
+        if self.length < 2 or self.batches < 1:
+            raise ValueError(
+                f"Signals(length={self.length}, batches={self.batches}): choose at least 2 samples and 1 batch of {BATCH}"
+            )
+        if not self.noise >= 0.0:
+            raise ValueError(f"Signals(noise={self.noise}): choose a standard deviation of at least 0")
+        kinds = len(self.triples)
+        if not 0 <= self.withheld < kinds:
+            raise ValueError(
+                f"Signals(withheld={self.withheld}): choose 0 to {kinds - 1} of the {kinds} ordered choices of tones"
+            )
+
+    @property
+    def times(self) -> Float[np.ndarray, " time"]:
+        """Where the signals are sampled."""
+        return np.linspace(0.0, 4.0 * np.pi, self.length)
+
+    @property
+    def triples(self) -> list[tuple[int, ...]]:
+        """The frequencies of every clean sequence there is, in the order of their tones."""
+        return list(permutations(FREQUENCIES, self.tones))
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences are in the training set."""
+        return self.batches * BATCH
+
+    @cached_property
+    def held(self) -> Int[np.ndarray, " kind"]:
+        """Which of the choices of tones are held out: those withheld, or else all."""
+        kinds = len(self.triples)
+        return np.sort(np.random.default_rng(WITHHELD_STREAM).permutation(kinds)[: self.withheld or kinds])
+
+    @cached_property
+    def clean(self) -> Float[np.ndarray, "kind time channel"]:
+        """Every clean sequence that starts at phase 0."""
+        t = self.times[:, None]
+        phase = 2.0 * np.pi * np.arange(CHANNELS) / CHANNELS
+        return np.stack(
+            [sum(2.0**-k * np.sin(f * t + phase) for k, f in enumerate(tones)) for tones in self.triples]
+        ).astype(np.float32)
+
+    def oracle(self, dim: int) -> Float[np.ndarray, "kind time latent"]:
+        """The oscillators' own state: ``sin(f t), cos(f t)`` of each tone in order, zeros up to ``dim``, over its norm.
+
+        Source: the published Oracle Distance (status document of the core); the norm is the root of the number of tones.
+        These start at phase 0.
+
+        Raises:
+            ValueError: for fewer dimensions than two a tone.
+        """
+        if dim < 2 * self.tones:
+            raise ValueError(f"the oracle of {self.tones} tones needs {2 * self.tones} dimensions, not {dim}")
+        t = self.times
+        states = np.stack(
+            [np.stack([wave(f * t) for f in tones for wave in (np.sin, np.cos)], axis=-1) for tones in self.triples]
+        )
+        padded = np.pad(states, ((0, 0), (0, 0), (0, dim - 2 * self.tones)))
+        return np.asarray(padded / np.sqrt(self.tones), np.float32)
+
+    @cached_property
+    def drawn(self) -> Int[np.ndarray, " sequence"]:
+        """Which of the clean sequences each of the training set is."""
+        every = np.arange(len(self.triples))
+        kinds = np.setdiff1d(every, self.held) if self.withheld else every
+        return np.concatenate(
+            [kinds[np.random.default_rng(batch).integers(len(kinds), size=BATCH)] for batch in range(self.batches)]
+        )
+
+    @property
+    def share(self) -> Float[np.ndarray, " kind"]:
+        """How much of the training set each of the clean sequences is."""
+        return np.bincount(self.drawn, minlength=len(self.triples)) / self.sequences
+
+    @property
+    def held_share(self) -> Float[np.ndarray, " kind"]:
+        """How much each sequence held out counts: as much as in the training set, or all alike where that has none of them."""
+        return np.full(len(self.held), 1.0 / len(self.held)) if self.withheld else self.share
+
+    @property
+    def mean_square(self) -> float:
+        """Of the training set started at phase 0: the mean squared error of predicting nothing (0.633 at bench scale)."""
+        return float(self.share @ np.mean(self.clean.astype(np.float64) ** 2, axis=(1, 2)))
+
+    def rows(
+        self, sequence: Int[Array, " sequence"], batch_size: int
+    ) -> tuple[Int[Array, "batch row"], Int[Array, "batch row"], Float[Array, "batch row"]]:
+        """Cut an epoch into batches: which clean sequence each row is, which number its noise has, and its weight.
+
+        A loss that is a mean over sequences is the same whether every sequence is computed or every distinct one
+        once, weighted by how often it occurs. Without noise a batch of 64 drawn from 20 signals is therefore computed as
+        20 rows; a batch too small to gain by that, or with noise, keeps its own rows at equal weight.
+        """
+        number = sequence.reshape(-1, batch_size)
+        drawn, kinds = jnp.asarray(self.drawn)[number], len(self.triples)
+        if self.noise or self.phases == "random" or batch_size <= kinds:
+            return drawn, number, jnp.full(number.shape, 1.0 / batch_size)
+        trained = jnp.asarray(np.unique(self.drawn) if self.withheld else np.arange(kinds))
+        every = jnp.broadcast_to(trained, (len(number), len(trained)))
+        return every, every, jnp.mean(jax.nn.one_hot(drawn, kinds), axis=1)[:, trained]
+
+    def batch(self, kind: Int[Array, " row"], number: Int[Array, " row"], task: Task, dim: int) -> Batch:
+        """These choices of tones as a task, with the noise, and where they are random the phases, of these numbers.
+
+        The numbers of the training set are 0 to 63 of batch 0 and so on; those from ``sequences`` on are held out. Next
+        step shows all samples but the last, and asks for all but the first.
+        """
+        if self.phases == "random":
+            clean, oracle = self._started(kind, _phases(number, self.tones), dim)
+        else:
+            clean, oracle = jnp.asarray(self.clean)[kind], jnp.asarray(self.oracle(dim))[kind]
+        shown = clean + self.noise * _white(number, clean.shape[1:]) if self.noise else clean
+        if task == "identity":
+            return Batch(shown, clean, clean, oracle)
+        return Batch(shown[:, :-1], clean[:, :-1], clean[:, 1:], oracle[:, :-1])
+
+    def held_out(self, task: Task, dim: int) -> Batch:
+        """Every sequence held out once, with noise, and where they are random phases, that no training set has."""
+        kinds = jnp.asarray(self.held)
+        return self.batch(kinds, self.sequences + kinds, task, dim)
+
+    def _started(
+        self, kind: Int[Array, " row"], start: Float[Array, "row tone"], dim: int
+    ) -> tuple[Float[Array, "row time channel"], Float[Array, "row time latent"]]:
+        """These choices of tones and their oracle, each tone begun at its phase: both are turned, tone by tone."""
+        frequency = jnp.asarray(self.triples, jnp.float32)[kind]
+        times = jnp.asarray(self.times, jnp.float32).reshape(1, -1, 1)
+        angle = frequency[:, None, :] * times + start[:, None, :]
+        channel = jnp.asarray(2.0 * np.pi * np.arange(CHANNELS) / CHANNELS, jnp.float32)
+        size = jnp.asarray(2.0 ** -np.arange(self.tones), jnp.float32)
+        clean = jnp.einsum("k,btkc->btc", size, jnp.sin(angle[..., None] + channel.reshape(1, 1, 1, -1)))
+        state = jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*angle.shape[:2], -1)
+        return clean, jnp.pad(state, ((0, 0), (0, 0), (0, dim - 2 * self.tones))) / math.sqrt(self.tones)
+
+
+def _white(number: Int[Array, " row"], shape: tuple[int, ...]) -> Float[Array, "row time channel"]:
+    """Noise of unit variance: a row is the same whatever batch it is in."""
+    key = jax.random.key(NOISE_STREAM)
+    return jax.vmap(lambda n: jax.random.normal(jax.random.fold_in(key, n), shape))(number)
+
+
+def _phases(number: Int[Array, " row"], tones: int) -> Float[Array, "row tone"]:
+    """Where the tones of these sequences start, in radians: a row is the same whatever batch it is in."""
+    key = jax.random.key(PHASE_STREAM)
+    return jax.vmap(lambda n: jax.random.uniform(jax.random.fold_in(key, n), (tones,), maxval=2.0 * math.pi))(number)

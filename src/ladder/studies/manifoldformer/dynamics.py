@@ -1,0 +1,176 @@
+"""From latent to latent: how the trajectory is moved before it is decoded. All maps are causal in time."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Int
+
+from ladder.declare.fields import check_fields
+from ladder.studies.geometry.integrators import euler_step, rk4_step
+from ladder.studies.geometry.sphere import project, retract
+from ladder.studies.manifoldformer.coupling import Coupling
+from ladder.studies.manifoldformer.memory import Memory
+
+Init = Literal["random", "zero"]
+Integrator = Literal["rk4", "euler"]
+INTEGRATORS = {"rk4": rk4_step, "euler": euler_step}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """No dynamics: the trajectory is decoded as it was encoded."""
+
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
+        """The module."""
+        return Stays()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Residual:
+    """A residual cell, ``z + Dense(z)``, put back on the sphere. Source: patch D.
+
+    Raises:
+        ValueError: for another initialisation.
+    """
+
+    init: Init = "random"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
+        """The module."""
+        return Cell(latent_dim, self.init == "zero", rngs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Steps along a vector field on the sphere: the tangent part of drift plus memory plus coupling.
+
+    The drift is linear, ``W z``. Memory and the coupling's keys stay at the encoded trajectory; drift and queries follow the
+    point through the integrator's stages. ``step`` is the size of each of ``substeps`` steps in units of one sample. At random
+    initialisation kernels are LeCun-normal; at zero those that everything passes through last are zero: the force is, and
+    the flow is the identity.
+
+    The defaults are the published full dynamics, one RK4 step of 1; ``MINIMAL`` is the debug plan's minimal manifold step.
+
+    Raises:
+        ValueError: for another initialisation or integrator, a step or substeps that are not positive, no force at all, or
+            a zero initialisation of a power-law memory with no projection behind it.
+    """
+
+    drift: bool = False
+    memory: Memory | None = field(default_factory=Memory)
+    coupling: Coupling | None = field(default_factory=Coupling)
+    integrator: Integrator = "rk4"
+    step: float = 1.0
+    substeps: int = 1
+    init: Init = "random"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.step > 0.0 or self.substeps < 1:
+            raise ValueError(f"Flow(step={self.step}, substeps={self.substeps}): choose a positive step, at least once")
+        if not (self.drift or self.memory or self.coupling):
+            raise ValueError("Flow(drift=False, memory=None, coupling=None): nothing moves it; choose Identity()")
+        if self.init == "zero" and self.memory and self.memory.kernel == "power law" and not self.memory.projection:
+            raise ValueError(
+                "Flow(init='zero', memory=Memory(kernel='power law')): a power law is not zero; add projection=True, which "
+                "can be, or choose init='random'"
+            )
+
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
+        """The module, for sequences of this length."""
+        return Flowing(self, length, latent_dim, rngs)
+
+
+Dynamics = Identity | Residual | Flow
+MINIMAL = Flow(drift=True, memory=None, coupling=None, integrator="euler", step=0.1)
+"""``(z + 0.1 v) / |z + 0.1 v|`` with ``v`` the tangent part of ``W z``. Source: the debug plan, section 7."""
+
+
+class Moves(nnx.Module):
+    """What any dynamics do."""
+
+    @abstractmethod
+    def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
+        """The trajectory, moved."""
+
+    def last(
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
+    ) -> Float[Array, "*batch 1 latent"]:
+        """The last of the points of ``self(z[..., :known, :])``, without those before it; ``known`` may be traced."""
+        return self(_at(z, known))
+
+
+class Stays(Moves):
+    """What :class:`Identity` describes."""
+
+    def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
+        """Return the trajectory itself."""
+        return z
+
+
+class Cell(Moves):
+    """What :class:`Residual` describes."""
+
+    def __init__(self, latent_dim: int, zero: bool, rngs: nnx.Rngs):
+        self.step = nnx.Linear(latent_dim, latent_dim, kernel_init=_kernel(zero), rngs=rngs)
+
+    def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
+        """Move every point by its own step."""
+        return retract(z, self.step(z))
+
+
+class Flowing(Moves):
+    """What :class:`Flow` describes."""
+
+    def __init__(self, wanted: Flow, length: int, latent_dim: int, rngs: nnx.Rngs):
+        zero = wanted.init == "zero"
+        self.memory = wanted.memory.build(length, latent_dim, zero, rngs) if wanted.memory else None
+        self.coupling = wanted.coupling.build(latent_dim, zero, rngs) if wanted.coupling else None
+        self.drift = (
+            nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=_kernel(zero), rngs=rngs)
+            if wanted.drift
+            else None
+        )
+        self.integrator, self.step, self.substeps = wanted.integrator, wanted.step, wanted.substeps
+
+    def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
+        """Move every point along the flow."""
+        memory = None if self.memory is None else self.memory(z)
+        return self._along(z, memory, None if self.coupling is None else self.coupling.among(z))
+
+    def last(
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
+    ) -> Float[Array, "*batch 1 latent"]:
+        """As :meth:`Moves.last`; each step of it costs as many products as there are samples, not their square."""
+        memory = None if self.memory is None else self.memory.last(z, known)
+        return self._along(_at(z, known), memory, None if self.coupling is None else self.coupling.among(z, known))
+
+    def _along(self, z: Array, memory: Array | None, coupling: Callable[[Array], Array] | None) -> Array:
+        forces: list[Callable[[Array], Array]] = [] if memory is None else [lambda point: memory]
+        forces += [force for force in (coupling, self.drift) if force is not None]
+
+        def field(point: Array) -> Array:
+            return project(point, reduce(jnp.add, [force(point) for force in forces]))
+
+        for _ in range(self.substeps):
+            z = INTEGRATORS[self.integrator](field, z, self.step)
+        return z
+
+
+def _at(z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]) -> Float[Array, "*batch 1 latent"]:
+    """The last of the first ``known`` points."""
+    return jax.lax.dynamic_slice_in_dim(z, known - 1, 1, axis=z.ndim - 2)
+
+
+def _kernel(zero: bool) -> nnx.Initializer:
+    return nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()

@@ -1,0 +1,341 @@
+"""The experiment of the case study: what is trained, on what, how."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+import optax.contrib
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Int, Key
+
+from ladder.declare.fields import check_fields
+from ladder.inspection import Inspection, step_traces
+from ladder.studies.geometry.sphere import norm_error, normalise
+from ladder.studies.manifoldformer import imputation, losses, objective
+from ladder.studies.manifoldformer.data import Batch, Signals, Task
+from ladder.studies.manifoldformer.dynamics import Flow, Identity
+from ladder.studies.manifoldformer.imputation import MEASURES, ROLLOUTS, Gap
+from ladder.studies.manifoldformer.metrics import oracle_distance
+from ladder.studies.manifoldformer.model import ManifoldFormer, Model, Output
+from ladder.studies.manifoldformer.objective import Refine
+
+Schedule = Literal["constant", "cosine"]
+
+
+def _matrices(params: Any) -> Any:
+    """How Muon is to read each parameter: a kernel as a matrix from all that goes in to all that comes out."""
+
+    def read(param: Array) -> optax.contrib.MuonDimensionNumbers | None:
+        *inputs, output = range(param.ndim) if param.ndim > 1 else (0,)
+        return optax.contrib.MuonDimensionNumbers(tuple(inputs), (output,)) if inputs else None
+
+    return jax.tree.map(read, params)
+
+
+# Of rate 1: the rate is a factor of its own, see TrainingState.
+OPTIMISERS: Mapping[str, optax.GradientTransformation] = {
+    "adam": optax.adam(1.0),
+    "adamw": optax.adamw(1.0),
+    "muon": optax.contrib.muon(1.0, consistent_rms=0.2, muon_weight_dimension_numbers=_matrices),
+    "sgd": optax.sgd(1.0),
+}
+Optimiser = Literal["adam", "adamw", "muon", "sgd"]
+During = Literal["", "before", "after"]
+
+
+class TrainingState(NamedTuple):
+    """Everything that training changes, and the learning rate.
+
+    The rate is carried here, not compiled in: a control that trains at rate 0 then runs the very program it is a
+    control of.
+    """
+
+    params: Any
+    optimiser: optax.OptState
+    learning_rate: Float[Array, ""]
+    step: Int[Array, ""]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oscillators:
+    """A ManifoldFormer that learns to reproduce or to continue sums of tones: every published run is one of these.
+
+    The defaults are patch A of the published ablation. AdamW has weight decay 1e-4, optax's default. Muon orthogonalises the
+    update of every kernel, read as a matrix from all that goes in to all that comes out (the memory's taps from time to latent),
+    and scales it to the size of Adam's, which the other parameters get (Jordan 2024; Liu et al. 2025).
+
+    Metrics, evaluated after the epoch on the sequences held out, weighted as the training set has them, with noise that it
+    has not: ``loss`` (the one trained on), each of its terms, ``mse``, ``reconstruction``, ``spectral``, ``amplitude``
+    (RMS ratio), ``oracle_distance`` (of the sampled latent; a Euclidean one is normalised first); on the sphere
+    ``norm_error`` (the largest ``| |z| - 1 |`` of any latent in any step of the epoch, before and after the dynamics); with
+    sampling ``noise`` (mean length of its step); with dynamics ``moved`` (RMS of what they change over RMS of the latent); with a
+    gap, filled by roll-out in the latent, ``latent_gap_mse``, ``latent_gap_amplitude`` and ``latent_gap_phase`` (mean size of the
+    phase error, in radians), by roll-out in the signal ``signal_gap_mse`` and so on, and
+    ``gap_mse_ratio``, of the former to the latter.
+    Traces, one number a step: ``step_loss``, the batch's loss before the step, and those of
+    :func:`~ladder.inspection.step_traces`, the stages over the rows that the step computes.
+
+    Attributes:
+        loss: What is trained on, as :func:`~ladder.studies.manifoldformer.objective.weights` reads it.
+        refine: A second stage; None for one.
+        gap: Fill one, both ways, after each epoch; None not to. Training knows nothing of it.
+        shuffle: Draw the order of the sequences anew each epoch; else it is the same.
+        during: Report ``during_mse`` and the like too: means over the epoch's steps, each of its own batch ``before`` or
+            ``after`` the update, as the published runs printed them. After costs a forward pass a step.
+
+    Raises:
+        ValueError: for a value outside those listed, a batch size that does not divide the training set, a negative rate,
+            and combinations that make no sense, with the reason.
+    """
+
+    data: Signals = field(default_factory=Signals)
+    task: Task = "identity"
+    model: Model = field(default_factory=Model)
+    loss: str = "mse"
+    refine: Refine | None = None
+    epochs: int = 5
+    gap: Gap | None = None
+    batch_size: int = 64
+    optimiser: Optimiser = "adam"
+    learning_rate: float = 1e-3
+    schedule: Schedule = "constant"
+    shuffle: bool = False
+    during: During = ""
+
+    objective: ClassVar[str] = "loss"
+    reference: ClassVar[str] = "mse"
+    pictures: ClassVar[str] = "ladder.studies.manifoldformer.pictures"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        sequences = self.data.sequences
+        if self.batch_size < 1 or sequences % self.batch_size:
+            raise ValueError(
+                f"Oscillators(batch_size={self.batch_size}): choose a divisor of the {sequences} sequences"
+            )
+        if not self.learning_rate >= 0.0:
+            raise ValueError(f"Oscillators(learning_rate={self.learning_rate}): choose a rate of at least 0")
+        if self.epochs < 1:
+            raise ValueError(f"Oscillators(epochs={self.epochs}): train at least 1 epoch")
+        if self.refine and self.refine.after >= self.epochs:
+            raise ValueError(
+                f"Oscillators(refine={self.refine!r}, epochs={self.epochs}): the second stage would never begin; train longer"
+            )
+        if self.gap and self.gap.samples >= self.data.length:
+            raise ValueError(
+                f"Oscillators(gap={self.gap!r}): nothing is known before it; of {self.data.length} samples leave at least 1"
+            )
+        identity = self.task == "identity"
+        if identity and self.gap:
+            raise ValueError(
+                f"Oscillators(task='identity', gap={self.gap!r}): such a model continues nothing; choose task='next step'"
+            )
+        for loss in self._stages:
+            objective.check(loss, self.model)
+            if identity and "consistency" in objective.weights(loss):
+                raise ValueError(
+                    f"Oscillators(task='identity', loss={loss!r}): the dynamics are to lead to the present point, not the next; "
+                    "choose task='next step', or leave 'consistency' out"
+                )
+        if self.model.latent_dim < 2 * self.data.tones:
+            raise ValueError(
+                f"Oscillators: {self.data.tones} tones need a latent of {2 * self.data.tones} coordinates for the oracle, not "
+                f"{self.model.latent_dim}; raise model.latent_dim"
+            )
+        memory = self.model.dynamics.memory if isinstance(self.model.dynamics, Flow) else None
+        if memory and memory.taps and memory.taps > self.data.length:
+            raise ValueError(
+                f"Oscillators: {memory!r} reaches further back than the {self.data.length} samples there are; choose fewer taps"
+            )
+
+    @property
+    def _stages(self) -> list[str]:
+        return [self.loss, *([self.refine.loss] if self.refine else [])]
+
+    @cached_property
+    def _terms(self) -> dict[str, list[float]]:
+        """Every term there is, and its weight in each stage."""
+        read = [objective.weights(loss) for loss in self._stages]
+        return {name: [stage.get(name, 0.0) for stage in read] for name in dict.fromkeys(n for s in read for n in s)}
+
+    @property
+    def _measured(self) -> tuple[str, ...]:
+        """The losses and metrics of a batch, in order."""
+        return tuple(dict.fromkeys(("loss", *self._terms, "mse", "reconstruction", "spectral", "oracle_distance")))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that every epoch reports."""
+        model = self.model
+        return (
+            *self._measured,
+            "amplitude",
+            *(["norm_error"] if model.latent == "sphere" else []),
+            *(["noise"] if model.sampling else []),
+            *([] if isinstance(model.dynamics, Identity) else ["moved"]),
+            *([f"{how}_{name}" for how in ROLLOUTS for name in MEASURES] if self.gap else []),
+            *(["gap_mse_ratio"] if self.gap else []),
+            *([f"during_{name}" for name in self._measured] if self.during else []),
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one epoch."""
+        return self.data.sequences // self.batch_size
+
+    def built(self, key: Key[Array, ""]) -> ManifoldFormer:
+        """A freshly initialised model."""
+        return self.model.build(self.data.length, self.data.channels, key)
+
+    @cached_property
+    def _graphdef(self) -> nnx.GraphDef[ManifoldFormer]:
+        return nnx.split(nnx.eval_shape(lambda: self.built(jax.random.key(0))))[0]
+
+    @property
+    def _optimiser(self) -> optax.GradientTransformation:
+        return OPTIMISERS[self.optimiser]
+
+    def init(self, key: Key[Array, ""]) -> TrainingState:
+        """Fresh parameters and optimiser state."""
+        params = nnx.split(self.built(key))[1]
+        return TrainingState(
+            params, self._optimiser.init(params), jnp.asarray(self.learning_rate), jnp.zeros((), jnp.int32)
+        )
+
+    def trained(self, state: TrainingState) -> ManifoldFormer:
+        """The model with the parameters of this state."""
+        return nnx.merge(self._graphdef, state.params)
+
+    def _rate(self, state: TrainingState) -> Float[Array, ""]:
+        if self.schedule == "constant":
+            return state.learning_rate
+        shape = optax.cosine_decay_schedule(1.0, self.epochs * self.steps_per_epoch)
+        return state.learning_rate * jnp.asarray(shape(state.step))
+
+    def _progress(self, step: Int[Array, ""]) -> Float[Array, ""]:
+        return step / (self.epochs * self.steps_per_epoch)
+
+    def measure(self, out: Output, batch: Batch, step: Int[Array, ""]) -> dict[str, Float[Array, "*batch"]]:
+        """Every loss of each sequence, ``loss`` as it is trained on at this step."""
+        terms = objective.evaluate(self._terms, out, batch)
+        stage = step >= self.refine.after * self.steps_per_epoch if self.refine else None
+        loss = sum(
+            (
+                (weights[0] if stage is None else jnp.where(stage, weights[1], weights[0])) * terms[name]
+                for name, weights in self._terms.items()
+            ),
+            start=jnp.zeros(()),
+        )
+        z = out.sampled if self.model.latent == "sphere" else normalise(out.sampled)
+        others = {name: name for name in ("mse", "reconstruction", "spectral") if name not in terms}
+        return (
+            {"loss": loss}
+            | terms
+            | objective.evaluate(others, out, batch)
+            | {"oracle_distance": oracle_distance(z, batch.oracle)}
+        )
+
+    def epoch(self, state: TrainingState, key: Key[Array, ""]) -> tuple[TrainingState, dict[str, Array]]:
+        """Train for one epoch and evaluate."""
+        data, dim = self.data, self.model.latent_dim
+        order_key, step_key, last_key = jax.random.split(key, 3)
+        sequence = jnp.arange(data.sequences)
+        rows = data.rows(jax.random.permutation(order_key, sequence) if self.shuffle else sequence, self.batch_size)
+
+        def batch_loss(
+            params: Any, batch: Batch, weights: Array, key: Array, step: Array
+        ) -> tuple[Array, tuple[Output, dict[str, Array]]]:
+            out = nnx.merge(self._graphdef, params)(batch.input, key, self._progress(step))
+            means = {name: jnp.sum(weights * each) for name, each in self.measure(out, batch, step).items()}
+            return means["loss"], (out, means)
+
+        def step(state: TrainingState, rows: tuple[Array, ...]) -> tuple[TrainingState, tuple[Any, ...]]:
+            kind, number, weights, key = rows
+            batch = data.batch(kind, number, self.task, dim)
+            (loss, (out, means)), gradient = jax.value_and_grad(batch_loss, has_aux=True)(
+                state.params, batch, weights, key, state.step
+            )
+            direction, optimiser = self._optimiser.update(gradient, state.optimiser, state.params)
+            rate = self._rate(state)
+            update = jax.tree.map(lambda u: rate * u, direction)
+            params = optax.apply_updates(state.params, update)
+            if self.during == "after":
+                means = batch_loss(params, batch, weights, key, state.step)[1][1]
+            traces = step_traces(stages=self._shown(batch.input, out), params=params, gradient=gradient, update=update)
+            told = _off_sphere(out), means if self.during else {}, {"step_loss": loss} | traces
+            return TrainingState(params, optimiser, state.learning_rate, state.step + 1), told
+
+        keys = jax.random.split(step_key, self.steps_per_epoch)
+        state, (off, during, traces) = jax.lax.scan(step, state, (*rows, keys))
+
+        # Held back, or XLA works out at compile time all that follows from the data alone, for minutes.
+        batch = jax.lax.optimization_barrier(data.held_out(self.task, dim))
+        share = jnp.asarray(data.held_share, jnp.float32)
+        out = self.trained(state)(batch.input, last_key, self._progress(state.step))
+        # The loss of the epoch that was trained, not of the stage that begins with the next step.
+        parts = self.measure(out, batch, state.step - 1) | {"amplitude": losses.amplitude(out.signal, batch.target)}
+        if self.gap:
+            parts |= self._filled(state, batch, self.gap.samples)
+        metrics = {name: jnp.sum(share * value) for name, value in parts.items()}
+        if self.gap:
+            metrics["gap_mse_ratio"] = metrics["latent_gap_mse"] / metrics["signal_gap_mse"]
+        metrics |= {f"during_{name}": jnp.mean(value) for name, value in during.items()}
+        if self.model.latent == "sphere":
+            metrics["norm_error"] = jnp.maximum(jnp.max(off), _off_sphere(out))
+        if out.step is not None:
+            metrics["noise"] = jnp.mean(_length(out.step))
+        if not isinstance(self.model.dynamics, Identity):
+            metrics["moved"] = _rms(out.moved - out.aligned) / _rms(out.aligned)
+        return state, metrics | traces
+
+    def _filled(self, state: TrainingState, batch: Batch, samples: int) -> dict[str, Float[Array, "*batch"]]:
+        """How well the end of each sequence is filled, by either roll-out."""
+        whole = jnp.concatenate([batch.clean[..., :1, :], batch.target], axis=-2)
+        context, gap = batch.input[..., : whole.shape[-2] - samples, :], whole[..., -samples:, :]
+        model = self.trained(state)
+        found: dict[str, Array] = {}
+        for how, roll_out in ROLLOUTS.items():
+            measured = imputation.measure(roll_out(model, context, samples), gap)
+            found |= {f"{how}_{name}": jnp.abs(value) for name, value in measured.items()}
+        return found
+
+    def inspect(self, state: TrainingState, key: Key[Array, ""]) -> Inspection:
+        """Every sequence held out through the model."""
+        batch = self.data.held_out(self.task, self.model.latent_dim)
+        out = self.trained(state)(batch.input, key, self._progress(state.step))
+        return Inspection(
+            stages=self._shown(batch.input, out),
+            latent="sampled" if self.model.sampling else "encoded",
+            prediction=out.signal,
+            target=batch.target,
+            noise=None if out.step is None else _length(out.step),
+            radius=1.0 if self.model.latent == "sphere" else None,
+        )
+
+    def _shown(self, x: Float[Array, "*batch time channel"], out: Output) -> dict[str, Array]:
+        """The stages, but for those that change nothing."""
+        return {
+            "input": x,
+            "encoded": out.encoded,
+            **({"sampled": out.sampled} if self.model.sampling else {}),
+            **({"aligned": out.aligned} if self.model.alignment else {}),
+            "moved": out.moved,
+            "output": out.signal,
+        }
+
+
+def _off_sphere(out: Output) -> Float[Array, ""]:
+    return jnp.maximum(jnp.max(norm_error(out.sampled)), jnp.max(norm_error(out.moved)))
+
+
+def _length(v: Float[Array, "*batch latent"]) -> Float[Array, "*batch"]:
+    return jnp.sqrt(jnp.sum(v**2, axis=-1))
+
+
+def _rms(x: Float[Array, "*shape"]) -> Float[Array, ""]:
+    return jnp.sqrt(jnp.mean(x**2))

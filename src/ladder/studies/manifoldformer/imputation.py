@@ -1,0 +1,220 @@
+"""A gap in a signal, filled from what came before it: rolled out in the latent, or in the signal.
+
+Only a model trained on the next step continues a signal: what it makes of sample ``t`` decodes to sample ``t + 1``. One
+trained on the identity decodes it to ``t`` again, and repeats the last sample; nothing here can tell the two apart.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Complex, Float, Int, Key
+
+from ladder.declare.fields import check_fields
+from ladder.studies.manifoldformer import losses
+from ladder.studies.manifoldformer.model import ManifoldFormer
+from ladder.studies.manifoldformer.sampling import draw
+
+How = Literal["latent", "signal"]
+
+
+def latent_rollout(
+    model: ManifoldFormer, context: Float[Array, "*batch time channel"], steps: int, key: Key[Array, ""] | None = None
+) -> Float[Array, "*batch step channel"]:
+    """The samples after a context: encode it, let the latent go on by itself, decode once.
+
+    The aligned trajectory is extended by where the dynamics move its last point, ``steps`` times; its rotation is that of
+    the context. Only the last point is moved, by memory and coupling with all before it: a step costs
+    O(context + steps), after one forward pass of the encoder. One program serves every model of a kind, for each shape of the
+    context and number of steps; it may be differentiated, and mapped over models.
+
+    Source: the status document on imputation, and sakaguchi, lesson 1.
+
+    Args:
+        model: Trained on the next step.
+        context: What is known, at least one sample.
+        steps: How many samples to predict.
+        key: For the noise of the context's latent; without it the latent is its mean.
+
+    Raises:
+        ValueError: for no context, channels other than the model's, or no steps, and a context longer than a Fourier branch
+            takes.
+    """
+    graph, params = nnx.split(model)
+    context = _checked("latent_rollout", model, params, context, steps)
+    return jnp.asarray(_latent_rollout(graph, params, context, steps, key))
+
+
+def signal_rollout(
+    model: ManifoldFormer, context: Float[Array, "*batch time channel"], steps: int, key: Key[Array, ""] | None = None
+) -> Float[Array, "*batch step channel"]:
+    """The samples after a context: predict the next one, take it for measured, and so on.
+
+    Each prediction is the whole model's, of all samples there are by then; so is the rotation of a dynamic alignment. Only
+    the last point is moved and decoded, but all are encoded again: a step costs one forward pass of the encoder over context
+    and steps. Otherwise as :func:`latent_rollout`.
+
+    Source: the status document on imputation, "Final Solution".
+
+    Args:
+        model: Trained on the next step.
+        context: What is known, at least one sample.
+        steps: How many samples to predict.
+        key: For the noise of the context's latent; predictions have none. Without it every latent is its mean.
+
+    Raises:
+        ValueError: for no context, channels other than the model's, or no steps; and where context and predictions, but for the
+            last, are longer than a Fourier branch takes.
+    """
+    graph, params = nnx.split(model)
+    context = _checked("signal_rollout", model, params, context, steps)
+    return jnp.asarray(_signal_rollout(graph, params, context, steps, key))
+
+
+ROLLOUTS: dict[How, Callable[..., Array]] = {"latent": latent_rollout, "signal": signal_rollout}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """A gap at the end of a sequence: the last ``samples``, to be filled from all before them.
+
+    Raises:
+        ValueError: for no samples.
+    """
+
+    samples: int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.samples < 1:
+            raise ValueError(f"Gap(samples={self.samples}): choose at least 1")
+
+
+def fill(
+    model: ManifoldFormer,
+    signal: Float[Array, "*batch time channel"],
+    start: int,
+    stop: int,
+    how: How = "latent",
+    key: Key[Array, ""] | None = None,
+) -> Float[Array, "*batch time channel"]:
+    """The signal with samples ``start`` to ``stop``, the latter excluded, predicted from those before them.
+
+    What the signal has in the gap and after it is not looked at.
+
+    Raises:
+        ValueError: for a gap that starts at 0, is empty or ends after the signal, for another way, and what the roll-outs
+            raise.
+    """
+    signal = jnp.asarray(signal)
+    time, gap = signal.shape[-2], f"fill(start={start}, stop={stop})"
+    if start < 1:
+        raise ValueError(f"{gap}: nothing is known before the gap; start it at 1 or later")
+    if stop <= start:
+        raise ValueError(f"{gap}: the gap is empty; stop it at {start + 1} or later")
+    if stop > time:
+        raise ValueError(f"{gap}: the signal has {time} samples; stop the gap at {time} or earlier")
+    if how not in ROLLOUTS:
+        raise ValueError(f"fill(how={how!r}): choose one of {', '.join(map(repr, ROLLOUTS))}")
+    predicted = ROLLOUTS[how](model, signal[..., :start, :], stop - start, key)
+    return jnp.concatenate([signal[..., :start, :], predicted, signal[..., stop:, :]], axis=-2)
+
+
+def measure(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> dict[str, Float[Array, "*batch"]]:
+    """How good a prediction of a gap is, of the gap's samples alone: each of :data:`MEASURES`."""
+    return {name: of(predicted, target) for name, of in MEASURES.items()}
+
+
+def phase_error(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> Float[Array, "*batch"]:
+    """By how much a prediction is ahead of its target, in radians: ``arg sum P conj(Y)``, in [-pi, pi].
+
+    ``P`` and ``Y`` are the rFFTs over time, unpadded, and the sum is over all bins and channels: each bin counts by its energy,
+    and where every bin is ahead by the same angle, that is the angle. Zero where nothing is predicted, and where no bin
+    but the real ones, of frequency 0 and of half the sampling rate, has any energy, zero or pi.
+    """
+    product: Complex[Array, "*batch bin channel"] = jnp.fft.rfft(predicted, axis=-2) * jnp.conj(
+        jnp.fft.rfft(target, axis=-2)
+    )
+    return jnp.angle(jnp.sum(product, axis=(-2, -1)))
+
+
+MEASURES: dict[str, Callable[[Array, Array], Array]] = {
+    "gap_mse": losses.mse,
+    "gap_amplitude": losses.amplitude,  # 1 is right
+    "gap_phase": phase_error,
+}
+
+
+def _checked(what: str, model: ManifoldFormer, params: Any, context: Array, steps: int) -> Array:
+    """The context as numbers like the model's: what is predicted is put behind it."""
+    context, channels = jnp.asarray(context), model.decoder.out.out_features
+    if context.ndim < 2 or context.shape[-2] < 1 or context.shape[-1] != channels:
+        raise ValueError(
+            f"{what}(context of shape {context.shape}): give at least one sample of {channels} channels, (..., time, channel)"
+        )
+    if not isinstance(steps, Integral) or steps < 1:
+        raise ValueError(f"{what}(steps={steps}): predict a whole number of samples, at least 1")
+    return context.astype(jnp.result_type(context, *jax.tree.leaves(params)))
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _latent_rollout(
+    graph: nnx.GraphDef[ManifoldFormer], params: Any, context: Array, steps: int, key: Array | None
+) -> Array:
+    model, time = nnx.merge(graph, params), context.shape[-2]
+    z = _room(model.align(_encoded(model, context, time, key))[0], steps - 1)
+
+    def step(z: Array, known: Array) -> tuple[Array, Array]:
+        point = model.dynamics.last(z, known)
+        return _put(z, point, known), point[..., 0, :]
+
+    points = jax.lax.scan(step, z, jnp.arange(time, time + steps))[1]
+    return jnp.asarray(model.decoder(jnp.moveaxis(points, 0, -2)))
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _signal_rollout(
+    graph: nnx.GraphDef[ManifoldFormer], params: Any, context: Array, steps: int, key: Array | None
+) -> Array:
+    model, time = nnx.merge(graph, params), context.shape[-2]
+
+    def step(x: Array, known: Array) -> tuple[Array, Array]:
+        z = model.align(_encoded(model, x, time, key), known)[0]
+        sample = model.decoder(model.dynamics.last(z, known))
+        return _put(x, sample, known), sample[..., 0, :]
+
+    samples = jax.lax.scan(step, _room(context, steps - 1), jnp.arange(time, time + steps))[1]
+    return jnp.moveaxis(samples, 0, -2)
+
+
+def _encoded(
+    model: ManifoldFormer, x: Float[Array, "*batch time channel"], context: int, key: Array | None
+) -> Float[Array, "*batch time latent"]:
+    """The latent, with noise on the context alone."""
+    mean, sigma = model.encode(x)
+    if sigma is None or key is None:
+        return mean
+    drawn = draw(mean[..., :context, :], sigma[..., :context, :], key, model.wanted.latent)[0]
+    return jnp.concatenate([drawn, mean[..., context:, :]], axis=-2)
+
+
+def _room(x: Float[Array, "*batch time value"], more: int) -> Float[Array, "*batch longer value"]:
+    """Zeros behind it."""
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, more), (0, 0)])
+
+
+def _put(
+    x: Float[Array, "*batch time value"], sample: Float[Array, "*batch 1 value"], at: Int[Array, ""]
+) -> Float[Array, "*batch time value"]:
+    # The last sample has no room, and nobody asks for it.
+    return x.at[..., at, :].set(sample[..., 0, :], mode="drop")

@@ -1,0 +1,170 @@
+"""Losses of a predicted against a target signal, each one number a sequence so that a batch may weight them.
+
+But for the amplitude, which is a ratio, they are zero where prediction and target are equal, never negative, and
+symmetric in the two, with values and gradients that are finite as long as sums of squares can be represented, of the
+signal and of its spectrum: in float32 that is tested for values up to 1e15.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jaxtyping import Complex, Float
+
+from ladder.studies.manifoldformer.memory import power_law_kernel
+
+EPSILON = 1e-8
+ORDERS = (0.1, 0.3, 0.5, 0.7, 0.9)
+TAPS = 128
+
+
+def mse(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> Float[Array, "*batch"]:
+    """Mean squared error over time and channels."""
+    return jnp.mean((predicted - target) ** 2, axis=(-2, -1))
+
+
+def log_magnitude(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> Float[Array, "*batch"]:
+    """Error of the spectrum's size, ``mean |log(|P| + 1e-8) - log(|Y| + 1e-8)|`` over all bins and channels.
+
+    ``P`` and ``Y`` are the rFFTs over time, unpadded. A prediction of the right shape and ``c`` times the size costs
+    ``|log c|``, whatever the signal's own scale.
+    """
+    return jnp.mean(_magnitude_error(_spectrum(predicted), _spectrum(target)), axis=(-2, -1))
+
+
+def phase(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> Float[Array, "*batch"]:
+    """Error of the spectrum's phase, ``mean(1 - cos(arg P - arg Y))`` over all bins and channels, in [0, 2].
+
+    It is computed as half the squared distance of the unit phasors ``P / (|P| + 1e-8)``, which is the same number
+    but needs no angle, loses no digits at small differences and gives empty bins no phase: two of them cost nothing,
+    one against a full one costs a half.
+    """
+    return jnp.mean(_phase_error(_spectrum(predicted), _spectrum(target)), axis=(-2, -1))
+
+
+def spectral(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> Float[Array, "*batch"]:
+    """Log-magnitude plus phase error, each the mean over all bins and channels of the unpadded rFFT.
+
+    Source: the published bench-scale spectral loss (status document of the core, patch B).
+    """
+    return jnp.mean(_spectral_error(_spectrum(predicted), _spectrum(target)), axis=(-2, -1))
+
+
+def energy_spectral(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> Float[Array, "*batch"]:
+    """Spectral loss in which a bin counts by the energy that either signal has in it.
+
+    The log-magnitude and phase error of :func:`spectral`, averaged with the weights ``|P|^2 + |Y|^2`` over all bins and channels.
+    The published mean weighs all bins alike, so that it is won in those that hold a hundredth of the energy, on leakage; here
+    they count a hundredth. Two silent signals cost nothing.
+    """
+    p, y = _spectrum(predicted), _spectrum(target)
+    # Relative to the largest, so that no square overflows; constant, so that no slope goes there.
+    largest = jax.lax.stop_gradient(jnp.max(jnp.maximum(jnp.abs(p), jnp.abs(y)), axis=(-2, -1), keepdims=True))
+    scale = jnp.where(largest > 0.0, largest, 1.0)
+    energy = jnp.abs(p / scale) ** 2 + jnp.abs(y / scale) ** 2
+    return jnp.sum(energy * _spectral_error(p, y), axis=(-2, -1)) / jnp.maximum(jnp.sum(energy, axis=(-2, -1)), 1.0)
+
+
+def fractional(
+    predicted: Float[Array, "*batch time channel"],
+    target: Float[Array, "*batch time channel"],
+    orders: Sequence[float] = ORDERS,
+    taps: int = TAPS,
+) -> Float[Array, "*batch"]:
+    """Spectral loss between both signals' fractional integrals, averaged over a bank of orders.
+
+    Each order's signals are convolved with its causal power-law kernel, zero-padded to ``time + taps - 1``, and
+    compared there over all bins. Multiplying both spectra by the same kernel cancels in the log ratio
+    and in the phase difference, so the bank says the same for every order: what remains of them comes from the 1e-8.
+    Source: the published fidelity loss (status document of the core).
+
+    Raises:
+        ValueError: for an empty bank, and what :func:`~ladder.studies.manifoldformer.memory.power_law_kernel` raises.
+    """
+    return _bank(_spectral_error, predicted, target, orders, taps)
+
+
+def fractional_log_magnitude(
+    predicted: Float[Array, "*batch time channel"],
+    target: Float[Array, "*batch time channel"],
+    orders: Sequence[float] = ORDERS,
+    taps: int = TAPS,
+) -> Float[Array, "*batch"]:
+    """The part of :func:`fractional` that is about the spectrum's size; all there was of it before a phase was added to it.
+
+    Source: sakaguchi, section 6, and the status document of the core, section 9.
+
+    Raises:
+        ValueError: as :func:`fractional` does.
+    """
+    return _bank(_magnitude_error, predicted, target, orders, taps)
+
+
+def fractional_phase(
+    predicted: Float[Array, "*batch time channel"],
+    target: Float[Array, "*batch time channel"],
+    orders: Sequence[float] = ORDERS,
+    taps: int = TAPS,
+) -> Float[Array, "*batch"]:
+    """The part of :func:`fractional` that is about the spectrum's phase; published at the weights 0.5 and 1 beside the other.
+
+    Source: the status document of the core, sections 9 and 10.
+
+    Raises:
+        ValueError: as :func:`fractional` does.
+    """
+    return _bank(_phase_error, predicted, target, orders, taps)
+
+
+def amplitude(
+    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+) -> Float[Array, "*batch"]:
+    """RMS of the prediction over RMS of the target; 1 is right, towards 0 the signal is squashed.
+
+    A silent target has no amplitude to compare with: infinite, or NaN where the prediction is silent too.
+    """
+    ratio: Array = optax.safe_norm(predicted, 0.0, axis=(-2, -1)) / optax.safe_norm(target, 0.0, axis=(-2, -1))
+    return ratio
+
+
+def _spectrum(x: Float[Array, "*batch time channel"], n: int | None = None) -> Complex[Array, "*batch bin channel"]:
+    return jnp.fft.rfft(x, n, axis=-2)
+
+
+def _magnitude_error(p: Complex[Array, "*shape"], y: Complex[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return jnp.abs(jnp.log(jnp.abs(p) + EPSILON) - jnp.log(jnp.abs(y) + EPSILON))
+
+
+def _phase_error(p: Complex[Array, "*shape"], y: Complex[Array, "*shape"]) -> Float[Array, "*shape"]:
+    p_size, y_size = jnp.abs(p) + EPSILON, jnp.abs(y) + EPSILON
+    return 0.5 * ((p.real / p_size - y.real / y_size) ** 2 + (p.imag / p_size - y.imag / y_size) ** 2)
+
+
+def _spectral_error(p: Complex[Array, "*shape"], y: Complex[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return _magnitude_error(p, y) + _phase_error(p, y)
+
+
+def _bank(
+    error: Callable[[Array, Array], Array], predicted: Array, target: Array, orders: Sequence[float], taps: int
+) -> Float[Array, "*batch"]:
+    """This error between both signals' fractional integrals, averaged over orders, bins and channels."""
+    if not orders:
+        raise ValueError("orders=(): name at least one order")
+    n = predicted.shape[-2] + taps - 1
+    p, y = _spectrum(predicted, n), _spectrum(target, n)
+    kernels = [jnp.fft.rfft(power_law_kernel(order, taps), n) for order in orders]
+    factors = [kernel.astype(p.dtype).reshape((1,) * (p.ndim - 2) + (-1, 1)) for kernel in kernels]
+    total = sum((error(k * p, k * y) for k in factors), start=jnp.zeros((), p.real.dtype))
+    return jnp.mean(total, axis=(-2, -1)) / len(orders)

@@ -1,0 +1,128 @@
+"""Memory of a trajectory: a causal convolution, and the power-law kernel of fractional integration."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.scipy.special import gamma
+from jaxtyping import Float, Int
+
+from ladder.declare.fields import check_fields
+
+Kernel = Literal["random", "power law"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """A convolution over the trajectory's past, each coordinate by itself.
+
+    The kernel starts LeCun-normal (``random``, the published runs, whose power law never entered the model) or at the power
+    law of this order, and is trained or stays what it is. ``projection`` puts a Dense behind it, without bias. The three
+    attempts of the status document on imputation are ``Memory(kernel="power law")``; with ``trained=False,
+    projection=True``; and with ``trained=False`` alone.
+
+    Attributes:
+        taps: How many samples it reaches back, the current one included; by default as many as the signal has.
+
+    Raises:
+        ValueError: for another kernel, no taps, an order outside [0, 1), or a random kernel that is not trained.
+    """
+
+    kernel: Kernel = "random"
+    trained: bool = True
+    projection: bool = False
+    order: float = 0.5
+    taps: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.trained and self.kernel == "random":
+            raise ValueError(
+                "Memory(kernel='random', trained=False): noise is no memory; train it, or freeze the power law"
+            )
+        _check(f"Memory(order={self.order}, taps={self.taps})", self.order, 1 if self.taps is None else self.taps)
+
+    def build(self, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "Convolved":
+        """The module, for sequences of this length; ``zero`` starts it at no force. Taps beyond it only roll-outs can use."""
+        return Convolved(self, length, latent_dim, zero, rngs)
+
+
+class Convolved(nnx.Module):
+    """What :class:`Memory` describes."""
+
+    def __init__(self, wanted: Memory, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs):
+        taps = length if wanted.taps is None else wanted.taps
+        nothing, random = nnx.initializers.zeros_init(), nnx.initializers.lecun_normal()
+        self.order, self.taps, self.trained = wanted.order, taps, wanted.trained
+        if wanted.trained and wanted.kernel == "random":
+            start = nothing if zero and not wanted.projection else random
+            self.kernel = nnx.Param(start(rngs.params(), (taps, latent_dim)))
+        elif wanted.trained:
+            self.kernel = nnx.Param(self._power_law(latent_dim))
+        last = nothing if zero else random
+        self.projection = (
+            nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=last, rngs=rngs)
+            if wanted.projection
+            else None
+        )
+
+    def _power_law(self, latent_dim: int) -> Float[Array, "tap latent"]:
+        return jnp.tile(power_law_kernel(self.order, self.taps)[:, None], latent_dim)
+
+    def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
+        """What the trajectory remembers at each sample."""
+        return self._read(causal_convolution(z, self._taps(z)))
+
+    def last(
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
+    ) -> Float[Array, "*batch 1 latent"]:
+        """What the first ``known`` points remember at the last of them: the convolution's one sum there."""
+        kernel, age = self._taps(z), known - 1 - jnp.arange(z.shape[-2])
+        there = ((age >= 0) & (age < self.taps))[:, None]
+        weight = jnp.where(there, kernel[jnp.clip(age, 0, self.taps - 1)], 0.0)
+        return self._read(jnp.sum(weight.reshape((1,) * (z.ndim - 2) + weight.shape) * z, axis=-2, keepdims=True))
+
+    def _taps(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "tap latent"]:
+        return self.kernel[...] if self.trained else self._power_law(z.shape[-1]).astype(z.dtype)
+
+    def _read(self, memory: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
+        return memory if self.projection is None else self.projection(memory)
+
+
+def power_law_kernel(order: float | Float[Array, ""], taps: int) -> Float[Array, " tap"]:
+    """Kernel ``t^(-order) / Gamma(1 - order)`` at ``t = 1, ..., taps``, for an order in [0, 1).
+
+    Convolution with it discretises the fractional integral of order ``1 - order`` in steps of one sample.
+    Source: the published ``get_fractional_kernel``; Podlubny, *Fractional Differential Equations*, section 2.3.
+
+    Raises:
+        ValueError: for an order outside [0, 1), where that is known before tracing, or no taps.
+    """
+    _check(f"power_law_kernel(order={order}, taps={taps})", 0.0 if isinstance(order, jax.core.Tracer) else order, taps)
+    return jnp.arange(1.0, taps + 1.0) ** -order / gamma(1.0 - order)
+
+
+def causal_convolution(
+    z: Float[Array, "*batch time latent"], kernel: Float[Array, "tap latent"]
+) -> Float[Array, "*batch time latent"]:
+    """Depthwise ``y[t] = sum_s kernel[s] z[t - s]``, by FFT, zero-padded so that nothing wraps round.
+
+    A Fourier transform spreads rounding over all times: what comes before a change is the same to rounding of the
+    largest value in the sequence, not to the bit.
+    """
+    time, taps = z.shape[-2], kernel.shape[-2]
+    padded = time + taps - 1
+    n = 1 << (padded - 1).bit_length()
+    kernel = kernel.reshape((1,) * (z.ndim - 2) + kernel.shape)
+    product = jnp.fft.rfft(z, n, axis=-2) * jnp.fft.rfft(kernel, n, axis=-2)
+    return jnp.fft.irfft(product, n, axis=-2)[..., :time, :]
+
+
+def _check(what: str, order: float | Float[Array, ""], taps: int) -> None:
+    if not 0.0 <= order < 1.0:
+        raise ValueError(f"{what}: choose an order in [0, 1)")
+    if taps < 1:
+        raise ValueError(f"{what}: a kernel has at least one tap")

@@ -1,0 +1,175 @@
+"""The ManifoldFormer: encoder, sampling, alignment, dynamics and decoder in a row, each a switch."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Int, Key
+
+from ladder.declare.fields import check_fields
+from ladder.studies.geometry.sphere import normalise
+from ladder.studies.manifoldformer.alignment import Alignment
+from ladder.studies.manifoldformer.decoder import Decoder
+from ladder.studies.manifoldformer.dynamics import Dynamics, Identity
+from ladder.studies.manifoldformer.encoder import Encoder, FourierBranch, Pointwise
+from ladder.studies.manifoldformer.sampling import Annealed, Fixed, Latent, Learned, Sampling, Spread, draw
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Which components there are; the defaults are patch A, the simplest that learns.
+
+    Attributes:
+        encoder: From signal to features; a Dense makes the latent of them.
+        fourier_branch: Features of the whole spectrum beside the encoder's.
+        latent: Flat, or the unit sphere.
+        latent_dim: Coordinates of the latent; the sphere has one dimension less.
+        sampling: How noise is added to the latent; None for none.
+        alignment: How the latent is rotated before the dynamics; None for not at all.
+        dynamics: How it is moved.
+        decoder: Features of the decoder.
+
+    Raises:
+        ValueError: for a latent of another kind or fewer than two dimensions, no decoder, or a rotation or dynamics of a
+            Euclidean latent.
+    """
+
+    encoder: Encoder = field(default_factory=Pointwise)
+    fourier_branch: bool = False
+    latent: Latent = "euclidean"
+    latent_dim: int = 16
+    sampling: Sampling | None = None
+    alignment: Alignment | None = None
+    dynamics: Dynamics = field(default_factory=Identity)
+    decoder: int = 64
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.latent_dim < 2 or self.decoder < 1:
+            raise ValueError(
+                f"Model(latent_dim={self.latent_dim}, decoder={self.decoder}): choose at least 2 coordinates and 1 feature"
+            )
+        if self.latent == "euclidean" and not isinstance(self.dynamics, Identity):
+            raise ValueError(
+                f"Model(dynamics={self.dynamics!r}, latent='euclidean'): these dynamics move points of the sphere; choose "
+                "latent='sphere'"
+            )
+        if self.latent == "euclidean" and self.alignment is not None:
+            raise ValueError(
+                f"Model(alignment={self.alignment!r}, latent='euclidean'): the Dense before it can do any rotation of a flat "
+                "latent; choose latent='sphere'"
+            )
+
+    @property
+    def causal(self) -> bool:
+        """Whether no sample of the output depends on a later one of the input."""
+        return not self.fourier_branch and (self.alignment is None or self.alignment.causal)
+
+    def build(self, length: int, channels: int, key: Key[Array, ""]) -> "ManifoldFormer":
+        """A freshly initialised model of sequences up to this length."""
+        return ManifoldFormer(self, length, channels, key)
+
+
+class Output(NamedTuple):
+    """What one forward pass yields, in the order in which it does.
+
+    Attributes:
+        encoded: What the encoder says, on the sphere if the latent is: the mean of what is sampled.
+        sigma: The standard deviation of each coordinate's noise; None without sampling.
+        step: The noise, tangent at ``encoded`` on the sphere; None without sampling.
+        sampled: The latent; ``encoded`` itself without sampling.
+        rotation: By which it is turned, ``sampled @ rotation``; None without alignment.
+        aligned: The latent, turned.
+        moved: After the dynamics.
+        signal: The prediction, ``moved`` decoded.
+        reconstruction: ``sampled`` decoded, without what the dynamics do.
+    """
+
+    encoded: Float[Array, "*batch time latent"]
+    sigma: Float[Array, "*batch time latent"] | None
+    step: Float[Array, "*batch time latent"] | None
+    sampled: Float[Array, "*batch time latent"]
+    rotation: Float[Array, "*group latent latent"] | None
+    aligned: Float[Array, "*batch time latent"]
+    moved: Float[Array, "*batch time latent"]
+    signal: Float[Array, "*batch time channel"]
+    reconstruction: Float[Array, "*batch time channel"]
+
+
+class ManifoldFormer(nnx.Module):
+    """Signal in, signal out, by way of a latent trajectory that the dynamics move.
+
+    Each component draws its initial values from a key of its own, so that two models which differ in one component
+    start from the same others under the same key.
+    """
+
+    def __init__(self, wanted: Model, length: int, channels: int, key: Key[Array, ""]):
+        streams = (nnx.Rngs(jax.random.fold_in(key, n)) for n in range(7))
+        encoder, mean, branch, spread, alignment, dynamics, decoder = streams
+        self.wanted, features, dim = wanted, wanted.encoder.features, wanted.latent_dim
+        self.encoder = wanted.encoder.build(channels, encoder)
+        self.mean = nnx.Linear(features, dim, rngs=mean)
+        self.branch = FourierBranch(length, channels, features, branch) if wanted.fourier_branch else None
+        self.spread = Spread(features, dim, spread) if isinstance(wanted.sampling, Learned) else None
+        self.alignment = wanted.alignment.build(dim, alignment) if wanted.alignment else None
+        self.dynamics = wanted.dynamics.build(length, dim, dynamics)
+        self.decoder = Decoder(dim, wanted.decoder, channels, decoder)
+
+    def encode(
+        self, x: Float[Array, "*batch time channel"], progress: float | Float[Array, ""] = 1.0
+    ) -> tuple[Float[Array, "*batch time latent"], Float[Array, "*batch time latent"] | None]:
+        """Mean and standard deviation of the latent, the latter None without sampling."""
+        h = self.encoder(x)
+        if self.branch is not None:
+            h = h + self.branch(x)
+        mean = self.mean(h)
+        if self.wanted.latent == "sphere":
+            mean = normalise(mean)
+        if self.spread is not None:
+            return mean, self.spread(h)
+        if isinstance(sampling := self.wanted.sampling, Fixed | Annealed):
+            return mean, jnp.full(mean.shape, sampling.at(progress), mean.dtype)
+        return mean, None
+
+    def align(
+        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
+    ) -> tuple[Float[Array, "*batch time latent"], Float[Array, "*group latent latent"] | None]:
+        """The latent, turned, and by what; ``known`` as in :func:`~ladder.studies.manifoldformer.alignment.context`."""
+        if self.alignment is None:
+            return z, None
+        rotation = self.alignment(z, known)
+        return z @ rotation, rotation
+
+    def __call__(
+        self,
+        x: Float[Array, "*batch time channel"],
+        key: Key[Array, ""] | None = None,
+        progress: float | Float[Array, ""] = 1.0,
+    ) -> Output:
+        """Encode, sample, align, move, decode.
+
+        Args:
+            x: The signal.
+            key: For the noise; without it the latent is its mean.
+            progress: How much of training is done, in [0, 1]: what an annealed noise depends on.
+        """
+        encoded, sigma = self.encode(x, progress)
+        sampled, step = encoded, None
+        if sigma is not None and key is not None:
+            sampled, step = draw(encoded, sigma, key, self.wanted.latent)
+        aligned, rotation = self.align(sampled)
+        moved = self.dynamics(aligned)
+        return Output(
+            encoded=encoded,
+            sigma=sigma,
+            step=step,
+            sampled=sampled,
+            rotation=rotation,
+            aligned=aligned,
+            moved=moved,
+            signal=self.decoder(moved),
+            reconstruction=self.decoder(sampled),
+        )

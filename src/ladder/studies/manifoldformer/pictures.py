@@ -1,0 +1,299 @@
+"""Pictures of :class:`~ladder.studies.manifoldformer.experiments.Oscillators` on one fixed sequence; see ``ladder.pictures``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Key
+
+from ladder.pictures import Picture, Shown, style
+from ladder.studies.geometry.orthogonal import procrustes
+from ladder.studies.geometry.sphere import normalise
+from ladder.studies.manifoldformer.imputation import latent_rollout, signal_rollout
+
+if TYPE_CHECKING:
+    from ladder.studies.manifoldformer.experiments import Oscillators, TrainingState
+
+SEQUENCE = 0  # of those held out; where none are withheld its tones are the lowest, the easiest to follow by eye
+CHANNEL = 0
+STATES = 6  # pictured of a training, at most: before it, after its last epoch, and some between
+MARKED = 100  # samples up to which each is marked
+TINY = 1e-9  # of a spectrum: decibels of zero are not finite
+FLOOR_DB = -60.0  # below the largest of the target's spectrum; nothing of interest lies lower
+GAP = 4  # one part in so many of a sequence is imputed
+FILLS = {
+    "latent roll-out": ("latent_fill", style.BLUE, "-"),
+    "signal roll-out": ("signal_fill", style.VERMILLION, "-."),
+}
+LINEAR_BINS = 16  # of a long spectrum: every tone lies among them
+PI_TICKS = ([0, np.pi, 2 * np.pi, 3 * np.pi, 4 * np.pi], ["0", "π", "2π", "3π", "4π"])
+
+
+def shown(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) -> dict[str, Array]:
+    """The sequence through the model in this state: everything of shape (time, ...).
+
+    ``latent`` is the sampled one, on the sphere, after the rotation that brings it nearest to the ``oracle``, and ``mean`` what
+    it was sampled around, after the same rotation. For the task "next step", ``latent_fill`` and ``signal_fill`` are the gap
+    of the experiment, or the last quarter, rolled out from what comes before.
+    """
+    data, dim = experiment.data, experiment.model.latent_dim
+    batch = data.held_out(experiment.task, dim)
+    x, clean, target, oracle = (part[SEQUENCE] for part in batch)
+    model = experiment.trained(state)
+    progress = state.step / (experiment.epochs * experiment.steps_per_epoch)
+    out = model(x[None], key, progress)
+    z = normalise(out.sampled[0])
+    rotation = procrustes(z, oracle)
+    found = {
+        "target": target,
+        "prediction": out.signal[0],
+        "oracle": oracle,
+        "latent": z @ rotation,
+        "mean": normalise(out.encoded[0]) @ rotation,
+    }
+    if experiment.task == "next step":
+        gap = _gap(experiment)
+        known = data.length - gap
+        context = x[None, :known]
+        found |= {
+            "context": x[:known],
+            "clean": jnp.concatenate([clean, target[-1:]]),
+            "latent_fill": latent_rollout(model, context, gap)[0],
+            "signal_fill": signal_rollout(model, context, gap)[0],
+        }
+    return found
+
+
+def prediction(experiment: Oscillators, shown: Shown) -> Picture:
+    """Prediction and target over time, in some epochs."""
+    states = _some(len(shown["target"]))
+    columns = min(len(states), 3 if experiment.data.length <= MARKED else 2)
+    rows = -(-len(states) // columns)
+    figure, axes = style.panels(rows, columns, 3.7 if columns == 3 else 5.4, 2.0, sharex=True, sharey=True)
+    times = _target_times(experiment)
+    marker = "." if len(times) <= MARKED else ""
+    for state, ax in zip(states, axes.flat, strict=False):
+        target, predicted = shown["target"][state], shown["prediction"][state]
+        (wanted,) = ax.plot(times, target[:, CHANNEL], color=style.BLACK, lw=1.2, ls="--", zorder=3)
+        (got,) = ax.plot(times, predicted[:, CHANNEL], color=style.BLUE, lw=1.6, marker=marker, ms=4)
+        ax.set_title(f"{_when(state)}: MSE {_figure(np.mean((predicted - target) ** 2))}")
+        ax.set_xticks(*PI_TICKS)
+    for ax in axes.flat[len(states) :]:
+        ax.set_axis_off()
+    _label_outside(axes, len(states), "time t [rad]", "signal")
+    style.legend(figure, {"target": wanted, "prediction": got})
+    ahead = " one sample ahead" if experiment.task == "next step" else ""
+    return Picture(
+        f"prediction{ahead} against target: channel {CHANNEL} of {_sequence(experiment)}; MSE over all channels",
+        figure,
+    )
+
+
+def latent(experiment: Oscillators, shown: Shown) -> Picture:
+    """The phase portrait: one pair of coordinates a tone, before and after training."""
+    tones = _tones(experiment)
+    states = [0, len(shown["latent"]) - 1]
+    figure, axes = style.panels(len(states), len(tones), 3.4, 3.2, "compressed", sharex=True, sharey=True)
+    times = experiment.data.times[: shown["latent"].shape[1]]
+    colours = style.over_time(figure, axes, 0.0, float(times[-1]), "time t [rad]")
+    radius = 1.0 / np.sqrt(len(tones))
+    circle = np.exp(1j * np.linspace(0.0, 2.0 * np.pi, 181)) * radius
+    sampled = experiment.model.sampling is not None
+    marker = "." if len(times) <= MARKED and not sampled else ""
+    handles = {}
+    for state, row in zip(states, axes, strict=True):
+        z, mean, oracle = shown["latent"][state], shown["mean"][state], shown["oracle"][state]
+        for pair, (tone, ax) in enumerate(zip(tones, row, strict=True)):
+            x, y = z[:, 2 * pair], z[:, 2 * pair + 1]
+            (handles["oracle: a circle a tone"],) = ax.plot(
+                circle.real, circle.imag, color=style.BLACK, lw=1.2, ls="--", zorder=2
+            )
+            for part in np.array_split(np.arange(len(times)), min(len(times), 32)):
+                colour = colours(times[part[0]] / times[-1])
+                until = slice(part[0], part[-1] + 2)  # up to where the next part begins
+                (line,) = ax.plot(
+                    mean[until, 2 * pair],
+                    mean[until, 2 * pair + 1],
+                    color=colour,
+                    lw=1.4,
+                    marker=marker,
+                    ms=4,
+                    zorder=4,
+                )
+                if sampled:
+                    (points,) = ax.plot(
+                        x[part], y[part], ".", color=colour, ms=4, mec="none", zorder=3, rasterized=True
+                    )
+                    handles["sampled latent"] = points
+            handles[f"{'what is sampled around' if sampled else 'latent'}, dark to light in time"] = line
+            for at in np.linspace(0, len(times) - 1, 16).astype(int):
+                ends = oracle[at, 2 * pair : 2 * pair + 2]
+                (handles["from the latent to the oracle at the same time"],) = ax.plot(
+                    [x[at], ends[0]], [y[at], ends[1]], color=style.VERMILLION, lw=0.8, zorder=4
+                )
+            ax.set_title(f"{_when(state)}\n{_share(z, pair)} of |z|² (oracle {_share(oracle, pair)})")
+            ax.set_aspect("equal")
+            ax.set_ylabel(f"coordinate {2 * pair + 2}: cos {_f(tone)}t")
+    for pair, (tone, ax) in enumerate(zip(tones, axes[-1], strict=True)):
+        ax.set_xlabel(f"coordinate {2 * pair + 1}: sin {_f(tone)}t")
+    reach = 1.08 * max(radius, *(float(np.abs(shown["latent"][s][:, : 2 * len(tones)]).max()) for s in states))
+    if np.isfinite(reach):
+        axes[0, 0].set_xlim(-reach, reach)
+        axes[0, 0].set_ylim(-reach, reach)
+    style.legend(figure, handles, columns=2)
+    distances = " → ".join(
+        _figure(np.sqrt(np.mean(np.sum((shown["latent"][s] - shown["oracle"][s]) ** 2, axis=-1)))) for s in states
+    )
+    flat = " (Euclidean, put on the sphere)" if experiment.model.latent == "euclidean" else ""
+    return Picture(
+        f"sampled latent{flat} of {_sequence(experiment)}, turned onto the oracle; RMS distance {distances}", figure
+    )
+
+
+def spectra(experiment: Oscillators, shown: Shown) -> Picture:
+    """Magnitudes over frequency, before and after training."""
+    states = [0, len(shown["target"]) - 1]
+    figure, axes = style.panels(1, 2, 4.9, 3.0, sharex=True, sharey=True)
+    top = 0.0
+    for state, ax in zip(states, axes.flat, strict=True):
+        wanted, got = _magnitude(shown["target"][state]), _magnitude(shown["prediction"][state])
+        target, predicted = (20.0 * np.log10(np.maximum(m / wanted.max(), TINY)) for m in (wanted, got))
+        bins = np.arange(len(target))
+        marker = "." if len(bins) <= MARKED else ""
+        (a,) = ax.plot(bins, target, color=style.BLACK, lw=1.3, ls="--", zorder=3)
+        (b,) = ax.plot(bins, predicted, color=style.BLUE, lw=1.6, marker=marker, ms=4)
+        for tone in _tones(experiment):
+            line = ax.axvline(_bin(experiment, tone, shown), color=style.ORANGE, lw=4, alpha=0.3, zorder=1)
+        top = max(top, float(np.nanmax(predicted, initial=0.0)))
+        ax.set_title(_when(state))
+    unit = ""
+    if len(bins) > 2 * LINEAR_BINS + 1:
+        unit = f", logarithmic beyond {LINEAR_BINS}"
+        for ax in axes.flat:
+            ax.set_xscale("symlog", linthresh=LINEAR_BINS)
+            ticks = [0, *(2**k for k in range(2, int(np.log2(len(bins) - 1)) + 1))]
+            ax.set_xticks(ticks, map(str, ticks))
+            ax.minorticks_off()
+    axes[0, 0].set_xlim(-0.7, len(bins) - 1)
+    axes[0, 0].set_ylim(FLOOR_DB - 2.0, top + 4.0)
+    _label_outside(axes, 2, f"bin of the rFFT{unit}", "mean magnitude over channels\n[dB of the target's largest]")
+    style.legend(figure, {"target": a, "prediction": b, "a tone of the sequence": line})
+    return Picture(
+        f"spectra of prediction and target of {_sequence(experiment)}, cut off at −{-FLOOR_DB:.0f} dB", figure
+    )
+
+
+def imputation(experiment: Oscillators, shown: Shown) -> Picture:
+    """The gap, or the last quarter, filled by the trained model in two ways."""
+    if experiment.task != "next step":
+        return Picture(
+            "no imputation: a model trained on the identity repeats what it is shown and continues nothing", None
+        )
+    figure, axes = style.panels(1, 2, 5.3, 2.8, width_ratios=[2, 1])
+    clean, context = shown["clean"][-1], shown["context"][-1]
+    times, known = experiment.data.times, len(context)
+    gap_times = times[known:]
+    whole, gap = axes[0]
+    (seen,) = whole.plot(times[:known], context[:, CHANNEL], color=style.GREY, lw=0.9)
+    (truth,) = whole.plot(times, clean[:, CHANNEL], color=style.BLACK, lw=1.3, ls="--", zorder=3)
+    handles = {"context, as the model sees it": seen, "truth": truth}
+    for name, (key, colour, line_style) in FILLS.items():
+        error = shown[key][-1] - clean[known:]
+        label = f"{name}: RMSE {_figure(np.sqrt(np.mean(error**2)))}"
+        look = {"color": colour, "lw": 1.7, "ls": line_style, "zorder": 4}
+        (handles[label],) = whole.plot(gap_times, shown[key][-1][:, CHANNEL], **look)
+        gap.plot(gap_times, np.sqrt(np.mean(error**2, axis=-1)), **look)
+    silence = np.sqrt(np.mean(clean[known:] ** 2, axis=-1))
+    (handles["predicting zero"],) = gap.plot(gap_times, silence, color=style.GREY, lw=1.3, ls=":")
+    (handles["filled"],) = [
+        whole.axvspan(times[known - 1], times[-1], color=style.ORANGE, alpha=0.12, lw=0.0, zorder=0)
+    ]
+    whole.set_xticks(*PI_TICKS)
+    gap.set_xticks([3 * np.pi, 3.5 * np.pi, 4 * np.pi], ["3π", "3.5π", "4π"])
+    gap.set_ylim(bottom=0.0)
+    whole.set_ylabel(f"signal, channel {CHANNEL}")
+    gap.set_ylabel("RMSE over channels")
+    for ax in (whole, gap):
+        ax.set_xlabel("time t [rad]")
+    style.legend(figure, handles, columns=3)
+    return Picture(
+        f"imputation after training: the last {len(gap_times)} of {len(times)} samples of {_sequence(experiment)}",
+        figure,
+    )
+
+
+PICTURES: Mapping[str, Callable[[Oscillators, Shown], Picture]] = {
+    "prediction": prediction,
+    "latent": latent,
+    "spectra": spectra,
+    "imputation": imputation,
+}
+
+
+def _gap(experiment: Oscillators) -> int:
+    return experiment.gap.samples if experiment.gap else max(1, experiment.data.length // GAP)
+
+
+def _target_times(experiment: Oscillators) -> Float[np.ndarray, " time"]:
+    times = experiment.data.times
+    return times if experiment.task == "identity" else times[1:]
+
+
+def _some(states: int) -> list[int]:
+    """The first, the last, and evenly between them; state 0 is before training."""
+    if states <= STATES:
+        return list(range(states))
+    return [round(i * (states - 1) / (STATES - 1)) for i in range(STATES)]
+
+
+def _when(state: int) -> str:
+    return f"epoch {state}" if state else "before training"
+
+
+def _tones(experiment: Oscillators) -> tuple[int, ...]:
+    """The frequencies of the sequence."""
+    data = experiment.data
+    return data.triples[int(data.held[SEQUENCE])]
+
+
+def _sequence(experiment: Oscillators) -> str:
+    """``the held-out sequence of tones 1+2``."""
+    return f"the held-out sequence of tones {'+'.join(map(str, _tones(experiment)))}"
+
+
+def _share(z: Float[np.ndarray, "time latent"], pair: int) -> str:
+    total = np.sum(z**2)
+    return f"{np.sum(z[:, 2 * pair : 2 * pair + 2] ** 2) / total:.0%}" if total > 0.0 else "–"
+
+
+def _f(tone: int) -> str:
+    return "" if tone == 1 else f"{tone}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _magnitude(signal: Float[np.ndarray, "time channel"]) -> Float[np.ndarray, " bin"]:
+    return np.asarray(np.mean(np.abs(np.fft.rfft(signal, axis=0)), axis=1))
+
+
+def _bin(experiment: Oscillators, tone: int, shown: Shown) -> float:
+    """Where a tone lies among the bins: its cycles in the window."""
+    step = experiment.data.times[1] - experiment.data.times[0]
+    return float(tone * step * shown["target"].shape[1] / (2.0 * np.pi))
+
+
+def _label_outside(axes: np.ndarray, used: int, x: str, y: str) -> None:
+    """Name the axes at the left and below alone; the others share them."""
+    columns = axes.shape[1]
+    for i, ax in enumerate(axes.flat[:used]):
+        if i % columns == 0:
+            ax.set_ylabel(y)
+        if i + columns >= used:
+            ax.set_xlabel(x)
+            ax.tick_params(labelbottom=True)

@@ -1,0 +1,233 @@
+"""Experiments of the case study: what is learned, by which model, how."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Key
+
+from ladder.declare.fields import check_fields
+from ladder.studies.purefep import tasks
+from ladder.studies.purefep.flow import predict
+from ladder.studies.purefep.learning import Backprop, Batch, FreeEnergy, accuracy, cross_entropy
+from ladder.studies.purefep.model import Model, PureFEP
+
+Learning = FreeEnergy | Backprop
+
+
+@cache
+def graph(model: Model) -> nnx.GraphDef[PureFEP]:
+    """What an ``nnx.split`` of such a model leaves besides its priors."""
+    return nnx.split(nnx.eval_shape(lambda: PureFEP(model, nnx.Rngs(0))))[0]
+
+
+class OverfitState(NamedTuple):
+    """The priors, what the learning rule keeps besides them, and what never changes."""
+
+    priors: Any
+    memory: Any
+    batch: Batch
+    initial_distance: Float[Array, ""]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overfit:
+    """Memorise one batch: 4 sequences of 8 tokens, from 16, each with the token that follows it as its target.
+
+    Metrics, evaluated after the epoch with targets hidden and as many steps of inference as in training:
+    ``cross_entropy`` in nats, ``accuracy``, ``separation`` (smallest distance between two tokens' priors in the decode
+    bank, over what it was at first). For comparison, of the epoch's last step: ``visible_cross_entropy`` and
+    ``visible_accuracy`` of beliefs that have seen the targets, and the mean magnitudes of the parts of the free energy's
+    gradient in the means of these beliefs, ``gradient_self``, ``gradient_alignment``, ``gradient_observation`` and
+    ``ce_kl``, the third over the first. Traces, one number a step, each with ``step_`` before its name: these six, and the
+    cross-entropy before the step with targets hidden.
+
+    Attributes:
+        model: The generative model and its fast flow.
+        learning: How the priors learn.
+        first: Whether all sequences start with tokens of their own.
+        batch_size: Sequences.
+        epochs: Checks.
+        steps_per_epoch: Training steps from one check to the next.
+        evaluation_steps: Steps of inference in a check; None for as many as in training.
+    """
+
+    model: Model = field(default_factory=Model)
+    learning: Learning = field(default_factory=FreeEnergy)
+    first: tasks.FirstTokens = "distinct"
+    batch_size: int = 4
+    epochs: int = 100
+    steps_per_epoch: int = 10
+    evaluation_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not 2 <= self.batch_size <= self.model.vocabulary:
+            raise ValueError(
+                f"Overfit(batch_size={self.batch_size}): choose at least 2 sequences, and no more than there are tokens to "
+                f"start with, {self.model.vocabulary}"
+            )
+        if min(self.epochs, self.steps_per_epoch) < 1 or (
+            self.evaluation_steps is not None and self.evaluation_steps < 1
+        ):
+            raise ValueError(
+                f"Overfit(epochs={self.epochs}, steps_per_epoch={self.steps_per_epoch}, "
+                f"evaluation_steps={self.evaluation_steps}): take at least one of each"
+            )
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that every epoch reports."""
+        return (
+            "cross_entropy", "accuracy", "separation", "visible_cross_entropy", "visible_accuracy",
+            "gradient_self", "gradient_alignment", "gradient_observation", "ce_kl",
+        )  # fmt: skip
+
+    def priors(self, state: OverfitState) -> PureFEP:
+        """The model as trained so far."""
+        return nnx.merge(graph(self.model), state.priors)
+
+    def init(self, key: Key[Array, ""]) -> OverfitState:
+        """Fresh priors and a fresh batch."""
+        for_model, for_batch = jax.random.split(key)
+        model = PureFEP(self.model, nnx.Rngs(for_model))
+        m = self.model
+        tokens = tasks.one_batch(for_batch, self.batch_size, m.length, m.vocabulary, self.first)
+        batch = Batch(tokens[:, :-1], jax.nn.one_hot(tokens[:, 1:], m.vocabulary))
+        memory = self.learning.init(model, batch.inputs)
+        return OverfitState(nnx.split(model)[1], memory, batch, closest(model.decode[...]))
+
+    def epoch(self, state: OverfitState, key: Key[Array, ""]) -> tuple[OverfitState, dict[str, Array]]:
+        """Train for some steps and evaluate; nothing is drawn."""
+
+        def step(state: OverfitState, _: None) -> tuple[OverfitState, dict[str, Array]]:
+            model = self.priors(state)
+            memory, seen = self.learning.step(model, state.memory, state.batch)
+            targets = state.batch.targets
+            told = {
+                "cross_entropy": cross_entropy(seen.hidden, targets),
+                "visible_cross_entropy": cross_entropy(seen.visible, targets),
+                "visible_accuracy": accuracy(seen.visible, targets),
+                "gradient_self": seen.pull.self_coupling,
+                "gradient_alignment": seen.pull.alignment,
+                "gradient_observation": seen.pull.observation,
+                "ce_kl": seen.pull.observation / seen.pull.self_coupling,
+            }
+            return state._replace(priors=nnx.split(model)[1], memory=memory), told
+
+        state, told = jax.lax.scan(step, state, None, length=self.steps_per_epoch)
+        model = self.priors(state)
+        logits = predict(model, state.batch.inputs, model.frame(), self.evaluation_steps)
+        evaluated = {
+            "cross_entropy": cross_entropy(logits, state.batch.targets),
+            "accuracy": accuracy(logits, state.batch.targets),
+            "separation": closest(model.decode[...]) / state.initial_distance,
+        }
+        last = {name: trace[-1] for name, trace in told.items()}
+        return state, last | evaluated | {f"step_{name}": trace for name, trace in told.items()}
+
+
+def closest(bank: Float[Array, "row dim"]) -> Float[Array, ""]:
+    """The smallest distance between two rows."""
+    squared = jnp.sum((bank[:, None] - bank[None]) ** 2, axis=-1)
+    return jnp.sqrt(jnp.min(jnp.where(jnp.eye(len(bank), dtype=bool), jnp.inf, squared)))
+
+
+class StreamState(NamedTuple):
+    """The priors, what the learning rule keeps besides them, the source, and held-out sequences."""
+
+    priors: Any
+    memory: Any
+    source: Float[Array, "token token"]
+    held_out: Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """Learn from fresh batches what holds of sequences never seen.
+
+    ``markov``: every next token of a Markov source whose transitions are drawn with the seed. ``recall``: at the end of
+    random tokens a question is asked, and the answer is the first of them.
+
+    Metrics, evaluated after the epoch on 256 held-out sequences with targets hidden: ``cross_entropy`` in nats,
+    ``accuracy``, and ``excess``, the cross-entropy less that of the source itself on the same tokens (of ``recall``: less 0).
+
+    Attributes:
+        task: What is to be learned.
+        model: The generative model and its fast flow.
+        learning: How the priors learn.
+        batch_size: Sequences in a training step.
+        epochs: Checks.
+        steps_per_epoch: Training steps from one check to the next.
+    """
+
+    task: tasks.Task
+    model: Model = field(default_factory=Model)
+    learning: Learning = field(default_factory=FreeEnergy)
+    batch_size: int = 32
+    epochs: int = 10
+    steps_per_epoch: int = 200
+
+    HELD_OUT: ClassVar[int] = 256
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if isinstance(self.learning, FreeEnergy) and self.learning.lag:
+            raise ValueError(
+                f"Stream(learning=FreeEnergy(lag={self.learning.lag})): old beliefs are of other sequences"
+            )
+        if self.model.vocabulary < len(tasks.SUCCESSORS) or self.model.length < 2:
+            raise ValueError(
+                f"Stream(model=Model(vocabulary={self.model.vocabulary}, length={self.model.length})): take at least "
+                f"{len(tasks.SUCCESSORS)} tokens, in sequences of at least 2"
+            )
+        if min(self.batch_size, self.epochs, self.steps_per_epoch) < 1:
+            raise ValueError(
+                f"Stream(batch_size={self.batch_size}, epochs={self.epochs}, steps_per_epoch={self.steps_per_epoch}): "
+                "take at least one of each"
+            )
+
+    metrics: ClassVar[tuple[str, ...]] = ("cross_entropy", "accuracy", "excess")
+
+    def priors(self, state: StreamState) -> PureFEP:
+        """The model as trained so far."""
+        return nnx.merge(graph(self.model), state.priors)
+
+    def draw(self, key: Key[Array, ""], source: Float[Array, "token token"], size: int) -> Batch:
+        """Fresh sequences."""
+        m = self.model
+        if self.task == "markov":
+            tokens = tasks.markov(key, source, size, m.length)
+            return Batch(tokens[:, :-1], jax.nn.one_hot(tokens[:, 1:], m.vocabulary))
+        tokens = tasks.recall(key, size, m.length, m.vocabulary)
+        asked = (jnp.arange(m.length) == m.length - 1)[None, :, None]
+        return Batch(tokens[:, :-1], asked * jax.nn.one_hot(tokens[:, 1:], m.vocabulary))
+
+    def init(self, key: Key[Array, ""]) -> StreamState:
+        """Fresh priors, a source, and held-out sequences of it."""
+        for_model, for_source, for_held_out = jax.random.split(key, 3)
+        model = PureFEP(self.model, nnx.Rngs(for_model))
+        source = tasks.markov_source(for_source, self.model.vocabulary)
+        held_out = self.draw(for_held_out, source, self.HELD_OUT)
+        memory = self.learning.init(model, held_out.inputs[: self.batch_size])
+        return StreamState(nnx.split(model)[1], memory, source, held_out)
+
+    def epoch(self, state: StreamState, key: Key[Array, ""]) -> tuple[StreamState, dict[str, Array]]:
+        """Train on fresh batches and evaluate."""
+
+        def step(state: StreamState, key: Array) -> tuple[StreamState, Array]:
+            model, batch = self.priors(state), self.draw(key, state.source, self.batch_size)
+            memory, seen = self.learning.step(model, state.memory, batch)
+            return state._replace(priors=nnx.split(model)[1], memory=memory), cross_entropy(seen.hidden, batch.targets)
+
+        state, trace = jax.lax.scan(step, state, jax.random.split(key, self.steps_per_epoch))
+        model, (x, targets) = self.priors(state), state.held_out
+        logits = predict(model, x, model.frame())
+        found = cross_entropy(logits, targets)
+        best = cross_entropy(jnp.log(state.source[x] + 1e-30), targets) if self.task == "markov" else 0.0
+        metrics = {"cross_entropy": found, "accuracy": accuracy(logits, targets), "excess": found - best}
+        return state, metrics | {"step_cross_entropy": trace}

@@ -1,0 +1,273 @@
+"""The slow flow: how priors learn from settled beliefs, and backpropagation to compare it with."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+from jaxtyping import Float, Int
+
+from ladder.declare.fields import check_fields
+from ladder.studies.geometry.orthogonal import skew
+from ladder.studies.purefep.beliefs import Belief
+from ladder.studies.purefep.flow import predict, settle
+from ladder.studies.purefep.model import PureFEP, Terms
+
+Phases = Literal["contrast", "descent", "visible"]
+
+
+class Batch(NamedTuple):
+    """Sequences, and the one-hot tokens to predict: zero where there is nothing to predict."""
+
+    inputs: Int[Array, "batch time"]
+    targets: Float[Array, "batch time vocabulary"]
+
+
+class Seen(NamedTuple):
+    """What a training step came by.
+
+    Attributes:
+        hidden: Logits before the step, with the targets hidden.
+        visible: Logits of beliefs that have seen the targets.
+        pull: Mean magnitude of the gradient in the means, of each part of the free energy, once beliefs have seen the
+            targets and the parts have come to balance.
+    """
+
+    hidden: Float[Array, "batch time vocabulary"]
+    visible: Float[Array, "batch time vocabulary"]
+    pull: Terms
+
+
+@runtime_checkable
+class DecodeRule(Protocol):
+    """How the bank of targets' priors moves, given beliefs and what they were to predict."""
+
+    def __call__(
+        self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
+    ) -> Float[Array, "vocabulary dim"]:
+        """The change of every prior mean."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Gradient descent on the observation term at given beliefs: ``sum_i (1[v = y_i] - p_iv) (m_i - decode_v) / tau``.
+
+    ``attraction`` pulls the right token's prior to the belief, ``repulsion`` pushes the others' away.
+    """
+
+    rate: float = 0.1
+    attraction: bool = True
+    repulsion: bool = True
+
+    def __call__(
+        self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
+    ) -> Float[Array, "vocabulary dim"]:
+        """The change of every prior mean."""
+        told = jnp.sum(targets, axis=-1, keepdims=True)
+        p = told * jax.nn.softmax(logits)
+        weight = self.attraction * targets * (1.0 - p) - self.repulsion * (1.0 - targets) * p
+        return self.rate / tau * _towards(bank, beliefs, weight)
+
+
+@dataclass(frozen=True)
+class Discriminative:
+    """The original's rule: of each wrong prediction, ``decode_y += lr (decode_y - decode_predicted)``.
+
+    With ``contrastive``, the third of its fixes, of each right one also ``decode_y += lr (m - decode_y)``. The rate is
+    ``base`` times ``multiplier``, 0.01 before the first fix and 0.5 after it.
+    """
+
+    multiplier: float = 0.5
+    contrastive: bool = True
+    base: float = 0.01
+
+    def __call__(
+        self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
+    ) -> Float[Array, "vocabulary dim"]:
+        """The change of every prior mean."""
+        predicted = jax.nn.one_hot(jnp.argmax(logits, axis=-1), len(bank))
+        right = jnp.sum(targets * predicted, axis=-1, keepdims=True)
+        wrong = (1.0 - right) * targets
+        apart = wrong.T @ ((targets - predicted) @ bank)
+        return self.base * self.multiplier * (apart + self.contrastive * _towards(bank, beliefs, right * targets))
+
+
+@dataclass(frozen=True)
+class Chasing:
+    """The rule that the original had switched off: ``decode_y += rate (m - decode_y)``, and nothing pushes apart."""
+
+    rate: float = 0.1
+
+    def __call__(
+        self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
+    ) -> Float[Array, "vocabulary dim"]:
+        """The change of every prior mean."""
+        count = jnp.maximum(jnp.sum(targets, axis=0), 1.0)
+        return self.rate * _towards(bank, beliefs, targets / count[None])
+
+
+def _towards(bank: Array, beliefs: Array, weight: Float[Array, "token vocabulary"]) -> Float[Array, "vocabulary dim"]:
+    """``sum_i weight_iv (m_i - bank_v)``."""
+    return weight.T @ beliefs - jnp.sum(weight, axis=0)[:, None] * bank
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeEnergy:
+    """Learning by free energy alone: priors move along its gradient at settled beliefs, which are constants by then.
+
+    Nothing differentiates the settling, and nothing is kept between steps but the priors.
+
+    Attributes:
+        phases: ``contrast``: beliefs settle with targets hidden and then with targets shown, and priors follow the
+            difference of the two gradients. ``descent``: only the second gradient counts. ``visible``: targets are shown from
+            the start, and the decode bank learns there too, as in the original.
+        prior_rate: Rate of the encode bank and of the positions' priors. From 0.2 on attention now and then flips after all is
+            learned, and a token is wrong for a step or two.
+        frame_rate: Rate of the frames.
+        decode: How the decode bank learns from the beliefs that have not seen the targets.
+        hyperprior: By what part every prior mean that learns shrinks towards zero in a step.
+        row_clip: Longest step of one prior mean.
+        lag: The decode bank learns from beliefs of so many steps ago; for a batch that stays the same.
+    """
+
+    phases: Phases = "contrast"
+    prior_rate: float = 0.15
+    frame_rate: float = 0.0
+    decode: DecodeRule = field(default_factory=Descent)
+    hyperprior: float = 0.0002
+    row_clip: float = 0.5
+    lag: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("prior_rate", "frame_rate", "hyperprior", "lag"):
+            if not (value := getattr(self, name)) >= 0:
+                raise ValueError(f"FreeEnergy({name}={value}): choose at least 0")
+        if not self.row_clip > 0.0:
+            raise ValueError(f"FreeEnergy(row_clip={self.row_clip}): choose a length above 0")
+
+    def init(self, model: PureFEP, x: Int[Array, "batch time"]) -> Any:
+        """What is kept between steps besides the priors: the last ``lag`` beliefs, and nothing without a lag."""
+        if self.lag == 0:
+            return ()
+        return jax.tree.map(lambda part: jnp.broadcast_to(part, (self.lag, *part.shape)), model.initial(x))
+
+    def step(self, model: PureFEP, memory: Any, batch: Batch) -> tuple[Any, Seen]:
+        """Move the model's priors by one step; returns what is kept, and what was seen."""
+        x, targets = batch
+        frame = model.frame()
+        start = model.initial(x)
+        free = settle(model, start, x, frame)
+        shown = settle(model, start if self.phases == "visible" else free, x, frame, targets)
+        seen = Seen(model.logits(free), model.logits(shown), pulls(model, shown, x, frame, targets))
+
+        slope = self._slope(model, shown, x, frame)
+        if self.phases == "contrast":
+            slope = jax.tree.map(jnp.subtract, slope, self._slope(model, free, x, frame))
+        at = shown if self.phases == "visible" else free
+        if self.lag:
+            at, memory = (
+                jax.tree.map(lambda kept: kept[0], memory),
+                jax.tree.map(lambda kept, new: jnp.concatenate([kept[1:], new[None]]), memory, at),
+            )
+        self._move(model, slope, at, batch)
+        return memory, seen
+
+    def _slope(self, model: PureFEP, q: Belief, x: Array, frame: Array) -> Any:
+        """The free energy's gradient in the priors that beliefs are measured against, at these beliefs."""
+        graph, priors = nnx.split(model)
+
+        def energy(priors: Any) -> Array:
+            moved = nnx.merge(graph, priors)
+            return moved.free_energy(q, x, moved.frame() if self.frame_rate else frame)
+
+        return jax.grad(energy)(priors)
+
+    def _move(self, model: PureFEP, slope: Any, at: Belief, batch: Batch) -> None:
+        gradient = nnx.merge(nnx.split(model)[0], slope)
+        v, k = model.encode[...].shape
+        seen = jnp.maximum(jnp.sum(jax.nn.one_hot(batch.inputs, v), axis=(0, 1)), 1.0)[:, None]
+        decode = self.decode(
+            model.decode[...],
+            at.mean[-1].reshape(-1, k),
+            model.logits(at).reshape(-1, v),
+            batch.targets.reshape(-1, v),
+            model.config.tau,
+        )
+        if self.prior_rate:
+            self._add(model.encode, -self.prior_rate * gradient.encode[...] / seen)
+            self._add(model.position, -self.prior_rate * gradient.position[...] / len(batch.inputs))
+        self._add(model.decode, decode)
+        if self.frame_rate:
+            model.phi[...] -= self.frame_rate * skew(gradient.phi[...]) / len(batch.inputs)
+
+    def _add(self, prior: nnx.Param[Array], change: Float[Array, "*rows dim"]) -> None:
+        length = jnp.linalg.norm(change, axis=-1, keepdims=True)
+        shorter = self.row_clip / jnp.maximum(length, self.row_clip)
+        prior[...] = (1.0 - self.hyperprior) * prior[...] + shorter * change
+
+
+def pulls(model: PureFEP, q: Belief, x: Array, frame: Array, targets: Array) -> Terms:
+    """Mean magnitude of the gradient in the beliefs' means of each weighted part of the free energy."""
+
+    def magnitude(part: int) -> Array:
+        slope = jax.grad(lambda q: model.weighted(model.terms(q, x, frame, targets))[part])(q)
+        return jnp.mean(jnp.abs(slope.mean))
+
+    return Terms(magnitude(0), magnitude(1), magnitude(2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backprop:
+    """The same model, its settling unrolled: Adam on the cross-entropy of hidden-target predictions, to compare with.
+
+    Attributes:
+        rate: Adam's.
+        frames: Whether the frames learn too.
+    """
+
+    rate: float = 0.01
+    frames: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.rate > 0.0:
+            raise ValueError(f"Backprop(rate={self.rate}): choose a rate above 0")
+
+    def init(self, model: PureFEP, x: Int[Array, "batch time"]) -> optax.OptState:
+        """The optimiser's state."""
+        return optax.adam(self.rate).init(nnx.split(model)[1])
+
+    def step(self, model: PureFEP, memory: optax.OptState, batch: Batch) -> tuple[optax.OptState, Seen]:
+        """Move the model's priors by one step; returns the optimiser's state, and what was seen."""
+        graph, priors = nnx.split(model)
+
+        def loss(priors: Any) -> tuple[Array, Array]:
+            unrolled = nnx.merge(graph, priors)
+            frame = unrolled.frame() if self.frames else jax.lax.stop_gradient(unrolled.frame())
+            logits = predict(unrolled, batch.inputs, frame)
+            return cross_entropy(logits, batch.targets), logits
+
+        gradient, logits = jax.grad(loss, has_aux=True)(priors)
+        update, memory = optax.adam(self.rate).update(gradient, memory)
+        nnx.update(model, optax.apply_updates(priors, update))
+        none = jnp.zeros(())
+        return memory, Seen(logits, logits, Terms(none, none, none))
+
+
+def cross_entropy(
+    logits: Float[Array, "batch time vocabulary"], targets: Float[Array, "batch time vocabulary"]
+) -> Float[Array, ""]:
+    """Mean over the tokens that are to be predicted, in nats."""
+    return -jnp.sum(targets * jax.nn.log_softmax(logits)) / jnp.sum(targets)
+
+
+def accuracy(
+    logits: Float[Array, "batch time vocabulary"], targets: Float[Array, "batch time vocabulary"]
+) -> Float[Array, ""]:
+    """Share of the tokens that are to be predicted whose largest logit is the right one."""
+    best = jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1])
+    return jnp.sum(targets * best) / jnp.sum(targets)

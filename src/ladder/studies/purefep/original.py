@@ -1,0 +1,68 @@
+"""The original implementation's choices, its listed issues and its listed fixes, as changes of the recipe.
+
+Each is one component of an ``Overfit``, by its dotted path, and the value it had: so each can be turned on alone. Issues 2 and 6
+are one and the same, and so is their fix: the mean is the sum over B N.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from ladder.studies.purefep.experiments import Overfit
+from ladder.studies.purefep.learning import Discriminative, FreeEnergy
+from ladder.studies.purefep.model import Model
+
+Switch = tuple[str, Any]
+
+ISSUES: dict[int, Switch] = {
+    1: ("learning.decode", Discriminative(0.01, contrastive=False)),
+    2: ("model.observation", "sum/(B N)"),
+    3: ("learning.lag", 1),
+    4: ("learning.decode", Discriminative(0.5, contrastive=False)),
+    5: ("model.prior", "position"),
+    6: ("model.observation", "sum/(B N)"),
+    7: ("model.natural", False),
+}
+"""Issue 7 blames the natural gradient: its switch is to do without."""
+
+FIXES: dict[int, Switch] = {
+    1: ("learning.decode", Discriminative(0.5, contrastive=False)),
+    2: ("model.observation", "mean"),
+    3: ("learning.decode", Discriminative(0.5, contrastive=True)),
+    4: ("model.lambda_obs", 10.0),
+}
+"""The fourth applied fix only logs gradients, which is done always; listed here is the fourth recommended one."""
+
+DEFAULTS: dict[str, Switch] = {
+    "two layers": ("model.layers", 2),
+    "weak prior": ("model.alpha", 0.1),
+    "weak alignment": ("model.lambda_beta", 1.0),
+    "sharp attention": ("model.kappa", 0.1),
+    "self-attention": ("model.self_attention", True),
+    "no frames": ("model.frames", "identity"),
+    "tied banks": ("model.banks", "tied"),
+    "a variance a direction": ("model.covariance", "diagonal"),
+    "rate of variances": ("model.variance_rate", 0.025),
+    "rate of priors": ("learning.prior_rate", 0.01),
+    "targets visible": ("learning.phases", "visible"),
+    "one step of inference in evaluation": ("evaluation_steps", 1),
+}
+
+_ARCHITECTURE: dict[str, Any] = {
+    path.removeprefix("model."): value for path, value in DEFAULTS.values() if path.startswith("model.")
+}
+
+_LEARNING = FreeEnergy(phases="visible", prior_rate=0.01, decode=Discriminative(0.01, contrastive=False))
+
+ORIGINAL = Overfit(
+    model=Model(prior="position", observation="sum/(B N)", **_ARCHITECTURE),
+    learning=_LEARNING,
+    evaluation_steps=1,
+)
+"""All of it together, on the batch of the overfit test."""
+
+FIXED = replace(
+    ORIGINAL,
+    model=replace(ORIGINAL.model, observation="sum", lambda_obs=10.0),
+    learning=replace(_LEARNING, decode=Discriminative(0.5, contrastive=True)),
+)
+"""The same with every fix: of the second its option A, no division, for the mean that was applied changes nothing."""

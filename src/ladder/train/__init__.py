@@ -1,0 +1,1 @@
+"""Training: an experiment and seeds in, curves out."""

@@ -1,0 +1,40 @@
+"""The devices that JAX computes on."""
+
+import os
+from typing import Any
+
+import jax
+
+
+def use_all_cores() -> None:
+    """Show every core of a CPU as a device, so that seeds are spread over them; a no-op once JAX has started."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    try:
+        if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
+            jax.config.update("jax_num_cpu_devices", max(1, cores // workers))
+    except RuntimeError:  # the backend is running: seeds share the devices there are
+        pass
+
+
+def devices() -> list[Any]:
+    """Return the devices that JAX computes on; the first call starts its backend.
+
+    Raises:
+        RuntimeError: if JAX has no backend that starts.
+    """
+    import jax
+
+    try:
+        return list(jax.devices())
+    except Exception as error:  # a broken driver or plugin raises what it likes, JAX an AssertionError when asked again
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        platforms = f"JAX_PLATFORMS={asked}" if asked else "any of its platforms"
+        raise RuntimeError(
+            f"JAX cannot start with {platforms} ({_first_line(error)}); mend the driver, or choose another platform, such as "
+            "JAX_PLATFORMS=cpu"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
