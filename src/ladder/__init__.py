@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ladder.declare.ladder import Ladder, LadderError
     from ladder.declare.rung import Rung
     from ladder.judge.sequential import SequentialTest, Verdict
-    from ladder.train.compiled import Trainer
+    from ladder.train.compiled import CompiledTrainer
+    from ladder.train.compiled import CompiledTrainer as Trainer
     from ladder.train.result import Trained
     from ladder.train.trainer import Seeds
 
@@ -36,20 +37,22 @@ _HOMES = {
     "SequentialTest": "judge.sequential",
     "Climb": "climb",
     "Outcome": "climb",
-    "Trainer": "train.compiled",
+    "CompiledTrainer": "train.compiled",
     "Trained": "train.result",
     "Seeds": "train.trainer",
 }
 
 __all__ = [
-    "Climb", "Experiment", "Ladder", "LadderError", "Outcome", "Rung", "Seeds", "SequentialTest", "Trained", "Trainer",
-    "Verdict", "above", "agrees", "below", "better_than", "falls", "no_worse_than",
+    "Climb", "CompiledTrainer", "Experiment", "Ladder", "LadderError", "Outcome", "Rung", "Seeds", "SequentialTest", "Trained",
+    "Trainer", "Verdict", "above", "agrees", "below", "better_than", "falls", "no_worse_than",
 ]  # fmt: skip
 
 __version__ = metadata.version("pytest-ladder")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Trainer":
+        name = "CompiledTrainer"  # which had this name when it was the only one
     if name not in _HOMES:
         raise AttributeError(f"module 'ladder' has no attribute {name!r}")
     return getattr(import_module(f"ladder.{_HOMES[name]}"), name)

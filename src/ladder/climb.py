@@ -11,16 +11,16 @@ from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.diagnose.diagnosis import Diagnosis, diagnose
 from ladder.evidence.archive import Evidence, Origin
-from ladder.evidence.source import Curves
+from ladder.evidence.source import CurveSource
 from ladder.judge.judgement import Judgement, judge
 from ladder.judge.sequential import SequentialTest, Verdict
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
 from ladder.train.timelimit import TimedOutError, still_computing
-from ladder.train.trainer import Seeds
+from ladder.train.trainer import Seeds, TrainerFactory, compiled_trainer
 
-Watching = Callable[[Rung], ProgressMeter | None]
-"""Who watches the training of a rung."""
+MeterFactory = Callable[[Rung], ProgressMeter | None]
+"""Makes the meter of a rung's progress."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Outcome:
         if self.rung.role == "goal":
             return self.judgement is not None
         if self.rung.role == "control":
-            finite = self.trained is not None and not self.trained.first_bad_step.any()
+            finite = self.trained is not None and not self.trained.first_non_finite_step.any()
             return self.verdict is Verdict.FAIL and finite and not self.missed
         return self.verdict is Verdict.PASS
 
@@ -81,6 +81,7 @@ class Climb:
         evidence: What earlier runs have trained, and where to keep what this one does; None to do without.
         time_limit: Seconds that climbing a rung may take, training what it is compared with included.
         elsewhere: The verdict of a rung that another process of this run has climbed; None of one that none has.
+        trainer: Makes the trainer of an experiment; by default JAX compiles it.
     """
 
     def __init__(
@@ -91,21 +92,22 @@ class Climb:
         evidence: Evidence | None = None,
         time_limit: float = math.inf,
         elsewhere: Callable[[str], Verdict | None] = lambda id: None,
+        trainer: TrainerFactory = compiled_trainer,
     ):
         self.ladder = ladder
         self.test = test or SequentialTest()
-        self.curves = Curves(seeds or Seeds(), self.test.looks[0], evidence)
+        self.curves = CurveSource(seeds or Seeds(), self.test.looks[0], evidence, trainer)
         self.time_limit = time_limit
         self.outcomes: dict[str, Outcome] = {}
         self._evidence = evidence
         self._elsewhere = elsewhere
         self._begun: set[str] = set()
 
-    def __call__(self, id: str, watch: Watching = lambda rung: None) -> Outcome:
-        """Climb one rung, watched if asked. What it requires must have been climbed before; what has not, blocks it."""
+    def __call__(self, id: str, progress: MeterFactory = lambda rung: None) -> Outcome:
+        """Climb one rung. What it requires must have been climbed before; what has not, blocks it."""
         rung = self.ladder[id]
         blocked_by = tuple(below for below in rung.required if not self._passed(below))
-        outcome = Outcome(rung, Verdict.BLOCKED, blocked_by) if blocked_by else self._attempt(rung, watch)
+        outcome = Outcome(rung, Verdict.BLOCKED, blocked_by) if blocked_by else self._attempt(rung, progress)
         self.outcomes[id] = outcome
         return outcome
 
@@ -113,10 +115,10 @@ class Climb:
         verdict = self.outcomes[id].verdict if id in self.outcomes else self._elsewhere(id)
         return verdict is Verdict.PASS
 
-    def _attempt(self, rung: Rung, watch: Watching) -> Outcome:
+    def _attempt(self, rung: Rung, progress: MeterFactory) -> Outcome:
         """Climb the rung within its time, and list the attempt whatever comes of it."""
         try:
-            outcome = self._climb(rung, watch, time.monotonic() + self.time_limit)
+            outcome = self._climb(rung, progress, time.monotonic() + self.time_limit)
         except TimedOutError:
             told = f"not done after {self.time_limit:g} s" + (", and still computing" if still_computing() else "")
             outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=told)
@@ -126,12 +128,12 @@ class Climb:
         self._end(rung, outcome)
         return outcome
 
-    def _climb(self, rung: Rung, watch: Watching, deadline: float) -> Outcome:
+    def _climb(self, rung: Rung, progress: MeterFactory, deadline: float) -> Outcome:
         compared = [rung, *(self.ladder[id] for id in rung.partners)]
         for look in self.test.looks:
             if not all(self.curves.has(each, look) for each in compared):
                 self._begin(rung)
-            trained, *others = (self.curves(each, look, watch(each), deadline, self.time_limit) for each in compared)
+            trained, *others = (self.curves(each, look, progress(each), deadline, self.time_limit) for each in compared)
             partners = dict(zip(rung.partners, others, strict=True))
             judgement = judge(rung, trained, partners, self.test, self.ladder.gated(rung.scale))
             # A goal is measured, not decided: it never asks for more seeds.
@@ -158,7 +160,7 @@ class Climb:
     ) -> tuple[Mapping[str, np.ndarray] | None, str]:
         """A look into the failing seeds; trouble with it costs the look, never the verdict."""
         try:
-            return self.curves.inspected(rung, failing, deadline, self.time_limit), ""
+            return self.curves.inspect(rung, failing, deadline, self.time_limit), ""
         except TimedOutError:
             return None, f"not inspected: its {self.time_limit:g} s were over"
         except Exception as error:

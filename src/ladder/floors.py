@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
-from jaxtyping import Float
+
+from ladder.declare.arrays import Float
 
 Place = Literal["known", "unknown"]
 PLACES: tuple[str, ...] = get_args(Place)

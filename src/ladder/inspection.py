@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+
+from ladder.declare.arrays import Float
 
 SHIFTS = 3  # samples to either side at which a prediction is compared with its target
 

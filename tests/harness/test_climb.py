@@ -51,7 +51,7 @@ class Player:
     def __init__(self, experiment, block):
         self.experiment = experiment
 
-    def __call__(self, seeds, numbers, watch=None):
+    def __call__(self, seeds, numbers, progress=None):
         """Play these seeds."""
         script = self.experiment
         self.asked.append((script.shift, numbers[0], numbers[-1] + 1))
@@ -61,14 +61,13 @@ class Player:
         ]
         return Trained({"loss": np.array(loss)[:, None]}, {}, 0.0, 0.0)
 
-    def inspect(self, seeds, numbers, watch=None):
+    def inspect(self, seeds, numbers, progress=None):
         """A script shows nothing of itself."""
 
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch):
     """The seeds trained so far: the shift of the script, the first number and the one after the last."""
-    monkeypatch.setattr("ladder.evidence.source.Trainer", Player)
     monkeypatch.setattr(Player, "asked", [], raising=False)
     return Player.asked
 
@@ -83,7 +82,7 @@ def above_root(number=2, *, parent="rung1", **change):
 
 
 def climbed(*rungs, **settings):
-    climb = Climb(Ladder(rungs), **settings)
+    climb = Climb(Ladder(rungs), trainer=Player, **settings)
     return [climb(id) for id in climb.ladder]
 
 
@@ -143,7 +142,7 @@ def test_a_rung_is_blocked_by_one_that_did_not_pass_and_is_not_trained(bad, aske
 
 
 def test_a_rung_is_blocked_by_one_that_was_not_climbed():
-    climb = Climb(Ladder([root(), above_root()]))
+    climb = Climb(Ladder([root(), above_root()]), trainer=Player)
     assert climb("rung2").blocked_by == ("rung1",)
     climb("rung1")
     assert climb("rung2").verdict is Verdict.PASS
@@ -319,7 +318,7 @@ def test_each_rung_is_trained_once_on_each_seed_also_for_comparisons(asked):
 def test_a_weak_fail_on_a_long_ladder_is_a_suspect(failing, rungs, certain):
     first = root(experiment=Script(bad=some(*range(failing))))
     others = [root(number, experiment=Script()) for number in range(2, rungs + 1)]
-    climb = Climb(Ladder([first, *others]))
+    climb = Climb(Ladder([first, *others]), trainer=Player)
     outcome = climb("rung1")
     assert (outcome.verdict, outcome.judgement.names) == (Verdict.FAIL, certain)
 
@@ -328,7 +327,7 @@ def test_a_weak_fail_on_a_long_ladder_is_a_suspect(failing, rungs, certain):
 def test_rungs_of_a_scale_that_is_not_climbed_make_nobody_less_certain(scale, certain):
     first = root(scale="small", experiment=Script(bad=some(*range(5))))
     others = [root(variant=f"v{number}", scale=scale, experiment=Script()) for number in range(9)]
-    outcome = Climb(Ladder([first, *others]))("rung1@small")
+    outcome = Climb(Ladder([first, *others]), trainer=Player)("rung1@small")
     assert (outcome.verdict, outcome.judgement.names) == (Verdict.FAIL, certain)
 
 
@@ -374,7 +373,7 @@ def test_what_does_not_fail_names_nobody():
 def test_the_climb_trains_the_seeds_it_was_given(monkeypatch):
     used = []
 
-    def play(self, seeds, numbers, watch):
+    def play(self, seeds, numbers, progress):
         used.append(seeds)
         return Trained({"loss": np.ones((len(numbers), 1))}, {}, 0, 0)
 

@@ -31,21 +31,21 @@ class Flips:
     def __init__(self, experiment, block):
         self.experiment = experiment
 
-    def __call__(self, seeds, numbers, watch=None):
+    def __call__(self, seeds, numbers, progress=None):
         """Flip these seeds' coins."""
         coin = self.experiment
         rng = np.random.default_rng([seeds.root, round(100 * coin.p), int(coin.shift)])
         learns = rng.random(64)[list(numbers)] < coin.p
         return Trained({"loss": np.tile(np.where(learns, 0.1, 1.0)[:, None], coin.epochs)}, {}, 0.0, 0.0)
 
-    def inspect(self, seeds, numbers, watch=None):
+    def inspect(self, seeds, numbers, progress=None):
         """There is nothing to see."""
 
 
 @pytest.fixture
 def flipped(monkeypatch):
     """Nothing is trained."""
-    monkeypatch.setattr("ladder.evidence.source.Trainer", Flips)
+    monkeypatch.setattr("ladder.train.compiled.CompiledTrainer", Flips)
 
 
 @pytest.fixture

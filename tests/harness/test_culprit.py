@@ -6,7 +6,6 @@ Training is played: everything else is the real climb, on numbers drawn from the
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pytest
 from scipy.stats import binom
 from toys import SOURCE
 
@@ -46,7 +45,7 @@ class Player:
     def __init__(self, experiment, block):
         self.experiment = experiment
 
-    def __call__(self, seeds, numbers, watch=None):
+    def __call__(self, seeds, numbers, progress=None):
         """Draw these seeds."""
         draw = self.experiment
         rng = np.random.default_rng([seeds.root, draw.number])
@@ -55,14 +54,8 @@ class Player:
         loss = np.where(uniform[:1] < draw.p, 0.1, 1.0)
         return Trained(dict(zip(draw.metrics, [*loss, *compared], strict=True)), {}, 0.0, 0.0)
 
-    def inspect(self, seeds, numbers, watch=None):
+    def inspect(self, seeds, numbers, progress=None):
         """There is nothing to see."""
-
-
-@pytest.fixture(autouse=True)
-def player(monkeypatch):
-    """Nothing is trained."""
-    monkeypatch.setattr("ladder.evidence.source.Trainer", Player)
 
 
 def root(number, p, centre=0.0, gates=(LEARNS,), **change):
@@ -104,7 +97,11 @@ def test_a_healthy_rung_is_named_on_at_most_a_fraction_beta_of_ladders():
     named, named_by_rungs_alone, failed = 0, 0, 0
     for number in range(ladders):
         seeds = Seeds(root=number)
-        fails = [outcome for outcome in map(Climb(ladder, test, seeds), ladder) if outcome.verdict is Verdict.FAIL]
+        fails = [
+            outcome
+            for outcome in map(Climb(ladder, test, seeds, trainer=Player), ladder)
+            if outcome.verdict is Verdict.FAIL
+        ]
         named += any(fail.judgement.names for fail in fails)
         named_by_rungs_alone += any(names_by_rungs_alone(fail, ladder, test, seeds) for fail in fails)
         failed += bool(fails)
@@ -129,7 +126,7 @@ def test_only_a_gated_rung_that_fails_is_ever_named():
                 root(6, p[0]),
             ]
         )
-        climb = Climb(ladder, seeds=Seeds(root=number))
+        climb = Climb(ladder, seeds=Seeds(root=number), trainer=Player)
         outcomes = [climb(id) for id in ladder if id != "rung6"]
         outcomes.append(Outcome(ladder["rung6"], Verdict.CRASHED, error="out of memory"))
         for outcome in outcomes:

@@ -173,7 +173,7 @@ def test_a_nan_is_traced_to_its_seed_its_step_and_the_stage_that_turned_first():
     )
     step = 1 + int(np.argmax(Broken().data.drawn[:: Broken().batch_size] == Broken.trigger))
     assert step > 3
-    assert [(bad.seed, bad.step, bad.tensor) for bad in found.first_bad] == [
+    assert [(bad.seed, bad.step, bad.tensor) for bad in found.first_non_finite] == [
         (s, step, "stage/1/encoded") for s in (0, 1)
     ]
     of = rung(Broken(), gates=(below("mse", 0.18, by=1, source=SOURCE),))

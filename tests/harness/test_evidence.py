@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from ladder.evidence import archive as module
 from ladder.evidence import provenance
 from ladder.evidence.archive import Attempt, Evidence, key
 from ladder.evidence.fingerprint import fingerprint
-from ladder.evidence.source import Curves
+from ladder.evidence.source import CurveSource
 from ladder.report.document import ATTEMPTS, entry
 from ladder.report.terminal import lines
 
@@ -44,33 +45,38 @@ def play(coin, seeds, numbers):
     return Trained({"loss": loss}, {"step_loss": np.stack([loss, loss / 3.0], axis=2)}, 0.25, 1.5)
 
 
+class Player:
+    """A trainer that plays what is trained, and what an experiment shows of itself; it logs experiments and seeds, in order."""
+
+    log: ClassVar[list] = []
+
+    def __init__(self, experiment, block):
+        self.experiment = experiment
+
+    def __call__(self, seeds, numbers, progress=None):
+        """Play these seeds."""
+        self.log.append((self.experiment, list(numbers)))
+        return play(self.experiment, seeds, numbers)
+
+    def inspect(self, seeds, numbers, progress=None):
+        """Show weights where the experiment is shifted far enough."""
+        if self.experiment.shift < 1.0:
+            return None
+        self.log.append((self.experiment, [f"inspect {number}" for number in numbers]))
+        return {"end/weights": np.asarray(numbers) / 7.0}
+
+
 @pytest.fixture
-def trained(monkeypatch):
-    """What is trained: experiments and seeds, in order. It is played, as is what an experiment shows of itself."""
-    log = []
-
-    class Player:
-        def __init__(self, experiment, block):
-            self.experiment = experiment
-
-        def __call__(self, seeds, numbers, watch=None):
-            log.append((self.experiment, list(numbers)))
-            return play(self.experiment, seeds, numbers)
-
-        def inspect(self, seeds, numbers, watch=None):
-            if self.experiment.shift < 1.0:
-                return None
-            log.append((self.experiment, [f"inspect {number}" for number in numbers]))
-            return {"end/weights": np.asarray(numbers) / 7.0}
-
-    monkeypatch.setattr("ladder.evidence.source.Trainer", Player)
-    return log
+def trained():
+    """The log of what is trained."""
+    Player.log.clear()
+    return Player.log
 
 
-def climb(folder, *rungs, looks=(16,), root=0, run="", **options):
+def climb(folder, *rungs, looks=(16,), root=0, run="", trainer=Player, **options):
     """Climb all of them in a run of its own; the outcomes by id, and the evidence as the run leaves it."""
     evidence = Evidence(folder, run=run or os.urandom(4).hex(), commit="abc", **options)
-    climb = Climb(Ladder(rungs), SequentialTest(looks=looks), Seeds(root), evidence)
+    climb = Climb(Ladder(rungs), SequentialTest(looks=looks), Seeds(root), evidence, trainer=trainer)
     return {id: climb(id) for id in climb.ladder}, evidence
 
 
@@ -153,7 +159,7 @@ def test_an_edited_source_counts_where_the_experiment_runs_on_it(lab, tmp_path, 
     own = replace(ROOT, experiment=sys.modules["lab.experiments"].Own())
     climb(tmp_path / "evidence", own)
     text = (lab / file).read_text()
-    (lab / file).write_text(text + "# edited\n")
+    (lab / file).write_text(text + "edited = True\n")
     climb(tmp_path / "evidence", own)
     assert len(trained) == 1 + again
     (lab / file).write_text(text)
@@ -242,12 +248,12 @@ def test_every_attempt_stays_listed_in_order_also_one_that_never_ended(tmp_path,
         raise SystemError("as if killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Curves, "__call__", die)
+        patch.setattr(CurveSource, "__call__", die)
         patch.setattr(Climb, "_end", lambda self, rung, outcome: None)
         with pytest.raises(SystemError):
             climb(tmp_path, ROOT, root=1, run="killed")
     with monkeypatch.context() as patch:
-        patch.setattr(Curves, "__call__", die)
+        patch.setattr(CurveSource, "__call__", die)
         with pytest.raises(SystemError):
             climb(tmp_path, ROOT, root=2, run="crashed")
     climb(tmp_path, at(0.0), run="failed")
@@ -267,7 +273,9 @@ def test_the_report_counts_every_attempt_and_lists_the_latest(tmp_path, trained)
     for number in range(ATTEMPTS + 3):
         evidence.end("rung1", f"{number}", 0, verdict="FAIL", k=number, n=16)
     ladder, test = Ladder([ROOT]), SequentialTest(looks=(16,))
-    found = entry(Climb(ladder, test)("rung1"), ladder, test, attempts=evidence.attempts("rung1"))["attempts"]
+    found = entry(Climb(ladder, test, trainer=Player)("rung1"), ladder, test, attempts=evidence.attempts("rung1"))[
+        "attempts"
+    ]
     assert found["total"] == ATTEMPTS + 3
     assert [attempt["k"] for attempt in found["latest"]] == list(range(3, ATTEMPTS + 3))
 
@@ -306,7 +314,12 @@ def test_what_a_rung_is_compared_with_comes_from_evidence_too(tmp_path, trained)
     assert [coin.shift for coin, _ in trained] == [0.0, -0.1]
     evidence = Evidence(tmp_path, run="alone")
     alone = Climb(
-        Ladder([ROOT, BETTER]), SequentialTest(looks=(16,)), Seeds(), evidence, elsewhere=lambda id: Verdict.PASS
+        Ladder([ROOT, BETTER]),
+        SequentialTest(looks=(16,)),
+        Seeds(),
+        evidence,
+        elsewhere=lambda id: Verdict.PASS,
+        trainer=Player,
     )
     outcome = alone("rung2")
     assert len(trained) == 2
@@ -335,7 +348,7 @@ def test_what_an_experiment_showed_of_its_failing_seeds_is_kept(tmp_path, traine
     shows = replace(ROOT, experiment=Coin(shift=2.0))
 
     def inspect(failing):
-        return Curves(Seeds(), 4, Evidence(tmp_path, run=os.urandom(4).hex())).inspected(shows, failing)
+        return CurveSource(Seeds(), 4, Evidence(tmp_path, run=os.urandom(4).hex()), Player).inspect(shows, failing)
 
     first = inspect([3, 5, 8, 9, 12])
     assert [numbers for _, numbers in trained] == [["inspect 3", "inspect 5", "inspect 8", "inspect 9"]]
@@ -505,11 +518,11 @@ def test_the_summary_says_where_curves_come_from_and_how_many(tmp_path, trained)
     test, ladder = SequentialTest(looks=(16, 32)), Ladder([at(14 / 16)])
 
     def told(commit):
-        climb = Climb(ladder, test, Seeds(), Evidence(tmp_path, run=commit, commit=commit))
+        climb = Climb(ladder, test, Seeds(), Evidence(tmp_path, run=commit, commit=commit), trainer=Player)
         document = {"rungs": [entry(climb("rung1"), ladder, test)], "culprit": None, "complete": True}
         return [line for line, _ in lines(document) if "from evidence" in line]
 
-    Curves(Seeds(), 16, Evidence(tmp_path, run="a", commit="aaa"))(ladder["rung1"], 16)
+    CurveSource(Seeds(), 16, Evidence(tmp_path, run="a", commit="aaa"), Player)(ladder["rung1"], 16)
     date = r"\d{4}-\d\d-\d\d"
     [some] = told("bbb")
     assert re.fullmatch(rf"rung1: 16 of 32 seeds from evidence of {date}, commit aaa", some)
@@ -521,16 +534,16 @@ def test_the_summary_says_where_curves_come_from_and_how_many(tmp_path, trained)
 @pytest.fixture
 def counted(monkeypatch):
     """Every block that is trained, for real."""
-    from ladder.train.compiled import Trainer
+    from ladder.train.compiled import CompiledTrainer
 
     log = []
 
-    class Counting(Trainer):
-        def __call__(self, seeds, numbers, watch=None):
+    class Counting(CompiledTrainer):
+        def __call__(self, seeds, numbers, progress=None):
             log.append((self.experiment.shift, list(numbers)))
-            return super().__call__(seeds, numbers, watch)
+            return super().__call__(seeds, numbers, progress)
 
-    monkeypatch.setattr("ladder.evidence.source.Trainer", Counting)
+    monkeypatch.setattr("ladder.train.compiled.CompiledTrainer", Counting)
     return log
 
 

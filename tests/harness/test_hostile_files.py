@@ -361,11 +361,11 @@ class Player:
     def __init__(self, experiment, block):
         self.experiment = experiment
 
-    def __call__(self, seeds, numbers, watch=None):
+    def __call__(self, seeds, numbers, progress=None):
         self.log.append((self.experiment, numbers[0]))
         return play(self.experiment, seeds, numbers)
 
-    def inspect(self, seeds, numbers, watch=None):
+    def inspect(self, seeds, numbers, progress=None):
         self.log.append((self.experiment, "inspect"))
         return {"start/weights": np.asarray(numbers) / 3.0, "end/weights": np.asarray(numbers) / 7.0}
 
@@ -374,7 +374,6 @@ class Player:
 def played():
     """Within it nothing is trained; yields the log."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ladder.evidence.source.Trainer", Player)
         patch.setattr("ladder.evidence.source.fingerprint", KNOWN)
         Player.log.clear()
         yield Player.log
@@ -385,7 +384,7 @@ def climbed(tmp_path_factory):
     """The folder of an earlier climb, what is in it, and what came of it."""
     folder = tmp_path_factory.mktemp("evidence")
     with played():
-        outcomes, _ = climb(folder, *CLIMBED, looks=LOOKS, run="first")
+        outcomes, _ = climb(folder, *CLIMBED, looks=LOOKS, run="first", trainer=Player)
     files = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     return folder, files, outcomes
 
@@ -448,7 +447,7 @@ def spoiled_arrays(data, content):
 def check_climb(folder, outcomes):
     """Climb again on what is there: the verdicts of the first climb, at most one message, and a report that can be read."""
     with played() as log, in_time():
-        again, evidence = climb(folder, *CLIMBED, looks=LOOKS, run="again")
+        again, evidence = climb(folder, *CLIMBED, looks=LOOKS, run="again", trainer=Player)
         done = list(log)
     for id, outcome in outcomes.items():
         now = again[id]
@@ -600,11 +599,11 @@ def test_blocks_of_other_traces_are_not_joined(tmp_path, first):
     """Neither with one another nor with what is trained now."""
     trained = play(Coin(p=14 / 16), Seeds(), range(16) if first else range(16, 32))
     with played() as log:
-        _, evidence = climb(tmp_path, CLIMBED[0], looks=LOOKS, run="first")
+        _, evidence = climb(tmp_path, CLIMBED[0], looks=LOOKS, run="first", trainer=Player)
         [folder] = (tmp_path / "curves").iterdir()
         evidence.keep(folder.name, 0 if first else 16, replace(trained, traces={"x": trained.traces["step_loss"]}))
         log.clear()
-        outcomes, evidence = climb(tmp_path, CLIMBED[0], looks=LOOKS)
+        outcomes, evidence = climb(tmp_path, CLIMBED[0], looks=LOOKS, trainer=Player)
     assert outcomes["rung1"].verdict is Verdict.UNDECIDED
     assert outcomes["rung1"].trained.traces.keys() == {"step_loss"}
     assert len(log) > 0

@@ -261,7 +261,7 @@ PICTURES = {"keep": keep}
 
 def test_what_is_shown_is_what_the_curves_are_of():
     seeds, experiment = Seeds(root=3), PicturedFit()
-    told = Trainer(experiment, 1).shown(seeds, 5, lambda state, key: shown(experiment, state, key))
+    told = Trainer(experiment, 1).record_states(seeds, 5, lambda state, key: shown(experiment, state, key))
     curve = Trainer(experiment, 4)(seeds, range(8)).curves["loss"][5]
     assert told["loss"].shape == (1 + experiment.epochs,)
     np.testing.assert_allclose(told["loss"][1:], curve, rtol=1e-5)

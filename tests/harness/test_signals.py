@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 from toys import INI
 
-from ladder.evidence.source import limited
 from ladder.plugin.workers import Handover
 from ladder.train.progress import ProgressRecorder
-from ladder.train.timelimit import still_computing, within
+from ladder.train.timelimit import run_until, run_with_timeout, still_computing
 
 LIMIT = 5.0  # seconds from the signal to the end of the last process
 
@@ -389,7 +388,7 @@ def test_work_is_left_behind_when_the_user_interrupts(heeds_signals, hangs):
     stopped = []
     threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,)).start()
     with pytest.raises(KeyboardInterrupt):
-        within(math.inf, math.inf, hangs, lambda: stopped.append(True))
+        run_with_timeout(math.inf, math.inf, hangs, lambda: stopped.append(True))
     assert stopped
     assert still_computing()
 
@@ -410,7 +409,7 @@ def test_work_that_a_plugin_breaks_off_has_its_time_to_end():
     threading.Timer(0.2, signal.raise_signal, (signal.SIGUSR1,)).start()
     try:
         with pytest.raises(pytest.fail.Exception):
-            within(math.inf, math.inf, work, lambda: None)
+            run_with_timeout(math.inf, math.inf, work, lambda: None)
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert ended.is_set()
@@ -424,17 +423,17 @@ def test_settings_of_this_thread_alone_keep_training_in_it():
         where.append((threading.current_thread() is threading.main_thread(), jax.config.jax_debug_nans))
 
     recorder = ProgressRecorder(1, None)
-    limited(work, recorder)
+    run_until(math.inf, 0.0, work, recorder.stop)
     with jax.debug_nans(True):
-        limited(work, recorder)
+        run_until(math.inf, 0.0, work, recorder.stop)
         with pytest.raises(ValueError, match=r"other settings in the thread.*jax_debug_nans"):
-            limited(work, recorder, time.monotonic() + 60.0)
+            run_until(time.monotonic() + 60.0, 0.0, work, recorder.stop)
     assert where == [(False, False), (True, True)]
 
 
 def test_what_numpy_does_with_errors_reaches_the_thread():
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
-        limited(lambda: np.ones(1) / 0.0, ProgressRecorder(1, None))
+        run_until(math.inf, 0.0, lambda: np.ones(1) / 0.0, lambda: None)
 
 
 LOSES = """

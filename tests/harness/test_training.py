@@ -13,7 +13,7 @@ from flax import nnx
 from toys import Coin, Diverges, Fit, Misreports, SeenFit
 
 from ladder.studies.manifoldformer import Oscillators, Signals
-from ladder.train.compiled import Trainer
+from ladder.train.compiled import CompiledTrainer
 from ladder.train.result import NonFinite, Trained
 from ladder.train.trainer import CALIBRATION_STREAM, GATE_STREAM, Seeds
 
@@ -23,7 +23,7 @@ ROUNDING = 1e-6  # a few roundings of float32, carried through a dozen steps of 
 @pytest.fixture(scope="module")
 def fit():
     """One compiled program for many tests; a block of four."""
-    return Trainer(Fit(), 4)
+    return CompiledTrainer(Fit(), 4)
 
 
 class Log:
@@ -66,12 +66,12 @@ def test_a_seed_yields_the_same_wherever_it_is_trained(fit):
     whole = fit(Seeds(), range(8))
     picked = fit(Seeds(), [5, 2, 7])
     np.testing.assert_array_equal(picked.traces["step_loss"], whole.traces["step_loss"][[5, 2, 7]])
-    same(Trainer(Fit(), 3)(Seeds(), range(8)), whole, rtol=ROUNDING)
+    same(CompiledTrainer(Fit(), 3)(Seeds(), range(8)), whole, rtol=ROUNDING)
 
 
 def test_a_short_last_block_adds_no_seeds_and_joined_blocks_are_one_run(fit):
     whole = fit(Seeds(), range(6))
-    same(fit(Seeds(), range(4)).joined(fit(Seeds(), range(4, 6))), whole)
+    same(fit(Seeds(), range(4)).concatenate(fit(Seeds(), range(4, 6))), whole)
     same(whole.head(5), fit(Seeds(), range(5)))
 
 
@@ -81,7 +81,7 @@ def test_no_seeds_are_refused(fit):
 
 
 def test_the_watch_hears_of_compiling_once_and_then_of_every_epoch():
-    log, trainer = Log(), Trainer(Fit(), 4)
+    log, trainer = Log(), CompiledTrainer(Fit(), 4)
     trainer(Seeds(), range(6), log)
     epochs = [(epoch, *block) for block in ((0, 4), (4, 6)) for epoch in range(1, 5)]
     assert log.told == [("compiling", 0, 4), *epochs]
@@ -110,23 +110,23 @@ def test_fresh_roots_and_calibrations_train_other_seeds(fit):
 @pytest.fixture(scope="module")
 def healthy():
     """The losses of eight seeds of which none diverges, and which of them would."""
-    losses = Trainer(Diverges(step=99), 8)(Seeds(), range(8)).curves["loss"]
-    doomed = np.isnan(Trainer(Diverges(step=1), 8)(Seeds(), range(8)).curves["loss"]).any(axis=1)
+    losses = CompiledTrainer(Diverges(step=99), 8)(Seeds(), range(8)).curves["loss"]
+    doomed = np.isnan(CompiledTrainer(Diverges(step=1), 8)(Seeds(), range(8)).curves["loss"]).any(axis=1)
     assert 0 < doomed.sum() < 8
     return losses, doomed
 
 
 @pytest.mark.parametrize(("step", "found"), [(6, 6), (12, 12), (13, 0)])
-def test_the_first_bad_step_is_exact_and_other_seeds_are_unharmed(step, found, healthy):
+def test_the_first_non_finite_step_is_exact_and_other_seeds_are_unharmed(step, found, healthy):
     losses, doomed = healthy
-    trained = Trainer(Diverges(step=step), 8)(Seeds(), range(8))
-    np.testing.assert_array_equal(trained.first_bad_step, np.where(doomed, found, 0))
+    trained = CompiledTrainer(Diverges(step=step), 8)(Seeds(), range(8))
+    np.testing.assert_array_equal(trained.first_non_finite_step, np.where(doomed, found, 0))
     np.testing.assert_array_equal(trained.curves["loss"][~doomed], losses[~doomed])
 
 
-def test_without_a_trace_the_first_bad_step_counts_epochs():
-    trained = Trainer(Diverges(share=1.0, step=6, traced=False), 2)(Seeds(), range(2))
-    assert trained.first_bad_step.tolist() == [2, 2]
+def test_without_a_trace_the_first_non_finite_step_counts_epochs():
+    trained = CompiledTrainer(Diverges(share=1.0, step=6, traced=False), 2)(Seeds(), range(2))
+    assert trained.first_non_finite_step.tolist() == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_without_a_trace_the_first_bad_step_counts_epochs():
         ([1, math.nan], [[1, 1, 1], [1, 1, math.nan]], 6),
     ],
 )
-def test_the_first_bad_step_of_a_metric_is_the_last_of_its_epoch(curve, trace, step):
+def test_the_first_non_finite_step_of_a_metric_is_the_last_of_its_epoch(curve, trace, step):
     trained = Trained({"loss": np.array([curve], float)}, {"step_loss": np.array([trace], float)}, 0, 0)
-    assert trained.first_bad_step.tolist() == [step]
+    assert trained.first_non_finite_step.tolist() == [step]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_the_first_bad_step_of_a_metric_is_the_last_of_its_epoch(curve, trace, s
 )
 def test_a_report_other_than_declared_is_refused(experiment, message):
     with pytest.raises(ValueError, match=message):
-        Trainer(experiment, 2)(Seeds(), range(2))
+        CompiledTrainer(experiment, 2)(Seeds(), range(2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +226,7 @@ MISTAKES = {
 @pytest.mark.parametrize(("done", "message"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_in_what_an_epoch_returns_is_one_sentence(done, message, jit):
     with jax.disable_jit(not jit), pytest.raises(ValueError) as refused:  # noqa: PT011  # the whole sentence is compared below
-        Trainer(Returns(done=done), 2)(Seeds(), range(2))
+        CompiledTrainer(Returns(done=done), 2)(Seeds(), range(2))
     said = str(refused.value)
     assert message in said
     assert "\n" not in said
@@ -238,7 +238,7 @@ def test_a_state_holds_arrays_alone():
     with pytest.raises(
         ValueError, match=r"^Returns.init\(\) returns a state in which state\['f'\] is an object of type func"
     ):
-        Trainer(Returns(done=lambda s, r: (s, r), start=lambda key: {"f": test_a_state_holds_arrays_alone}), 2)(
+        CompiledTrainer(Returns(done=lambda s, r: (s, r), start=lambda key: {"f": test_a_state_holds_arrays_alone}), 2)(
             Seeds(), range(2)
         )
 
@@ -255,7 +255,7 @@ def test_any_real_number_is_reported_as_it_is(value, jit):
         metrics = ("loss", "extra") if np.ndim(value) == 0 else ("loss",)
 
     with jax.disable_jit(not jit):
-        trained = Trainer(Extra(done=reports(lambda state: value)), 2)(Seeds(), range(2))
+        trained = CompiledTrainer(Extra(done=reports(lambda state: value)), 2)(Seeds(), range(2))
     found = (trained.curves | trained.traces)["extra"]
     np.testing.assert_array_equal(found, np.broadcast_to(np.asarray(value, float), found.shape))
 
@@ -281,11 +281,11 @@ def test_a_state_may_hold_what_every_init_makes_anew_but_no_epoch_may():
     made = Returns(
         start=lambda key: Optimiser(jax.random.uniform(key)), done=lambda s, r: (s, {"loss": s.rule(s.step)})
     )
-    assert Trainer(made, 2)(Seeds(), range(2)).curves["loss"].min() > 0.0
+    assert CompiledTrainer(made, 2)(Seeds(), range(2)).curves["loss"].min() > 0.0
     with pytest.raises(
         ValueError, match="of another form: what it holds besides arrays is another; keep its structure"
     ):
-        Trainer(replace(made, done=lambda s, r: (Optimiser(s.step), r)), 2)(Seeds(), range(2))
+        CompiledTrainer(replace(made, done=lambda s, r: (Optimiser(s.step), r)), 2)(Seeds(), range(2))
 
 
 def test_a_state_of_python_numbers_trains_as_one_of_arrays():
@@ -295,7 +295,7 @@ def test_a_state_of_python_numbers_trains_as_one_of_arrays():
     experiment = Returns(start=lambda key: {"n": 0, "x": 1.0}, done=one)
     for jit in (True, False):
         with jax.disable_jit(not jit):
-            assert Trainer(experiment, 2)(Seeds(), range(2)).curves["loss"].tolist() == [[0.0, 0.5]] * 2
+            assert CompiledTrainer(experiment, 2)(Seeds(), range(2)).curves["loss"].tolist() == [[0.0, 0.5]] * 2
 
 
 @pytest.mark.parametrize(
@@ -303,10 +303,10 @@ def test_a_state_of_python_numbers_trains_as_one_of_arrays():
 )
 def test_without_compiling_every_seed_trains_the_same_and_can_be_looked_into(experiment):
     """But for roundings: an operation by itself rounds where a fused one does not."""
-    trainer = Trainer(experiment, 2)
+    trainer = CompiledTrainer(experiment, 2)
     compiled, seen = trainer(Seeds(), range(3)), trainer.inspect(Seeds(), range(2))
     with jax.disable_jit():
-        trainer = Trainer(experiment, 2)
+        trainer = CompiledTrainer(experiment, 2)
         same(trainer(Seeds(), range(3)), compiled, rtol=1e-5, atol=1e-6)
         found = trainer.inspect(Seeds(), range(2))
     assert (found is None) == (seen is None)
@@ -322,7 +322,7 @@ def test_without_compiling_values_can_be_printed_and_a_state_shown():
         return state, {"loss": state}
 
     with jax.disable_jit():
-        shown = Trainer(Returns(done=one), 1).shown(Seeds(), 3, lambda state, key: {"state": 2 * state})
+        shown = CompiledTrainer(Returns(done=one), 1).record_states(Seeds(), 3, lambda state, key: {"state": 2 * state})
     assert shown["state"].tolist() == [2 * printed[0]] * 3
 
 
@@ -330,11 +330,11 @@ def test_without_compiling_values_can_be_printed_and_a_state_shown():
 def test_what_ladder_transfers_is_no_transfer_of_the_experiments(fit, guard):
     whole = fit(Seeds(), range(4))
     with jax.transfer_guard(guard):
-        same(Trainer(Fit(), 4)(Seeds(), range(4)), whole)
+        same(CompiledTrainer(Fit(), 4)(Seeds(), range(4)), whole)
 
 
 def test_at_learning_rate_0_nothing_changes():
-    trained = Trainer(Oscillators(data=Signals(length=8), epochs=3, learning_rate=0.0), 2)(Seeds(), range(2))
+    trained = CompiledTrainer(Oscillators(data=Signals(length=8), epochs=3, learning_rate=0.0), 2)(Seeds(), range(2))
     for curve in trained.curves.values():
         np.testing.assert_array_equal(curve, np.broadcast_to(curve[:, :1], curve.shape))
     assert len(np.unique(trained.curves["loss"])) == 2
@@ -342,7 +342,7 @@ def test_at_learning_rate_0_nothing_changes():
 
 
 def test_a_coin_that_always_falls_is_learned_by_every_seed():
-    assert (Trainer(Coin(), 2)(Seeds(), range(2)).curves["loss"][:, -1] < 0.25).all()
+    assert (CompiledTrainer(Coin(), 2)(Seeds(), range(2)).curves["loss"][:, -1] < 0.25).all()
 
 
 def test_of_the_numbers_that_turn_in_one_step_the_first_is_the_one_computed_first():
@@ -359,7 +359,7 @@ def test_of_the_numbers_that_turn_in_one_step_the_first_is_the_one_computed_firs
     for i, name in enumerate(order):
         traces = {other: np.array([[[1.0, np.nan if other in order[i:] else 1.0]]]) for other in reversed(order)}
         trained = Trained({"metric": np.array([[np.nan]])}, traces, 0, 0)
-        assert trained.first_bad == (NonFinite(0, 2, name),)
+        assert trained.first_non_finite == (NonFinite(0, 2, name),)
 
 
 def test_an_earlier_step_comes_before_an_earlier_tensor_and_a_trace_before_a_metric():
@@ -368,10 +368,10 @@ def test_an_earlier_step_comes_before_an_earlier_tensor_and_a_trace_before_a_met
     trained = Trained(
         {"loss": np.array([[1.0, 1.0], [np.nan, 1.0], [1.0, np.nan]])}, {"stage/0/x": stage, "weight/a": weight}, 0, 0
     )
-    assert trained.first_bad == (
+    assert trained.first_non_finite == (
         NonFinite(0, 2, "weight/a"),
         NonFinite(1, 2, "stage/0/x"),
         NonFinite(2, 4, "loss"),
     )
-    assert trained.first_bad_step.tolist() == [2, 2, 4]
-    assert trained.of([2, 0]).first_bad_step.tolist() == [4, 2]
+    assert trained.first_non_finite_step.tolist() == [2, 2, 4]
+    assert trained.select([2, 0]).first_non_finite_step.tolist() == [4, 2]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, Float
 
-Curves = Mapping[str, Float[np.ndarray, "seed epoch"]]
+from ladder.declare.arrays import Bool, Float
+
+MetricCurves = Mapping[str, Float[np.ndarray, "seed epoch"]]
 """Metric to learning curves; the metrics are evaluated after each epoch, so column ``n - 1`` is epoch ``n``."""
 
 
@@ -84,7 +85,7 @@ class Criterion(ABC):
         """The condition in words, without its source."""
 
     @abstractmethod
-    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
         """The number of each seed that is held against the limit."""
 
     @property
@@ -92,17 +93,17 @@ class Criterion(ABC):
         """The condition without its limit: what a calibration files a limit under."""
         return f"{type(self).__name__.lower()} {' '.join(self.metrics)} by {self.by}"
 
-    def holds(self, curves: Curves) -> Bool[np.ndarray, " seed"]:
+    def holds(self, curves: MetricCurves) -> Bool[np.ndarray, " seed"]:
         """Of which seeds it holds. A statistic that is not a number holds of none."""
         return np.asarray(self.statistic(curves) <= self.limit)
 
-    def reached(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+    def reached(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
         """The epoch at which each seed has met it for good, be it after ``by``; infinite of one that never does."""
         epochs = range(self.first_epoch, curves[self.metric].shape[1] + 1)
         held = np.stack([replace(self, by=epoch).holds(curves) for epoch in epochs])
         return np.where(held.any(axis=0), self.first_epoch + held.argmax(axis=0), np.inf)
 
-    def worst(self, curves: Curves) -> float:
+    def worst(self, curves: MetricCurves) -> float:
         """The statistic of the seed that is furthest from meeting it."""
         return float(np.max(self.statistic(curves)))
 
@@ -114,7 +115,7 @@ class Criterion(ABC):
         return self.text
 
 
-def _from(curves: Curves, metric: str, by: int) -> Float[np.ndarray, "seed epoch"]:
+def _from(curves: MetricCurves, metric: str, by: int) -> Float[np.ndarray, "seed epoch"]:
     return curves[metric][:, by - 1 :]
 
 
@@ -137,11 +138,11 @@ class Below(Criterion):
         """The condition in words."""
         return f"{self.metric} < {self.limit:.4g} by epoch {self.by}"
 
-    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
         """The largest value from epoch ``by`` on."""
         return np.asarray(np.max(_from(curves, self.metric, self.by), axis=1))
 
-    def holds(self, curves: Curves) -> Bool[np.ndarray, " seed"]:
+    def holds(self, curves: MetricCurves) -> Bool[np.ndarray, " seed"]:
         """Of which seeds it holds."""
         return np.asarray(self.statistic(curves) < self.limit)
 
@@ -160,15 +161,15 @@ class Above(Criterion):
         """The condition in words."""
         return f"{self.metric} > {self.limit:.4g} by epoch {self.by}"
 
-    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
         """The smallest value from epoch ``by`` on."""
         return np.asarray(np.min(_from(curves, self.metric, self.by), axis=1))
 
-    def holds(self, curves: Curves) -> Bool[np.ndarray, " seed"]:
+    def holds(self, curves: MetricCurves) -> Bool[np.ndarray, " seed"]:
         """Of which seeds it holds."""
         return np.asarray(self.statistic(curves) > self.limit)
 
-    def worst(self, curves: Curves) -> float:
+    def worst(self, curves: MetricCurves) -> float:
         """The smallest statistic."""
         return float(np.min(self.statistic(curves)))
 
@@ -207,7 +208,7 @@ class Falls(Criterion):
         """The condition without its limit."""
         return f"{super().key} since {self.since}"
 
-    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
         """The largest ratio from epoch ``by`` on; not a number where the metric does not start above zero."""
         start = curves[self.metric][:, self.since - 1]
         start = np.where(start > 0.0, start, np.nan)
@@ -238,7 +239,7 @@ class Agrees(Criterion):
         """The condition in words."""
         return f"{self.metric} and {self.other} within {self.limit:.4g} by epoch {self.by}"
 
-    def statistic(self, curves: Curves) -> Float[np.ndarray, " seed"]:
+    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
         """The largest difference from epoch ``by`` on."""
         with np.errstate(invalid="ignore"):
             difference = _from(curves, self.metric, self.by) - _from(curves, self.other, self.by)

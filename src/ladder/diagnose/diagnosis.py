@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Shaped
 
+from ladder.declare.arrays import Shaped
 from ladder.declare.rung import Rung
 from ladder.diagnose.findings import Case, Finding, findings, median
 from ladder.judge.judgement import Judgement

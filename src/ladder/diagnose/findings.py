@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Shaped
 
+from ladder.declare.arrays import Float, Shaped
 from ladder.declare.rung import Rung
 from ladder.judge.judgement import Held, Judgement
 from ladder.train.result import Trained
@@ -55,7 +55,9 @@ class Case:
     @cached_property
     def finite(self) -> Trained:
         """The failing seeds that stayed finite."""
-        return self.trained.of([seed for seed in self.judgement.failing if self.trained.first_bad_step[seed] == 0])
+        return self.trained.select(
+            [seed for seed in self.judgement.failing if self.trained.first_non_finite_step[seed] == 0]
+        )
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ class Case:
 
 
 def _non_finite(case: Case) -> Told | None:
-    if not (bad := case.trained.first_bad):
+    if not (bad := case.trained.first_non_finite):
         return None
     first = min(bad, key=lambda b: b.step)
     numbers = {"seeds": float(len(bad)), "seed": float(first.seed), "step": float(first.step)}

@@ -1,32 +1,32 @@
-"""Where a rung's curves come from: this run has them, an earlier one has left them as evidence, or they are trained now."""
+"""The source of a rung's curves: this run has trained them, an earlier one has left them as evidence, or they are trained now."""
 
 import math
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import jax
 import numpy as np
 
 from ladder.declare.rung import Rung
 from ladder.evidence.archive import Evidence, Origin, key
 from ladder.evidence.fingerprint import fingerprint
-from ladder.train.compiled import Trainer
-from ladder.train.devices import use_all_cores
 from ladder.train.progress import ProgressMeter, ProgressRecorder
 from ladder.train.result import Trained
-from ladder.train.timelimit import TimedOutError, in_thread, within
-from ladder.train.trainer import Seeds
-
-Yield = TypeVar("Yield")
+from ladder.train.timelimit import TimedOutError, run_until
+from ladder.train.trainer import Seeds, Trainer, TrainerFactory, compiled_trainer
 
 
 @dataclass
-class _Known:
-    """Of one rung: its key, its curves, how many of their seeds come from where, and what a run over its limit left."""
+class _Curves:
+    """The curves of one rung.
+
+    Attributes:
+        key: The name that its evidence is filed under.
+        trained: The curves of its first seeds.
+        origins: The earlier runs that trained some of these seeds, with the number of seeds from each.
+        unfinished: What a run over its time limit has left.
+    """
 
     key: str
     trained: Trained | None = None
@@ -38,157 +38,147 @@ class _Known:
         return self.trained.seeds if self.trained else 0
 
     def add(self, more: Trained) -> None:
-        self.trained = self.trained.joined(more) if self.trained else more
+        self.trained = self.trained.concatenate(more) if self.trained else more
 
 
-class Curves:
+class CurveSource:
     """The curves of rungs, each trained at most once on each seed.
 
     Args:
-        seeds: Which seeds are trained.
-        block: How many at once.
+        seeds: The seeds to train.
+        block: The number of seeds that are trained at once.
         evidence: What earlier runs have trained, and where to keep what this one does; None to do without.
+        trainer: Makes the trainer of an experiment; by default JAX compiles it.
     """
 
-    def __init__(self, seeds: Seeds, block: int, evidence: Evidence | None = None):
-        use_all_cores()  # before a fingerprint asks for the backend, which starts JAX with the devices it then has
+    def __init__(
+        self, seeds: Seeds, block: int, evidence: Evidence | None = None, trainer: TrainerFactory = compiled_trainer
+    ):
         self.seeds = seeds
         self._block = block
         self._evidence = evidence
-        self._known: dict[str, _Known] = {}
+        self._make_trainer = trainer
+        self._curves: dict[str, _Curves] = {}
         self._trainers: dict[str, Trainer] = {}
 
     def has(self, rung: Rung, seeds: int) -> bool:
-        """Whether that many seeds are there without training."""
+        """Return whether the curves of that many seeds are there without training."""
         return self._of(rung, seeds).seeds >= seeds
 
     def key(self, rung: Rung) -> str:
-        """What the rung's evidence is filed under."""
+        """Return the name that the rung's evidence is filed under."""
         return self._of(rung, 0).key
 
     def origins(self, rung: Rung, seeds: int) -> tuple[tuple[Origin, int], ...]:
-        """Where those of the first ``seeds`` seeds come from that an earlier run trained, and how many they are."""
-        found, left = [], seeds
+        """Return the earlier runs that trained some of the first ``seeds`` seeds, with the number of seeds from each."""
+        origins, left = [], seeds
         for origin, count in self._of(rung, seeds).origins:
             if left > 0:
-                found.append((origin, min(count, left)))
+                origins.append((origin, min(count, left)))
             left -= count
-        return tuple(found)
+        return tuple(origins)
 
     def so_far(self, rung: Rung) -> Trained | None:
-        """All that was measured of a rung, with not-a-number for the epochs that a run over its limit did not train."""
-        known = self._of(rung, 0)
-        if known.trained is None or known.unfinished is None:
-            return known.trained or known.unfinished
-        return known.trained.joined(known.unfinished)
+        """Return all that was measured of a rung, with NaN for the epochs that a run over its limit did not train."""
+        curves = self._of(rung, 0)
+        if curves.trained is None or curves.unfinished is None:
+            return curves.trained or curves.unfinished
+        return curves.trained.concatenate(curves.unfinished)
 
     def __call__(
-        self, rung: Rung, seeds: int, watch: ProgressMeter | None = None, deadline: float = math.inf, grace: float = 0.0
+        self,
+        rung: Rung,
+        seeds: int,
+        progress: ProgressMeter | None = None,
+        deadline: float = math.inf,
+        grace: float = 0.0,
     ) -> Trained:
-        """The first ``seeds`` seeds of a rung.
+        """Return the curves of a rung's first ``seeds`` seeds, training those that are missing.
+
+        Args:
+            rung: The rung.
+            seeds: The number of seeds.
+            progress: Who is told of every epoch.
+            deadline: The time of the monotonic clock, in seconds, at which training must be done.
+            grace: The seconds that the program that runs at the deadline is given to end.
 
         Raises:
-            TimedOutError: if training is not done at ``deadline``, in seconds of the monotonic clock; ``grace`` seconds are
-                given then to what is being computed.
+            TimedOutError: if training is not done at the deadline.
         """
-        known = self._of(rung, seeds)
-        while known.seeds < seeds:
-            numbers = range(known.seeds, min(seeds, known.seeds + self._block))
-            recorder = ProgressRecorder(rung.experiment.epochs, watch)
+        curves = self._of(rung, seeds)
+        while curves.seeds < seeds:
+            numbers = range(curves.seeds, min(seeds, curves.seeds + self._block))
+            recorder = ProgressRecorder(rung.experiment.epochs, progress)
             work = partial(self._trainer(rung), self.seeds, numbers, recorder)
             try:
-                more = limited(work, recorder, deadline, grace)
+                more = run_until(deadline, grace, work, recorder.stop)
             except TimedOutError:
-                known.unfinished = recorder.so_far()
+                curves.unfinished = recorder.so_far()
                 raise
             if self._evidence:
-                self._evidence.keep(known.key, numbers[0], more)
-                if known.trained is not None and not more.continues(known.trained):
-                    self._evidence.distrust(known.key)
-                    known.trained, known.origins = None, []
+                self._evidence.keep(curves.key, numbers[0], more)
+                if curves.trained is not None and not more.continues(curves.trained):
+                    self._evidence.distrust(curves.key)
+                    curves.trained, curves.origins = None, []
                     continue
-            known.add(more)
-        assert known.trained is not None
-        return known.trained.head(seeds)
+            curves.add(more)
+        assert curves.trained is not None
+        return curves.trained.head(seeds)
 
-    def inspected(
+    def inspect(
         self, rung: Rung, failing: Sequence[int], deadline: float = math.inf, grace: float = 0.0
     ) -> dict[str, np.ndarray] | None:
-        """What the experiment shows of the first block of the failing seeds; None if it shows nothing.
+        """Return what the experiment shows of the first block of the failing seeds; None if it shows nothing.
 
         Raises:
-            TimedOutError: as for training; the seeds are trained again unless they were the last to be.
+            TimedOutError: if it is not done at the deadline; the seeds are trained again unless they were the last to be.
         """
-        known, numbers = self._of(rung, 0), list(failing[: self._block])
-        shown = self._evidence.inspected(known.key) if self._evidence else None
-        if shown is not None and np.array_equal(shown.pop("seeds"), numbers):
-            return shown
+        curves, numbers = self._of(rung, 0), list(failing[: self._block])
+        stored = self._evidence.inspected(curves.key) if self._evidence else None
+        if stored is not None and np.array_equal(stored.pop("seeds"), numbers):
+            return stored
         recorder = ProgressRecorder(rung.experiment.epochs, None)
         work = partial(self._trainer(rung).inspect, self.seeds, numbers, recorder)
-        found = limited(work, recorder, deadline, grace)
-        if self._evidence and found is not None:
-            self._evidence.keep_inspected(known.key, found | {"seeds": np.asarray(numbers)})
-        return found
+        inspected = run_until(deadline, grace, work, recorder.stop)
+        if self._evidence and inspected is not None:
+            self._evidence.keep_inspected(curves.key, inspected | {"seeds": np.asarray(numbers)})
+        return inspected
 
-    def shown(
+    def record_states(
         self,
         rung: Rung,
         seed: int,
         look: Callable[[Any, Any], Mapping[str, Any]],
-        watch: ProgressMeter | None = None,
+        progress: ProgressMeter | None = None,
         deadline: float = math.inf,
         grace: float = 0.0,
     ) -> dict[str, np.ndarray]:
-        """What ``look(state, key)`` shows of one seed before training and after every epoch, stacked; it is trained for it.
+        """Return ``look(state, key)`` of one seed before training and after every epoch, stacked; the seed is trained for it.
 
         Raises:
-            TimedOutError: as for training.
+            TimedOutError: if it is not done at the deadline.
         """
-        recorder = ProgressRecorder(rung.experiment.epochs, watch)
-        trainer = Trainer(rung.experiment, 1)
-        return limited(partial(trainer.shown, self.seeds, seed, look, recorder), recorder, deadline, grace)
+        recorder = ProgressRecorder(rung.experiment.epochs, progress)
+        record = self._make_trainer(rung.experiment, 1).record_states
+        return run_until(deadline, grace, partial(record, self.seeds, seed, look, recorder), recorder.stop)
 
-    def _of(self, rung: Rung, seeds: int) -> _Known:
-        """What is known of the rung, with what evidence has of the first ``seeds`` seeds."""
-        if rung.id not in self._known:
+    def _of(self, rung: Rung, seeds: int) -> _Curves:
+        """Return the curves of the rung, with those that evidence has of the first ``seeds`` seeds."""
+        if rung.id not in self._curves:
             filed = key(fingerprint(rung.experiment), self.seeds) if self._evidence else ""
-            self._known[rung.id] = _Known(filed)
-        known = self._known[rung.id]
-        if self._evidence and known.seeds < seeds:
+            self._curves[rung.id] = _Curves(filed)
+        curves = self._curves[rung.id]
+        if self._evidence and curves.seeds < seeds:
             experiment = rung.experiment
             blocks = self._evidence.trained(
-                known.key, known.seeds, seeds, experiment.metrics, experiment.epochs, known.trained
+                curves.key, curves.seeds, seeds, experiment.metrics, experiment.epochs, curves.trained
             )
             for trained, origin in blocks:
-                known.add(trained)
-                known.origins.append((origin, trained.seeds))
-        return known
+                curves.add(trained)
+                curves.origins.append((origin, trained.seeds))
+        return curves
 
     def _trainer(self, rung: Rung) -> Trainer:
         if rung.id not in self._trainers:
-            self._trainers[rung.id] = Trainer(rung.experiment, self._block)
+            self._trainers[rung.id] = self._make_trainer(rung.experiment, self._block)
         return self._trainers[rung.id]
-
-
-def limited(
-    work: Callable[[], Yield], recorder: ProgressRecorder, deadline: float = math.inf, grace: float = 0.0
-) -> Yield:
-    """Train in a thread, which can be left alone at the deadline or when the user interrupts.
-
-    Settings of JAX that a context manager has made for this thread would not reach it. Without a deadline this thread then
-    trains itself, and an interruption waits until the program that runs has ended.
-
-    Raises:
-        TimedOutError: if training is not done at ``deadline``, as for :class:`Curves`.
-        ValueError: for a deadline and such settings.
-    """
-    seconds = deadline - time.monotonic()
-    here, there = jax.config.values, in_thread(lambda: jax.config.values).result()
-    if own := [name for name in here if here[name] != there[name]]:
-        if seconds > threading.TIMEOUT_MAX:
-            return work()
-        raise ValueError(
-            f"JAX has other settings in the thread that trains under a time limit ({', '.join(own)}): set them for all "
-            "threads, with jax.config.update, or give no limit"
-        )
-    return within(seconds, grace, work, recorder.stop)

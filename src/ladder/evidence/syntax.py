@@ -76,15 +76,15 @@ class _Stripper(ast.NodeTransformer):
         self._scope = "module"
         self._decorated = False  # by something that may read annotations
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802  # as ast asks for it
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # as ast asks for it
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else self.generic_visit(node)
 
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:  # noqa: N802
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
         return node.orelse if is_for_type_checkers(node) else node
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         self.generic_visit(node)
         if self._scope == "class" or _calls(node.annotation):
             return node
@@ -95,13 +95,13 @@ class _Stripper(ast.NodeTransformer):
         node.annotation = ast.Constant(value=None)  # it makes the name a local one all the same
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self._function(node)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:  # noqa: N802
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         return self._function(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         return self._inside("class", node, _may_read(node))
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:

@@ -14,12 +14,11 @@ import numpy as np
 from ladder.declare.criteria import Criterion
 from ladder.declare.rung import Rung
 from ladder.evidence.fingerprint import Fingerprint, fingerprint
-from ladder.evidence.source import limited
 from ladder.files import read_regular, write_atomically
 from ladder.naming import on_disk
-from ladder.train.compiled import Trainer
 from ladder.train.progress import ProgressMeter, ProgressRecorder
-from ladder.train.trainer import CALIBRATION_STREAM, Seeds
+from ladder.train.timelimit import run_until
+from ladder.train.trainer import CALIBRATION_STREAM, Seeds, TrainerFactory, compiled_trainer
 
 COVERAGE, CONFIDENCE = 0.95, 0.95
 BLOCK = 32
@@ -73,7 +72,9 @@ class Calibration:
         )
 
 
-def calibrate(rung: Rung, watch: ProgressMeter | None = None) -> Calibration:
+def calibrate(
+    rung: Rung, progress: ProgressMeter | None = None, trainer: TrainerFactory = compiled_trainer
+) -> Calibration:
     """Measure the limits of a rung's calibrated gates.
 
     Raises:
@@ -83,10 +84,10 @@ def calibrate(rung: Rung, watch: ProgressMeter | None = None) -> Calibration:
     if not criteria:
         raise ValueError(f"{rung.id}: no gate says calibrated=True; nothing to calibrate")
     n = sample_size(len(criteria))
-    recorder = ProgressRecorder(rung.experiment.epochs, watch)
-    trainer = Trainer(rung.experiment, BLOCK)
-    trained = limited(partial(trainer, Seeds(stream=CALIBRATION_STREAM), range(n), recorder), recorder)
-    if np.any(bad := trained.first_bad_step > 0):
+    recorder = ProgressRecorder(rung.experiment.epochs, progress)
+    work = partial(trainer(rung.experiment, BLOCK), Seeds(stream=CALIBRATION_STREAM), range(n), recorder)
+    trained = run_until(math.inf, 0.0, work, recorder.stop)
+    if np.any(bad := trained.first_non_finite_step > 0):
         raise ValueError(
             f"{rung.id}: calibration seeds {np.flatnonzero(bad).tolist()} of {n} turned non-finite; mend the rung first"
         )

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
+from ladder.declare.arrays import Float
 from ladder.declare.criteria import Comparison, Criterion
 from ladder.declare.rung import Rung
 from ladder.judge.sequential import Interval, SequentialTest, Verdict, median_interval
@@ -73,7 +73,7 @@ class Judgement:
 
 def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: SequentialTest, gated: int) -> Judgement:
     """Judge a rung by its own curves and those of the rungs it is compared with, on the same seeds."""
-    finite = trained.first_bad_step == 0
+    finite = trained.first_non_finite_step == 0
 
     def held(criterion: Criterion) -> Held:
         statistic = criterion.statistic(trained.curves)

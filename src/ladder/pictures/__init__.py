@@ -65,7 +65,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    climb: Climb, outcome: Outcome, entry: Entry, reports: Path, deadline: float, watch: ProgressMeter | None = None
+    climb: Climb, outcome: Outcome, entry: Entry, reports: Path, deadline: float, progress: ProgressMeter | None = None
 ) -> Drawn:
     """Draw a climbed rung into ``reports/pictures/<its id>``, in place of what was there.
 
@@ -82,7 +82,7 @@ def draw(
     artist = getattr(rung.experiment, "pictures", "")
     if artist and outcome.verdict is not Verdict.TIMED_OUT:
         try:
-            _draw_experiment(import_module(artist), climb, outcome, folder, title, deadline, watch)
+            _draw_experiment(import_module(artist), climb, outcome, folder, title, deadline, progress)
         except TimedOutError:
             folder.trouble.append(f"its experiment is not drawn: its {climb.time_limit:g} s were over")
         except Exception as error:
@@ -98,13 +98,13 @@ def _draw_experiment(
     folder: _Folder,
     title: str,
     deadline: float,
-    watch: ProgressMeter | None,
+    progress: ProgressMeter | None,
 ) -> None:
     experiment, judged = outcome.rung.experiment, outcome.judgement
     failed = outcome.rung.role != "goal" and outcome.verdict is not Verdict.PASS and judged and judged.failing
     seed = failed[0] if failed else 0
     look = partial(artist.shown, experiment)
-    shown = climb.curves.shown(outcome.rung, seed, look, watch, deadline, climb.time_limit)
+    shown = climb.curves.record_states(outcome.rung, seed, look, progress, deadline, climb.time_limit)
     of = f"{title}, seed {seed}{', the first that failed' if failed else ''}"
     for name, make in artist.PICTURES.items():
         folder.add(name, of, partial(make, experiment, shown))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 
+from ladder.declare.arrays import Bool, Float
 from ladder.declare.criteria import Above, Agrees, Comparison, Criterion, Falls
 from ladder.judge.judgement import Compared, Held
 from ladder.pictures import style
@@ -92,7 +92,7 @@ def _panels(outcome: Outcome, partners: Mapping[str, Trained]) -> list[Panel]:
         if isinstance(condition, Criterion):
             label, failed, others = _label(condition), none, parent
             if judged:
-                failed = ~(condition.holds(trained.curves) & (trained.first_bad_step == 0))
+                failed = ~(condition.holds(trained.curves) & (trained.first_non_finite_step == 0))
         else:
             label, failed = condition.metric, none
             others = {id: curves for id, curves in partners.items() if id == condition.against}

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Generator
 from contextlib import suppress
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -317,7 +318,7 @@ class Climber:
             self._handover.begin(rung.id)
         deadline = time.monotonic() + self.settings.time_limit
         try:
-            outcome = climb(rung.id, live.watch)
+            outcome = climb(rung.id, live.progress)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin's own time limit may have broken it off
@@ -329,7 +330,7 @@ class Climber:
         attempts = self.evidence.attempts(rung.id)
         found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome), attempts)
         if self.settings.pictures:
-            self._draw(climb, outcome, found, deadline, live.watch(rung))
+            self._draw(climb, outcome, found, deadline, live.progress(rung))
         item.stash[ENTRY] = found
         if self._handover:
             self._handover.end(rung.id, outcome.verdict)
@@ -341,12 +342,12 @@ class Climber:
         return outcome
 
     def _draw(
-        self, climb: Climb, outcome: Outcome, found: dict[str, Any], deadline: float, watch: ProgressMeter | None
+        self, climb: Climb, outcome: Outcome, found: dict[str, Any], deadline: float, progress: ProgressMeter | None
     ) -> None:
         """Draw the rung, and say so in its entry."""
         from ladder.pictures import draw
 
-        drawn = draw(climb, outcome, found, self.settings.reports, deadline, watch)
+        drawn = draw(climb, outcome, found, self.settings.reports, deadline, progress)
         found["pictures"] = drawn.pictures
         found["note"] = "; ".join(filter(None, (found["note"], *drawn.trouble)))
 
@@ -354,12 +355,9 @@ class Climber:
         """This process's climb, begun when its first rung is."""
         if self._climb is None:
             from ladder.climb import Climb
-            from ladder.train.compilation import CompilationCache
             from ladder.train.trainer import Seeds
 
-            if (cache := getattr(self.config, "cache", None)) is not None:
-                with suppress(OSError):  # no place to keep programs costs time, nothing else
-                    self._cache = CompilationCache(cache.mkdir("ladder-xla"))
+            self._set_up_jax()
             self._climb = Climb(
                 ladder,
                 self.settings.test,
@@ -369,6 +367,18 @@ class Climber:
                 elsewhere=self._handover.verdict if self._handover else lambda id: None,
             )
         return self._climb
+
+    def _set_up_jax(self) -> None:
+        """Give JAX this process's share of the cores, and a place for its programs; before anything starts its backend."""
+        if find_spec("jax") is None:  # the rungs that need it say so
+            return
+        from ladder.train.compilation import CompilationCache
+        from ladder.train.devices import use_all_cores
+
+        use_all_cores(getattr(self.config, "workerinput", {}).get("workercount", 1))
+        if (cache := getattr(self.config, "cache", None)) is not None and self.settings.calibrate is None:
+            with suppress(OSError):  # no place to keep programs costs time, nothing else
+                self._cache = CompilationCache(cache.mkdir("ladder-xla"))
 
     def _give_up_if_computing(self, session: pytest.Session) -> bool:
         """A rung still computes and keeps the devices: what is left is for another process, where there is one."""
@@ -433,7 +443,8 @@ class Climber:
             item.stash[NOTE] = f"{rung.id}: kept {shown} (measure it again with --ladder-calibrate=overwrite)"
             return
         check_writable(self.settings.calibrations)
-        measured = calibration.calibrate(rung, live.watch(rung))
+        self._set_up_jax()
+        measured = calibration.calibrate(rung, live.progress(rung))
         calibration.save(measured, self.settings.calibrations)
         limits = ", ".join(f"{key}: {limit:.4g}" for key, limit in measured.limits.items())
         item.stash[NOTE] = printable(f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {shown}")

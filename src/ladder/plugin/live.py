@@ -20,7 +20,7 @@ class Live:
         self._capture = config.pluginmanager.getplugin("capturemanager")
         self._shown = False
 
-    def watch(self, rung: Rung) -> "Line | None":
+    def progress(self, rung: Rung) -> "Line | None":
         """A line for this rung, or None where nobody is looking."""
         reporter = self._reporter
         # A plugin that reports in its own way (pytest-sugar, pytest-rich) writes over a line of its own.
@@ -51,7 +51,7 @@ class Live:
 
 
 class Line:
-    """Tells of one rung's training; see ``ladder.train.compiled.Watch``."""
+    """Tells of one rung's training; a :class:`~ladder.train.progress.ProgressMeter`."""
 
     def __init__(self, rung: Rung, show: Callable[[str], None]):
         self._rung = rung

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from importlib import import_module
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
@@ -18,9 +19,8 @@ import pytest
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-NEEDED = [
-    f"ladder.{name}" for name in ("climb", "train.compilation", "report.document", "report.html", "report.terminal")
-]
+NEEDED = [f"ladder.{name}" for name in ("climb", "report.document", "report.html", "report.terminal")]
+NEEDED_WITH_JAX = ["ladder.train.compilation", "ladder.train.compiled"]
 
 RETRY = 0.1  # seconds
 PATIENCE = 2  # signals
@@ -61,7 +61,7 @@ class Interruptions:
         self.caught = True
         # An import that is interrupted cannot be made up for: NumPy and JAX are then unusable in this process.
         with held() as waiting:
-            for module in NEEDED:
+            for module in [*NEEDED, *(NEEDED_WITH_JAX if find_spec("jax") else [])]:
                 import_module(module)
         if waiting:
             signal.raise_signal(waiting[0])

@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 
+from ladder.declare.arrays import Bool, Float
 from ladder.report.schema import Document, Entry
 from ladder.report.text import count, figure, find, median
 

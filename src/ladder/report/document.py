@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from ladder.climb import Outcome
+from ladder.declare.arrays import Float
 from ladder.declare.criteria import Comparison, Criterion
 from ladder.declare.experiment import components, differences
 from ladder.declare.ladder import Ladder
@@ -109,7 +109,7 @@ def _entry(
         "pass_at": boundary.pass_at,
         "fail_at": boundary.fail_at,
         "names_culprit": judgement.names,
-        "non_finite": [asdict(bad) for bad in trained.first_bad],
+        "non_finite": [asdict(bad) for bad in trained.first_non_finite],
     }
     found["gates"] = [_condition(gate) for gate in judgement.gates]
     found["goals"] = [_condition(goal) for goal in judgement.goals]

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ladder.declare.experiment import Experiment, check_experiment
 from ladder.inspection import Inspectable, summarise
 from ladder.train.checks import RefusedError, checked_epoch, checked_init
-from ladder.train.devices import devices, use_all_cores
+from ladder.train.devices import devices
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
 from ladder.train.timelimit import in_thread
@@ -28,7 +28,7 @@ def trace(experiment: Experiment) -> None:
     jax.eval_shape(lambda key: experiment.epoch(experiment.init(key), key), jax.eval_shape(lambda: jax.random.key(0)))
 
 
-class Trainer:
+class CompiledTrainer:
     """Compiles an experiment for a block of seeds and trains any seeds in such blocks.
 
     On a CPU the block is spread over the devices and each device runs its seeds one after another: one seed's arrays
@@ -42,7 +42,6 @@ class Trainer:
 
     def __init__(self, experiment: Experiment, block: int):
         check_experiment(experiment)
-        use_all_cores()
         self.experiment = experiment
         self._eager: bool = jax.config.jax_disable_jit  # type: ignore[attr-defined]
         usable = devices()[: 1 if self._eager else None]
@@ -111,7 +110,7 @@ class Trainer:
     def _effort(self, level: int) -> dict[str, str | bool]:
         return {"xla_backend_optimization_level": str(level)} if self._sequential else {}
 
-    def __call__(self, seeds: Seeds, numbers: Sequence[int], watch: ProgressMeter | None = None) -> Trained:
+    def __call__(self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None) -> Trained:
         """Train the seeds of these numbers.
 
         Raises:
@@ -119,8 +118,8 @@ class Trainer:
         """
         done: Trained | None = None
         for start in range(0, len(numbers), self.block):
-            trained = self._train(seeds, numbers[start : start + self.block], watch)
-            done = trained if done is None else done.joined(trained)
+            trained = self._train(seeds, numbers[start : start + self.block], progress)
+            done = trained if done is None else done.concatenate(trained)
         if done is None:
             raise ValueError("no seeds to train; give at least one")
         return done
@@ -129,15 +128,15 @@ class Trainer:
         self,
         seeds: Seeds,
         numbers: Sequence[int],
-        watch: ProgressMeter | None,
+        progress: ProgressMeter | None,
         each: Callable[[Any], None] = lambda state: None,
     ) -> Trained:
         """Train a block of seeds; ``each`` is called with the states before training and after every epoch."""
         start = time.perf_counter()
         first, last = numbers[0], numbers[-1] + 1
         keys, train_keys = self._keys(seeds, numbers)
-        if watch and self._programs is None:
-            watch.compiling(first, last)
+        if progress and self._programs is None:
+            progress.compiling(first, last)
         initialise, train = self._compile(keys)
         compiled = time.perf_counter()
         state = initialise(keys)
@@ -146,8 +145,8 @@ class Trainer:
         for epoch in range(1, self.experiment.epochs + 1):
             state, report = train(state, self._at(train_keys, epoch))
             history.append({name: np.asarray(value, np.float64) for name, value in jax.device_get(report).items()})
-            if watch:
-                watch.epoch(first, last, epoch, history[-1])
+            if progress:
+                progress.epoch(first, last, epoch, history[-1])
             each(state)
         self._last = seeds, list(numbers), state
         return Trained.from_epochs(history, compiled - start, time.perf_counter() - compiled).head(len(numbers))
@@ -168,7 +167,7 @@ class Trainer:
             return jnp.asarray(jax.device_put(_fold_in(train_keys, epoch), self._sharding))
 
     def inspect(
-        self, seeds: Seeds, numbers: Sequence[int], watch: ProgressMeter | None = None
+        self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None
     ) -> dict[str, np.ndarray] | None:
         """What the experiment shows of these seeds, at most a block of them, before training and after it.
 
@@ -179,7 +178,7 @@ class Trainer:
         if not isinstance(experiment, Inspectable):
             return None
         if self._last is None or self._last[:2] != (seeds, list(numbers)):
-            self(seeds, numbers, watch)
+            self(seeds, numbers, progress)
         assert self._last is not None
         assert self._programs is not None
         init_keys, train_keys = self._keys(seeds, numbers)
@@ -192,14 +191,14 @@ class Trainer:
             for name, value in jax.device_get(look(state, keys)).items()
         }
 
-    def shown(
+    def record_states(
         self,
         seeds: Seeds,
         number: int,
         look: Callable[[Any, jax.Array], Mapping[str, Any]],
-        watch: ProgressMeter | None = None,
+        progress: ProgressMeter | None = None,
     ) -> dict[str, np.ndarray]:
-        """What ``look(state, key)`` shows of one seed, trained for it: before training and after every epoch, stacked.
+        """Return ``look(state, key)`` of one seed, trained for it: before training and after every epoch, stacked.
 
         It is compiled; the key is the same each time. With a block of one nothing is trained in vain.
         """
@@ -215,7 +214,7 @@ class Trainer:
                 compiled.append(program.lower(state, keys).compile(compiler_options=self._effort(0)))
             found.append({name: value[0] for name, value in jax.device_get(compiled[0](state, keys)).items()})
 
-        self._train(seeds, [number], watch, each)
+        self._train(seeds, [number], progress, each)
         return {name: np.stack([epoch[name] for epoch in found]) for name in found[0]}
 
 

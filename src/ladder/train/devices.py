@@ -1,18 +1,32 @@
-"""The devices that JAX computes on."""
+"""The devices that JAX computes on. JAX is an extra, so it is imported where it is needed."""
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
-import jax
+
+def check_jax() -> None:
+    """Refuse to train where JAX is not installed.
+
+    Raises:
+        RuntimeError: naming the extra to install.
+    """
+    if find_spec("jax") is None:
+        raise RuntimeError("the experiment is trained by JAX, which is not installed: pip install 'pytest-ladder[jax]'")
 
 
-def use_all_cores() -> None:
-    """Show every core of a CPU as a device, so that seeds are spread over them; a no-op once JAX has started."""
+def use_all_cores(processes: int = 1) -> None:
+    """Have JAX take every core of a CPU for a device, so that seeds are spread over them; a no-op once JAX has started.
+
+    Args:
+        processes: The number of processes that share the machine.
+    """
+    import jax
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     try:
         if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
-            jax.config.update("jax_num_cpu_devices", max(1, cores // workers))
+            jax.config.update("jax_num_cpu_devices", max(1, cores // processes))
     except RuntimeError:  # the backend is running: seeds share the devices there are
         pass
 
@@ -21,8 +35,9 @@ def devices() -> list[Any]:
     """Return the devices that JAX computes on; the first call starts its backend.
 
     Raises:
-        RuntimeError: if JAX has no backend that starts.
+        RuntimeError: if JAX is not installed, or has no backend that starts.
     """
+    check_jax()
     import jax
 
     try:

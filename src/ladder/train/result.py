@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from jaxtyping import Float, Int
+
+from ladder.declare.arrays import Float, Int
 
 # The order in which the tensors of one step are computed, by the first part of a trace's name (``ladder.inspection``
 # writes them). A trace of any other name stands where the loss does.
-LOSS, FLOW = 1, {"stage": 0, "gradient": 2, "update": 3, "weight": 4}
+_LOSS_ORDER, _TRACE_ORDER = 1, {"stage": 0, "gradient": 2, "update": 3, "weight": 4}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Trained:
         return len(next(iter(self.curves.values())))
 
     @cached_property
-    def first_bad(self) -> tuple[NonFinite, ...]:
+    def first_non_finite(self) -> tuple[NonFinite, ...]:
         """Of each seed of which a number was not finite, the first such number.
 
         Traces tell the step; where only a metric turned, it is the last step of that epoch. Of the numbers that turned in
@@ -72,7 +73,7 @@ class Trained:
         metrics; among equals, the first by name. An experiment without traces counts epochs for steps.
         """
         steps = max([1, *(trace.shape[2] for trace in self.traces.values())])
-        traces = sorted(self.traces, key=lambda name: (FLOW.get(name.partition("/")[0], LOSS), name))
+        traces = sorted(self.traces, key=lambda name: (_TRACE_ORDER.get(name.partition("/")[0], _LOSS_ORDER), name))
         first: dict[int, NonFinite] = {}
         for name, values in [
             *((n, self.traces[n]) for n in traces),
@@ -87,10 +88,10 @@ class Trained:
         return tuple(first[seed] for seed in sorted(first))
 
     @cached_property
-    def first_bad_step(self) -> Int[np.ndarray, " seed"]:
-        """The step of ``first_bad`` for each seed, 0 for one that stayed finite."""
+    def first_non_finite_step(self) -> Int[np.ndarray, " seed"]:
+        """The step of ``first_non_finite`` for each seed, 0 for one that stayed finite."""
         steps = np.zeros(self.seeds, int)
-        for bad in self.first_bad:
+        for bad in self.first_non_finite:
             steps[bad.seed] = bad.step
         return steps
 
@@ -103,7 +104,7 @@ class Trained:
 
         return shapes(self) == shapes(other)
 
-    def of(self, seeds: Sequence[int] | slice) -> "Trained":
+    def select(self, seeds: Sequence[int] | slice) -> "Trained":
         """These seeds alone."""
         return Trained(
             {name: curve[seeds] for name, curve in self.curves.items()},
@@ -114,9 +115,9 @@ class Trained:
 
     def head(self, seeds: int) -> "Trained":
         """The first seeds alone."""
-        return self.of(slice(seeds))
+        return self.select(slice(seeds))
 
-    def joined(self, more: "Trained") -> "Trained":
+    def concatenate(self, more: "Trained") -> "Trained":
         """These seeds and then those."""
         return Trained(
             {name: np.concatenate([curve, more.curves[name]]) for name, curve in self.curves.items()},

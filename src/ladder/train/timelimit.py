@@ -1,13 +1,14 @@
 """Ending a training run that takes too long or is interrupted."""
 
 import contextvars
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
-Yield = TypeVar("Yield")
+T = TypeVar("T")
 
 POLL = 0.5  # seconds; Windows lets no signal through to a thread that waits
 
@@ -19,7 +20,7 @@ class TimedOutError(Exception):
 
 
 def still_computing() -> bool:
-    """Whether a run that nobody waits for any more goes on.
+    """Return whether a run that nobody waits for any more goes on.
 
     JAX cannot break off a program, and one that runs on keeps the devices to itself: this process can train nothing more, and the
     interpreter's own end would abort it.
@@ -27,9 +28,9 @@ def still_computing() -> bool:
     return any(not future.done() for future in _abandoned)
 
 
-def in_thread(work: Callable[[], Yield]) -> Future[Yield]:
+def in_thread(work: Callable[[], T]) -> Future[T]:
     """Start the work in a thread that does not keep the process alive; return its future result."""
-    future: Future[Yield] = Future()
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
@@ -42,7 +43,36 @@ def in_thread(work: Callable[[], Yield]) -> Future[Yield]:
     return future
 
 
-def within(seconds: float, grace: float, work: Callable[[], Yield], stop: Callable[[], None]) -> Yield:
+def run_until(deadline: float, grace: float, work: Callable[[], T], stop: Callable[[], None]) -> T:
+    """Do the work in a thread, which can be left alone at the deadline or when the user interrupts.
+
+    Settings of JAX that a context manager has made for this thread would not reach it. Without a deadline this thread then does
+    the work itself, and an interruption waits until the program that runs has ended.
+
+    Args:
+        deadline: The time of the monotonic clock, in seconds, at which the work must be done.
+        grace: The seconds that the program that runs at the deadline is given to end.
+        work: What is to be done.
+        stop: Asks the work to end early.
+
+    Raises:
+        TimedOutError: if the work is not done at the deadline.
+        ValueError: for a deadline and such settings.
+    """
+    seconds = deadline - time.monotonic()
+    if jax := sys.modules.get("jax"):
+        here, there = jax.config.values, in_thread(lambda: jax.config.values).result()
+        if own := [name for name in here if here[name] != there[name]]:
+            if seconds > threading.TIMEOUT_MAX:
+                return work()
+            raise ValueError(
+                f"JAX has other settings in the thread that trains under a time limit ({', '.join(own)}): set them for all "
+                "threads, with jax.config.update, or give no limit"
+            )
+    return run_with_timeout(seconds, grace, work, stop)
+
+
+def run_with_timeout(seconds: float, grace: float, work: Callable[[], T], stop: Callable[[], None]) -> T:
     """Do the work in a thread of its own and wait for it, so that there is a way on when it does not end.
 
     A program of JAX lets no signal through to the thread that runs it; the one that waits here is interrupted at once.

@@ -15,7 +15,7 @@ from ladder.studies.manifoldformer.encoder import Causal
 from ladder.studies.manifoldformer.experiments import Oscillators
 from ladder.studies.manifoldformer.model import Model
 from ladder.studies.manifoldformer.sampling import Learned
-from ladder.train.compiled import Trainer
+from ladder.train.compiled import CompiledTrainer
 from ladder.train.trainer import Seeds
 
 CORE = Oscillators(
@@ -87,7 +87,7 @@ def compare(run: Run, curves: Mapping[str, Float[np.ndarray, "seed epoch"]]) -> 
 
 def reproduce(run: Run, seeds: Seeds | None = None) -> list[Reproduced]:
     """Train the run on its seeds and compare."""
-    return compare(run, Trainer(run.experiment, 8)(seeds or Seeds(), range(run.seeds)).curves)
+    return compare(run, CompiledTrainer(run.experiment, 8)(seeds or Seeds(), range(run.seeds)).curves)
 
 
 def table(run: Run, found: Sequence[Reproduced]) -> str:
