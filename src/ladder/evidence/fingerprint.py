@@ -74,9 +74,9 @@ def fingerprint(experiment: object, *also: str) -> Fingerprint:
 
 def backend() -> str:
     """What computes, and how: platform, kind of device, XLA's flags, precision, random bits."""
-    import jax
-
     device = devices()[0]
+    import jax  # an extra, and there it is
+
     told = [jax.default_backend(), device.device_kind, os.environ.get("XLA_FLAGS", "")]
     told += [f"{name}={value}" for name in SETTINGS if (value := getattr(jax.config, f"jax_{name}")) is not None]
     return " ".join(dict.fromkeys(filter(None, told)))

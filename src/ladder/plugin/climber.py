@@ -301,7 +301,6 @@ class Climber:
         from ladder.plugin.selection import rung_of
         from ladder.report.document import entry
         from ladder.report.terminal import line, why
-        from ladder.train.compiled import trace
 
         __tracebackhide__ = True
         own = rung_of(item)
@@ -326,6 +325,8 @@ class Climber:
             error.__traceback__ = _from_experiment(error.__traceback__)
             raise
         if outcome.evidence and self.config.pluginmanager.hasplugin("TestmonCollect"):
+            from ladder.train.compiled import trace
+
             trace(rung.experiment)  # pytest-testmon runs again the tests whose lines have changed, and none has run
         attempts = self.evidence.attempts(rung.id)
         found = entry(outcome, self._ladder, self.settings.test, self._stale(outcome), attempts)
