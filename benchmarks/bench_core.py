@@ -22,7 +22,7 @@ from ladder import Seeds, Trainer
 from ladder.studies.geometry.sphere import normalise
 from ladder.studies.manifoldformer import Flow, Oscillators, coupling
 from ladder.studies.manifoldformer.data import Batch
-from ladder.studies.manifoldformer.dynamics import Flowing
+from ladder.studies.manifoldformer.dynamics import FlowDynamics
 from ladder.studies.manifoldformer.model import ManifoldFormer, Output
 from ladder.studies.manifoldformer.published import CORE
 from ladder.studies.manifoldformer.sampling import draw
@@ -95,7 +95,7 @@ class Part:
         if self.what == "sampling":
             return size(draw(z, 0.7 * jnp.abs(z), key, of.model.latent)[0])
         if self.what == "memory":
-            assert isinstance(model.dynamics, Flowing)
+            assert isinstance(model.dynamics, FlowDynamics)
             assert model.dynamics.memory is not None
             return size(model.dynamics.memory(z))
         if self.what in ("coupling", "square"):

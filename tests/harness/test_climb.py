@@ -320,7 +320,7 @@ def test_a_weak_fail_on_a_long_ladder_is_a_suspect(failing, rungs, certain):
     others = [root(number, experiment=Script()) for number in range(2, rungs + 1)]
     climb = Climb(Ladder([first, *others]), trainer=Player)
     outcome = climb("rung1")
-    assert (outcome.verdict, outcome.judgement.names) == (Verdict.FAIL, certain)
+    assert (outcome.verdict, outcome.judgement.names_culprit) == (Verdict.FAIL, certain)
 
 
 @pytest.mark.parametrize(("scale", "certain"), [("small", False), ("", True)])
@@ -328,19 +328,19 @@ def test_rungs_of_a_scale_that_is_not_climbed_make_nobody_less_certain(scale, ce
     first = root(scale="small", experiment=Script(bad=some(*range(5))))
     others = [root(variant=f"v{number}", scale=scale, experiment=Script()) for number in range(9)]
     outcome = Climb(Ladder([first, *others]), trainer=Player)("rung1@small")
-    assert (outcome.verdict, outcome.judgement.names) == (Verdict.FAIL, certain)
+    assert (outcome.verdict, outcome.judgement.names_culprit) == (Verdict.FAIL, certain)
 
 
 def test_a_clear_comparison_names_a_culprit_though_every_seed_learned():
     worse = root(2, experiment=Script(shift=0.01), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)))
     *_, outcome = climbed(root(), worse)
-    assert (outcome.verdict, outcome.judgement.k, outcome.judgement.names) == (Verdict.FAIL, 16, True)
+    assert (outcome.verdict, outcome.judgement.k, outcome.judgement.names_culprit) == (Verdict.FAIL, 16, True)
 
 
 def test_the_smallest_chance_of_an_error_only_makes_a_comparison_undecided():
     worse = root(2, experiment=Script(shift=0.01), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)))
     *_, outcome = climbed(root(), worse, test=SequentialTest(beta=1e-20))
-    assert (outcome.verdict, outcome.judgement.names) == (Verdict.UNDECIDED, False)
+    assert (outcome.verdict, outcome.judgement.names_culprit) == (Verdict.UNDECIDED, False)
 
 
 def test_where_a_comparison_alone_decides_every_seed_is_looked_into():
@@ -367,7 +367,7 @@ def test_a_diagnosis_that_fails_costs_no_verdict(monkeypatch):
 
 def test_what_does_not_fail_names_nobody():
     (outcome,) = climbed(root())
-    assert outcome.judgement.names is False
+    assert outcome.judgement.names_culprit is False
 
 
 def test_the_climb_trains_the_seeds_it_was_given(monkeypatch):

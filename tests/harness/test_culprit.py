@@ -83,7 +83,7 @@ def names_by_rungs_alone(outcome, ladder, test, seeds):
     numbers = range(outcome.judgement.n)
     partners = {id: Player(ladder[id].experiment, len(numbers))(seeds, numbers) for id in outcome.rung.partners}
     gated = ladder.gated("") / (1 + len(outcome.rung.comparisons))
-    return judge(outcome.rung, outcome.trained, partners, test, gated).names
+    return judge(outcome.rung, outcome.trained, partners, test, gated).names_culprit
 
 
 def test_a_healthy_rung_is_named_on_at_most_a_fraction_beta_of_ladders():
@@ -131,7 +131,7 @@ def test_only_a_gated_rung_that_fails_is_ever_named():
         outcomes.append(Outcome(ladder["rung6"], Verdict.CRASHED, error="out of memory"))
         for outcome in outcomes:
             seen.add((outcome.rung.role, outcome.verdict))
-            if outcome.judgement and outcome.judgement.names:
+            if outcome.judgement and outcome.judgement.names_culprit:
                 named.add((outcome.rung.role, outcome.verdict))
         found = culprit([entry(outcome, ladder, climb.test) for outcome in outcomes])
         first_fail = next((o for o in outcomes if o.rung.role == "gate" and o.verdict is Verdict.FAIL), None)

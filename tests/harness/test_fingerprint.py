@@ -37,7 +37,8 @@ def test_the_code_of_an_experiment_is_all_that_it_imports(lab):
 
 def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_report():
     found = {
-        path.relative_to(SOURCE).as_posix() for path in closure(Oscillators.__module__, *module.ENGINE).files.values()
+        path.relative_to(SOURCE).as_posix()
+        for path in closure(Oscillators.__module__, *module.TRAINING_MODULES).files.values()
     }
     assert found >= {
         "train/compiled.py",
@@ -56,7 +57,7 @@ def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_repor
 
 
 def test_of_installed_packages_the_names_are_enough():
-    code = closure(Oscillators.__module__, *module.ENGINE)
+    code = closure(Oscillators.__module__, *module.TRAINING_MODULES)
     assert not [path for path in code.files.values() if "site-packages" in path.parts]
     assert code.packages >= {"jax", "flax", "optax", "numpy"}
     assert not code.packages & sys.stdlib_module_names

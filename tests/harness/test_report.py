@@ -19,7 +19,15 @@ from ladder.report.html import html
 from ladder.report.markdown import markdown
 from ladder.report.schema import SCHEMA, VERSION
 from ladder.report.terminal import lines, why
-from ladder.report.text import asked, bound, expected, expected_culprit, measured, sparkline, word
+from ladder.report.text import (
+    condition_text,
+    expected,
+    expected_culprit,
+    median_and_range,
+    pass_mark,
+    sparkline,
+    verdict_label,
+)
 
 LEARNS = below("loss", 0.5, by=3, source="a | b\nand the next line")
 ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,), goals=(above("loss", 0.1, by=1, source=SOURCE),))
@@ -182,7 +190,7 @@ def test_the_floor_stands_beside_its_threshold_in_every_form(report):
 def test_a_goal_beyond_its_floor_is_told(condition, expected):
     report = report_of(ROOT, Rung(number=2, name="wish", experiment=Coin(), goals=(condition,)))
     (goal,) = rung(report, "rung2")["goals"]
-    assert asked(goal) == expected
+    assert condition_text(goal) == expected
 
 
 def test_the_terminal_gives_the_culprits_findings():
@@ -259,7 +267,7 @@ def test_a_red_control_is_no_culprit_but_not_green_either():
     ],
 )
 def test_a_control_that_did_not_fail_for_its_reason_says_which(known, change, expected):
-    assert word(rung(known, STILL.id) | change) == expected
+    assert verdict_label(rung(known, STILL.id) | change) == expected
 
 
 def test_a_culprit_that_was_known_is_told_with_what_was_found_and_is_none(known):
@@ -407,15 +415,15 @@ def test_the_ladder_tells_how_many_seeds_it_takes_and_what_each_rung_changed(rep
     table = markdown(report).split("\n\n")[2].splitlines()
     rows = {row.split(" | ")[0].removeprefix("| "): row for row in table}
     assert "| 16/16, 16 needed |" in rows["rung1"]
-    assert rows["rung2"].endswith(f"| loss {measured(rung(report, 'rung2')['effects'][0])} |")
+    assert rows["rung2"].endswith(f"| loss {median_and_range(rung(report, 'rung2')['effects'][0])} |")
     control = next(entry for entry in report["rungs"] if entry["role"] == "control")
     assert f"at most {control['seeds']['fail_at']} |" in rows[control["id"]]
 
 
 def test_of_seeds_that_a_comparison_did_not_count_it_is_not_told_how_many_it_takes(report):
     root = rung(report, "rung1") | {"role": "goal", "gates": []}
-    assert bound(root | {"goals": [{"kind": "below", "passed": 3, "of": 16, "verdict": "FAIL"}]})
-    assert not bound(root | {"goals": [{"kind": "comparison", "verdict": "FAIL"}]})
+    assert pass_mark(root | {"goals": [{"kind": "below", "passed": 3, "of": 16, "verdict": "FAIL"}]})
+    assert not pass_mark(root | {"goals": [{"kind": "comparison", "verdict": "FAIL"}]})
 
 
 def test_lists_of_numbers_are_one_line_and_what_looks_like_one_in_words_is_not_touched(report):

@@ -121,9 +121,9 @@ shown = compiled(lambda kind, number: NOISY.batch(kind, number, "identity", 7))
 def test_there_are_as_many_clean_sequences_as_ordered_choices_of_tones(tones, kinds):
     data = Signals(tones=tones, length=5)
     assert data.clean.shape == (kinds, 5, 16)
-    assert len(set(data.triples)) == kinds
+    assert len(set(data.tone_choices)) == kinds
     n, t = kinds // 2, data.times[3]
-    expected = sum(0.5**k * math.sin(f * t + 2 * math.pi * 3 / 16) for k, f in enumerate(data.triples[n]))
+    expected = sum(0.5**k * math.sin(f * t + 2 * math.pi * 3 / 16) for k, f in enumerate(data.tone_choices[n]))
     assert data.clean[n, 3, 3] == pytest.approx(expected, abs=4 * ROUNDING)
 
 
@@ -131,7 +131,7 @@ def test_the_oracle_is_the_oscillators_own_state_on_the_sphere():
     oracle = NOISY.oracle(7)
     assert oracle.shape == (60, 16, 7)
     for n, i in [(0, 0), (17, 5), (59, 15)]:
-        f, g, h = NOISY.triples[n]
+        f, g, h = NOISY.tone_choices[n]
         t = 4 * math.pi * i / 15
         state = [
             math.sin(f * t),
@@ -157,7 +157,7 @@ def test_the_noise_of_a_sequence_is_the_same_whatever_batch_it_is_in():
 
 
 def test_noise_is_white_of_the_size_asked_for_another_for_every_number_and_never_in_what_is_aimed_at():
-    number = np.arange(NOISY.sequences + len(NOISY.triples))
+    number = np.arange(NOISY.sequences + len(NOISY.tone_choices))
     batch = shown(np.zeros(len(number), int), number)
     np.testing.assert_array_equal(batch.clean, np.tile(NOISY.clean[:1], (len(number), 1, 1)))
     np.testing.assert_array_equal(batch.target, batch.clean)
@@ -225,7 +225,7 @@ def test_what_is_withheld_is_never_trained_on_and_all_that_is_held_out(tones, wi
 
 def test_of_twelve_withheld_every_tone_is_trained_on_in_every_place():
     data = Signals(tones=3, length=8, withheld=12)
-    trained = {data.triples[kind] for kind in set(data.drawn)}
+    trained = {data.tone_choices[kind] for kind in set(data.drawn)}
     assert {(place, tones[place]) for tones in trained for place in range(3)} == {
         (place, tone) for place in range(3) for tone in (1, 2, 3, 5, 8)
     }
@@ -248,7 +248,7 @@ def test_with_random_phases_each_tone_of_the_signal_and_its_oracle_starts_at_one
         sine, cosine = (found.oracle[row, 0, place:6:2] * math.sqrt(3) for place in (0, 1))
         np.testing.assert_allclose(sine**2 + cosine**2, 1.0, atol=1e-5)
         start = np.arctan2(sine, cosine)
-        tones = list(zip(RANDOM.triples[kind], start, strict=True))
+        tones = list(zip(RANDOM.tone_choices[kind], start, strict=True))
         signal = sum(0.5**k * np.sin(f * t + phase + channel) for k, (f, phase) in enumerate(tones))
         np.testing.assert_allclose(found.clean[row], signal[:-1], atol=2e-5)
         np.testing.assert_allclose(found.target[row], signal[1:], atol=2e-5)

@@ -260,7 +260,7 @@ def core():
 def states():
     """``sin(f t), cos(f t)`` of every frequency that a sequence has, in the order of the frequencies, else zero."""
     angles = np.array(FREQUENCIES) * SIGNALS.times[:-1, None]
-    there = np.array([[f in tones for f in FREQUENCIES] for tones in SIGNALS.triples])[:, None, :]
+    there = np.array([[f in tones for f in FREQUENCIES] for tones in SIGNALS.tone_choices])[:, None, :]
     return np.concatenate([np.sin(angles) * there, np.cos(angles) * there], axis=-1)
 
 
@@ -470,9 +470,9 @@ def test_references_are_what_simple_predictors_do(data, wanted):
 def test_floors_of_the_case_study_are_read_outs_of_the_whole_past(metric, data, task):
     """On average over the noise they are not below the floor, nor far above it."""
     draws = 2 if data == SIGNALS else 32
-    kinds = jnp.tile(jnp.arange(len(data.triples)), draws)
+    kinds = jnp.tile(jnp.arange(len(data.tone_choices)), draws)
     batch = jax.tree.map(np.asarray, data.batch(kinds, 10**6 + jnp.arange(len(kinds)), task, 6))
-    wanted, every = batch.target if metric == "mse" else batch.oracle, len(data.triples)
+    wanted, every = batch.target if metric == "mse" else batch.oracle, len(data.tone_choices)
     known = {"window": batch.input.shape[1], "noise": data.noise, "place": "known", "padded": True}
     read_out = bayes_readout(batch.input, batch.clean[:every], wanted[:every], **known)
     if metric == "mse":

@@ -13,7 +13,7 @@ from ladder.cli.common import add_alpha, declare, print_json, print_table
 from ladder.report.reading import load
 
 if TYPE_CHECKING:
-    from ladder.history.compare import Diff
+    from ladder.history.compare import ReportComparison
 
 
 def add(commands: Any) -> None:
@@ -49,7 +49,7 @@ def run(asked: argparse.Namespace, console: Console) -> int:
     return 1 if diff.regressions else 0 if diff.compared else 2
 
 
-def _print(diff: "Diff", console: Console, *, everything: bool) -> None:
+def _print(diff: "ReportComparison", console: Console, *, everything: bool) -> None:
     from ladder.history.compare import counted
 
     good = bool(diff.compared and not diff.regressions)

@@ -58,10 +58,15 @@ def _chosen(document: Document, rung: str) -> list[Entry]:
 def _explain(entry: Entry, console: Console) -> None:
     style = "bold green" if entry["green"] else "bold red"
     console.print(Text(f"{entry['id']}: {entry['name']}", style=style))
-    verdict = f"{text.word(entry)} {text.seeds(entry)}".removesuffix(" –")
+    verdict = f"{text.verdict_label(entry)} {text.seeds(entry)}".removesuffix(" –")
     told = [
         ("claim", entry["claim"]),
-        ("adds", f"{text.added(entry)}, to {entry['parent']}" if entry["adds"] else "nothing: a root of the ladder"),
+        (
+            "adds",
+            f"{text.changed_components(entry)}, to {entry['parent']}"
+            if entry["adds"]
+            else "nothing: a root of the ladder",
+        ),
         ("control", entry["control"]),
         ("requires", ", ".join(entry["requires"])),
         ("verdict", f"{verdict}, blocked by {', '.join(entry['blocked_by'])}" if entry["blocked_by"] else verdict),
@@ -74,7 +79,10 @@ def _explain(entry: Entry, console: Console) -> None:
         _line(asked["kind"], Text(asked["text"]), asked, console)
     told = [
         *(
-            ("effect", f"{e['metric']} against {e['against']}: {text.measured(e)}; published: {e['published'] or 'no'}")
+            (
+                "effect",
+                f"{e['metric']} against {e['against']}: {text.median_and_range(e)}; published: {e['published'] or 'no'}",
+            )
             for e in entry["effects"]
         ),
         *(("why", finding) for finding in text.findings(entry)),
@@ -94,13 +102,13 @@ def _print(told: list[tuple[str, str]], console: Console) -> None:
 
 def _tell(kind: str, condition: dict[str, Any], console: Console) -> None:
     """What is asked and what came of it; below it where the number comes from, and the best that could be had."""
-    held = (text.held(condition), STYLE.get(condition["verdict"], ""))
-    told = Text.assemble(held, f"  {condition['text']}: {text.measured(condition)}")
+    held = (text.seeds_met(condition), STYLE.get(condition["verdict"], ""))
+    told = Text.assemble(held, f"  {condition['text']}: {text.median_and_range(condition)}")
     _line(kind, told, condition, console)
 
 
 def _line(kind: str, told: Text, condition: dict[str, Any], console: Console) -> None:
     console.print(Text.assemble((f"{kind:>8}  ", "dim"), told))
     floor = condition.get("floor")
-    best = f"; {text.figure(floor['value'])} is the best there could be: {floor['source']}" if floor else ""
+    best = f"; {text.format_number(floor['value'])} is the best there could be: {floor['source']}" if floor else ""
     console.print(Text(f"{'':>8}  {condition['source']}{best}", style="dim"))

@@ -15,7 +15,7 @@ from ladder.files import write_atomically
 from ladder.report.text import WIDTH, seeds, sparkline
 
 if TYPE_CHECKING:
-    from ladder.history.series import History, Night, Series
+    from ladder.history.series import History, RungRecord, Series
 
 GLYPHS = {"PASS": "●", "FAIL": "○", "UNDECIDED": "◐", "BLOCKED": "·", "CRASHED": "×", "TIMED OUT": "×"}
 LEGEND = "● PASS  ○ FAIL  ◐ UNDECIDED  × CRASHED or TIMED OUT  · BLOCKED or not told; green is as it should be"
@@ -89,5 +89,5 @@ def _latest(series: "Series") -> str:
     return series.latest.removeprefix("epochs to target: ")
 
 
-def _glyph(night: "Night") -> tuple[str, str]:
+def _glyph(night: "RungRecord") -> tuple[str, str]:
     return GLYPHS[night.entry["verdict"]], "green" if night.entry["green"] else "red"

@@ -8,7 +8,7 @@ import numpy as np
 
 from ladder.declare.arrays import Shaped
 from ladder.declare.rung import Rung
-from ladder.diagnose.findings import Case, Finding, findings, median
+from ladder.diagnose.findings import FailedRun, Finding, findings, median
 from ladder.judge.judgement import Judgement
 from ladder.judge.sequential import Verdict
 from ladder.train.result import Trained
@@ -87,11 +87,11 @@ def diagnose(
     """
     if judgement.verdict is Verdict.PASS:
         return Diagnosis()
-    case = Case(rung, judgement, trained, inspected or {})
+    case = FailedRun(rung, judgement, trained, inspected or {})
     return Diagnosis(findings(case), _stages(case), _groups(case), _latent(case))
 
 
-def _stages(case: Case) -> tuple[Stage, ...]:
+def _stages(case: FailedRun) -> tuple[Stage, ...]:
     def scale(when: str, name: str) -> Scale:
         return Scale(*(median(case.inspected[f"{when}/{name}/{what}"]) for what in ("mean", "rms", "min", "max")))
 
@@ -104,7 +104,7 @@ def _stages(case: Case) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def _groups(case: Case) -> tuple[Group, ...]:
+def _groups(case: FailedRun) -> tuple[Group, ...]:
     if not case.finite.seeds:
         return ()
     ratios = case.updates(np.median)
@@ -125,7 +125,7 @@ def _groups(case: Case) -> tuple[Group, ...]:
     return tuple(group(name) for name in case.groups)
 
 
-def _latent(case: Case) -> Latent | None:
+def _latent(case: FailedRun) -> Latent | None:
     if "end/latent/spectrum" not in case.inspected:
         return None
     start, end = (

@@ -1,4 +1,4 @@
-"""Findings: each a cause of a rung's failing that one statistic tells, and the order in which they are looked for.
+"""Findings: causes of a rung's failure, each told by one statistic, and the order in which they are looked for.
 
 Statistics are medians over the failing seeds; the thresholds, with their sources and the range that healthy rungs take,
 are in ``docs/findings.md``.
@@ -12,8 +12,9 @@ from functools import cached_property
 import numpy as np
 
 from ladder.declare.arrays import Float, Shaped
+from ladder.declare.causes import CAUSES
 from ladder.declare.rung import Rung
-from ladder.judge.judgement import Held, Judgement
+from ladder.judge.judgement import CriterionResult, Judgement
 from ladder.train.result import Trained
 
 ROUNDING = 2.0**-23  # float32's: a smaller update leaves the weight as it is
@@ -39,13 +40,9 @@ class Finding:
     numbers: dict[str, float]
 
 
-Told = tuple[str, dict[str, float]]
-"""The sentence of a finding, and the numbers in it."""
-
-
 @dataclass(frozen=True)
-class Case:
-    """What a finding may be drawn from."""
+class FailedRun:
+    """The data a finding is computed from."""
 
     rung: Rung
     judgement: Judgement
@@ -95,87 +92,87 @@ class Case:
         return (name, self.finite.curves[name]) if isinstance(name, str) and name in self.finite.curves else None
 
 
-def _non_finite(case: Case) -> Told | None:
-    if not (bad := case.trained.first_non_finite):
+def _non_finite(run: FailedRun) -> Finding | None:
+    if not (bad := run.trained.first_non_finite):
         return None
     first = min(bad, key=lambda b: b.step)
     numbers = {"seeds": float(len(bad)), "seed": float(first.seed), "step": float(first.step)}
     text = (
-        f"{len(bad)} of the {len(case.judgement.failing)} seeds that fail turned non-finite; the first was seed {first.seed}, "
+        f"{len(bad)} of the {len(run.judgement.failing)} seeds that fail turned non-finite; the first was seed {first.seed}, "
         f"at step {first.step}, in {first.tensor}"
     )
-    return text, numbers
+    return Finding("non-finite", text, numbers)
 
 
-def _below_floor(case: Case) -> Told | None:
+def _below_floor(run: FailedRun) -> Finding | None:
     """Of goals alone: no rung has a gate beyond its floor."""
-    for held in case.judgement.goals:
-        if isinstance(held, Held) and (criterion := held.criterion).beyond_floor:
+    for held in run.judgement.goals:
+        if isinstance(held, CriterionResult) and (criterion := held.criterion).beyond_floor:
             assert criterion.floor is not None
             text = (
                 f"{criterion} asks for more than its floor of {criterion.floor:.4g} allows ({criterion.floor_source})"
             )
-            return text, {"limit": criterion.limit, "floor": criterion.floor}
+            return Finding("below-floor", text, {"limit": criterion.limit, "floor": criterion.floor})
     return None
 
 
-def _never_moves(case: Case) -> Told | None:
+def _never_moves(run: FailedRun) -> Finding | None:
     def moves(group: str) -> Float[np.ndarray, " seed"]:
-        weight, update = case.steps("weight", group), case.steps("update", group)
+        weight, update = run.steps("weight", group), run.steps("update", group)
         below_rounding = (update <= ROUNDING * weight).all(axis=1) & (weight == weight[:, :1]).all(axis=1)
         return np.where(below_rounding, 0.0, (update > 0.0).sum(axis=1))
 
-    still = [group for group, count in case.by_group(moves).items() if count == 0.0]
+    still = [group for group, count in run.by_group(moves).items() if count == 0.0]
     if not still:
         return None
-    steps = case.steps("update", still[0]).shape[1]
-    gradient = max(median(case.steps("gradient", group).max(axis=1)) for group in still)
-    who = f"{', '.join(still)} never moved" if len(still) < len(case.groups) else "nothing ever moved"
+    steps = run.steps("update", still[0]).shape[1]
+    gradient = max(median(run.steps("gradient", group).max(axis=1)) for group in still)
+    who = f"{', '.join(still)} never moved" if len(still) < len(run.groups) else "nothing ever moved"
     why = "no gradient arrived" if gradient == 0.0 else f"though the gradient's norm reached {gradient:.3g}"
     numbers = {"groups": float(len(still)), "moves": 0.0, "steps": float(steps), "largest gradient": gradient}
-    return f"{who}: 0 of {steps} updates, {why}", numbers
+    return Finding("never-moves", f"{who}: 0 of {steps} updates, {why}", numbers)
 
 
-def _large_updates(case: Case) -> Told | None:
+def _large_updates(run: FailedRun) -> Finding | None:
     # Over groups the median: what starts at zero takes any first step for its whole weight.
-    ratio = median(np.array(list(case.updates(np.max).values())))
+    ratio = median(np.array(list(run.updates(np.max).values())))
     if not ratio > LARGE_UPDATE:
         return None
     text = f"updates of up to {ratio:.3g} of the weight they leave, the median of the groups: longer than the weight itself"
-    return text, {"update to weight": ratio, "threshold": LARGE_UPDATE}
+    return Finding("large-updates", text, {"update to weight": ratio, "threshold": LARGE_UPDATE})
 
 
-def _small_updates(case: Case) -> Told | None:
-    group, ratio = _extreme({g: r for g, r in case.updates(np.median).items() if r > 0.0}, min)
+def _small_updates(run: FailedRun) -> Finding | None:
+    group, ratio = _extreme({g: r for g, r in run.updates(np.median).items() if r > 0.0}, min)
     if not ratio < SMALL_UPDATE:
         return None
     text = f"{group} changes by {ratio:.3g} of its weight at every step; 0.001 is usual"
-    return text, {"update to weight": ratio, "threshold": SMALL_UPDATE}
+    return Finding("small-updates", text, {"update to weight": ratio, "threshold": SMALL_UPDATE})
 
 
-def _exploding(case: Case) -> Told | None:
-    loss = case.finite.traces.get(f"step_{getattr(case.rung.experiment, 'objective', '')}")
+def _exploding(run: FailedRun) -> Finding | None:
+    loss = run.finite.traces.get(f"step_{getattr(run.rung.experiment, 'objective', '')}")
     if loss is None:
         return None
     size = np.abs(loss.reshape(len(loss), loss.shape[1] * loss.shape[2]))
 
     def condition(group: str) -> Float[np.ndarray, " seed"]:
-        change = case.steps("gradient", group) * case.steps("weight", group)
+        change = run.steps("gradient", group) * run.steps("weight", group)
         return np.asarray(np.median(change / np.where(size > 0.0, size, np.nan), axis=1))
 
-    group, number = _extreme(case.by_group(condition), max)
+    group, number = _extreme(run.by_group(condition), max)
     if not number > ILL_CONDITIONED:
         return None
-    norm = median(np.median(case.steps("gradient", group), axis=1))
+    norm = median(np.median(run.steps("gradient", group), axis=1))
     text = (
         f"the gradient of {group} explodes: median norm {norm:.3g}; a step of 1/1000 of the weight changes the loss by "
         f"{number / 1000:.3g} times itself"
     )
-    return text, {"norm": norm, "condition": number, "threshold": ILL_CONDITIONED}
+    return Finding("exploding-gradient", text, {"norm": norm, "condition": number, "threshold": ILL_CONDITIONED})
 
 
-def _vanishing(case: Case) -> Told | None:
-    gradient = case.by_group(lambda group: np.median(case.steps("gradient", group), axis=1))
+def _vanishing(run: FailedRun) -> Finding | None:
+    gradient = run.by_group(lambda group: np.median(run.steps("gradient", group), axis=1))
     largest = max(gradient.values(), default=math.nan)
     group, smallest = _extreme({g: norm for g, norm in gradient.items() if norm > 0.0}, min)
     if not (smallest < VANISHED * largest or smallest < EPSILON):
@@ -184,22 +181,22 @@ def _vanishing(case: Case) -> Told | None:
         f"the gradient of {group} vanishes: median norm {smallest:.3g}, {smallest / largest:.3g} of the largest group's"
     )
     numbers = {"norm": smallest, "share": smallest / largest, "threshold": VANISHED}
-    return text, numbers
+    return Finding("vanishing-gradient", text, numbers)
 
 
-def _sampling_noise(case: Case) -> Told | None:
-    length, radius = case.end("noise/length"), case.end("noise/radius")
+def _sampling_noise(run: FailedRun) -> Finding | None:
+    length, radius = run.end("noise/length"), run.end("noise/radius")
     if not length > NOISE * radius:
         return None
     text = (
         f"sampling noise of length {length:.3g} fills a manifold of radius {radius:.3g}: "
         "beyond pi/4 of the radius it outweighs the signal"
     )
-    return text, {"length": length, "radius": radius, "threshold": NOISE}
+    return Finding("sampling-noise", text, {"length": length, "radius": radius, "threshold": NOISE})
 
 
-def _off_by_one(case: Case) -> Told | None:
-    errors = case.inspected.get("end/prediction/shifted")
+def _off_by_one(run: FailedRun) -> Finding | None:
+    errors = run.inspected.get("end/prediction/shifted")
     if errors is None or not (errors := errors[np.isfinite(errors).all(axis=1)]).size:
         return None
     middle = np.median(errors, axis=0)
@@ -208,11 +205,13 @@ def _off_by_one(case: Case) -> Told | None:
         return None
     shift = best - here
     text = f"the prediction matches the target of {shift:+d} samples better: MSE {middle[best]:.3g} against {middle[here]:.3g}"
-    return text, {"shift": shift, "shifted": float(middle[best]), "unshifted": float(middle[here])}
+    return Finding(
+        "off-by-one", text, {"shift": shift, "shifted": float(middle[best]), "unshifted": float(middle[here])}
+    )
 
 
-def _gamed(case: Case) -> Told | None:
-    objective, reference = case.curve("objective"), case.curve("reference")
+def _gamed(run: FailedRun) -> Finding | None:
+    objective, reference = run.curve("objective"), run.curve("reference")
     if objective is None or reference is None:
         return None
     (trained_on, loss), (judged_by, truth) = objective, reference
@@ -222,72 +221,80 @@ def _gamed(case: Case) -> Told | None:
     text = (
         f"{trained_on} is gamed: it falls by {fall:.0%} while {judged_by} rises by {rise:.0%} from epoch 1 to the last"
     )
-    return text, {"fall": fall, "rise": rise, "threshold": GAMED}
+    return Finding("gamed", text, {"fall": fall, "rise": rise, "threshold": GAMED})
 
 
-def _collapsed(case: Case) -> Told | None:
-    rank, wanted, variance = case.end("latent/rank"), case.end("target/rank"), case.end("latent/variance")
+def _collapsed(run: FailedRun) -> Finding | None:
+    rank, wanted, variance = run.end("latent/rank"), run.end("target/rank"), run.end("latent/variance")
     if not (rank < COLLAPSED_RANK * wanted or variance < COLLAPSED_VARIANCE):
         return None
     text = (
         f"the latent has collapsed: effective rank {rank:.3g} of a target of {wanted:.3g}, "
         f"and {variance:.3g} of its mean square varies"
     )
-    return text, {"rank": rank, "target rank": wanted, "variance": variance}
+    return Finding("collapsed-latent", text, {"rank": rank, "target rank": wanted, "variance": variance})
 
 
-def _squashed(case: Case) -> Told | None:
-    amplitude, correlation = case.end("prediction/amplitude"), case.end("prediction/correlation")
+def _squashed(run: FailedRun) -> Finding | None:
+    amplitude, correlation = run.end("prediction/amplitude"), run.end("prediction/correlation")
     if not 0.0 < amplitude < SQUASHED * abs(correlation):
         return None
     text = (
         f"the prediction is squashed: {amplitude:.3g} of the target's amplitude at a correlation of {correlation:.3g}"
     )
-    return text, {"amplitude": amplitude, "correlation": correlation, "threshold": SQUASHED}
+    return Finding(
+        "squashed-amplitude", text, {"amplitude": amplitude, "correlation": correlation, "threshold": SQUASHED}
+    )
 
 
-def _too_few_steps(case: Case) -> Told | None:
-    if (objective := case.curve("objective")) is None or objective[1].shape[1] < 2:
+def _too_few_steps(run: FailedRun) -> Finding | None:
+    if (objective := run.curve("objective")) is None or objective[1].shape[1] < 2:
         return None
 
     def path(group: str) -> Float[np.ndarray, " seed"]:
-        weight = case.steps("weight", group).max(axis=1)
-        return np.asarray(case.steps("update", group).sum(axis=1) / np.where(weight > 0.0, weight, np.nan))
+        weight = run.steps("weight", group).max(axis=1)
+        return np.asarray(run.steps("update", group).sum(axis=1) / np.where(weight > 0.0, weight, np.nan))
 
     name, loss = objective
     fall = median(loss[:, -2] - loss[:, -1])
-    middle = median(np.array(list(case.by_group(path).values())))
+    middle = median(np.array(list(run.by_group(path).values())))
     if not (middle < SHORT_PATH and fall > 0.0):
         return None
-    steps = case.steps("update", case.groups[0]).shape[1]
+    steps = run.steps("update", run.groups[0]).shape[1]
     text = f"too few steps: {name} still falls, and in {steps} of them no group has gone further than {middle:.3g} of its weight"
-    return text, {"path": middle, "steps": steps, "fall": fall, "threshold": SHORT_PATH}
+    return Finding("too-few-steps", text, {"path": middle, "steps": steps, "fall": fall, "threshold": SHORT_PATH})
 
 
 # What is certain, then causes before the symptoms they bring: large updates make gradients spike, a gradient that does not
 # arrive leaves latents as they were, and whatever shrinks the updates leaves the loss still falling at the end.
-DETECTORS: Mapping[str, Callable[[Case], Told | None]] = {
-    "non-finite": _non_finite,
-    "never-moves": _never_moves,
-    "large-updates": _large_updates,
-    "exploding-gradient": _exploding,
-    "vanishing-gradient": _vanishing,
-    "small-updates": _small_updates,
-    "sampling-noise": _sampling_noise,
-    "off-by-one": _off_by_one,
-    "gamed": _gamed,
-    "collapsed-latent": _collapsed,
-    "squashed-amplitude": _squashed,
-    "too-few-steps": _too_few_steps,
-    "below-floor": _below_floor,
-}
-"""What looks for each finding, by its name."""
+DETECTORS: Mapping[str, Callable[[FailedRun], Finding | None]] = dict(
+    zip(
+        CAUSES,
+        (
+            _non_finite,
+            _never_moves,
+            _large_updates,
+            _exploding,
+            _vanishing,
+            _small_updates,
+            _sampling_noise,
+            _off_by_one,
+            _gamed,
+            _collapsed,
+            _squashed,
+            _too_few_steps,
+            _below_floor,
+        ),
+        strict=True,
+    )
+)
+"""The detector of each cause, in the order in which they are looked for."""
 
 
-def findings(case: Case) -> tuple[Finding, ...]:
-    """Everything found, in order of precedence."""
+def findings(run: FailedRun) -> tuple[Finding, ...]:
+    """Return all findings, in order of precedence."""
     with np.errstate(all="ignore"):  # a ratio to what is zero is not known, and medians are of what is
-        return tuple(Finding(name, *told) for name, detect in DETECTORS.items() if (told := detect(case)) is not None)
+        return tuple(finding for detect in DETECTORS.values() if (finding := detect(run)) is not None)
 
 
 def median(values: Shaped[np.ndarray, " seed"]) -> float:

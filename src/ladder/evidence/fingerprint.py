@@ -40,7 +40,7 @@ SETTINGS = (
 )
 
 # Whatever the experiment: the module that derives its keys and runs it.
-ENGINE = ("ladder.train.compiled",)
+TRAINING_MODULES = ("ladder.train.compiled",)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Fingerprint:
 def fingerprint(experiment: object, *also: str) -> Fingerprint:
     """The fingerprint of an experiment in this process, and of what ``also`` decides the numbers; asks JAX for its backend."""
     kind = type(experiment)
-    code = closure(kind.__module__, *_homes(experiment), *ENGINE, *also)
+    code = closure(kind.__module__, *_homes(experiment), *TRAINING_MODULES, *also)
     found = {"python": platform.python_version(), **dependency_versions(code.packages)}
     return Fingerprint(
         experiment=f"{_kind(experiment)}({describe(experiment)})",

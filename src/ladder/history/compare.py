@@ -15,7 +15,7 @@ from ladder.history.samples import Condition, conditions, differences, epochs_to
 from ladder.history.significance import corrected, fewer, shift
 from ladder.judge.sequential import Verdict
 from ladder.report.schema import Document, Entry
-from ladder.report.text import figure, find, word
+from ladder.report.text import find, format_number, verdict_label
 
 LISTED = 3  # rungs by name, in a line that has more to say
 
@@ -27,7 +27,7 @@ FAMILIES = (WORSE, BETTER, CHANGED)
 
 
 @dataclass(frozen=True)
-class Test:
+class SeedTest:
     """One test of a rung: what it found, empty for noise.
 
     ``before`` and ``after`` are medians, infinite for never, or numbers of ``seeds``. ``p`` has the p-value of everything that it
@@ -60,7 +60,7 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Row:
+class RungComparison:
     """A rung in both reports: its verdict in each, None where it is missing, and what can be said.
 
     ``measured`` says whether seeds were judged in both. ``fault`` is what makes it worse without any statistics: it crashed, ran
@@ -72,13 +72,13 @@ class Row:
     before: str | None
     after: str | None
     measured: bool
-    tests: tuple[Test, ...] = ()
+    tests: tuple[SeedTest, ...] = ()
     fault: str = ""
     same: bool = True
     notes: tuple[str, ...] = ()
     untold: tuple[str, ...] = ()
 
-    def found(self, words: Sequence[str]) -> list[Test]:
+    def found(self, words: Sequence[str]) -> list[SeedTest]:
         """The tests that found one of these."""
         return [test for test in self.tests if test.found in words]
 
@@ -103,21 +103,21 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Diff:
+class ReportComparison:
     """What differs between two reports, rung by rung in climbing order; ``before`` and ``after`` say which reports."""
 
     alpha: float
     before: dict[str, Any]
     after: dict[str, Any]
-    rows: tuple[Row, ...]
+    rows: tuple[RungComparison, ...]
 
     @property
-    def regressions(self) -> list[Row]:
+    def regressions(self) -> list[RungComparison]:
         """The rungs that became worse."""
         return [row for row in self.rows if row.worse]
 
     @property
-    def compared(self) -> list[Row]:
+    def compared(self) -> list[RungComparison]:
         """The rungs of which something that is asked in both could be tested: an effect is only reported."""
         return [row for row in self.rows if row.fault or any(test.claims != CHANGED for test in row.tests)]
 
@@ -159,12 +159,12 @@ class Diff:
         }
 
 
-def compare(before: Document, after: Document, alpha: float = ALPHA) -> Diff:
+def compare(before: Document, after: Document, alpha: float = ALPHA) -> ReportComparison:
     """Hold two reports against each other, rung by rung, corrected over all of them."""
     gone = [entry["id"] for entry in before["rungs"] if find(after, entry["id"]) is None]
     ids = [*(entry["id"] for entry in after["rungs"]), *gone]
     rows = [_row(find(before, id), find(after, id)) for id in ids]
-    return Diff(alpha, identity(before), identity(after), tuple(_decided(rows, alpha)))
+    return ReportComparison(alpha, identity(before), identity(after), tuple(_decided(rows, alpha)))
 
 
 def identity(document: Document) -> dict[str, Any]:
@@ -206,14 +206,16 @@ def counted(rungs: int) -> str:
     return f"{rungs} rung{'' if rungs == 1 else 's'}"
 
 
-def _row(before: Entry | None, after: Entry | None) -> Row:
+def _row(before: Entry | None, after: Entry | None) -> RungComparison:
     if before is None or after is None:
         there = before or after
         assert there is not None
         note = "not in the later report" if after is None else "not in the earlier report"
-        was, now = (None if entry is None else word(entry) for entry in (before, after))
-        return Row(there["id"], was, now, measured=False, notes=(note,))
-    row = Row(after["id"], word(before), word(after), measured=bool(before["seeds"] and after["seeds"]))
+        was, now = (None if entry is None else verdict_label(entry) for entry in (before, after))
+        return RungComparison(there["id"], was, now, measured=False, notes=(note,))
+    row = RungComparison(
+        after["id"], verdict_label(before), verdict_label(after), measured=bool(before["seeds"] and after["seeds"])
+    )
     if not row.measured:
         fault = bool(before["seeds"]) and after["verdict"] in (Verdict.CRASHED, Verdict.TIMED_OUT)
         if fault:
@@ -227,7 +229,7 @@ def _row(before: Entry | None, after: Entry | None) -> Row:
     return replace(
         row,
         tests=tuple(tests),
-        fault=word(after) if missed and before["verdict"] == Verdict.FAIL else "",
+        fault=verdict_label(after) if missed and before["verdict"] == Verdict.FAIL else "",
         same=not notes,
         notes=(*changes(before, after), *notes),
         untold=tuple(untold),
@@ -268,7 +270,7 @@ def _exactly(condition: Condition) -> str:
 
 def _tests(
     before: Entry, after: Entry, pairs: list[tuple[Condition, Condition]], *, all_same: bool
-) -> tuple[list[Test], list[str]]:
+) -> tuple[list[SeedTest], list[str]]:
     """Every test of a rung that was measured twice, and what was not told."""
     control = after["role"] == "control"
     criteria = [(one, other) for one, other in pairs if not is_comparison(one)]
@@ -323,7 +325,7 @@ def _passed(entry: Entry, criteria: Sequence[Condition], all_same: bool) -> tupl
     return (sum(learned), len(learned)) if learned else None
 
 
-def _failing(before: Entry, after: Entry, criteria: list[tuple[Condition, Condition]]) -> Iterator[Test]:
+def _failing(before: Entry, after: Entry, criteria: list[tuple[Condition, Condition]]) -> Iterator[SeedTest]:
     """A control must fail at every gate by itself, and with finite numbers."""
     for one, other in criteria:
         failed = [(condition["of"] - condition["passed"], condition["of"]) for condition in (one, other)]
@@ -332,16 +334,16 @@ def _failing(before: Entry, after: Entry, criteria: list[tuple[Condition, Condit
     yield _seeds("control, seeds with finite numbers", *finite)
 
 
-def _seeds(of: str, before: tuple[int, int], after: tuple[int, int]) -> Test:
+def _seeds(of: str, before: tuple[int, int], after: tuple[int, int]) -> SeedTest:
     total = before[0] + after[0]
     decides = 0 < total < before[1] + after[1]
     p = {"broke": fewer(before, after), "mended": fewer(after, before)} if decides else {}
-    return Test(of, before[0], after[0], (before[1], after[1]), p, claims=("broke", "mended"))
+    return SeedTest(of, before[0], after[0], (before[1], after[1]), p, claims=("broke", "mended"))
 
 
-def _ranks(of: str, before: list[float], after: list[float], words: Sequence[str]) -> Test:
+def _ranks(of: str, before: list[float], after: list[float], words: Sequence[str]) -> SeedTest:
     """``words`` for larger values and for smaller ones, or one for either."""
-    found = Test(of, _median(before), _median(after), (len(before), len(after)), {}, tuple(words), chance=0.5)
+    found = SeedTest(of, _median(before), _median(after), (len(before), len(after)), {}, tuple(words), chance=0.5)
     if len({*before, *after}) == 1:
         return found
     how = shift(before, after)
@@ -355,7 +357,7 @@ def _median(values: list[float]) -> float:
         return float(np.median(values))
 
 
-def _decided(rows: list[Row], alpha: float) -> Iterator[Row]:
+def _decided(rows: list[RungComparison], alpha: float) -> Iterator[RungComparison]:
     """The rows with every test corrected over all rungs, family by family."""
     holm: dict[tuple[int, int, str], float] = {}
     for family in FAMILIES:
@@ -381,4 +383,4 @@ def _finite(value: float) -> float | None:
 
 
 def _signed(value: float) -> str:
-    return figure(value) if math.isfinite(value) else "infinite"
+    return format_number(value) if math.isfinite(value) else "infinite"

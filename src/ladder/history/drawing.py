@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from ladder.history.series import LEARNING, Change, History, Night, Series
-from ladder.report.text import count, figure, word
+from ladder.history.series import LEARNING, Change, History, RungRecord, Series
+from ladder.report.text import count, format_number, verdict_label
 
 WIDTH = 1000
 LEFT, RIGHT = 290, 900  # of the axes; what stands left of them names the rung, what stands right of them the axis
@@ -63,7 +63,10 @@ def _row(series: Series, history: History) -> Iterator[str]:
     yield f'<line class="rule" x1="24" y1="-8" x2="{WIDTH - 24}" y2="-8"/>'
     yield _text(24, 18, _cut(series.id, LONGEST), "id")
     yield _text(
-        24, 35, _cut(f"{word(last)}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}, {series.latest}", LONG), "dim small"
+        24,
+        35,
+        _cut(f"{verdict_label(last)}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}, {series.latest}", LONG),
+        "dim small",
     )
     marked = [change for change in series.changes if change.of == series.shown]
     told = [(_short(change, series), _way(change)) for change in (marked or series.changes)]
@@ -106,9 +109,9 @@ def _curve(series: Series, xs: Sequence[float]) -> Iterator[str]:
         else:
             yield f'<path class="never" d="M{xs[i] - 3:.1f} {HIGH + 1}l6 6m0-6l-6 6"/>'
     beyond = any(math.isinf(end) for i in told for end in (medians[i], ranges[i][1]))
-    yield _text(RIGHT + 14, HIGH + 8, "never" if beyond else figure(high), "dim small")
+    yield _text(RIGHT + 14, HIGH + 8, "never" if beyond else format_number(high), "dim small")
     if finite:
-        yield _text(RIGHT + 14, LOW + 3, figure(low), "dim small")
+        yield _text(RIGHT + 14, LOW + 3, format_number(low), "dim small")
 
 
 def _quartiles(sample: Sequence[float] | None, sign: int) -> tuple[float, float]:
@@ -121,7 +124,7 @@ def _quartiles(sample: Sequence[float] | None, sign: int) -> tuple[float, float]
     return ends[0], ends[1]
 
 
-def _verdict(night: Night, x: float, wide: float) -> str:
+def _verdict(night: RungRecord, x: float, wide: float) -> str:
     entry = night.entry
     blocked = bool(entry["blocked_by"])
     high = 5 if entry["green"] or blocked else 11
@@ -159,11 +162,11 @@ def _dates(history: History, y: float) -> Iterator[str]:
     few = sorted({round(i * (len(days) - 1) / (DATES - 1)) for i in range(DATES)})
     for i in few:
         day, report = days[i]
-        x = _x(Night(report, {}, {}), history)
+        x = _x(RungRecord(report, {}, {}), history)
         yield f'<text class="dim small" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{day}</text>'
 
 
-def _x(night: Night, history: History) -> float:
+def _x(night: RungRecord, history: History) -> float:
     """Where a night stands: by its date."""
     first, last = history.reports[0].created, history.reports[-1].created
     span = (last - first).total_seconds()

@@ -22,7 +22,7 @@ from ladder.history.significance import chance, corrected
 from ladder.judge.sequential import Verdict
 from ladder.report.reading import ReportError, load
 from ladder.report.schema import Document, Entry
-from ladder.report.text import count, figure, find, printable
+from ladder.report.text import count, find, format_number, printable
 
 NIGHT = timedelta(hours=12)  # reports so near to each other are of one night, each of some rungs
 EPOCHS, LEARNING = "epochs to target", "seeds that learn"
@@ -45,7 +45,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Night:
+class RungRecord:
     """A rung in one report. ``values`` has the sample of every quantity that is told of it."""
 
     report: Report
@@ -89,7 +89,7 @@ class Series:
     """
 
     id: str
-    nights: tuple[Night, ...]
+    nights: tuple[RungRecord, ...]
     signs: dict[str, int]
     changes: tuple[Change, ...] = ()
     fault: str = ""
@@ -307,7 +307,7 @@ def _series(id: str, reports: Sequence[Report], *, gone: bool) -> Series:
     climbed = [(report, entry) for report in reports if (entry := find(report.document, id)) is not None]
     judged = [entry for _, entry in climbed if entry["seeds"]]
     if not judged:
-        return Series(id, tuple(Night(report, entry, {}) for report, entry in climbed), {}, gone=gone)
+        return Series(id, tuple(RungRecord(report, entry, {}) for report, entry in climbed), {}, gone=gone)
     latest = judged[-1]
     asked = conditions(latest)
     criteria = [condition for condition in asked if not is_comparison(condition)]
@@ -331,7 +331,7 @@ def _series(id: str, reports: Sequence[Report], *, gone: bool) -> Series:
             if epochs and LEARNING in signs:
                 values[LEARNING] = tuple(0.0 if met else 1.0 for met in in_time([other[0] for other in there]))
             values |= {_named(of[0]): tuple(worse * number for number in numbers)} if numbers else {}
-        nights.append(Night(report, entry, values))
+        nights.append(RungRecord(report, entry, values))
     told = {name: sign for name, sign in signs.items() if any(name in night.values for night in nights)}
     return Series(id, tuple(nights), told, fault="" if gone else _fault(nights), gone=gone)
 
@@ -344,7 +344,7 @@ def _named(condition: Condition) -> str:
     return f"{named} of epoch {condition['since']}'s" if condition["since"] else named
 
 
-def _fault(nights: Sequence[Night]) -> str:
+def _fault(nights: Sequence[RungRecord]) -> str:
     """That a rung that was measured once crashes or runs out of time now, and since when."""
     broken = list(takewhile(lambda night: night.entry["verdict"] in FAULTS, reversed(nights)))
     if not broken:
@@ -422,4 +422,4 @@ def _finite(value: float) -> float | None:
 
 
 def _number(value: float) -> str:
-    return figure(value) if math.isfinite(value) else "not told" if math.isnan(value) else "never"
+    return format_number(value) if math.isfinite(value) else "not told" if math.isnan(value) else "never"

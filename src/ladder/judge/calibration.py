@@ -23,7 +23,7 @@ from ladder.train.trainer import CALIBRATION_STREAM, Seeds, TrainerFactory, comp
 COVERAGE, CONFIDENCE = 0.95, 0.95
 BLOCK = 32
 LARGEST = 2**20  # bytes of a file
-REDUCES = "ladder.declare.criteria"  # curves to numbers: a limit depends on it, the curves do not
+STATISTIC_MODULES = "ladder.declare.criteria"  # curves to numbers: a limit depends on it, the curves do not
 
 
 def sample_size(limits: int, coverage: float = COVERAGE, confidence: float = CONFIDENCE) -> int:
@@ -96,7 +96,7 @@ def calibrate(
         seeds=n,
         limits={gate.key: gate.worst(trained.curves) for gate in criteria},
         medians={gate.key: float(np.median(gate.statistic(trained.curves))) for gate in criteria},
-        fingerprint=fingerprint(rung.experiment, REDUCES),
+        fingerprint=fingerprint(rung.experiment, STATISTIC_MODULES),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     try:
@@ -149,7 +149,7 @@ def outdated(rung: Rung, base: Rung, folder: Path) -> list[str]:
     measured = load(folder, base.id)
     if measured is None or not keys <= measured.limits.keys():
         return ["missing"]
-    return fingerprint(base.experiment, REDUCES).changed_since(measured.fingerprint)
+    return fingerprint(base.experiment, STATISTIC_MODULES).changed_since(measured.fingerprint)
 
 
 def tightened(rung: Rung, folder: Path) -> Rung:

@@ -16,7 +16,7 @@ REPORT_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Held:
+class CriterionResult:
     """A criterion judged: it held of ``k`` of ``n`` seeds, whose statistics lie between ``low`` and ``high``.
 
     ``reached`` are the epochs at which they had met it for good, infinite of those that never did or turned non-finite.
@@ -33,7 +33,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonResult:
     """A paired comparison of ``metric`` at the last epoch, this rung less ``against``, and the interval of its median.
 
     ``comparison`` is the gate or goal it belongs to, None where it is only reported; then ``verdict`` is None too.
@@ -62,10 +62,10 @@ class Judgement:
     n: int
     log_e: float
     failing: tuple[int, ...]
-    names: bool
-    gates: tuple[Held | Compared, ...]
-    goals: tuple[Held | Compared, ...]
-    effects: tuple[Compared, ...]
+    names_culprit: bool
+    gates: tuple[CriterionResult | ComparisonResult, ...]
+    goals: tuple[CriterionResult | ComparisonResult, ...]
+    effects: tuple[ComparisonResult, ...]
 
     def __repr__(self) -> str:
         return f"Judgement({self.verdict.value} {self.k}/{self.n})"
@@ -75,7 +75,7 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
     """Judge a rung by its own curves and those of the rungs it is compared with, on the same seeds."""
     finite = trained.first_non_finite_step == 0
 
-    def held(criterion: Criterion) -> Held:
+    def held(criterion: Criterion) -> CriterionResult:
         statistic = criterion.statistic(trained.curves)
         k = int(np.sum(criterion.holds(trained.curves) & finite))
         known = statistic[np.isfinite(statistic)]
@@ -83,29 +83,29 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
             (float(np.median(known)), float(known.min()), float(known.max())) if known.size else (math.nan,) * 3
         )
         reached = np.where(finite, criterion.reached(trained.curves), math.inf)
-        return Held(
+        return CriterionResult(
             criterion, test.verdict(k, trained.seeds), k, trained.seeds, median, low, high, tuple(reached.tolist())
         )
 
-    def compared(comparison: Comparison) -> Compared:
+    def compared(comparison: Comparison) -> ComparisonResult:
         against = partners[comparison.against]
         difference = paired(trained, against, comparison.metric)
         interval = _interval(difference, 1.0 - test.alpha / len(test.looks))
         # A look may err on either side: alpha / looks in all for a PASS, beta / looks on its one side for a FAIL.
         fails = _worse(difference, comparison.margin, test.beta / len(test.looks))
         verdict = Verdict.FAIL if fails else Verdict.PASS if interval.high < comparison.margin else Verdict.UNDECIDED
-        return Compared(
+        return ComparisonResult(
             comparison.metric, comparison.against, interval, tuple(difference), comparison=comparison, verdict=verdict
         )
 
-    def judged(condition: Criterion | Comparison) -> Held | Compared:
+    def judged(condition: Criterion | Comparison) -> CriterionResult | ComparisonResult:
         return held(condition) if isinstance(condition, Criterion) else compared(condition)
 
     gates = tuple(judged(gate) for gate in rung.gates)
     goals = tuple(judged(goal) for goal in rung.goals)
     everything = np.logical_and.reduce([finite, *(gate.holds(trained.curves) for gate in rung.criteria)])
     k, n = int(everything.sum()), trained.seeds
-    comparisons = [gate for gate in gates if isinstance(gate, Compared)]
+    comparisons = [gate for gate in gates if isinstance(gate, ComparisonResult)]
     parts = [test.verdict(k, n), *(_known(gate.verdict) for gate in comparisons)]
     if rung.role == "goal":
         verdict = Verdict.all_of([_known(goal.verdict) for goal in goals])
@@ -132,7 +132,7 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
         )
     )
     effects = tuple(
-        Compared(
+        ComparisonResult(
             metric,
             rung.parent,
             _interval(difference := paired(trained, partners[rung.parent], metric), REPORT_LEVEL),

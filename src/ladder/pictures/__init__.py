@@ -24,7 +24,7 @@ from ladder.naming import on_disk
 from ladder.pictures import style
 from ladder.pictures.learning import learning_curves
 from ladder.report.schema import Entry
-from ladder.report.text import seeds, word
+from ladder.report.text import seeds, verdict_label
 from ladder.train.timelimit import TimedOutError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def draw(
     rung = outcome.rung
     if outcome.trained is None:
         return Drawn([], [])
-    title = f"{rung.id} ({rung.name}): {word(entry)} {seeds(entry)}".removesuffix(" –")
+    title = f"{rung.id} ({rung.name}): {verdict_label(entry)} {seeds(entry)}".removesuffix(" –")
     folder = _Folder(reports, rung.id)
     partners = {id: curves for id in rung.partners if (curves := climb.curves.so_far(climb.ladder[id]))}
     folder.add("curves", title, lambda: Picture(*learning_curves(outcome, partners)))

@@ -10,9 +10,9 @@ import numpy as np
 
 from ladder.declare.arrays import Bool, Float
 from ladder.declare.criteria import Above, Agrees, Comparison, Criterion, Falls
-from ladder.judge.judgement import Compared, Held
+from ladder.judge.judgement import ComparisonResult, CriterionResult
 from ladder.pictures import style
-from ladder.report.text import figure as told
+from ladder.report.text import format_number as told
 from ladder.train.result import Trained
 
 if TYPE_CHECKING:
@@ -114,10 +114,10 @@ def _panels(outcome: Outcome, partners: Mapping[str, Trained]) -> list[Panel]:
     return found
 
 
-def _came_to(result: Held | Compared | None) -> str:
-    if isinstance(result, Held):
+def _came_to(result: CriterionResult | ComparisonResult | None) -> str:
+    if isinstance(result, CriterionResult):
         return f"\nheld of {result.k} of {result.n} seeds"
-    if isinstance(result, Compared):
+    if isinstance(result, ComparisonResult):
         interval = result.interval
         return f"\n{result.verdict}: {told(interval.median)} [{told(interval.low)}, {told(interval.high)}]"
     return ""

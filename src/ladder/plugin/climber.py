@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ladder.declare.ladder import Ladder
     from ladder.declare.rung import Rung
     from ladder.evidence.archive import Evidence
-    from ladder.plugin.selection import Found
+    from ladder.plugin.selection import CollectedRungs
     from ladder.train.compilation import CompilationCache
     from ladder.train.progress import ProgressMeter
 
@@ -182,7 +182,9 @@ class Climber:
         self.config.workeroutput[WORKER_ERROR] = told
         self._ladder = None
 
-    def _choose(self, items: list[pytest.Item], found: Found, ladder: Ladder, added: list[pytest.Item]) -> None:
+    def _choose(
+        self, items: list[pytest.Item], found: CollectedRungs, ladder: Ladder, added: list[pytest.Item]
+    ) -> None:
         """Keep the rungs asked for and what they require, in climbing order, and the other tests."""
         from ladder.declare.ladder import LadderError
         from ladder.plugin.selection import climbing_order, of_other_scales
@@ -232,13 +234,13 @@ class Climber:
         assert self._ladder is not None
         return entry(Outcome(self._ladder[id], Verdict.CRASHED, error=error), self._ladder, self.settings.test)
 
-    def _find(self, items: list[pytest.Item]) -> tuple[Found, list[pytest.Item]]:
+    def _find(self, items: list[pytest.Item]) -> tuple[CollectedRungs, list[pytest.Item]]:
         """Find the rungs of a collection and those that they name; returns the tests of those that pytest had left out."""
         from ladder.declare.ladder import Ladder, LadderError
         from ladder.judge import calibration
-        from ladder.plugin.selection import Found, check_markers
+        from ladder.plugin.selection import CollectedRungs, check_markers
 
-        found = Found()
+        found = CollectedRungs()
         found.add(items)
         added = self._complete(found, items)
         for id in self.settings.only:
@@ -263,12 +265,12 @@ class Climber:
                 item.add_marker(found.rungs[id].marker)
         return found, added
 
-    def _complete(self, found: Found, items: list[pytest.Item]) -> list[pytest.Item]:
+    def _complete(self, found: CollectedRungs, items: list[pytest.Item]) -> list[pytest.Item]:
         """Add the rungs that pytest has left out and that are named, nearest first; returns the tests that were added."""
         from ladder.plugin.selection import named_by
 
         def missing() -> set[str]:
-            return found.gaps() | (set(self.settings.only) - set(found.rungs))
+            return found.missing_ids() | (set(self.settings.only) - set(found.rungs))
 
         asked = named_by(self.config.option.markexpr)
         numbers = {rung.number for rung in found.rungs.values()}

@@ -109,9 +109,9 @@ class Reporter:
         again = report.outcome not in ("passed", "failed", "skipped")  # an attempt that a plugin repeats
         if entry is None or again or report.nodeid in self._beside:
             return None
-        from ladder.report.text import seeds, word
+        from ladder.report.text import seeds, verdict_label
 
-        told = f"{word(entry)} {seeds(entry)}".removesuffix(" –")
+        told = f"{verdict_label(entry)} {seeds(entry)}".removesuffix(" –")
         if entry["green"]:
             return "passed", ".", told
         if entry["verdict"] == Verdict.BLOCKED:

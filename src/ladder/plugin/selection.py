@@ -21,7 +21,7 @@ def rung_of(item: pytest.Item) -> Rung | None:
     return next((value for value in callspec.params.values() if isinstance(value, Rung)), None)
 
 
-class Found:
+class CollectedRungs:
     """The rungs of a collection, each with the tests that climb it: more than one where a test of it is repeated."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Found:
             added.append(item)
         return added
 
-    def gaps(self) -> set[str]:
+    def missing_ids(self) -> set[str]:
         """Return the ids that the rungs name and nobody has declared."""
         return {id for rung in self.rungs.values() for id in rung.named} - set(self.rungs)
 
@@ -96,7 +96,9 @@ def of_other_scales(items: Sequence[pytest.Item], ladder: Ladder, scale: str, as
     return dropped
 
 
-def climbing_order(items: Sequence[pytest.Item], found: Found, ladder: Ladder, pull: bool) -> list[pytest.Item]:
+def climbing_order(
+    items: Sequence[pytest.Item], found: CollectedRungs, ladder: Ladder, pull: bool
+) -> list[pytest.Item]:
     """The items with the rungs together, in climbing order, and where ``pull`` says so those that they require."""
     chosen: dict[str, list[pytest.Item]] = {}
     for item in items:

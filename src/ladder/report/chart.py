@@ -14,7 +14,7 @@ import numpy as np
 
 from ladder.declare.arrays import Bool, Float
 from ladder.report.schema import Document, Entry
-from ladder.report.text import count, figure, find, median
+from ladder.report.text import count, find, format_number, median
 
 WIDTH, HEIGHT = 400, 214
 LEFT, RIGHT, TOP, BOTTOM = 48, 310, 12, 176  # of the axes
@@ -216,18 +216,20 @@ def _asked(
     for kind, condition in asked:
         (limit,) = _limit(condition, middle, epochs)
         if math.isfinite(limit):
-            label = f"{kind} {'×' if condition['kind'] == 'falls' else ''}{figure(condition['limit'])}"
+            label = f"{kind} {'×' if condition['kind'] == 'falls' else ''}{format_number(condition['limit'])}"
             levels.append(_Line(kind, label, limit, condition["by"], condition["kind"] == "above"))
             if condition["kind"] == "falls":
-                notes.append(f"×{figure(condition['limit'])} is of each seed's own start; the line, of the median's")
+                notes.append(
+                    f"×{format_number(condition['limit'])} is of each seed's own start; the line, of the median's"
+                )
         else:
             notes.append(f"{condition['text']} has no line: the median has no value at epoch {condition['since']}")
     for floor, kind in _floors(asked).items():
         word = "ceiling" if kind == "above" else "floor"
         if logarithmic and floor <= 0.0:
-            notes.append(f"the {word} of {figure(floor)} is not on a logarithmic axis")
+            notes.append(f"the {word} of {format_number(floor)} is not on a logarithmic axis")
         else:
-            levels.append(_Line("floor", f"{word} {figure(floor)}", floor))
+            levels.append(_Line("floor", f"{word} {format_number(floor)}", floor))
     return levels, notes
 
 
@@ -391,7 +393,7 @@ def _words(
     for condition in asked:
         told.append(f"asked: {condition['text']}, met by {condition['passed']}")
         if floor := condition["floor"]:
-            told.append(f"{'ceiling' if condition['kind'] == 'above' else 'floor'} {figure(floor['value'])}")
+            told.append(f"{'ceiling' if condition['kind'] == 'above' else 'floor'} {format_number(floor['value'])}")
     return ". ".join(f"{part[:1].upper()}{part[1:]}" for part in (*dict.fromkeys(told), *notes)) + "."
 
 
@@ -401,4 +403,4 @@ def _course(what: str, curve: Float[np.ndarray, " epoch"]) -> str:
     if not known.size:
         return f"{what} has no value"
     end = "" if math.isfinite(curve[-1]) else ", then no value"
-    return f"{what} from {figure(float(known[0]))} to {figure(float(known[-1]))}{end}"
+    return f"{what} from {format_number(float(known[0]))} to {format_number(float(known[-1]))}{end}"

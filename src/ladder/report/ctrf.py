@@ -9,7 +9,7 @@ from typing import Any
 from ladder import __version__
 from ladder.judge.sequential import Verdict
 from ladder.report.schema import Document, Entry
-from ladder.report.text import count, findings, word
+from ladder.report.text import count, findings, verdict_label
 
 STATUS = {Verdict.BLOCKED: "skipped", Verdict.UNDECIDED: "other"}
 """Of a rung that is not green; of any other verdict it has failed."""
@@ -56,7 +56,7 @@ def _test(entry: Entry) -> dict[str, Any]:
     if counted:
         found["labels"] |= {"k": counted[0], "n": counted[1]}
     if not entry["green"]:
-        found["message"] = "\n".join([word(entry), *filter(None, [entry["error"]]), *findings(entry)])
+        found["message"] = "\n".join([verdict_label(entry), *filter(None, [entry["error"]]), *findings(entry)])
     if where:
         found |= {"suite": [where["file"]], "filePath": where["file"], "line": where["line"]}
     return found

@@ -19,7 +19,7 @@ from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.declare.values import cut, shortened
 from ladder.evidence.archive import Attempt
-from ladder.judge.judgement import Compared, Held
+from ladder.judge.judgement import ComparisonResult, CriterionResult
 from ladder.judge.sequential import SequentialTest, Verdict
 from ladder.report.schema import VERSION, WHOLE, Entry
 from ladder.report.text import all_printable
@@ -108,7 +108,7 @@ def _entry(
         "log_e": number(judgement.log_e),
         "pass_at": boundary.pass_at,
         "fail_at": boundary.fail_at,
-        "names_culprit": judgement.names,
+        "names_culprit": judgement.names_culprit,
         "non_finite": [asdict(bad) for bad in trained.first_non_finite],
     }
     found["gates"] = [_condition(gate) for gate in judgement.gates]
@@ -240,8 +240,8 @@ def _floor(criterion: Criterion) -> dict[str, Any] | None:
     return None if criterion.floor is None else {"value": criterion.floor, "source": criterion.floor_source}
 
 
-def _condition(judged: Held | Compared) -> dict[str, Any]:
-    if isinstance(judged, Compared):
+def _condition(judged: CriterionResult | ComparisonResult) -> dict[str, Any]:
+    if isinstance(judged, ComparisonResult):
         assert isinstance(judged.comparison, Comparison)
         return {
             "kind": "comparison",
@@ -274,7 +274,7 @@ def _condition(judged: Held | Compared) -> dict[str, Any]:
     }
 
 
-def _effect(effect: Compared) -> dict[str, Any]:
+def _effect(effect: ComparisonResult) -> dict[str, Any]:
     return {
         "metric": effect.metric,
         "against": effect.against,
@@ -283,7 +283,7 @@ def _effect(effect: Compared) -> dict[str, Any]:
     }
 
 
-def _interval(compared: Compared) -> dict[str, Any]:
+def _interval(compared: ComparisonResult) -> dict[str, Any]:
     interval = compared.interval
     return {
         "differences": [number(difference, DIGITS) for difference in compared.differences],

@@ -84,7 +84,12 @@ def _template() -> Template:
         "chart": chart,
         "others": _others,
     }
-    environment.filters |= {"sentence": _sentence, "figure": text.figure, "anchor": _anchor, "breakable": _breakable}
+    environment.filters |= {
+        "sentence": _sentence,
+        "figure": text.format_number,
+        "anchor": _anchor,
+        "breakable": _breakable,
+    }
     return environment.get_template("ladder.html.jinja")
 
 

@@ -73,23 +73,23 @@ def _changes(rungs: Sequence[Entry]) -> list[str]:
         "Paired over seeds, the last epoch: median difference and its 95 % interval. Published values are of one seed.",
         _table(
             ("rung", "against", "metric", "difference", "published"),
-            ((rung["id"], e["against"], e["metric"], text.measured(e), e["published"]) for rung, e in effects),
+            ((rung["id"], e["against"], e["metric"], text.median_and_range(e), e["published"]) for rung, e in effects),
         ),
     ]
 
 
 def _overview(rung: Entry) -> tuple[str, ...]:
     shown = text.condition(rung)
-    verdict = text.word(rung) + (f" by {', '.join(rung['blocked_by'])}" if rung["blocked_by"] else "")
+    verdict = text.verdict_label(rung) + (f" by {', '.join(rung['blocked_by'])}" if rung["blocked_by"] else "")
     return (
         rung["id"],
-        text.added(rung) or rung["name"],
+        text.changed_components(rung) or rung["name"],
         verdict if rung["green"] else _Markup(f"**{verdict}**"),
-        ", ".join(filter(None, [text.seeds(rung), text.bound(rung)])),
-        text.asked(shown) if shown else rung["error"] or "–",
-        text.measured(shown) if shown else "–",
+        ", ".join(filter(None, [text.seeds(rung), text.pass_mark(rung)])),
+        text.condition_text(shown) if shown else rung["error"] or "–",
+        text.median_and_range(shown) if shown else "–",
         text.sparkline(text.median_curve(rung)),
-        f"{effect['metric']} {text.measured(effect)}" if (effect := text.paired(rung)) else "–",
+        f"{effect['metric']} {text.median_and_range(effect)}" if (effect := text.parent_effect(rung)) else "–",
     )
 
 
@@ -100,8 +100,8 @@ def _section(rung: Entry) -> str:
         (
             kind,
             c["text"],
-            text.held(c),
-            text.measured(c),
+            text.seeds_met(c),
+            text.median_and_range(c),
             text.floor(c),
             c["source"],
         )
@@ -135,25 +135,28 @@ def _diagnosis(rung: Entry) -> list[str]:
             (
                 stage["name"],
                 " × ".join(map(str, stage["shape"])),
-                *(f"{text.figure(stage['start'][what])} → {text.figure(stage['end'][what])}" for what in SCALE),
+                *(
+                    f"{text.format_number(stage['start'][what])} → {text.format_number(stage['end'][what])}"
+                    for what in SCALE
+                ),
             )
             for stage in found["stages"]
         )
         parts += ["Stages of the failing seeds, before → after training:", _table(("stage", "shape", *SCALE), rows)]
     if latent := found["latent"]:
-        spectrum = ", ".join(map(text.figure, latent["end_spectrum"]))
-        ranks = f"{text.figure(latent['start_rank'])} → {text.figure(latent['end_rank'])}"
+        spectrum = ", ".join(map(text.format_number, latent["end_spectrum"]))
+        ranks = f"{text.format_number(latent['start_rank'])} → {text.format_number(latent['end_rank'])}"
         parts.append(f"Effective rank of the latent {ranks}; eigenvalues of its covariance in the end: {spectrum}.")
     if found["groups"]:
         rows = (
             (
                 group["name"],
-                " → ".join(map(text.figure, group["weight"])),
+                " → ".join(map(text.format_number, group["weight"])),
                 *(
-                    f"{text.figure(norm)} at step {step}"
+                    f"{text.format_number(norm)} at step {step}"
                     for norm, step in (group["smallest_gradient"], group["largest_gradient"])
                 ),
-                text.figure(group["update_to_weight"]),
+                text.format_number(group["update_to_weight"]),
             )
             for group in found["groups"]
         )

@@ -44,7 +44,7 @@ def lines(document: Document, verbose: bool = False) -> list[Line]:
 def _singly(rungs: Sequence[Entry]) -> list[Line]:
     """Return a line for each rung."""
     width = max((len(rung["id"]) for rung in rungs), default=0)
-    words = max((len(text.word(rung)) for rung in rungs), default=0)
+    words = max((len(text.verdict_label(rung)) for rung in rungs), default=0)
     return [(line(rung, width, words), {"green": rung["green"], "red": not rung["green"]}) for rung in rungs]
 
 
@@ -63,7 +63,9 @@ def _remarks(remarks: Mapping[str, Sequence[str]], rungs: Sequence[Entry], liste
 
 def _at_a_glance(rungs: Sequence[Entry]) -> list[Line]:
     """Return a line for each kind of rung that needs no attention, and one for each other rung, the red ones last."""
-    warnings = {rung["id"]: [told for told in text.remarks(rung) if told not in text.kept(rung)] for rung in rungs}
+    warnings = {
+        rung["id"]: [told for told in text.remarks(rung) if told not in text.provenance(rung)] for rung in rungs
+    }
     shared = Counter(warning for told in warnings.values() for warning in told)
     # What so many share is about the run, say another version of JAX, and told once.
     warned = {id for id, told in warnings.items() if any(shared[warning] <= GLANCE for warning in told)}
@@ -93,7 +95,7 @@ def _at_a_glance(rungs: Sequence[Entry]) -> list[Line]:
         told = f"{len(blocked)} rungs BLOCKED by {text.who(first)}: {_which(blocked)}"
         found.append((told, {"red": True}))
     found += singly[green:]
-    kept = {rung["id"]: [] if rung["id"] in grouped else text.kept(rung) for rung in rungs}
+    kept = {rung["id"]: [] if rung["id"] in grouped else text.provenance(rung) for rung in rungs}
     return found + _remarks({id: [*told, *kept[id]] for id, told in warnings.items()}, rungs, text.LISTED)
 
 
@@ -134,7 +136,7 @@ def _which(group: Sequence[Entry]) -> str:
 
 def line(rung: Entry, width: int = 0, words: int = 0) -> str:
     """Verdict, seeds, sparkline, and the first condition with its median and range."""
-    head = f"{rung['id']:<{width}}  {text.word(rung):<{words}}  {text.seeds(rung):>5}"
+    head = f"{rung['id']:<{width}}  {text.verdict_label(rung):<{words}}  {text.seeds(rung):>5}"
     if rung["error"]:
         return f"{head}  {rung['error']}"
     if rung["blocked_by"]:
@@ -142,7 +144,7 @@ def line(rung: Entry, width: int = 0, words: int = 0) -> str:
     shown = text.condition(rung)
     if shown is None:
         return head
-    return f"{head}  {text.sparkline(text.median_curve(rung))}  {text.asked(shown)}: {text.measured(shown)}"
+    return f"{head}  {text.sparkline(text.median_curve(rung))}  {text.condition_text(shown)}: {text.median_and_range(shown)}"
 
 
 def why(rung: Entry) -> str:
@@ -151,10 +153,11 @@ def why(rung: Entry) -> str:
         return f"{rung['id']} BLOCKED: {', '.join(rung['blocked_by'])} did not pass"
     if rung["error"]:
         return f"{rung['id']} {rung['verdict']}: {rung['error']}"
-    told = [f"{rung['id']} {text.word(rung)}: {text.seeds(rung)} seeds met every gate"]
+    told = [f"{rung['id']} {text.verdict_label(rung)}: {text.seeds(rung)} seeds met every gate"]
     if rung["adds"]:
-        told.append(f"  adds {text.added(rung)} to {rung['parent']}")
+        told.append(f"  adds {text.changed_components(rung)} to {rung['parent']}")
     told += [
-        f"  {text.held(gate)}  {text.asked(gate)}: {text.measured(gate)}  ({gate['source']})" for gate in rung["gates"]
+        f"  {text.seeds_met(gate)}  {text.condition_text(gate)}: {text.median_and_range(gate)}  ({gate['source']})"
+        for gate in rung["gates"]
     ]
     return "\n".join([*told, *(f"  {told}" for told in (*text.findings(rung), *text.remarks(rung)))])

@@ -69,7 +69,7 @@ def count(entry: Entry) -> tuple[int, int] | None:
     return counted["passed"], counted["of"]
 
 
-def word(entry: Entry) -> str:
+def verdict_label(entry: Entry) -> str:
     """The verdict as the reader of a table wants it: a control's FAIL is what was expected, a goal is met or not."""
     verdict = entry["verdict"]
     if verdict in (Verdict.BLOCKED, Verdict.CRASHED, Verdict.TIMED_OUT):
@@ -120,7 +120,7 @@ def encodable(told: str, file: object) -> str:
     return told.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def figure(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Four significant digits; a dash for what is not a number."""
     return "–" if value is None else f"{value:.4g}"
 
@@ -134,7 +134,7 @@ def condition(entry: Entry) -> dict[str, Any] | None:
     return conditions[0] if conditions else None
 
 
-def asked(condition: dict[str, Any]) -> str:
+def condition_text(condition: dict[str, Any]) -> str:
     """The condition and the best that could be had: ``mse < 0.0365 by epoch 5 (floor 6e-05)``."""
     if not (floor := condition.get("floor")):
         return str(condition["text"])
@@ -142,16 +142,16 @@ def asked(condition: dict[str, Any]) -> str:
     above = condition["kind"] == "above"
     word = "ceiling" if above else "floor"
     beyond = limit > value if above else limit < value
-    return f"{condition['text']} ({f'beyond the {word} of' if beyond else word} {figure(value)})"
+    return f"{condition['text']} ({f'beyond the {word} of' if beyond else word} {format_number(value)})"
 
 
-def measured(condition: dict[str, Any]) -> str:
+def median_and_range(condition: dict[str, Any]) -> str:
     """Median and range of the statistic, or median and interval of the paired difference."""
-    spread = f"{figure(condition['low'])}, {figure(condition['high'])}"
-    return f"{figure(condition['median'])} [{spread}]"
+    spread = f"{format_number(condition['low'])}, {format_number(condition['high'])}"
+    return f"{format_number(condition['median'])} [{spread}]"
 
 
-def held(condition: dict[str, Any]) -> str:
+def seeds_met(condition: dict[str, Any]) -> str:
     """``16/16``, the seeds of which it held; of a comparison its verdict."""
     return f"{condition['passed']}/{condition['of']}" if "passed" in condition else str(condition["verdict"])
 
@@ -165,7 +165,7 @@ def remarks(entry: Entry) -> list[str]:
         changed = " and ".join(entry["stale_calibration"])
         told.append(f"limits calibrated before the {changed} changed; measure them again: --ladder-calibrate=overwrite")
     told += [entry["note"]] if entry["note"] else []
-    told += kept(entry)
+    told += provenance(entry)
     bad = (entry["seeds"] or {}).get("non_finite", [])
     if bad:
         seeds = ", ".join(f"{seed['seed']} at step {seed['step']} ({seed['tensor']})" for seed in bad)
@@ -173,7 +173,7 @@ def remarks(entry: Entry) -> list[str]:
     return told
 
 
-def kept(entry: Entry) -> list[str]:
+def provenance(entry: Entry) -> list[str]:
     """``from evidence of 2026-11-22, commit 1a2b3c4d5e6f``, with how many of the seeds where some were trained now."""
     told = []
     of = entry["seeds"]["of"] if entry["seeds"] else 0
@@ -212,10 +212,10 @@ def rule(test: dict[str, Any]) -> str:
 def floor(condition: dict[str, Any]) -> str:
     """The best that there could be, and why; a dash where nobody knows."""
     best = condition.get("floor")
-    return f"{figure(best['value'])}: {best['source']}" if best else "–"
+    return f"{format_number(best['value'])}: {best['source']}" if best else "–"
 
 
-def bound(entry: Entry) -> str:
+def pass_mark(entry: Entry) -> str:
     """How many seeds it takes to pass, of a control at most to fail; empty where that is not what was counted."""
     shown = condition(entry)
     if not count(entry) or (entry["role"] != "gate" and shown and shown["kind"] == "comparison"):
@@ -224,7 +224,7 @@ def bound(entry: Entry) -> str:
     return "" if many is None else f"at most {many}" if entry["role"] == "control" else f"{many} needed"
 
 
-def paired(entry: Entry) -> dict[str, Any] | None:
+def parent_effect(entry: Entry) -> dict[str, Any] | None:
     """What the rung changed of its parent, in the metric that its first condition names, or else the first it tells."""
     shown = condition(entry)
     effects: list[dict[str, Any]] = entry["effects"]
@@ -232,7 +232,7 @@ def paired(entry: Entry) -> dict[str, Any] | None:
     return next(iter([*same, *effects]), None)
 
 
-def added(entry: Entry) -> str:
+def changed_components(entry: Entry) -> str:
     """``latent: euclidean → sphere``; for a root, nothing."""
     if entry["adds"] is None:
         return ""
@@ -284,15 +284,15 @@ def _broken(entry: Entry, document: Document) -> str:
     parent = find(document, entry["parent"])
     broke = condition(entry)
     assert broke is not None  # a rung that failed was judged
-    what = f'"+{entry["name"]}" ({added(entry)})' if entry["adds"] else f'"{entry["name"]}"'
+    what = f'"+{entry["name"]}" ({changed_components(entry)})' if entry["adds"] else f'"{entry["name"]}"'
     if not entry["adds"] and entry["role"] == "gate":
         what += ", a root of the ladder"
     if broke["verdict"] != Verdict.FAIL:  # no gate fails by itself, only all of them together
         told = f"{seeds(entry)} seeds met every gate"
     elif "passed" in broke:
-        told = f"{broke['passed']}/{broke['of']} seeds met {asked(broke)}"
+        told = f"{broke['passed']}/{broke['of']} seeds met {condition_text(broke)}"
     else:
-        told = f"{broke['text']}: {measured(broke)}"
+        told = f"{broke['text']}: {median_and_range(broke)}"
     below = f" ({parent['id']}: {seeds(parent)})" if parent and parent["seeds"] else ""
     return f"{entry['id']} {what}: {told}{below}"
 
@@ -300,10 +300,10 @@ def _broken(entry: Entry, document: Document) -> str:
 def _words(rungs: Sequence[Entry]) -> str:
     """Return each rung with its verdict, or of many rungs each verdict with those that have it."""
     if len(rungs) <= LISTED:
-        return ", ".join(f"{rung['id']} {word(rung)}" for rung in rungs)
+        return ", ".join(f"{rung['id']} {verdict_label(rung)}" for rung in rungs)
     by_word: dict[str, list[str]] = {}
     for rung in rungs:
-        by_word.setdefault(word(rung), []).append(rung["id"])
+        by_word.setdefault(verdict_label(rung), []).append(rung["id"])
     return "; ".join(f"{who(ids)} {told}" for told, ids in by_word.items())
 
 

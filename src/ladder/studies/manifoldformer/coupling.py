@@ -44,21 +44,21 @@ class Coupling:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def build(self, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "Coupled":
+    def build(self, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "CouplingModule":
         """The module; ``zero`` starts it at no force."""
-        return Coupled(self, latent_dim, zero, rngs)
+        return CouplingModule(self, latent_dim, zero, rngs)
 
 
-class Coupled(nnx.Module):
+class CouplingModule(nnx.Module):
     """What :class:`Coupling` describes."""
 
-    def __init__(self, wanted: Coupling, latent_dim: int, zero: bool, rngs: nnx.Rngs):
+    def __init__(self, config: Coupling, latent_dim: int, zero: bool, rngs: nnx.Rngs):
         start = nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()
         self.out = nnx.Linear(latent_dim, latent_dim, kernel_init=start, rngs=rngs)
-        projected = wanted.between == "projections"
+        projected = config.between == "projections"
         self.query = nnx.Linear(latent_dim, latent_dim, rngs=rngs) if projected else None
         self.key = nnx.Linear(latent_dim, latent_dim, rngs=rngs) if projected else None
-        self.lag = nnx.Param(jnp.zeros(())) if wanted.lag == "learned" else None
+        self.lag = nnx.Param(jnp.zeros(())) if config.lag == "learned" else None
 
     def among(
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
@@ -128,8 +128,8 @@ def coupling(
 
 def _parts(several: int, size: int) -> int:
     """Into how many equal parts trajectories are cut, so that their products, ``size`` bytes each, fit a cache."""
-    wanted = min(several, -(-several * size // CACHE))
-    return next((n for n in range(max(wanted, 1), several) if several % n == 0), max(several, 1))
+    config = min(several, -(-several * size // CACHE))
+    return next((n for n in range(max(config, 1), several) if several % n == 0), max(several, 1))
 
 
 @jax.custom_vjp

@@ -83,7 +83,7 @@ class Signals:
             )
         if not self.noise >= 0.0:
             raise ValueError(f"Signals(noise={self.noise}): choose a standard deviation of at least 0")
-        kinds = len(self.triples)
+        kinds = len(self.tone_choices)
         if not 0 <= self.withheld < kinds:
             raise ValueError(
                 f"Signals(withheld={self.withheld}): choose 0 to {kinds - 1} of the {kinds} ordered choices of tones"
@@ -95,7 +95,7 @@ class Signals:
         return np.linspace(0.0, 4.0 * np.pi, self.length)
 
     @property
-    def triples(self) -> list[tuple[int, ...]]:
+    def tone_choices(self) -> list[tuple[int, ...]]:
         """The frequencies of every clean sequence there is, in the order of their tones."""
         return list(permutations(FREQUENCIES, self.tones))
 
@@ -107,7 +107,7 @@ class Signals:
     @cached_property
     def held(self) -> Int[np.ndarray, " kind"]:
         """Which of the choices of tones are held out: those withheld, or else all."""
-        kinds = len(self.triples)
+        kinds = len(self.tone_choices)
         return np.sort(np.random.default_rng(WITHHELD_STREAM).permutation(kinds)[: self.withheld or kinds])
 
     @cached_property
@@ -116,7 +116,7 @@ class Signals:
         t = self.times[:, None]
         phase = 2.0 * np.pi * np.arange(CHANNELS) / CHANNELS
         return np.stack(
-            [sum(2.0**-k * np.sin(f * t + phase) for k, f in enumerate(tones)) for tones in self.triples]
+            [sum(2.0**-k * np.sin(f * t + phase) for k, f in enumerate(tones)) for tones in self.tone_choices]
         ).astype(np.float32)
 
     def oracle(self, dim: int) -> Float[np.ndarray, "kind time latent"]:
@@ -132,7 +132,10 @@ class Signals:
             raise ValueError(f"the oracle of {self.tones} tones needs {2 * self.tones} dimensions, not {dim}")
         t = self.times
         states = np.stack(
-            [np.stack([wave(f * t) for f in tones for wave in (np.sin, np.cos)], axis=-1) for tones in self.triples]
+            [
+                np.stack([wave(f * t) for f in tones for wave in (np.sin, np.cos)], axis=-1)
+                for tones in self.tone_choices
+            ]
         )
         padded = np.pad(states, ((0, 0), (0, 0), (0, dim - 2 * self.tones)))
         return np.asarray(padded / np.sqrt(self.tones), np.float32)
@@ -140,7 +143,7 @@ class Signals:
     @cached_property
     def drawn(self) -> Int[np.ndarray, " sequence"]:
         """Which of the clean sequences each of the training set is."""
-        every = np.arange(len(self.triples))
+        every = np.arange(len(self.tone_choices))
         kinds = np.setdiff1d(every, self.held) if self.withheld else every
         return np.concatenate(
             [kinds[np.random.default_rng(batch).integers(len(kinds), size=BATCH)] for batch in range(self.batches)]
@@ -149,7 +152,7 @@ class Signals:
     @property
     def share(self) -> Float[np.ndarray, " kind"]:
         """How much of the training set each of the clean sequences is."""
-        return np.bincount(self.drawn, minlength=len(self.triples)) / self.sequences
+        return np.bincount(self.drawn, minlength=len(self.tone_choices)) / self.sequences
 
     @property
     def held_share(self) -> Float[np.ndarray, " kind"]:
@@ -171,7 +174,7 @@ class Signals:
         20 rows; a batch too small to gain by that, or with noise, keeps its own rows at equal weight.
         """
         number = sequence.reshape(-1, batch_size)
-        drawn, kinds = jnp.asarray(self.drawn)[number], len(self.triples)
+        drawn, kinds = jnp.asarray(self.drawn)[number], len(self.tone_choices)
         if self.noise or self.phases == "random" or batch_size <= kinds:
             return drawn, number, jnp.full(number.shape, 1.0 / batch_size)
         trained = jnp.asarray(np.unique(self.drawn) if self.withheld else np.arange(kinds))
@@ -202,7 +205,7 @@ class Signals:
         self, kind: Int[Array, " row"], start: Float[Array, "row tone"], dim: int
     ) -> tuple[Float[Array, "row time channel"], Float[Array, "row time latent"]]:
         """These choices of tones and their oracle, each tone begun at its phase: both are turned, tone by tone."""
-        frequency = jnp.asarray(self.triples, jnp.float32)[kind]
+        frequency = jnp.asarray(self.tone_choices, jnp.float32)[kind]
         times = jnp.asarray(self.times, jnp.float32).reshape(1, -1, 1)
         angle = frequency[:, None, :] * times + start[:, None, :]
         channel = jnp.asarray(2.0 * np.pi * np.arange(CHANNELS) / CHANNELS, jnp.float32)

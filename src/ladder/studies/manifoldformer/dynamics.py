@@ -27,9 +27,9 @@ INTEGRATORS = {"rk4": rk4_step, "euler": euler_step}
 class Identity:
     """No dynamics: the trajectory is decoded as it was encoded."""
 
-    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "DynamicsModule":
         """The module."""
-        return Stays()
+        return IdentityDynamics()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +45,9 @@ class Residual:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "DynamicsModule":
         """The module."""
-        return Cell(latent_dim, self.init == "zero", rngs)
+        return ResidualDynamics(latent_dim, self.init == "zero", rngs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +86,9 @@ class Flow:
                 "can be, or choose init='random'"
             )
 
-    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "Moves":
+    def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "DynamicsModule":
         """The module, for sequences of this length."""
-        return Flowing(self, length, latent_dim, rngs)
+        return FlowDynamics(self, length, latent_dim, rngs)
 
 
 Dynamics = Identity | Residual | Flow
@@ -96,7 +96,7 @@ MINIMAL = Flow(drift=True, memory=None, coupling=None, integrator="euler", step=
 """``(z + 0.1 v) / |z + 0.1 v|`` with ``v`` the tangent part of ``W z``. Source: the debug plan, section 7."""
 
 
-class Moves(nnx.Module):
+class DynamicsModule(nnx.Module):
     """What any dynamics do."""
 
     @abstractmethod
@@ -110,7 +110,7 @@ class Moves(nnx.Module):
         return self(_at(z, known))
 
 
-class Stays(Moves):
+class IdentityDynamics(DynamicsModule):
     """What :class:`Identity` describes."""
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
@@ -118,7 +118,7 @@ class Stays(Moves):
         return z
 
 
-class Cell(Moves):
+class ResidualDynamics(DynamicsModule):
     """What :class:`Residual` describes."""
 
     def __init__(self, latent_dim: int, zero: bool, rngs: nnx.Rngs):
@@ -129,19 +129,19 @@ class Cell(Moves):
         return retract(z, self.step(z))
 
 
-class Flowing(Moves):
+class FlowDynamics(DynamicsModule):
     """What :class:`Flow` describes."""
 
-    def __init__(self, wanted: Flow, length: int, latent_dim: int, rngs: nnx.Rngs):
-        zero = wanted.init == "zero"
-        self.memory = wanted.memory.build(length, latent_dim, zero, rngs) if wanted.memory else None
-        self.coupling = wanted.coupling.build(latent_dim, zero, rngs) if wanted.coupling else None
+    def __init__(self, config: Flow, length: int, latent_dim: int, rngs: nnx.Rngs):
+        zero = config.init == "zero"
+        self.memory = config.memory.build(length, latent_dim, zero, rngs) if config.memory else None
+        self.coupling = config.coupling.build(latent_dim, zero, rngs) if config.coupling else None
         self.drift = (
             nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=_kernel(zero), rngs=rngs)
-            if wanted.drift
+            if config.drift
             else None
         )
-        self.integrator, self.step, self.substeps = wanted.integrator, wanted.step, wanted.substeps
+        self.integrator, self.step, self.substeps = config.integrator, config.step, config.substeps
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """Move every point along the flow."""
@@ -151,7 +151,7 @@ class Flowing(Moves):
     def last(
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
     ) -> Float[Array, "*batch 1 latent"]:
-        """As :meth:`Moves.last`; each step of it costs as many products as there are samples, not their square."""
+        """As :meth:`DynamicsModule.last`; each step of it costs as many products as there are samples, not their square."""
         memory = None if self.memory is None else self.memory.last(z, known)
         return self._along(_at(z, known), memory, None if self.coupling is None else self.coupling.among(z, known))
 

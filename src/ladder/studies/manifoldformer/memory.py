@@ -45,27 +45,27 @@ class Memory:
             )
         _check(f"Memory(order={self.order}, taps={self.taps})", self.order, 1 if self.taps is None else self.taps)
 
-    def build(self, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "Convolved":
+    def build(self, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "MemoryModule":
         """The module, for sequences of this length; ``zero`` starts it at no force. Taps beyond it only roll-outs can use."""
-        return Convolved(self, length, latent_dim, zero, rngs)
+        return MemoryModule(self, length, latent_dim, zero, rngs)
 
 
-class Convolved(nnx.Module):
+class MemoryModule(nnx.Module):
     """What :class:`Memory` describes."""
 
-    def __init__(self, wanted: Memory, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs):
-        taps = length if wanted.taps is None else wanted.taps
+    def __init__(self, config: Memory, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs):
+        taps = length if config.taps is None else config.taps
         nothing, random = nnx.initializers.zeros_init(), nnx.initializers.lecun_normal()
-        self.order, self.taps, self.trained = wanted.order, taps, wanted.trained
-        if wanted.trained and wanted.kernel == "random":
-            start = nothing if zero and not wanted.projection else random
+        self.order, self.taps, self.trained = config.order, taps, config.trained
+        if config.trained and config.kernel == "random":
+            start = nothing if zero and not config.projection else random
             self.kernel = nnx.Param(start(rngs.params(), (taps, latent_dim)))
-        elif wanted.trained:
+        elif config.trained:
             self.kernel = nnx.Param(self._power_law(latent_dim))
         last = nothing if zero else random
         self.projection = (
             nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=last, rngs=rngs)
-            if wanted.projection
+            if config.projection
             else None
         )
 

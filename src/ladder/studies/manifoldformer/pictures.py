@@ -257,7 +257,7 @@ def _when(state: int) -> str:
 def _tones(experiment: Oscillators) -> tuple[int, ...]:
     """The frequencies of the sequence."""
     data = experiment.data
-    return data.triples[int(data.held[SEQUENCE])]
+    return data.tone_choices[int(data.held[SEQUENCE])]
 
 
 def _sequence(experiment: Oscillators) -> str:
