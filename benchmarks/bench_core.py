@@ -225,7 +225,7 @@ def section_length(quick: bool) -> None:
         ],
         "Parts are forward and backward, each alone in a program of its own, and their share of the step. What they leave is "
         "the optimiser, traces, and what moves data between them; more than 100 % says that in the step they share work. "
-        f"Evaluation is of all {len(CORE.data.tone_choices)} sequences once an epoch, so {len(CORE.data.tone_choices) / ROWS:g} steps' "
+        f"Evaluation is of all {(kinds := len(CORE.data.tone_choices))} sequences once an epoch, so {kinds / ROWS:g} steps' "
         f"forward passes in {whole[lengths[0]].steps_per_epoch} steps. The published step is of {CORE.batch_size} "
         "sequences, not "
         f"{ROWS}: every part is proportional to them.",

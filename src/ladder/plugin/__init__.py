@@ -1,9 +1,10 @@
 """The pytest plugin: options, markers, the ``climb`` fixture, and the two roles of a pytest process.
 
-The climber (``climber``) collects, selects and climbs rungs, in the process that runs tests; the reporter (``reporter``)
-gathers entries, prints the ladder and writes the report, in the process that talks to the user. Under pytest-xdist
-those are the workers and the controller; ``workers`` is how they work together. No module imported here at start-up loads
-JAX or NumPy: a plugin is imported at every pytest start in its environment.
+In the process that runs tests the collector (``collector``) looks for rungs, the selection (``selection``) says which of them
+run, and the climber (``climber``) climbs them. In the process that talks to the user the reporter (``reporter``) gathers entries,
+and the writer (``writer``) prints the ladder and files the report. Under pytest-xdist those are the workers and the controller;
+``workers`` is how they work together. No module imported here at start-up loads JAX or NumPy, for a plugin is imported at every
+pytest start in its environment: the collector and the reporter have one door each to what needs them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ladder.plugin import signals, workers
-from ladder.plugin.climber import Climber
+from ladder.plugin.collector import Collector
 from ladder.plugin.earlier import EARLIER, EarlierReport
 from ladder.plugin.reporter import Reporter
 from ladder.plugin.settings import Settings, add_options
@@ -53,8 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for number, what in sorted(settings.rung_files.items()):
         config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires: {what}")
     handover = _handover(config)
-    config.stash[CLIMBER] = climber = Climber(config, settings, handover, interruptions)
-    config.pluginmanager.register(climber, "ladder-climber")
+    config.stash[COLLECTOR] = collector = Collector(config, settings, handover, interruptions)
+    config.pluginmanager.register(collector, "ladder-collector")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config, settings, handover, earlier), "ladder-reporter")
 
@@ -85,7 +86,7 @@ def climb(request: pytest.FixtureRequest) -> Callable[[Rung], Outcome | None]:
 
     With ``--ladder-calibrate`` it measures the rung's limits instead, and returns None.
     """
-    climber = request.config.stash[CLIMBER]
+    climber = request.config.stash[COLLECTOR].climber
 
     def climb(rung: Rung) -> Outcome | None:
         __tracebackhide__ = True
@@ -97,7 +98,7 @@ def climb(request: pytest.FixtureRequest) -> Callable[[Rung], Outcome | None]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Give xdist's workers the controller's seeds, and the folder they share."""
-    node.workerinput["ladder_seed_root"] = node.config.stash[CLIMBER].settings.root
+    node.workerinput["ladder_seed_root"] = node.config.stash[COLLECTOR].settings.root
     node.workerinput["ladder_handover"] = str(node.config.stash[FOLDER])
     node.workerinput["ladder_dist"] = node.config.getoption("dist")
 
@@ -108,5 +109,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | Non
     return workers.scheduler(config, log, workers.Handover(config.stash[FOLDER]))
 
 
-CLIMBER = pytest.StashKey[Climber]()
+COLLECTOR = pytest.StashKey[Collector]()
 FOLDER = pytest.StashKey[Path]()

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ladder.files import check_writable, write_atomically
-from ladder.judge.sequential import Verdict
+from ladder.files import check_writable
 from ladder.naming import spelled
-from ladder.plugin.climber import REQUIRED, RUNG, WORKER_ERROR
+from ladder.plugin.collector import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.earlier import EarlierReport
 from ladder.plugin.settings import Settings
 from ladder.plugin.signals import uninterrupted
 from ladder.plugin.workers import Handover
+
+if TYPE_CHECKING:
+    from ladder.plugin.writer import Writer
 
 NOT_WRITTEN = 73  # EX_CANTCREAT of sysexits.h: every test is green, but the report could not be written
 
@@ -44,22 +43,22 @@ class Reporter:
         self._entries: dict[str, dict[str, Any]] = {}  # by test: what its last attempt came to
         self._rungs: list[dict[str, Any]] = []
         self._notes: list[str] = []
-        self._document: dict[str, Any] | None = None
-        self._written: list[Path] = []
-        self._errors: list[str] = []
         self._usage_error = ""
         self._started = time.time()
 
+    @cached_property
+    def _writer(self) -> Writer:
+        """The part of the plugin that needs NumPy: this is the one door to it in the process that talks to the user."""
+        from ladder.plugin.writer import Writer
+
+        return Writer(self.config, self.settings)
+
     def pytest_report_header(self) -> list[str]:
         """Say first how to repeat fresh seeds, so that a run that is broken off can be repeated too."""
-        told = [self._repeat] if self.settings.fresh else []
+        told = [self.settings.how_to_repeat] if self.settings.fresh else []
         if self._earlier.trouble:
             told.append(f"ladder: the report of an earlier run could not be set aside: {self._earlier.trouble}")
         return told
-
-    @property
-    def _repeat(self) -> str:
-        return f"ladder: fresh seeds; repeat them with {self.settings.repeat}"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note that there may be rungs in what cannot be collected."""
@@ -109,14 +108,7 @@ class Reporter:
         again = report.outcome not in ("passed", "failed", "skipped")  # an attempt that a plugin repeats
         if entry is None or again or report.nodeid in self._beside:
             return None
-        from ladder.report.text import seeds, verdict_label
-
-        told = f"{verdict_label(entry)} {seeds(entry)}".removesuffix(" –")
-        if entry["green"]:
-            return "passed", ".", told
-        if entry["verdict"] == Verdict.BLOCKED:
-            return "blocked", "B", told
-        return ("undecided", "U", told) if entry["verdict"] == Verdict.UNDECIDED else ("failed", "F", told)
+        return self._writer.status(entry)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -142,7 +134,7 @@ class Reporter:
         entry = self._entries.get(report.nodeid)
         if entry is not None and entry["green"]:
             self._beside.add(report.nodeid)
-            told = f"the rung is {entry['verdict']}, but its test failed: {_reason(report)}"
+            told = f"the rung is {entry['verdict']}, but its test failed: {self._writer.reason(report)}"
             entry |= {"green": False, "note": "; ".join(filter(None, [entry["note"], told]))}
 
     @pytest.hookimpl(optionalhook=True)
@@ -189,63 +181,19 @@ class Reporter:
             return
         planned = self._planned()
         self._rungs = self._in_order(planned)
-        with self._noting("the report"):
-            self._write(session, planned)
-        if self._errors and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = NOT_WRITTEN
-        if self._document and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
-            from ladder.report.github import append_summary
-
-            with self._noting("the job's summary"):  # which nobody asked for: no reason to be red
-                append_summary(self._document, Path(summary))
-
-    def _write(self, session: pytest.Session, planned: list[str]) -> None:
-        from ladder import report
-        from ladder.evidence import provenance
-        from ladder.report.document import document
-
-        self._document = document(
-            self._rungs,
-            self.settings.test,
-            seeds={"root": self.settings.root, "fresh": self.settings.fresh, "repeat": self.settings.repeat},
-            environment={
-                "command": shlex.join(["pytest", *(spelled(str(each)) for each in self.config.invocation_params.args)]),
-                "machine": provenance.machine(),
-                "versions": provenance.versions(),
-                "commit": provenance.commit(self.config.rootpath, self.settings.written),
-            },
-            complete=session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-            and self._climbed == set(planned),
+        ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        self._writer.write(
+            self._rungs, complete=ended and self._climbed == set(planned), began=self._started, ended=time.time()
         )
-        self._written += report.write(self._document, self.settings.reports)
-        if self.settings.ctrf:
-            with self._noting(str(self.settings.ctrf)):
-                self._write_ctrf(self._document, self.settings.ctrf)
+        if self._writer.errors and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = NOT_WRITTEN
+        self._writer.append_job_summary()  # which nobody asked for: trouble with it is no reason to be red
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """Have no run end with exit code 0 whose report is red, whatever another plugin has made of the outcomes."""
-        if self._rungs and self._session.exitstatus == pytest.ExitCode.OK:
-            from ladder.report.text import is_green
-
-            if self._document is None or not is_green(self._document):
-                self._session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def _write_ctrf(self, document: dict[str, Any], target: Path) -> None:
-        from ladder.report.ctrf import ctrf
-
-        write_atomically(target, json.dumps(ctrf(document, self._started, time.time()), indent=1))
-        self._written.append(target)
-
-    @contextmanager
-    def _noting(self, what: str) -> Iterator[None]:
-        """Tell at the end of what could not be written; it keeps nothing else from being written."""
-        try:
-            yield
-        except OSError as error:
-            self._errors.append(f"{what} could not be written: {error}")
-        except Exception as error:  # a fault of ladder, which is to cost the report and nothing else
-            self._errors.append(f"{what} could not be written: {error!r}; that is a fault of ladder")
+        if self._rungs and self._session.exitstatus == pytest.ExitCode.OK and not self._writer.is_green:
+            self._session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the ladder."""
@@ -255,45 +203,5 @@ class Reporter:
             terminalreporter.write_line(note)
         for problem in self._problems:
             terminalreporter.write_line(f"ladder: {problem}", yellow=True)
-        if self._document is None:
-            self._print_errors(terminalreporter)
-            return
-        from ladder.report.terminal import lines, why
-        from ladder.report.text import encodable, who
-
-        terminalreporter.section("ladder")
-        if self._required:
-            terminalreporter.write_line(f"not selected, but required and so climbed: {who(self._required)}")
-        for entry in self._document["rungs"]:
-            if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only what failed
-                terminalreporter.write_line(why(entry))
-        for line, markup in lines(self._document, verbose=self.config.option.verbose > 0):
-            # What the terminal has no characters for pytest would escape, colours included.
-            terminalreporter.write_line(encodable(line, terminalreporter._tw._file), **markup)
-        if self.settings.fresh:
-            terminalreporter.write_line(self._repeat)
-        for path in self._written:
-            terminalreporter.write_line(f"wrote {path}")
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            from ladder.report.github import annotation
-
-            workspace = Path(os.environ.get("GITHUB_WORKSPACE") or self.config.rootpath)
-            root = Path(os.path.relpath(self.config.rootpath, workspace))
-            if told := annotation(self._document, root):
-                terminalreporter.write_line(told)
-        self._print_errors(terminalreporter)
-
-    def _print_errors(self, terminalreporter: pytest.TerminalReporter) -> None:
-        for error in self._errors:
-            terminalreporter.write_line(error, red=True)
-
-
-def _reason(report: pytest.TestReport) -> str:
-    """Return what a test failed for in one line: the message where pytest tells it apart, else the marked line or the last."""
-    from ladder.report.text import printable
-
-    crash = getattr(report.longrepr, "reprcrash", None)
-    lines = [line.strip() for line in (crash.message if crash else report.longreprtext).splitlines() if line.strip()]
-    if not crash:
-        lines = [line[1:].strip() for line in lines if line.startswith("E ")] or lines[-1:]
-    return printable(lines[0]) if lines else "without a word"
+        if self._rungs:
+            self._writer.print(terminalreporter, self._required)

@@ -1,14 +1,27 @@
-"""Which collected tests are rungs, and which of them run: those asked for and all that they require."""
+"""Selection: the rungs among the collected tests, and those that run: what was asked for and all that it requires."""
 
+from __future__ import annotations
+
+import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ladder.climb import Outcome
 from ladder.declare.ladder import Ladder, LadderError
 from ladder.declare.rung import Rung
+from ladder.judge import calibration
+from ladder.judge.sequential import Verdict
+from ladder.plugin.collector import REQUIRED, RUNG, WORKER_ERROR
+from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import named
-from ladder.plugin.settings import FULL
+from ladder.plugin.settings import FULL, Settings
+from ladder.plugin.workers import Handover, groups
+from ladder.report.document import entry
+from ladder.report.text import printable
 
 MARKER = re.compile(r"\brung[0-9]+\b")
 
@@ -111,3 +124,162 @@ def climbing_order(
     others = [item for item in items[first:] if not rung_of(item)]
     climbed = [item for id in ids for item in chosen.get(id, found.items[id][:1])]
     return [*items[:first], *climbed, *others]
+
+
+class Selection:
+    """The rungs of a run, and which of them are climbed.
+
+    Attributes:
+        ladder: All rungs, at their measured limits; None where there are none or the selection was refused.
+        folders: Rung to the folder of its test, from pytest's root.
+    """
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, handover: Handover | None, recollection: Recollection
+    ):
+        self.ladder: Ladder | None = None
+        self.folders: dict[str, str] = {}
+        self._config = config
+        self._settings = settings
+        self._handover = handover
+        self._recollection = recollection
+
+    def __call__(self, session: pytest.Session, items: list[pytest.Item]) -> Generator[None, None, None]:
+        """Mark the rungs before other plugins select, and afterwards pull in what the selected ones require."""
+        added: list[pytest.Item] = []
+        try:
+            collected, added = self._find(items)
+        except ValueError as error:
+            self._report_failed_collection(session)
+            self._refuse(error, items)
+        items += added  # for other plugins to see, and to mark as they mark the others
+        if self.ladder is not None:
+            # Also before other plugins choose: what comes before a failure is what --sw takes for passed.
+            items[:] = climbing_order(items, collected, self.ladder, pull=False)
+        yield
+        items[:] = [item for item in items if item not in added]
+        if self.ladder is not None:
+            try:
+                self._choose(items, collected, self.ladder, added)
+            except ValueError as error:
+                self._refuse(error, items)
+
+    def crashed(self, id: str, error: str) -> dict[str, Any]:
+        """Return the entry of a rung that CRASHED without an outcome."""
+        assert self.ladder is not None
+        return entry(Outcome(self.ladder[id], Verdict.CRASHED, error=error), self.ladder, self._settings.test)
+
+    def _report_failed_collection(self, session: pytest.Session) -> None:
+        """Have pytest show the files in which a missing rung may be and that could not be collected."""
+        for report in self._recollection.failed:
+            session.ihook.pytest_collectreport(report=report)
+
+    def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
+        """End the run; a worker cannot, it runs nothing and leaves the message to the controller."""
+        items.clear()  # a collection that ends in an error still counts as finished, and its items as to be run
+        told = printable(f"ladder: {error}")
+        if not hasattr(self._config, "workeroutput"):
+            raise pytest.UsageError(told) from error
+        self._config.workeroutput[WORKER_ERROR] = told
+        self.ladder = None
+
+    def _choose(
+        self, items: list[pytest.Item], found: CollectedRungs, ladder: Ladder, added: list[pytest.Item]
+    ) -> None:
+        """Keep the rungs asked for and what they require, in climbing order, and the other tests."""
+        if self._settings.only:
+            items[:] = [item for id in dict.fromkeys(self._settings.only) for item in found.items[id]]
+        elif dropped := of_other_scales(items, ladder, self._settings.scale, self._settings.scale_asked):
+            self._config.hook.pytest_deselected(items=dropped)
+            items[:] = [item for item in items if item not in dropped]
+        selected = set(items)
+        items[:] = climbing_order(items, found, ladder, pull=self._settings.calibrate is None)
+        for item in items:
+            item.stash[REQUIRED] = item not in selected
+        self._count(items, added)
+        worker = getattr(
+            self._config, "workerinput", None
+        )  # the controller collects too where it is to do nothing else
+        if self._handover is not None and worker and any(RUNG in item.stash for item in items):
+            if worker["ladder_dist"] == "each":
+                raise LadderError("--dist each climbs every rung on every worker; choose another, such as --dist load")
+            self._announce(items, ladder, self._handover)
+            # xdist wants the same tests in the same order of every worker; rungs made from a set are in another in each.
+            place = {id: index for index, id in enumerate(self._handover.plan)}
+            first = next(index for index, item in enumerate(items) if RUNG in item.stash)
+            rungs = sorted((item for item in items if RUNG in item.stash), key=lambda item: place.get(item.nodeid, -1))
+            items[first : first + len(rungs)] = rungs
+
+    def _announce(self, items: list[pytest.Item], ladder: Ladder, handover: Handover) -> None:
+        """Tell the other processes which rungs there are, what joins them, and how to report one whose worker dies."""
+        climbed = [item for item in items if RUNG in item.stash]
+        together = groups(ladder, list(dict.fromkeys(item.stash[RUNG] for item in climbed)))
+        handover.announce(
+            {
+                item.nodeid: {
+                    "rung": (id := item.stash[RUNG]),
+                    "required": item.stash[REQUIRED],
+                    "group": together[id],
+                    "entry": self.crashed(id, "its worker process died"),
+                }
+                for item in climbed
+            }
+        )
+
+    def _find(self, items: list[pytest.Item]) -> tuple[CollectedRungs, list[pytest.Item]]:
+        """Find the rungs of a collection and those that they name; returns the tests of those that pytest had left out."""
+        found = CollectedRungs()
+        found.add(items)
+        added = self._complete(found, items)
+        for id in self._settings.only:
+            if id not in found.rungs:
+                raise LadderError(
+                    f"--ladder-only={id}: there is no such rung; there are {', '.join(found.rungs) or 'none'}"
+                )
+        numbers = {rung.number for rung in found.rungs.values()}
+        check_markers(self._config.option.markexpr, numbers | set(self._settings.rung_files))
+        if found.rungs:
+            rungs = list(found.rungs.values())
+            if self._settings.calibrate is None:
+                rungs = [calibration.tightened(rung, self._settings.calibrations) for rung in rungs]
+            self.ladder = Ladder(rungs)
+        for number in numbers - set(self._settings.rung_files):
+            self._config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires")
+        for id, tests in found.items.items():
+            for item in tests:
+                item.stash[RUNG] = id
+                self.folders[id] = Path(os.path.relpath(item.path.parent, self._config.rootpath)).as_posix()
+                item.add_marker("rung")
+                item.add_marker(found.rungs[id].marker)
+        return found, added
+
+    def _complete(self, found: CollectedRungs, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Add the rungs that pytest has left out and that are named, nearest first; returns the tests that were added."""
+
+        def missing() -> set[str]:
+            return found.missing_ids() | (set(self._settings.only) - set(found.rungs))
+
+        asked = named_by(self._config.option.markexpr)
+        numbers = {rung.number for rung in found.rungs.values()}
+        if not missing() and asked <= numbers and (numbers or not self._settings.asked):
+            return []
+        seen = self._recollection.in_skipped_files()
+        items += seen  # the search was wrong about their files, or they hold no rung after all and are deselected
+        found.add(seen)
+        if not missing():
+            return []
+        of_rungs = [item for tests in found.items.values() for item in tests]
+        # All that is declared beside a rung is of its ladder; from further away comes only what is named.
+        added = found.add(self._recollection.beside(of_rungs))
+        circles = self._recollection.further_away(of_rungs)
+        while missing() and (circle := next(circles, None)) is not None:
+            while more := found.add(circle, missing()):
+                added += more
+        return added
+
+    def _count(self, items: list[pytest.Item], added: list[pytest.Item]) -> None:
+        """Have pytest's summary count as deselected only what it has collected and what does not run after all."""
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and "deselected" in reporter.stats:
+            running = {*items, *added}
+            reporter.stats["deselected"] = [item for item in reporter.stats["deselected"] if item not in running]

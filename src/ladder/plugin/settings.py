@@ -188,6 +188,11 @@ class Settings:
         """The option that repeats this run's seeds."""
         return f"--ladder-seed-root={self.root}"
 
+    @property
+    def how_to_repeat(self) -> str:
+        """A line on how to repeat a run with fresh seeds."""
+        return f"ladder: fresh seeds; repeat them with {self.repeat}"
+
 
 def reports_folder(config: pytest.Config, options: argparse.Namespace) -> Path:
     """Return the folder of the reports."""

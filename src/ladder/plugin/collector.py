@@ -1,0 +1,113 @@
+"""The role of the process that runs tests while there may be no rung: loads neither NumPy nor JAX until there may be one."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Generator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ladder.naming import escaped
+from ladder.plugin.recollect import Recollection
+from ladder.plugin.search import may_have_rungs
+from ladder.plugin.settings import Settings
+from ladder.plugin.signals import Interruptions, was_interrupted
+from ladder.plugin.workers import Handover, follow
+
+if TYPE_CHECKING:
+    from ladder.plugin.climber import Climber
+
+RUNG = pytest.StashKey[str]()
+"""The id of the rung that a test climbs."""
+
+REQUIRED = pytest.StashKey[bool]()
+"""Whether a test runs only because a selected rung requires its own."""
+
+WORKER_ERROR = "ladder_error"
+UNESCAPED = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"  # an ini option of pytest's
+
+
+class Collector:
+    """Hooks over collection, and over the end of a session."""
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, handover: Handover | None, interruptions: Interruptions
+    ):
+        self.settings = settings
+        self._config = config
+        self._handover = handover
+        self._interruptions = interruptions
+        self._recollection = Recollection(config)
+        self._ended = threading.Event()
+
+    @cached_property
+    def climber(self) -> Climber:
+        """The part of the plugin that needs NumPy: this is the one door to it in the process that runs tests."""
+        from ladder.plugin.climber import Climber
+
+        climber = Climber(self._config, self.settings, self._handover, self._recollection)
+        self._config.pluginmanager.register(climber, "ladder-climber")
+        return climber
+
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Remember the folders, in case that rungs have to be looked for which pytest was not pointed at."""
+        self._recollection.collected(collector)
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Skip files that seem to hold no rung where rungs alone are asked for: they are not even imported."""
+        if not self.settings.asked:
+            return None
+        expression = "" if self.settings.only else self._config.option.markexpr
+        if may_have_rungs(collection_path, expression):
+            return None
+        self._recollection.skipped(collection_path)
+        return True
+
+    def pytest_make_parametrize_id(self, val: object) -> str | None:
+        """Name a rung's test after the rung, in ASCII as all tests unless pytest has been told otherwise."""
+        rung = sys.modules.get("ladder.declare.rung")  # without it loaded nothing can be a rung
+        if rung is None or not isinstance(val, rung.Rung):
+            return None
+        return val.id if self._config.getini(UNESCAPED) else escaped(val.id)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Mark the rungs before ``-m`` selects, and afterwards pull in what the selected ones require."""
+        # Where a file could not be imported pytest stops and shows why; rungs missing for that reason are no news.
+        if session.testsfailed or not (self.settings.asked or "ladder.declare.rung" in sys.modules):
+            yield
+        else:
+            yield from self.climber.select(session, items)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Have an interruption end with the report, from here on, where rungs are climbed."""
+        if self._handover and WORKER_ERROR not in getattr(self._config, "workeroutput", {}) and sys.exception() is None:
+            self._handover.collect()
+        if any(RUNG in item.stash for item in session.items):
+            self._interruptions.catch()
+            if self._handover and hasattr(self._config, "workerinput"):
+                follow(self._handover, self._ended)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """Do the same in the process that talks to the user and does not collect."""
+        if self._handover and self._handover.plan:
+            self._interruptions.catch()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Let an interrupted run end by itself."""
+        self._interruptions.end()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Have the workers of an interrupted run end too."""
+        self._ended.set()
+        if self._handover and not hasattr(self._config, "workerinput") and was_interrupted(session):
+            self._handover.interrupt()

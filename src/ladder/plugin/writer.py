@@ -1,0 +1,149 @@
+"""Writing: the report in all its forms, the ladder on the terminal, and the words for a rung's test."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ladder import report
+from ladder.evidence import provenance
+from ladder.files import write_atomically
+from ladder.judge.sequential import Verdict
+from ladder.naming import spelled
+from ladder.plugin.settings import Settings
+from ladder.report.ctrf import ctrf
+from ladder.report.document import document
+from ladder.report.github import annotation, append_summary
+from ladder.report.terminal import lines, why
+from ladder.report.text import encodable, is_green, printable, seeds, verdict_label, who
+
+
+class Writer:
+    """Files the report of a run, and prints it.
+
+    Attributes:
+        document: The report; None where it could not be made.
+        errors: What could not be written.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings):
+        self.document: dict[str, Any] | None = None
+        self.errors: list[str] = []
+        self._config = config
+        self._settings = settings
+        self._written: list[Path] = []
+
+    @property
+    def is_green(self) -> bool:
+        """Return whether there is a report, and all of it is green."""
+        return self.document is not None and is_green(self.document)
+
+    @staticmethod
+    def status(entry: dict[str, Any]) -> tuple[str, str, str]:
+        """Return the category, the letter and the word that pytest uses for the outcome of a rung's test."""
+        label = f"{verdict_label(entry)} {seeds(entry)}".removesuffix(" –")
+        if entry["green"]:
+            return "passed", ".", label
+        if entry["verdict"] == Verdict.BLOCKED:
+            return "blocked", "B", label
+        return ("undecided", "U", label) if entry["verdict"] == Verdict.UNDECIDED else ("failed", "F", label)
+
+    @staticmethod
+    def reason(report: pytest.TestReport) -> str:
+        """Return the reason of a test's failure in one line: pytest's message if it tells it apart, else the marked or last line."""
+        crash = getattr(report.longrepr, "reprcrash", None)
+        lines = [
+            line.strip() for line in (crash.message if crash else report.longreprtext).splitlines() if line.strip()
+        ]
+        if not crash:
+            lines = [line[1:].strip() for line in lines if line.startswith("E ")] or lines[-1:]
+        return printable(lines[0]) if lines else "without a word"
+
+    def write(self, rungs: Sequence[dict[str, Any]], *, complete: bool, began: float, ended: float) -> None:
+        """File the report; trouble is noted in ``errors``.
+
+        Args:
+            rungs: An entry for each rung, in climbing order.
+            complete: Whether every planned rung was climbed.
+            began: When the run began, in seconds since the epoch.
+            ended: When it ended.
+        """
+        settings, config = self._settings, self._config
+        with self._noting("the report"):
+            self.document = document(
+                rungs,
+                settings.test,
+                seeds={"root": settings.root, "fresh": settings.fresh, "repeat": settings.repeat},
+                environment={
+                    "command": shlex.join(["pytest", *(spelled(str(each)) for each in config.invocation_params.args)]),
+                    "machine": provenance.machine(),
+                    "versions": provenance.versions(),
+                    "commit": provenance.commit(config.rootpath, settings.written),
+                },
+                complete=complete,
+            )
+            self._written += report.write(self.document, settings.reports)
+            if settings.ctrf:
+                with self._noting(str(settings.ctrf)):
+                    write_atomically(settings.ctrf, json.dumps(ctrf(self.document, began, ended), indent=1))
+                    self._written.append(settings.ctrf)
+
+    def append_job_summary(self) -> None:
+        """Append the report to the summary of a job on GitHub, if this is one."""
+        if self.document and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
+            with self._noting("the job's summary"):
+                append_summary(self.document, Path(summary))
+
+    def print(self, terminal: pytest.TerminalReporter, required: Sequence[str]) -> None:
+        """Print the ladder, and what went wrong.
+
+        Args:
+            terminal: pytest's.
+            required: The rungs that were not selected and climbed because another requires them.
+        """
+        if self.document is not None:
+            self._print(terminal, self.document, required)
+        for error in self.errors:
+            terminal.write_line(error, red=True)
+
+    def _print(self, terminal: pytest.TerminalReporter, document: dict[str, Any], required: Sequence[str]) -> None:
+        terminal.section("ladder")
+        if required:
+            terminal.write_line(f"not selected, but required and so climbed: {who(required)}")
+        for entry in document["rungs"]:
+            if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only what failed
+                terminal.write_line(why(entry))
+        for line, markup in lines(document, verbose=self._config.option.verbose > 0):
+            # What the terminal has no characters for pytest would escape, colours included.
+            terminal.write_line(encodable(line, terminal._tw._file), **markup)
+        if self._settings.fresh:
+            terminal.write_line(self._settings.how_to_repeat)
+        for path in self._written:
+            terminal.write_line(f"wrote {path}")
+        if os.environ.get("GITHUB_ACTIONS") == "true" and (text := annotation(document, self._root_in_workspace())):
+            terminal.write_line(text)
+
+    def _root_in_workspace(self) -> Path:
+        """Return pytest's root from the folder that GitHub's annotations count from."""
+        root = self._config.rootpath
+        try:
+            return Path(os.path.relpath(root, os.environ.get("GITHUB_WORKSPACE") or root))
+        except ValueError:  # on another drive of Windows
+            return root
+
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """Note what could not be written; it keeps nothing else from being written."""
+        try:
+            yield
+        except OSError as error:
+            self.errors.append(f"{what} could not be written: {error}")
+        except Exception as error:  # a fault of ladder, which is to cost the report and nothing else
+            self.errors.append(f"{what} could not be written: {error!r}; that is a fault of ladder")
