@@ -57,7 +57,7 @@ class Writer:
 
     @staticmethod
     def reason(report: pytest.TestReport) -> str:
-        """Return the reason of a test's failure in one line: pytest's message if it tells it apart, else the marked or last line."""
+        """Return a test's failure in one line: pytest's message if there is one, else the marked or last line."""
         crash = getattr(report.longrepr, "reprcrash", None)
         lines = [
             line.strip() for line in (crash.message if crash else report.longreprtext).splitlines() if line.strip()
