@@ -55,6 +55,16 @@ def test_the_report_lies_where_pytest_would_write_it(pytester, asked, deep, name
     assert last_report(deep) == asked(deep) / "ladder.json" == pytester.path / "out" / "ladder.json"
 
 
+@pytest.mark.parametrize(
+    "addopts", ["addopts = -ra --ladder-reports=out", "addopts = -k 'a b'\n    --ladder-reports out"]
+)
+def test_the_report_lies_where_added_options_say(pytester, asked, deep, addopts):
+    """Options that the settings add count as on the command line."""
+    (pytester.path / "pytest.ini").write_text(f"[pytest]\nladder_reports = elsewhere\n{addopts}")
+    deep.mkdir()
+    assert last_report(deep) == pytester.path / "out" / "ladder.json"
+
+
 @pytest.mark.parametrize("name", SILENT)
 def test_settings_that_say_nothing_of_reports_are_read_as_pytest_reads_them(pytester, asked, deep, name):
     """A nearer file hides one above it only if it is one of pytest's."""

@@ -47,6 +47,9 @@ def tree(pytester, rungs):
         ("tests/deep", [], "12"),
         ("tests/deep", ["-m", "rung2"], "12"),
         ("tests/beside", ["--ladder-only=rung2"], "12"),
+        ("tests/deep", ["-m", "rung4"], "1234"),
+        ("", ["-m", "rung3", "tests/deep"], "123"),
+        ("", ["-m", "rung2", "--ignore=tests/deep"], "12"),
         ("tests/beside", ["-k", "rung3"], "123"),
         ("", ["-m", "rung4 and not rung3"], "1234"),
         ("", ["--deselect=tests/beside/test_rung3_p.py::test_it[rung3]"], "1234"),
@@ -61,6 +64,18 @@ def test_requirements_from_anywhere(pytester, tree, monkeypatch, where, selectio
     assert verdicts(pytester) == {f"rung{number}": expected[number] for number in climbed}
     assert result.ret == ("3" in climbed)
     result.stdout.fnmatch_lines([f"{NOTE}rung*"])
+
+
+def test_root_is_named_where_there_is_no_ini_file(pytester, tree, monkeypatch):
+    """Nothing is looked for above pytest's root, which without an ini file is the folder that it is started in."""
+    (pytester.path / "tox.ini").unlink()
+    monkeypatch.chdir(tree / "deep")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(
+        ["*rung2 stands on rung1, which is not*; below */deep, pytest's root, which --rootdir=DIR *"]
+    )
+    assert pytester.runpytest_subprocess(f"--rootdir={pytester.path}").ret == 0
 
 
 def test_only_what_pytest_collected_is_counted_as_deselected(pytester, tree):
@@ -227,19 +242,88 @@ def test_last_attempt_counts(pytester, rungs):
 @pytest.mark.parametrize(
     "plugin",
     [
+        "@pytest.hookimpl(wrapper=True)\ndef pytest_cmdline_main():\n    yield\n    return 0",
+        "@pytest.hookimpl(trylast=True)\ndef pytest_sessionfinish(): raise SystemExit(0)",
+        "def pytest_terminal_summary(): raise SystemExit(0)",
+        "def pytest_unconfigure(): raise SystemExit(0)",
         "def pytest_sessionfinish(session): session.exitstatus = 0",
         "@pytest.hookimpl(wrapper=True, tryfirst=True)\n"
         "def pytest_sessionfinish(session):\n    yield\n    session.exitstatus = 0",
         "@pytest.hookimpl(wrapper=True, tryfirst=True)\n"
         "def pytest_runtest_makereport():\n    report = yield\n    report.outcome = 'passed'\n    return report",
     ],
-    ids=["exit code", "exit code, last", "outcome"],
+    ids=["return", "exit", "exit, summary", "exit, end", "exit code", "exit code, last", "outcome"],
 )
 def test_no_plugin_makes_a_red_report_green(pytester, rungs, plugin):
     rungs(coin="Coin(p=0.0)")
     pytester.makeconftest(f"import pytest\n{plugin}")
-    assert pytester.runpytest().ret == 1
+    assert pytester.runpytest_subprocess().ret == 1
     assert verdicts(pytester) == {"rung1": "FAIL"}
+
+
+def test_run_that_climbs_nothing_of_its_rungs_is_not_green(pytester, rungs):
+    """A plugin may end a run with the exit code that it likes, but 0 is for a run that has climbed its rungs."""
+    rungs(coin="Coin()")
+    pytester.makeconftest("import pytest\ndef pytest_runtestloop(): pytest.exit('enough', returncode=0)")
+    assert pytester.runpytest_subprocess().ret == 2
+
+
+@pytest.mark.parametrize("options", [["-n", "2"], ["--continue-on-collection-errors"]], ids=["workers", "continue"])
+def test_file_that_cannot_be_collected(pytester, tree, options):
+    """Where a run goes on without it, the rungs that are there are climbed, or one sentence says which is missing."""
+    broken = pytester.path / "tests" / "beside" / "test_broken.py"
+    broken.write_text("import no_such_module")
+    result = pytester.runpytest_subprocess(*options)
+    assert result.ret == 1
+    assert verdicts(pytester) == {"rung1": "PASS", "rung2": "PASS", "rung3": "FAIL", "rung4": "BLOCKED"}
+    broken.unlink()
+    (pytester.path / "tests" / "test_rung1_coin.py").write_text("import no_such_module")
+    for place in ([], ["tests/deep"]):
+        result = pytester.runpytest_subprocess(*options, *place)
+        assert result.ret == 4
+        told = result.stdout.str() + result.stderr.str()
+        assert "rung2 stands on rung1, which is not on this ladder" in told
+        assert "INTERNALERROR" not in told
+
+
+@pytest.mark.parametrize(
+    ("raises", "code"),
+    [("KeyboardInterrupt", 2), ("pytest.exit('enough', returncode=7)", 7), ("pytest.UsageError('wrong')", 4)],
+)
+def test_selection_broken_off(pytester, rungs, raises, code):
+    """What ends the selection keeps its exit code."""
+    rungs(coin="Coin()")
+    pytester.makeconftest(f"import pytest\ndef pytest_collection_modifyitems(): raise {raises}")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == code
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+
+
+LOST = """
+import gc
+import os
+import signal
+
+def interrupt(phase, info):
+    if interrupt in gc.callbacks:
+        gc.callbacks.remove(interrupt)
+        os.kill(os.getpid(), signal.SIGINT)
+
+def pytest_itemcollected(item):
+    gc.callbacks.append(interrupt)
+    gc.collect()
+
+def pytest_collection_finish():
+    import time
+    time.sleep(5)
+"""
+
+
+def test_interruption_lost_while_collecting(pytester, rungs):
+    """JAX has a part in Python's collection of garbage, where an interruption is lost: it comes again."""
+    rungs(coin="Coin()")
+    pytester.makeconftest(LOST)
+    assert pytester.runpytest_subprocess().ret == 2
 
 
 @pytest.fixture
@@ -265,6 +349,10 @@ RUNG, PLAIN, CONFTEST = "test_rung1_coin.py", "plain/test_plain.py", "conftest.p
         (["--ladder-seeds=none"], "", "", 4),
         (["--no-such-option"], "", "", 4),
         (["no_such_path"], "", "", 4),
+        (["--ladder-seed-root=abc"], "", "", 4),
+        (["--maxprocesses=abc"], "", "", 4),
+        (["-o", "required_plugins=no_such_plugin"], "", "", 4),
+        (["-k", "("], "", "", 4),
         ([], RUNG, "import no_such_module", 2),
         ([], RUNG, "raise KeyboardInterrupt", 2),
         ([], PLAIN, "import no_such_module", 2),
@@ -276,7 +364,19 @@ RUNG, PLAIN, CONFTEST = "test_rung1_coin.py", "plain/test_plain.py", "conftest.p
         (["-m", "rung1"], CONFTEST, "import pytest\ndef pytest_runtest_setup(): pytest.skip('not here')", 0),
     ],
     ids=[
-        *("rung", "setting", "option", "path", "collection", "interrupted", "collection of others"),
+        *(
+            "rung",
+            "setting",
+            "option",
+            "path",
+            "value",
+            "another value",
+            "plugins",
+            "expression",
+            "collection",
+            "interrupted",
+            "collection of others",
+        ),
         *("interrupted elsewhere", "conftest", "configure", "killed", "nothing", "skipped"),
     ],
 )
@@ -288,11 +388,17 @@ def test_earlier_report_set_aside(pytester, climbed, workers, arguments, broken,
     file.write_text(f"{line}\n{whole}")
     own_process = workers or line  # which ends the process that runs it, or is imported only once
     run = pytester.runpytest_subprocess if own_process else pytester.runpytest
-    # xdist reports a file that a worker could not collect, and pytest before version 9 an interruption there, as failed tests.
-    codes = {code, 1} if workers and broken else {code, 5} if workers and "path" in arguments[0] else {code}
+    # xdist reports a file that a worker could not collect, and pytest before version 9 an interruption there, as failed tests;
+    # of a path that does not exist it says nothing, and of an expression that is wrong that it is its own fault.
+    others = {"no_such_path": 5, "-k": 3}
+    codes = {code, 1 if broken else others.get(next(iter(arguments), ""), code)} if workers else {code}
     assert run(*arguments, *workers).ret in codes
-    assert not list(climbed.glob("ladder.*"))
-    assert (climbed / "previous.json").read_text() == earlier
+    if (climbed / "ladder.json").exists():  # with workers a run goes on without a file that cannot be collected
+        assert workers
+        assert (climbed / "ladder.json").read_text() != earlier
+    else:
+        assert not list(climbed.glob("ladder.*"))
+        assert (climbed / "previous.json").read_text() == earlier
     file.write_text(whole)
     assert pytester.runpytest().ret == 0
     assert not list(climbed.glob("previous.*"))
@@ -327,11 +433,13 @@ def test_earlier_report_stays(pytester, climbed, options):
     assert not list(climbed.glob("previous.*"))
 
 
-def test_earlier_report_stays_while_other_tests_run(pytester, climbed):
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "workers"])
+def test_earlier_report_stays_while_other_tests_run(pytester, climbed, workers):
     """Once it is known that nothing will be climbed the report is back."""
-    told = "from pathlib import Path\ndef test_plain(): assert Path('reports/ladder.json').exists()"
-    (pytester.path / PLAIN).write_text(told)
-    assert pytester.runpytest("plain").ret == 0
+    wait = "for _ in range(100): path.exists() or time.sleep(0.02)"
+    test = f"def test_plain():\n    path = Path('reports/ladder.json')\n    {wait}\n    assert path.exists()\n"
+    (pytester.path / PLAIN).write_text(f"import time\nfrom pathlib import Path\n{test}")
+    assert pytester.runpytest("plain", *workers).ret == 0
     assert pytester.runpytest().ret == 1
 
 
@@ -356,6 +464,13 @@ def pytest_configure_node(node):  # in the controller, before the worker starts
 if os.environ.get("PYTEST_XDIST_WORKER") and REPORT.exists():
     Path("stayed").touch()
 """
+
+
+def test_earlier_report_set_aside_below_a_worker(pytester, climbed, monkeypatch):
+    """A pytest that a test starts inherits the environment of its worker, and is none."""
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    assert pytester.runpytest_subprocess("--no-such-option").ret == 4
+    assert not (climbed / "ladder.json").exists()
 
 
 def test_worker_leaves_the_report_alone(pytester, climbed):

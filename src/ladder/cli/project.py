@@ -1,7 +1,10 @@
 """Finding the last climb's report: it lies where pytest's settings say, read without pytest."""
 
+import shlex
 import tomllib
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +31,25 @@ def last_report(folder: Path) -> Path:
         marked = (place for name in ROOTS for place in above if (place / name).exists())
         found = next(marked, folder), {}
     root, settings = found
-    asked = settings.get("ladder_reports")
+    asked = _given_option(settings.get("addopts")) or settings.get("ladder_reports")
     if isinstance(asked, str):
         return root / asked / REPORT.name
     places = [root, *above[: above.index(root)]]
     return next((place / REPORT for place in places if (place / REPORT).is_file()), root / REPORT)
+
+
+def _given_option(addopts: Any) -> str | None:
+    """Return the folder that ``--ladder-reports`` names in pytest's ``addopts``; None if they do not name one."""
+    try:
+        words = shlex.split(addopts) if isinstance(addopts, str) else [str(word) for word in addopts or ()]
+    except (TypeError, ValueError):  # pytest says what is wrong with it
+        return None
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--ladder-reports")
+    with suppress(ArgumentError):
+        reports: str | None = parser.parse_known_args(words)[0].ladder_reports
+        return reports
+    return None
 
 
 def _settings(folder: Path) -> Mapping[str, Any] | None:

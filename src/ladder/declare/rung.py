@@ -65,6 +65,7 @@ class Rung:
         for name in ("gates", "goals", "requires", "expects"):
             if isinstance(given := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(given))
+        self._check_id()
         self._check_expected()
         if isinstance(self.parent, Rung):
             raise ValueError(f"{self.id}: parent={shortened(self.parent)}: give its id, {self.parent.id!r}")
@@ -75,12 +76,6 @@ class Rung:
         check_fields(self, self.id)
         if self.number < 1:
             raise ValueError(f"rung number {self.number}: count from 1")
-        if not VARIANT.fullmatch(self.variant):
-            raise ValueError(f"{self.id}: variant {self.variant!r}: use letters, digits and + - . , = _")
-        if not SCALE.fullmatch(self.scale):
-            raise ValueError(
-                f"{self.id}: scale {self.scale!r}: use letters, digits and _, and for the full one nothing"
-            )
         if not self.gates and not self.goals:
             raise ValueError(f"{self.id}: give it at least one gate or goal")
         if self.control and not self.gates:
@@ -102,6 +97,16 @@ class Rung:
             self._check_floor(gate)
         for metric in self.compare:
             self._check_metric(f"the comparison of {metric!r} with {self.parent}", metric)
+
+    def _check_id(self) -> None:
+        """Check what the id is made of, before a message begins with it."""
+        variant, scale = self.variant, self.scale
+        if isinstance(variant, str) and not VARIANT.fullmatch(variant):
+            raise ValueError(f"rung{self.number}: variant {variant!r}: use letters, digits and + - . , = _")
+        if isinstance(scale, str) and not SCALE.fullmatch(scale):
+            raise ValueError(
+                f"rung{self.number}: scale {scale!r}: use letters, digits and _, and for the full one nothing"
+            )
 
     def _check_expected(self) -> None:
         if not self.expects:

@@ -9,7 +9,6 @@ pytest start in its environment: the collector and the reporter have one door ea
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
@@ -20,32 +19,36 @@ import pytest
 
 from ladder.plugin import signals, workers
 from ladder.plugin.collector import Collector
-from ladder.plugin.earlier import EARLIER, EarlierReport
+from ladder.plugin.earlier import EARLIER, EarlierReport, is_started_by_xdist
 from ladder.plugin.reporter import Reporter
-from ladder.plugin.settings import Settings, add_options
+from ladder.plugin.settings import Settings, add_options, climbs, reports_folder
 
 if TYPE_CHECKING:
     from ladder.climb import Outcome
     from ladder.declare.rung import Rung
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Every option of the ladder, in one group."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the options, and set the report of an earlier run aside before anything can go wrong."""
     add_options(parser)
+    config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
+    if (
+        config is not None and not is_started_by_xdist()
+    ):  # else its controller has done so, and may have a new one by now
+        config.stash[EARLIER] = earlier = EarlierReport(reports_folder(config))
+        earlier.set_aside()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Set the report of an earlier run aside before anything can go wrong."""
-    if "PYTEST_XDIST_WORKER" in os.environ:  # its controller has done so, and may have written its own by now
-        return
-    early_config.stash[EARLIER] = earlier = EarlierReport(early_config, early_config.known_args_namespace)
-    earlier.set_aside()
+    """Have what becomes of that report follow the command line."""
+    if EARLIER in early_config.stash:
+        options = early_config.known_args_namespace
+        early_config.stash[EARLIER].follow(reports_folder(early_config, options), climbs(options))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings, register the markers, and take up the roles of this process."""
-    earlier = config.stash.setdefault(EARLIER, EarlierReport(config, config.option))
     interruptions = signals.Interruptions(config)
     settings = Settings.of(config)
     config.addinivalue_line("markers", "rung: every rung of the ladder")
@@ -57,13 +60,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[COLLECTOR] = collector = Collector(config, settings, handover, interruptions)
     config.pluginmanager.register(collector, "ladder-collector")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Reporter(config, settings, handover, earlier), "ladder-reporter")
+        earlier = config.stash.setdefault(EARLIER, EarlierReport(settings.reports))
+        config.stash[REPORTER] = reporter = Reporter(config, settings, handover, earlier)
+        config.pluginmanager.register(reporter, "ladder-reporter")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     """End with the exit code that pytest documents, also where a run is interrupted twice."""
-    return (yield from signals.exit_code(config))
+
+    def corrected(status: Any) -> Any:
+        reporter = config.stash.get(REPORTER, None)
+        return reporter.corrected(status) if reporter else status
+
+    return (yield from signals.exit_code(config, corrected))
 
 
 def _handover(config: pytest.Config) -> workers.Handover | None:
@@ -111,3 +121,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | Non
 
 COLLECTOR = pytest.StashKey[Collector]()
 FOLDER = pytest.StashKey[Path]()
+REPORTER = pytest.StashKey[Reporter]()

@@ -42,6 +42,7 @@ class Collector:
         self._handover = handover
         self._interruptions = interruptions
         self._recollection = Recollection(config)
+        self._climbs = threading.Event()
         self._ended = threading.Event()
 
     @cached_property
@@ -52,6 +53,13 @@ class Collector:
         climber = Climber(self._config, self.settings, self._handover, self._recollection)
         self._config.pluginmanager.register(climber, "ladder-climber")
         return climber
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """Lose no interruption from here on, for test files may import JAX, and end with the controller."""
+        self._interruptions.send_again()
+        if self._handover and hasattr(self._config, "workerinput"):
+            follow(self._handover, self._climbs, self._ended)
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         """Remember the folders, in case that rungs have to be looked for which pytest was not pointed at."""
@@ -79,20 +87,18 @@ class Collector:
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
         """Mark the rungs before ``-m`` selects, and afterwards pull in what the selected ones require."""
-        # Where a file could not be imported pytest stops and shows why; rungs missing for that reason are no news.
-        if session.testsfailed or not (self.settings.asked or "ladder.declare.rung" in sys.modules):
-            yield
-        else:
+        if self.settings.asked or "ladder.declare.rung" in sys.modules:
             yield from self.climber.select(session, items)
+        else:
+            yield
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Have an interruption end with the report, from here on, where rungs are climbed."""
         if self._handover and WORKER_ERROR not in getattr(self._config, "workeroutput", {}) and sys.exception() is None:
             self._handover.collect()
-        if any(RUNG in item.stash for item in session.items):
+        if sys.exception() is None and any(RUNG in item.stash for item in session.items):
             self._interruptions.catch()
-            if self._handover and hasattr(self._config, "workerinput"):
-                follow(self._handover, self._ended)
+            self._climbs.set()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:

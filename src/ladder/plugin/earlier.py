@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from contextlib import suppress
+from pathlib import Path
+from traceback import walk_stack
 
 import pytest
 
 from ladder.naming import REPORT_FILES
-from ladder.plugin.settings import reports_folder
-
-SHOWING_TESTS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
-WITHOUT_RUNGS = ("help", "version", "markers", "cacheshow", *SHOWING_TESTS, "ladder_calibrate")
-"""Options with which no rung is climbed, whatever there is."""
 
 
 class EarlierReport:
     """The files of an earlier run's report.
 
-    They are renamed at a run's very start, for a run can end anywhere: in a ``conftest.py``, in another plugin, by a signal.
+    They are renamed at a run's very start, for a run can end anywhere: at its options, in a ``conftest.py``, by a signal.
 
     Attributes:
-        trouble: Why one of them could not be renamed; empty if nothing went wrong.
+        trouble: The reason why one of them could not be renamed; empty if nothing went wrong.
     """
 
-    def __init__(self, config: pytest.Config, options: Namespace):
+    def __init__(self, folder: Path):
         self.trouble = ""
-        self._folder = reports_folder(config, options)
-        self._is_in_the_way = not any(getattr(options, name, None) for name in WITHOUT_RUNGS)
+        self._folder = folder
         self._renamed: list[str] = []
 
     def set_aside(self) -> None:
-        """Rename it to ``previous.json``, ``.md`` and ``.html``, unless this run is to leave no report."""
-        for name, previous in REPORT_FILES.items() if self._is_in_the_way else ():
+        """Rename it to ``previous.json``, ``.md`` and ``.html``."""
+        for name, previous in REPORT_FILES.items():
             try:
                 if (self._folder / name).is_file():
                     (self._folder / name).replace(self._folder / previous)
@@ -49,6 +44,24 @@ class EarlierReport:
                 with suppress(OSError):  # it is found under its other name
                     (self._folder / REPORT_FILES[name]).replace(self._folder / name)
         self._renamed.clear()
+
+    def follow(self, folder: Path, climbs: bool) -> None:
+        """Heed the command line, once it is known: it may choose another folder of reports, or climb nothing."""
+        if folder != self._folder or not climbs:
+            self.give_back()
+        self._folder = folder
+        if climbs:
+            self.set_aside()
+
+
+def is_started_by_xdist() -> bool:
+    """Return whether this pytest is a worker of pytest-xdist, as long as its configuration does not say so yet.
+
+    The environment does not tell: a pytest that a test starts inherits that of its worker.
+    """
+    names = (str(frame.f_globals.get("__name__")) for frame, _ in walk_stack(None))
+    caller = next((name for name in names if not name.startswith(("_pytest.config", "pluggy", "ladder.plugin"))), "")
+    return caller == "__channelexec__"  # so execnet calls the module that it runs
 
 
 EARLIER = pytest.StashKey[EarlierReport]()

@@ -102,6 +102,7 @@ class Recollection:
 
     def _collect(self, collector: pytest.Collector) -> list[pytest.Item | pytest.Collector]:
         report = self._unfiltered("pytest_make_collect_report")(collector=collector)
+        report.__dict__.pop("call", None)  # as pytest does: it cannot be sent from a worker
         if report.failed:
             self.failed.append(report)
         return list(report.result or ())

@@ -56,9 +56,11 @@ class Reporter:
     def pytest_report_header(self) -> list[str]:
         """Say first how to repeat fresh seeds, so that a run that is broken off can be repeated too."""
         told = [self.settings.how_to_repeat] if self.settings.fresh else []
-        if self._earlier.trouble:
-            told.append(f"ladder: the report of an earlier run could not be set aside: {self._earlier.trouble}")
-        return told
+        return [*told, self._not_set_aside] if self._earlier.trouble else told
+
+    @property
+    def _not_set_aside(self) -> str:
+        return f"ladder: the report of an earlier run could not be set aside: {self._earlier.trouble}"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note that there may be rungs in what cannot be collected."""
@@ -66,27 +68,30 @@ class Reporter:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which rungs are to be climbed, by the ids of their tests."""
-        climbed = [item for item in session.items if RUNG in item.stash]
-        self._expected = {item.nodeid: item.stash[RUNG] for item in climbed}
-        self._required = [item.stash[RUNG] for item in climbed if item.stash[REQUIRED]]
-        self._collected = sys.exception() is None
-        self._end_of_collection()
+        self._collected = sys.exception() is None  # pytest says that it is finished also where it was broken off
+        if self._collected:
+            climbed = [item for item in session.items if RUNG in item.stash]
+            self._expected = {item.nodeid: item.stash[RUNG] for item in climbed}
+            self._required = [item.stash[RUNG] for item in climbed if item.stash[REQUIRED]]
+            self._place_earlier_report()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
         """Hear that a worker knows which rungs are to be climbed."""
         if self._handover and self._handover.plan:
             self._required = [test["rung"] for test in self._handover.plan.values() if test["required"]]
-            self._earlier.set_aside()
+        self._place_earlier_report()
 
-    def _end_of_collection(self) -> None:
-        """See to it that the report of an earlier run is set aside where rungs are climbed, and there where none can be."""
-        if self._expected or (self._handover and self._handover.plan):
-            self._earlier.set_aside()  # once more: another process may have given back what it had set aside
-        elif (self._handover.collected if self._handover else self._collected) and not (
-            self._uncollected or self.settings.climbs
-        ):
+    def _place_earlier_report(self) -> None:
+        """Give the report of an earlier run its place back where nothing is to be climbed, else see that it is set aside."""
+        if not self.settings.climbs:
+            return
+        collected = self._handover.collected if self._handover else self._collected
+        rungs = self._expected or (self._handover and self._handover.plan)
+        if collected and not (rungs or self._uncollected or self.settings.names_rungs):
             self._earlier.give_back()
+        else:  # maybe once more: another process may have given back what it had set aside
+            self._earlier.set_aside()
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
         """Say before the climb, not only after it, that its report cannot be written."""
@@ -173,11 +178,10 @@ class Reporter:
     @uninterrupted
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report; trouble with it costs the report and the exit code, not the verdict."""
-        self._session = session
         if self._usage_error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if not self._entries:
-            self._end_of_collection()
+            self._place_earlier_report()
             return
         planned = self._planned()
         self._rungs = self._in_order(planned)
@@ -189,11 +193,13 @@ class Reporter:
             session.exitstatus = NOT_WRITTEN
         self._writer.append_job_summary()  # which nobody asked for: trouble with it is no reason to be red
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_unconfigure(self) -> None:
-        """Have no run end with exit code 0 whose report is red, whatever another plugin has made of the outcomes."""
-        if self._rungs and self._session.exitstatus == pytest.ExitCode.OK and not self._writer.is_green:
-            self._session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    def corrected(self, status: Any) -> Any:
+        """Return the exit code of a run, whatever another plugin has made of it: 0 is for one that climbed all, and all green."""
+        if status != pytest.ExitCode.OK or not self.settings.climbs:
+            return status
+        if self._rungs and not self._writer.is_green:
+            return pytest.ExitCode.TESTS_FAILED
+        return status if self._climbed >= set(self._planned()) else pytest.ExitCode.INTERRUPTED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the ladder."""
@@ -205,3 +211,5 @@ class Reporter:
             terminalreporter.write_line(f"ladder: {problem}", yellow=True)
         if self._rungs:
             self._writer.print(terminalreporter, self._required)
+        if self._earlier.trouble and not (self._rungs and self._writer.document):
+            terminalreporter.write_line(f"{self._not_set_aside}; it is not this run's", red=True)

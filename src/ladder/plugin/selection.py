@@ -41,8 +41,8 @@ class CollectedRungs:
         self.rungs: dict[str, Rung] = {}
         self.items: dict[str, list[pytest.Item]] = {}
 
-    def add(self, items: Iterable[pytest.Item], wanted: Collection[str] | None = None) -> list[pytest.Item]:
-        """Add the tests among these of rungs that are not there yet; with ``wanted`` of those ids alone. Returns what was added.
+    def add(self, items: Iterable[pytest.Item], wanted: Collection[str | int] | None = None) -> list[pytest.Item]:
+        """Add the tests of rungs that are not there yet; with ``wanted`` of those ids and numbers alone. Return what was added.
 
         Raises:
             LadderError: for two rungs of one id.
@@ -50,7 +50,7 @@ class CollectedRungs:
         there, added = set(self.rungs), []
         for item in items:
             rung = rung_of(item)
-            if rung is None or rung.id in there or (wanted is not None and rung.id not in wanted):
+            if rung is None or rung.id in there or (wanted is not None and not {rung.id, rung.number} & set(wanted)):
                 continue
             if self.rungs.setdefault(rung.id, rung) is not rung:
                 raise LadderError(
@@ -150,6 +150,11 @@ class Selection:
         try:
             collected, added = self._find(items)
         except ValueError as error:
+            if (
+                session.testsfailed and self._stops_at_failed_files
+            ):  # pytest shows them; rungs missing for that are no news
+                yield
+                return
             self._report_failed_collection(session)
             self._refuse(error, items)
         items += added  # for other plugins to see, and to mark as they mark the others
@@ -157,12 +162,18 @@ class Selection:
             # Also before other plugins choose: what comes before a failure is what --sw takes for passed.
             items[:] = climbing_order(items, collected, self.ladder, pull=False)
         yield
-        items[:] = [item for item in items if item not in added]
+        numbers = self._settings.numbers
+        items[:] = [item for item in items if item not in added or ((rung := rung_of(item)) and rung.number in numbers)]
         if self.ladder is not None:
             try:
                 self._choose(items, collected, self.ladder, added)
             except ValueError as error:
                 self._refuse(error, items)
+
+    @property
+    def _stops_at_failed_files(self) -> bool:
+        """Return whether pytest ends this run where a file cannot be collected; a worker of xdist goes on without it."""
+        return not (hasattr(self._config, "workeroutput") or self._config.option.continue_on_collection_errors)
 
     def crashed(self, id: str, error: str) -> dict[str, Any]:
         """Return the entry of a rung that CRASHED without an outcome."""
@@ -177,7 +188,9 @@ class Selection:
     def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
         """End the run; a worker cannot, it runs nothing and leaves the message to the controller."""
         items.clear()  # a collection that ends in an error still counts as finished, and its items as to be run
-        told = printable(f"ladder: {error}")
+        where = self._config.rootpath
+        hint = f"; below {where}, pytest's root, which --rootdir=DIR chooses" if self._config.inipath is None else ""
+        told = printable(f"ladder: {error}{hint}")
         if not hasattr(self._config, "workeroutput"):
             raise pytest.UsageError(told) from error
         self._config.workeroutput[WORKER_ERROR] = told
@@ -197,9 +210,8 @@ class Selection:
         for item in items:
             item.stash[REQUIRED] = item not in selected
         self._count(items, added)
-        worker = getattr(
-            self._config, "workerinput", None
-        )  # the controller collects too where it is to do nothing else
+        # The controller collects too where it is to do nothing else.
+        worker = getattr(self._config, "workerinput", None)
         if self._handover is not None and worker and any(RUNG in item.stash for item in items):
             if worker["ladder_dist"] == "each":
                 raise LadderError("--dist each climbs every rung on every worker; choose another, such as --dist load")
@@ -256,8 +268,11 @@ class Selection:
     def _complete(self, found: CollectedRungs, items: list[pytest.Item]) -> list[pytest.Item]:
         """Add the rungs that pytest has left out and that are named, nearest first; returns the tests that were added."""
 
-        def missing() -> set[str]:
-            return found.missing_ids() | (set(self._settings.only) - set(found.rungs))
+        def missing() -> set[str | int]:
+            numbers = {rung.number for rung in found.rungs.values()}
+            return (
+                found.missing_ids() | (set(self._settings.only) - set(found.rungs)) | (self._settings.numbers - numbers)
+            )
 
         asked = named_by(self._config.option.markexpr)
         numbers = {rung.number for rung in found.rungs.values()}

@@ -17,6 +17,10 @@ import pytest
 from ladder.judge.sequential import SequentialTest
 from ladder.naming import REPORT_FILES, given, rung_files
 
+SHOWING_TESTS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
+WITHOUT_RUNGS = ("help", "version", "markers", "cacheshow", *SHOWING_TESTS, "ladder_calibrate")
+"""Options with which no rung is climbed, whatever there is."""
+
 FULL = "full"  # what the scale without a name is called where it must be given one
 A_RUNG = re.compile(r"rung[0-9]*")
 ROOTS = 2**31  # a root is folded into a key as an unsigned 32-bit number
@@ -46,7 +50,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--ladder-fresh-seeds", action="store_true", help="draw new seeds, and print the option that repeats them"
     )
-    group.addoption("--ladder-seed-root", type=int, metavar="ROOT", help="use the seeds of this root (default: 0)")
+    group.addoption("--ladder-seed-root", metavar="ROOT", help="use the seeds of this root (default: 0)")
     group.addoption(
         "--ladder-reports", metavar="DIR", help="folder of the report in all its forms (default: ini ladder_reports)"
     )
@@ -70,7 +74,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--ladder-calibrate",
-        choices=("missing", "overwrite"),
+        metavar="{missing,overwrite}",
         const="missing",
         nargs="?",
         help="instead of climbing, measure the calibrated limits of the selected rungs; limits on file are kept unless "
@@ -110,7 +114,8 @@ class Settings:
         fresh: Whether the root was drawn in this run.
         only: Ids of the rungs to climb; empty for all that are selected otherwise.
         asked: Whether ``-m`` or ``--ladder-only`` speaks of rungs.
-        climbs: Whether they name a rung that is to be climbed, and not only rungs to leave out.
+        marks: The marks of rungs that ``-m`` names, other than to leave them out: ``rung``, ``rung3``.
+        climbs: Whether rungs are climbed if there are any, and not only shown or calibrated.
         scale: Which size of rungs that come in several is climbed; empty for the full one.
         scale_asked: Whether the user has asked for that size, so that a rung is left out which does not come in it.
         calibrate: ``missing``, ``overwrite``, or None to climb.
@@ -129,6 +134,7 @@ class Settings:
     fresh: bool
     only: tuple[str, ...]
     asked: bool
+    marks: frozenset[str]
     climbs: bool
     scale: str
     scale_asked: bool
@@ -156,19 +162,30 @@ class Settings:
             fresh=option.ladder_fresh_seeds,
             only=tuple(map(given, option.ladder_only)),
             asked="rung" in option.markexpr or bool(option.ladder_only),
-            climbs=_asks_for_a_rung(option.markexpr) or bool(option.ladder_only),
+            marks=frozenset(_rungs_in(option.markexpr)),
+            climbs=climbs(option),
             scale=_scale(config),
             scale_asked=bool(option.ladder_scale),
-            calibrate=option.ladder_calibrate,
+            calibrate=_calibrate(config),
             rerun=option.ladder_rerun,
             time_limit=_time_limit(config),
             reports=reports_folder(config, option),
-            ctrf=config.rootpath / option.ladder_ctrf if option.ladder_ctrf else None,
+            ctrf=_ctrf(config),
             pictures=_pictures(config),
             evidence=config.rootpath / (option.ladder_evidence or config.getini("ladder_evidence")),
             calibrations=config.rootpath / config.getini("ladder_reports") / "calibration",
             rung_files=_rung_files(config),
         )
+
+    @property
+    def names_rungs(self) -> bool:
+        """Whether the command line asks for rungs and for nothing else."""
+        return bool(self.marks or self.only)
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The rungs that ``-m`` names, other than to leave them out."""
+        return frozenset(int(mark.removeprefix("rung")) for mark in self.marks - {"rung"})
 
     @property
     def written(self) -> list[Path]:
@@ -194,10 +211,15 @@ class Settings:
         return f"ladder: fresh seeds; repeat them with {self.repeat}"
 
 
-def reports_folder(config: pytest.Config, options: argparse.Namespace) -> Path:
-    """Return the folder of the reports."""
-    folder: str = options.ladder_reports or config.getini("ladder_reports")
+def reports_folder(config: pytest.Config, options: argparse.Namespace | None = None) -> Path:
+    """Return the folder of the reports; without options that of the ini file."""
+    folder: str = (options and options.ladder_reports) or config.getini("ladder_reports")
     return config.rootpath / folder
+
+
+def climbs(options: argparse.Namespace) -> bool:
+    """Return whether rungs are climbed if there are any, and not only shown or calibrated."""
+    return not any(getattr(options, name, None) for name in WITHOUT_RUNGS)
 
 
 def _sequential_test(config: pytest.Config) -> SequentialTest:
@@ -220,25 +242,25 @@ def _sequential_test(config: pytest.Config) -> SequentialTest:
 
 
 def _scale(config: pytest.Config) -> str:
-    default = FULL if _asks_for_a_rung(config.option.markexpr) else config.getini("ladder_scale")
+    default = FULL if _rungs_in(config.option.markexpr) else config.getini("ladder_scale")
     scale: str = config.option.ladder_scale or default
     return "" if scale == FULL else scale
 
 
-def _asks_for_a_rung(expression: str) -> bool:
-    """Whether an ``-m`` expression names a rung, other than to leave it out."""
+def _rungs_in(expression: str) -> set[str]:
+    """Return the marks of rungs that an ``-m`` expression names, other than to leave them out."""
 
-    def found(node: ast.AST, asked: bool) -> bool:
+    def positive(node: ast.AST, asked: bool) -> set[str]:
         if isinstance(node, ast.UnaryOp):
-            return found(node.operand, not asked)
+            return positive(node.operand, not asked)
         if isinstance(node, ast.Name):
-            return asked and A_RUNG.fullmatch(node.id) is not None
-        return any(found(inner, asked) for inner in ast.iter_child_nodes(node))
+            return {node.id} if asked and A_RUNG.fullmatch(node.id) else set()
+        return set().union(*(positive(inner, asked) for inner in ast.iter_child_nodes(node)))
 
     try:
-        return found(ast.parse(expression.strip() or "True", mode="eval"), True)
+        return positive(ast.parse(expression.strip() or "True", mode="eval"), True)
     except SyntaxError:  # pytest says what is wrong with it
-        return False
+        return set()
 
 
 def _time_limit(config: pytest.Config) -> float:
@@ -272,9 +294,25 @@ def _root(config: pytest.Config) -> int:
         return 1 + secrets.randbelow(ROOTS - 1)  # root 0 is the default's
     if root is None:
         return 0
-    if not 0 <= root < ROOTS:
+    if not (root.isdecimal() and int(root) < ROOTS):
         raise pytest.UsageError(f"--ladder-seed-root={root}: choose a number from 0 to {ROOTS - 1}")
     return int(root)
+
+
+def _calibrate(config: pytest.Config) -> str | None:
+    wanted: str | None = config.option.ladder_calibrate
+    if wanted not in (None, "missing", "overwrite"):
+        raise pytest.UsageError(f"--ladder-calibrate={wanted}: choose missing or overwrite")
+    return wanted
+
+
+def _ctrf(config: pytest.Config) -> Path | None:
+    if not config.option.ladder_ctrf:
+        return None
+    target: Path = config.rootpath / config.option.ladder_ctrf
+    if target in {reports_folder(config, config.option) / name for name in REPORT_FILES}:
+        raise pytest.UsageError(f"--ladder-ctrf={config.option.ladder_ctrf}: that is the report; choose another file")
+    return target
 
 
 def _rung_files(config: pytest.Config) -> dict[int, str]:

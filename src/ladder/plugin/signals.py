@@ -53,6 +53,11 @@ class Interruptions:
         config.stash[INTERRUPTIONS] = self
         config.add_cleanup(self._undo.close)
 
+    def send_again(self) -> None:
+        """Send an interruption again, from now on, whose exception is lost."""
+        self._undo.callback(self._restore_hook, sys.unraisablehook)
+        sys.unraisablehook = partial(self._send_again, sys.unraisablehook)
+
     def catch(self) -> None:
         """End the run, from now on, at a signal that would kill it, unless it is ignored or somebody else handles it."""
         # Ctrl-C under --pdb opens the debugger, which is not what a signal from outside is for.
@@ -67,8 +72,6 @@ class Interruptions:
             signal.raise_signal(waiting[0])
         if hasattr(self._config, "workerinput"):  # it waits for its controller when all is done
             atexit.register(_ignore)
-        self._undo.callback(self._restore_hook, sys.unraisablehook)
-        sys.unraisablehook = partial(self._send_again, sys.unraisablehook)
         if _in_main_thread():
             for number in ENDING:
                 if signal.getsignal(number) == signal.SIG_DFL:
@@ -104,8 +107,13 @@ class Interruptions:
 INTERRUPTIONS = pytest.StashKey[Interruptions]()
 
 
-def exit_code(config: pytest.Config) -> Generator[None, Any, Any]:
-    """Return pytest's exit code, also where the run is interrupted while it ends; wraps ``pytest_cmdline_main``."""
+def exit_code(config: pytest.Config, corrected: Callable[[Any], Any]) -> Generator[None, Any, Any]:
+    """Return pytest's exit code, also where the run is interrupted while it ends; wraps ``pytest_cmdline_main``.
+
+    Args:
+        config: pytest's.
+        corrected: Returns the exit code that a run must have instead of one.
+    """
     global _exit_code
     _exit_code = 1
     try:
@@ -118,6 +126,11 @@ def exit_code(config: pytest.Config) -> Generator[None, Any, Any]:
         if not hasattr(config, "workerinput"):
             print(f"ladder: interrupted while the run ended: {str(error) or 'Ctrl-C'}", file=sys.stderr)
         status = pytest.ExitCode.INTERRUPTED
+    except SystemExit as error:
+        status = corrected(error.code or 0)
+        if status == (error.code or 0):
+            raise
+    status = corrected(status)
     _exit_code = int(status or 0)
     return status
 

@@ -112,23 +112,28 @@ class Handover:
         return self._folder / f"{name}.{state}"
 
 
-def follow(handover: Handover, ended: threading.Event) -> None:
-    """End this worker, from now on, within seconds of the controller's death or interruption.
+def follow(handover: Handover, climbs: threading.Event, ended: threading.Event) -> None:
+    """End this worker, from now on, within seconds of the controller's death, and if it climbs of an interruption.
 
-    execnet alone lets a worker that computes go on for fifteen seconds.
+    execnet alone interrupts it after five seconds, and lets one that computes go on for fifteen.
 
     Args:
         handover: What the processes of the run share.
+        climbs: Set when there are rungs to be climbed.
         ended: Set when this worker ends by itself.
     """
     controller = os.getppid()
 
     def watch() -> None:
         while not ended.wait(0.2):
-            if handover.interrupted or os.getppid() != controller:
+            dead = os.getppid() != controller
+            if climbs.is_set() and (handover.interrupted or dead):
                 os.kill(os.getpid(), signal.SIGTERM)
                 if not ended.wait(GRACE):
                     os._exit(1)
+            elif dead:  # what it is doing ends as it would five seconds later
+                os.kill(os.getpid(), signal.SIGINT)
+                return
 
     threading.Thread(target=watch, name="ladder-follow", daemon=True).start()
 

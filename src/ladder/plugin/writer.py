@@ -126,7 +126,7 @@ class Writer:
         if self._settings.fresh:
             terminal.write_line(self._settings.how_to_repeat)
         for path in self._written:
-            terminal.write_line(f"wrote {path}")
+            terminal.write_line(printable(f"wrote {path}"))
         if os.environ.get("GITHUB_ACTIONS") == "true" and (text := annotation(document, self._root_in_workspace())):
             terminal.write_line(text)
 
