@@ -183,6 +183,14 @@ def test_what_cannot_be_written_keeps_nothing_else_from_being_written(pytester, 
     assert ("the report cannot be written" in result.stdout.str()) == (broken == "ctrf"), "said before the climb"
 
 
+def test_the_report_is_not_written_over(pytester, rungs):
+    """A file in another format cannot be the report."""
+    rungs(one="Coin()")
+    result = pytester.runpytest("--ladder-ctrf=reports/ladder.json")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*--ladder-ctrf=reports/ladder.json: that is the report; choose another file"])
+
+
 def test_elsewhere_nothing_is_said_to_github(pytester, rungs):
     rungs(p="Coin(p=0.0)")
     assert not any(line.startswith("::") for line in pytester.runpytest().outlines)
