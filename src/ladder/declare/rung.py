@@ -100,7 +100,8 @@ class Rung:
 
     def _check_id(self) -> None:
         """Check what the id is made of, before a message begins with it."""
-        variant, scale = self.variant, self.scale
+        variant: object = self.variant  # of the wrong type it is refused with all fields
+        scale: object = self.scale
         if isinstance(variant, str) and not VARIANT.fullmatch(variant):
             raise ValueError(f"rung{self.number}: variant {variant!r}: use letters, digits and + - . , = _")
         if isinstance(scale, str) and not SCALE.fullmatch(scale):
