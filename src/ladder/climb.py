@@ -10,8 +10,9 @@ import numpy as np
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.diagnose.diagnosis import Diagnosis, diagnose
-from ladder.evidence.archive import Evidence, Origin
+from ladder.evidence.archive import Origin
 from ladder.evidence.source import CurveSource
+from ladder.evidence.store import Evidence
 from ladder.judge.judgement import Judgement, judge
 from ladder.judge.sequential import SequentialTest, Verdict
 from ladder.train.progress import ProgressMeter
@@ -169,17 +170,17 @@ class Climb:
     def _begin(self, rung: Rung) -> None:
         if self._evidence and rung.id not in self._begun:
             self._begun.add(rung.id)
-            self._evidence.begin(rung.id, self.curves.key(rung), self.curves.seeds.root)
+            self._evidence.attempts.begin(rung.id, self.curves.key(rung), self.curves.seeds.root)
 
     def _end(self, rung: Rung, outcome: Outcome) -> None:
-        """List what was trained; of what was there already, a verdict that is news."""
+        """Record the attempt, unless it only repeats a verdict already recorded."""
         if self._evidence is None:
             return
         key, judged = self.curves.key(rung), outcome.judgement
         k, n = (judged.k, judged.n) if judged else (None, None)
-        before = [attempt for attempt in self._evidence.attempts(rung.id) if attempt.key == key]
+        before = [attempt for attempt in self._evidence.attempts.of(rung.id) if attempt.key == key]
         known = before and (before[-1].verdict, before[-1].k, before[-1].n) == (outcome.verdict, k, n)
         if rung.id in self._begun or not known:
-            self._evidence.end(
+            self._evidence.attempts.end(
                 rung.id, key, self.curves.seeds.root, verdict=outcome.verdict.value, k=k, n=n, error=outcome.error
             )

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ladder.evidence import archive as evidence
-from ladder.evidence.archive import Evidence
+from ladder.evidence import archive, attempts
+from ladder.evidence.store import Evidence
 from ladder.files import write_atomically
 from ladder.train.result import Trained
 
@@ -38,7 +38,7 @@ REAL = {name: getattr(home, name) for name, home in OPERATIONS.items()}
 # No process's death loses what the system has taken, so nothing is lost by not waiting for the disk; what is written does
 # not depend on the time, so that it need be packed and unpacked but once.
 os.fsync = REAL["fsync"] = lambda handle: None
-evidence._now = lambda: "2026-11-22T09:53:01+00:00"
+archive.now = attempts.now = lambda: "2026-11-22T09:53:01+00:00"
 
 
 def trained(rung: int, first: int) -> Trained:
@@ -58,28 +58,30 @@ def run(folder: Path, name: str, begins: Callable[[str], None], ends: Callable[[
 
     kept = Evidence(folder / "evidence", run=name)
     with step("announce"):
-        kept.announce()
+        kept.lock.acquire()
     rungs = []
     for rung in range(RUNGS):
         id, key, seeds = f"rung{rung}", f"key{rung}", BLOCK * (2 if rung % 3 == 0 else 1)
-        found = [block.trained for block in kept.trained(key, 0, seeds, ["loss"], 3)]
+        found = [block.trained for block in kept.curves.blocks(key, 0, seeds, ["loss"], 3)]
         begun = sum(each.seeds for each in found) < seeds
         if begun:
             with step(f"begin {id}"):
-                kept.begin(id, key, 0)
+                kept.attempts.begin(id, key, 0)
         while (first := sum(each.seeds for each in found)) < seeds:
             found.append(trained(rung, first))
             with step(f"keep {key}/{first}-{first + BLOCK}.npz"):
-                kept.keep(key, first, found[-1])
-        if rung % 5 == 0 and kept.inspected(key) is None:
+                kept.curves.keep(key, first, found[-1])
+        if rung % 5 == 0 and kept.curves.inspection(key) is None:
             with step(f"keep {key}/inspected.npz"):
-                kept.keep_inspected(key, {"seeds": np.arange(rung), "end/weights": np.arange(rung, dtype=np.float64)})
-        if begun or not any(attempt.verdict for attempt in kept.attempts(id)):
+                kept.curves.keep_inspection(
+                    key, {"seeds": np.arange(rung), "end/weights": np.arange(rung, dtype=np.float64)}
+                )
+        if begun or not any(attempt.verdict for attempt in kept.attempts.of(id)):
             with step(f"end {id}"):
-                kept.end(id, key, 0, verdict="PASS", k=seeds, n=seeds)
+                kept.attempts.end(id, key, 0, verdict="PASS", k=seeds, n=seeds)
         rungs.append({"id": id, "curves": [each.curves["loss"].tolist() for each in found]})
     with step("close"):
-        kept.close()
+        kept.lock.release()
     told = list(kept.problems)
     for report in ("ladder.json", "ladder.md"):
         try:
@@ -243,7 +245,7 @@ class Checks:
         hold("something is there that was never kept", full or found.keys() <= kept | {point.step})
         for rung in range(RUNGS):
             id = f"rung{rung}"
-            listed = [(attempt.run, attempt.key, attempt.verdict) for attempt in reader.attempts(id)]
+            listed = [(attempt.run, attempt.key, attempt.verdict) for attempt in reader.attempts.of(id)]
             begun, ended = [("first", f"key{rung}", "")], [("first", f"key{rung}", "PASS")]
             may = {(f"begin {id}" in done, f"end {id}" in done)}
             if full or point.step in (f"begin {id}", f"end {id}"):
@@ -274,7 +276,7 @@ class Checks:
         unread = len(reader.problems) == 1 and "cannot be read" in reader.problems[0]
         hold(f"a reader is told {reader.problems}", unread if torn else not reader.problems)
         for rung in range(RUNGS):
-            verdicts = [attempt.verdict for attempt in reader.attempts(f"rung{rung}")]
+            verdicts = [attempt.verdict for attempt in reader.attempts.of(f"rung{rung}")]
             hold(f"in the end rung{rung} has {verdicts}", verdicts in (["PASS"], ["", "PASS"]))
 
 

@@ -15,11 +15,13 @@ import pytest
 from toys import SOURCE, Coin
 
 from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, Verdict, below, better_than
-from ladder.evidence import archive as module
-from ladder.evidence import provenance
-from ladder.evidence.archive import Attempt, Evidence, key
+from ladder.evidence import lock, provenance
+from ladder.evidence.archive import key
+from ladder.evidence.attempts import Attempt
 from ladder.evidence.fingerprint import fingerprint
 from ladder.evidence.source import CurveSource
+from ladder.evidence.store import Evidence
+from ladder.evidence.stored import NewerFormatError
 from ladder.report.document import ATTEMPTS, entry
 from ladder.report.terminal import lines
 
@@ -114,7 +116,7 @@ def test_whatever_the_verdict_it_is_reached_again_without_training(tmp_path, tra
     assert first.evidence == ()
     [(origin, seeds)] = second.evidence
     assert (origin.commit, seeds) == ("abc", 16)
-    assert [attempt.verdict for attempt in evidence.attempts("rung1")] == [verdict]
+    assert [attempt.verdict for attempt in evidence.attempts.of("rung1")] == [verdict]
     assert evidence.problems == []
 
 
@@ -208,14 +210,14 @@ def test_a_changed_criterion_judges_what_was_measured(tmp_path, trained):
     outcomes, evidence = climb(tmp_path, stricter)
     assert len(trained) == 1
     assert outcomes["rung1"].verdict is Verdict.FAIL
-    assert [(attempt.verdict, attempt.k, attempt.n) for attempt in evidence.attempts("rung1")] == [
+    assert [(attempt.verdict, attempt.k, attempt.n) for attempt in evidence.attempts.of("rung1")] == [
         ("PASS", 16, 16),
         ("FAIL", 0, 16),
     ]
     _, evidence = climb(tmp_path, stricter)
-    assert len(evidence.attempts("rung1")) == 2, "the same verdict on the same curves is no news"
+    assert len(evidence.attempts.of("rung1")) == 2, "the same verdict on the same curves is no news"
     _, evidence = climb(tmp_path, ROOT)
-    assert [attempt.verdict for attempt in evidence.attempts("rung1")] == ["PASS", "FAIL", "PASS"]
+    assert [attempt.verdict for attempt in evidence.attempts.of("rung1")] == ["PASS", "FAIL", "PASS"]
     assert len(trained) == 1
 
 
@@ -228,7 +230,7 @@ def test_other_seeds_neither_read_nor_replace_what_the_default_ones_yielded(tmp_
     assert fresh["rung1"].evidence == ()
     assert all(path.read_bytes() == content for path, content in kept.items())
     assert len(list(tmp_path.rglob("*.npz"))) == 2
-    assert [attempt.root for attempt in evidence.attempts("rung1")] == [0, 7]
+    assert [attempt.root for attempt in evidence.attempts.of("rung1")] == [0, 7]
     again, _ = climb(tmp_path, ROOT)
     repeated, _ = climb(tmp_path, ROOT, root=7)
     assert len(trained) == 2
@@ -258,22 +260,22 @@ def test_every_attempt_stays_listed_in_order_also_one_that_never_ended(tmp_path,
             climb(tmp_path, ROOT, root=2, run="crashed")
     climb(tmp_path, at(0.0), run="failed")
     evidence = Evidence(tmp_path, run="reader")
-    told = [(each.run, each.root, each.verdict, each.k, each.n, each.error) for each in evidence.attempts("rung1")]
+    told = [(each.run, each.root, each.verdict, each.k, each.n, each.error) for each in evidence.attempts.of("rung1")]
     assert told == [
         ("first", 0, "PASS", 16, 16, ""),
         ("killed", 1, "", None, None, ""),
         ("crashed", 2, "CRASHED", None, None, "as if killed"),
         ("failed", 0, "FAIL", 0, 16, ""),
     ]
-    assert evidence.attempts("rung2") == []
+    assert evidence.attempts.of("rung2") == []
 
 
 def test_the_report_counts_every_attempt_and_lists_the_latest(tmp_path, trained):
     evidence = Evidence(tmp_path, run="many")
     for number in range(ATTEMPTS + 3):
-        evidence.end("rung1", f"{number}", 0, verdict="FAIL", k=number, n=16)
+        evidence.attempts.end("rung1", f"{number}", 0, verdict="FAIL", k=number, n=16)
     ladder, test = Ladder([ROOT]), SequentialTest(looks=(16,))
-    found = entry(Climb(ladder, test, trainer=Player)("rung1"), ladder, test, attempts=evidence.attempts("rung1"))[
+    found = entry(Climb(ladder, test, trainer=Player)("rung1"), ladder, test, attempts=evidence.attempts.of("rung1"))[
         "attempts"
     ]
     assert found["total"] == ATTEMPTS + 3
@@ -286,7 +288,7 @@ def test_a_rerun_trains_again_and_later_runs_use_what_it_yielded(tmp_path, train
     outcomes, evidence = climb(tmp_path, undecided, looks=(16, 32), run="again", rerun=True)
     assert len(trained) == 4
     assert outcomes["rung1"].evidence == ()
-    assert [attempt.run for attempt in evidence.attempts("rung1")] == ["first", "again"]
+    assert [attempt.run for attempt in evidence.attempts.of("rung1")] == ["first", "again"]
     for path in tmp_path.rglob("*.npz"):
         assert json.loads(str(np.load(path)["about"]))["run"] == "again"
     climb(tmp_path, undecided, looks=(16, 32))
@@ -327,7 +329,7 @@ def test_what_a_rung_is_compared_with_comes_from_evidence_too(tmp_path, trained)
     assert [effect.interval for effect in outcome.judgement.effects] == [
         effect.interval for effect in before["rung2"].judgement.effects
     ]
-    assert len(evidence.attempts("rung2")) == 1
+    assert len(evidence.attempts.of("rung2")) == 1
 
 
 def test_a_changed_partner_is_trained_again_without_the_rung_itself(tmp_path, trained):
@@ -341,7 +343,7 @@ def test_the_same_experiment_on_another_rung_is_not_trained_again(tmp_path, trai
     outcomes, evidence = climb(tmp_path, replace(ROOT, number=5, name="renamed"))
     assert len(trained) == 1
     assert [seeds for _, seeds in outcomes["rung5"].evidence] == [16]
-    assert [attempt.verdict for attempt in evidence.attempts("rung5")] == ["PASS"]
+    assert [attempt.verdict for attempt in evidence.attempts.of("rung5")] == ["PASS"]
 
 
 def test_what_an_experiment_showed_of_its_failing_seeds_is_kept(tmp_path, trained):
@@ -367,18 +369,20 @@ def test_what_is_kept_reads_back_bit_for_bit(tmp_path):
     odd.view(np.uint64)[0, 0] = 0x7FF8_0000_DEAD_BEEF
     trained = Trained({"loss": odd, "a name, with: signs/": odd * 2}, {"step loss": odd[:, :, None]}, 0.5, 2.0)
     evidence = Evidence(tmp_path, run="writer", commit="abc+")
-    evidence.keep("key", 3, trained)
-    [block] = Evidence(tmp_path, run="reader").trained("key", 3, 5, [*trained.curves], 3)
+    evidence.curves.keep("key", 3, trained)
+    [block] = Evidence(tmp_path, run="reader").curves.blocks("key", 3, 5, [*trained.curves], 3)
     assert same(block.trained, trained)
     assert (block.trained.compile_seconds, block.trained.run_seconds) == (0.5, 2.0)
     assert block.origin.commit == "abc+"
-    assert list(Evidence(tmp_path, run="reader").trained("key", 0, 5, [*trained.curves], 3)) == [], "there is no seed 0"
-    assert list(Evidence(tmp_path, run="reader").trained("other", 3, 5, [*trained.curves], 3)) == []
+    assert list(Evidence(tmp_path, run="reader").curves.blocks("key", 0, 5, [*trained.curves], 3)) == [], (
+        "there is no seed 0"
+    )
+    assert list(Evidence(tmp_path, run="reader").curves.blocks("other", 3, 5, [*trained.curves], 3)) == []
 
 
 def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
     trained = play(Coin(), Seeds(), range(2))
-    Evidence(tmp_path, run="writer").keep("key", 0, trained)
+    Evidence(tmp_path, run="writer").curves.keep("key", 0, trained)
     [file] = tmp_path.rglob("*.npz")
     whole = file.read_bytes()
     rng = np.random.default_rng(0)
@@ -391,7 +395,7 @@ def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
     for content in damaged:
         file.write_bytes(content)
         evidence = Evidence(tmp_path, run="reader")
-        blocks = list(evidence.trained("key", 0, 2, ["loss"], 3))
+        blocks = list(evidence.curves.blocks("key", 0, 2, ["loss"], 3))
         if blocks:
             assert same(blocks[0].trained, trained), "what nothing depends on may be anything"
             assert evidence.problems == []
@@ -405,11 +409,11 @@ def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
 
 @pytest.mark.parametrize("seeds", [15, 17])
 def test_a_block_that_does_not_hold_its_seeds_is_not_used(tmp_path, seeds):
-    Evidence(tmp_path, run="writer").keep("key", 0, play(Coin(), Seeds(), range(16)))
+    Evidence(tmp_path, run="writer").curves.keep("key", 0, play(Coin(), Seeds(), range(16)))
     [file] = tmp_path.rglob("*.npz")
     file.rename(file.with_name(f"0-{seeds}.npz"))
     evidence = Evidence(tmp_path, run="reader")
-    assert list(evidence.trained("key", 0, seeds, ["loss"], 3)) == []
+    assert list(evidence.curves.blocks("key", 0, seeds, ["loss"], 3)) == []
     assert len(evidence.problems) == 1
 
 
@@ -433,7 +437,7 @@ def test_a_line_is_an_attempt_or_it_is_none():
     for damaged in ("", "[]", "{}", '{"format": "1"}', '{"format": 1}', line[:-1], "\x00" * 8, "NaN"):
         with pytest.raises(ValueError, match=r".*"):
             Attempt.read(damaged)
-    with pytest.raises(module.NewerFormatError, match="format 2, this version reads 1"):
+    with pytest.raises(NewerFormatError, match="format 2, this version reads 1"):
         Attempt.read(line.replace("1", "2", 1))
 
 
@@ -441,7 +445,7 @@ def test_lines_appended_at_the_same_time_are_all_there(tmp_path):
     def append(run):
         evidence = Evidence(tmp_path, run=run)
         for number in range(50):
-            evidence.end("rung1", "k" * number * 50, 0, verdict="PASS")
+            evidence.attempts.end("rung1", "k" * number * 50, 0, verdict="PASS")
 
     threads = [threading.Thread(target=append, args=[f"{number}"]) for number in range(4)]
     for thread in threads:
@@ -450,13 +454,13 @@ def test_lines_appended_at_the_same_time_are_all_there(tmp_path):
         thread.join()
     evidence = Evidence(tmp_path, run="reader")
     assert evidence.problems == []
-    assert len(evidence.attempts("rung1")) == 200
+    assert len(evidence.attempts.of("rung1")) == 200
 
 
 def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
     program = (
-        "import sys, pathlib; from ladder.evidence.archive import Evidence\n"
-        "evidence = Evidence(pathlib.Path(sys.argv[1]), run=sys.argv[2]); evidence.announce()\n"
+        "import sys, pathlib; from ladder.evidence.store import Evidence\n"
+        "evidence = Evidence(pathlib.Path(sys.argv[1]), run=sys.argv[2]); evidence.lock.acquire()\n"
         "print(*evidence.problems, flush=True); sys.stdin.read()"
     )
 
@@ -469,28 +473,28 @@ def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
     other = started("other")
     for _ in range(2):  # also to one that comes second
         evidence = Evidence(tmp_path, run="ours")
-        evidence.announce()
+        evidence.lock.acquire()
         [problem] = evidence.problems
         assert re.fullmatch(
             rf"another run is climbing in this checkout \(process {other.pid}, since \S+\); they share their evidence, "
             "and the report is that of the run that ends last",
             problem,
         )
-        evidence.close()
+        evidence.lock.release()
     other.kill()
     other.communicate()
     evidence = Evidence(tmp_path, run="ours")
-    evidence.announce()
+    evidence.lock.acquire()
     worker = started("ours")  # is told of nobody, though its run's first process is there
     assert evidence.problems == []
     names = {path.name for path in (tmp_path / "running").iterdir()}
     assert names == {f"ours-{os.getpid()}", f"ours-{worker.pid}"}
-    evidence.close()
+    evidence.lock.release()
     late = Evidence(tmp_path, run="late")
-    late.announce()
+    late.lock.acquire()
     [problem] = late.problems
     assert f"(process {worker.pid}, since " in problem, "a run is under way as long as one of its processes is"
-    late.close()
+    late.lock.release()
     worker.kill()
     worker.communicate()
 
@@ -499,19 +503,19 @@ def test_two_runs_that_clear_up_after_a_third_do_not_trip_over_each_other(tmp_pa
     (tmp_path / "running").mkdir()
     for name in ("died", "died too"):
         (tmp_path / "running" / name).touch()
-    look = module._held
+    look = lock._holder
 
-    def late(lock):
-        lock.unlink(missing_ok=True)  # the other was faster
-        return look(lock)
+    def late(path):
+        path.unlink(missing_ok=True)  # the other was faster
+        return look(path)
 
-    monkeypatch.setattr(module, "_held", late)
+    monkeypatch.setattr(lock, "_holder", late)
     evidence = Evidence(tmp_path, run="ours")
-    evidence.announce()
-    evidence.end("rung1", "key", 0, verdict="PASS")
+    evidence.lock.acquire()
+    evidence.attempts.end("rung1", "key", 0, verdict="PASS")
     assert evidence.problems == []
-    assert len(Evidence(tmp_path, run="reader").attempts("rung1")) == 1
-    evidence.close()
+    assert len(Evidence(tmp_path, run="reader").attempts.of("rung1")) == 1
+    evidence.lock.release()
 
 
 def test_the_summary_says_where_curves_come_from_and_how_many(tmp_path, trained):

@@ -18,7 +18,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from toys import HEAD, TEST
 
 from ladder import files
-from ladder.evidence.archive import Evidence
+from ladder.evidence.store import Evidence
 from ladder.files import append_line, write_atomically
 from ladder.train.compilation import CompilationCache
 
@@ -211,8 +211,8 @@ def test_another_run_in_the_same_checkout_is_told_of_and_changes_no_verdict(pyte
     rungs(coin="Coin()")
     folder = pytester.path / "reports" / "evidence"
     program = (
-        "import sys, pathlib; from ladder.evidence.archive import Evidence\n"
-        "Evidence(pathlib.Path(sys.argv[1]), run='other').announce(); print('ready', flush=True); sys.stdin.read()"
+        "import sys, pathlib; from ladder.evidence.store import Evidence\n"
+        "Evidence(pathlib.Path(sys.argv[1]), run='other').lock.acquire(); print('ready', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -295,7 +295,7 @@ def test_a_pytest_that_is_killed_again_and_again_comes_to_the_same_end(pytester,
     assert kept == [16] * complete + [0] * (6 - complete)
     told = Evidence(attempts.parent, run="reader")
     for number in range(1, 7):
-        *broken_off, ended = [attempt.verdict for attempt in told.attempts(f"rung{number}")]
+        *broken_off, ended = [attempt.verdict for attempt in told.attempts.of(f"rung{number}")]
         assert (set(broken_off), ended) in (
             (set(), whole["rungs"][number - 1]["verdict"]),
             ({""}, whole["rungs"][number - 1]["verdict"]),

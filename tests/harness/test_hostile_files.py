@@ -30,8 +30,9 @@ from toys import HEAD, SOURCE, TEST, Coin, SeenFit, report_of
 from ladder import Ladder, Rung, Seeds, SequentialTest, Verdict, below, falls
 from ladder.cli import main
 from ladder.evidence import archive as module
-from ladder.evidence.archive import Attempt, Evidence
+from ladder.evidence.attempts import Attempt
 from ladder.evidence.fingerprint import Fingerprint, fingerprint
+from ladder.evidence.store import Evidence
 from ladder.judge.calibration import Calibration, load, path, save, tightened
 from ladder.report import reading
 from ladder.report.document import document, entry
@@ -457,7 +458,7 @@ def check_climb(folder, outcomes):
         assert (now.diagnosis is None, now.note) == (outcome.diagnosis is None, outcome.note)
     assert len(evidence.problems) <= 1, evidence.problems
     ladder, test = Ladder(CLIMBED), SequentialTest(looks=LOOKS)
-    entries = [entry(again[id], ladder, test, attempts=evidence.attempts(id)) for id in ladder]
+    entries = [entry(again[id], ladder, test, attempts=evidence.attempts.of(id)) for id in ladder]
     told = document(entries, test, {"root": 0, "fresh": False, "repeat": ""}, {
         "command": "pytest", "machine": {}, "versions": {}, "commit": None
     })  # fmt: skip
@@ -511,7 +512,7 @@ def check_attempts(data, climbed):
     if any("newer ladder" in problem or "cannot be read: " in problem for problem in evidence.problems):
         return
     assert (done, len(evidence.problems)) == ([], 1) if in_place else done == []
-    listed = [attempt for id in outcomes for attempt in evidence.attempts(id)]
+    listed = [attempt for id in outcomes for attempt in evidence.attempts.of(id)]
     assert all(Attempt.read(json.dumps(line)) in listed for line in others if line["verdict"])
 
 
@@ -585,11 +586,11 @@ def test_whatever_a_terminal_obeys_is_replaced_and_nothing_that_is_read():
 def test_curves_serve_only_the_metrics_and_epochs_that_are_declared_now(tmp_path):
     """Also where the key is the same, as where ``metrics`` is computed from what no fingerprint sees."""
     evidence = Evidence(tmp_path, run="writer")
-    evidence.keep("key", 0, play(Coin(), Seeds(), range(16)))
+    evidence.curves.keep("key", 0, play(Coin(), Seeds(), range(16)))
     for metrics, epochs in ((["loss"], 3), (["loss", "mse"], 3), (["mse"], 3), ([], 3), (["loss"], 2), (["loss"], 20)):
         reader = Evidence(tmp_path, run="reader")
         used = (metrics, epochs) == (["loss"], 3)
-        assert len(list(reader.trained("key", 0, 16, metrics, epochs))) == used
+        assert len(list(reader.curves.blocks("key", 0, 16, metrics, epochs))) == used
         assert len(reader.problems) == 1 - used
         assert all(problem.endswith("what it held is measured again") for problem in reader.problems)
 
@@ -601,7 +602,9 @@ def test_blocks_of_other_traces_are_not_joined(tmp_path, first):
     with played() as log:
         _, evidence = climb(tmp_path, CLIMBED[0], looks=LOOKS, run="first", trainer=Player)
         [folder] = (tmp_path / "curves").iterdir()
-        evidence.keep(folder.name, 0 if first else 16, replace(trained, traces={"x": trained.traces["step_loss"]}))
+        evidence.curves.keep(
+            folder.name, 0 if first else 16, replace(trained, traces={"x": trained.traces["step_loss"]})
+        )
         log.clear()
         outcomes, evidence = climb(tmp_path, CLIMBED[0], looks=LOOKS, trainer=Player)
     assert outcomes["rung1"].verdict is Verdict.UNDECIDED
@@ -618,16 +621,16 @@ def test_blocks_of_other_traces_are_not_joined(tmp_path, first):
 def test_a_look_that_does_not_fit_its_seeds_is_taken_again(tmp_path, change):
     shown = {"seeds": np.arange(4), "start/x": np.zeros((4, 2)), "end/x": np.zeros((4, 2))}
     writer = Evidence(tmp_path, run="writer")
-    writer.keep_inspected("key", shown)
-    assert Evidence(tmp_path, run="reader").inspected("key").keys() == shown.keys()
-    writer.keep_inspected("key", {name: array for name, array in (shown | change).items() if array is not None})
+    writer.curves.keep_inspection("key", shown)
+    assert Evidence(tmp_path, run="reader").curves.inspection("key").keys() == shown.keys()
+    writer.curves.keep_inspection("key", {name: array for name, array in (shown | change).items() if array is not None})
     reader = Evidence(tmp_path, run="reader")
-    assert (reader.inspected("key"), len(reader.problems)) == (None, 1)
+    assert (reader.curves.inspection("key"), len(reader.problems)) == (None, 1)
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_not_unpacked(tmp_path, monkeypatch):
     evidence = Evidence(tmp_path, run="writer")
-    evidence.keep("key", 0, play(Coin(), Seeds(), range(16)))
+    evidence.curves.keep("key", 0, play(Coin(), Seeds(), range(16)))
     [file] = tmp_path.rglob("*.npz")
     with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("curve x.npy", bytes(10_000_000))
@@ -635,7 +638,7 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_not_unpacked(tmp_path, monk
     monkeypatch.setattr(module, "LARGEST", 5_000_000)
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("it is unpacked"))
     reader = Evidence(tmp_path, run="reader")
-    assert list(reader.trained("key", 0, 16, ["loss"], 3)) == []
+    assert list(reader.curves.blocks("key", 0, 16, ["loss"], 3)) == []
     [problem] = reader.problems
     assert "at most 5000000 are read" in problem
 
@@ -653,18 +656,20 @@ def test_a_list_of_attempts_that_never_ended_is_sorted_in_a_moment(tmp_path):
         writer._attempts += [writer._attempt("rung1", str(number), 0)]
     writer._attempts += [replace(attempt, verdict="PASS", k=1, n=1) for attempt in writer._attempts]
     with in_time():
-        assert {attempt.verdict for attempt in writer.attempts("rung1")} == {"PASS"}
+        assert {attempt.verdict for attempt in writer.attempts.of("rung1")} == {"PASS"}
 
 
 def test_two_ladders_of_a_repository_have_attempts_of_their_own(tmp_path):
     for ladder, verdict in (("a", "PASS"), ("b/deep", "FAIL"), ("", "CRASHED")):
-        Evidence(tmp_path, run=verdict, ladders={"rung1": ladder}).end("rung1", "key", 0, verdict=verdict)
+        Evidence(tmp_path, run=verdict, ladders={"rung1": ladder}).attempts.end("rung1", "key", 0, verdict=verdict)
     old = json.loads((tmp_path / "attempts.jsonl").read_text().splitlines()[0])
     del old["ladder"]
     with (tmp_path / "attempts.jsonl").open("a") as file:
         file.write(json.dumps(old | {"verdict": "UNDECIDED"}) + "\n")
     told = {
-        ladder: [each.verdict for each in Evidence(tmp_path, run="reader", ladders={"rung1": ladder}).attempts("rung1")]
+        ladder: [
+            each.verdict for each in Evidence(tmp_path, run="reader", ladders={"rung1": ladder}).attempts.of("rung1")
+        ]
         for ladder in ("a", "b/deep", "c", "")
     }
     assert told == {

@@ -14,7 +14,7 @@ from toys import HEAD, INI, TEST
 
 import ladder
 from ladder import Verdict, files
-from ladder.evidence.archive import Evidence
+from ladder.evidence.store import Evidence
 from ladder.files import lock, write_atomically
 from ladder.plugin.workers import Handover
 from ladder.train import compilation
@@ -321,8 +321,8 @@ def test_who_appends_a_line_waits_for_its_turn(tmp_path):
 
 def test_a_run_may_be_called_what_no_file_can_be(tmp_path):
     evidence, other = (Evidence(tmp_path, run=name) for name in ("a/b: c?", "d"))
-    evidence.announce()
-    other.announce()
+    evidence.lock.acquire()
+    other.lock.acquire()
     [problem] = other.problems
     assert problem.startswith(f"another run is climbing in this checkout (process {os.getpid()}, since ")
     assert evidence.problems == []

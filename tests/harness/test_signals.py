@@ -90,9 +90,9 @@ def fixture(request):
     rung = request.node.callspec.params["rung"].id if hasattr(request.node, "callspec") else ""
     if rung == "rung2":
         moment("setup")
-        import ladder.climb, ladder.evidence.archive
+        import ladder.climb, ladder.evidence.archive, ladder.evidence.attempts
         before(ladder.climb, "judge", "judgement")
-        before(ladder.evidence.archive, "append_line", "attempts")
+        before(ladder.evidence.attempts, "append_line", "attempts")
         before(ladder.evidence.archive, "write_atomically", "evidence")
     yield
     if rung == "rung2":

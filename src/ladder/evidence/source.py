@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ladder.declare.rung import Rung
-from ladder.evidence.archive import Evidence, Origin, key
+from ladder.evidence.archive import Origin, key
 from ladder.evidence.fingerprint import fingerprint
+from ladder.evidence.store import Evidence
 from ladder.train.progress import ProgressMeter, ProgressRecorder
 from ladder.train.result import Trained
 from ladder.train.timelimit import TimedOutError, run_until
@@ -116,9 +117,9 @@ class CurveSource:
                 curves.unfinished = recorder.so_far()
                 raise
             if self._evidence:
-                self._evidence.keep(curves.key, numbers[0], more)
+                self._evidence.curves.keep(curves.key, numbers[0], more)
                 if curves.trained is not None and not more.continues(curves.trained):
-                    self._evidence.distrust(curves.key)
+                    self._evidence.curves.distrust(curves.key)
                     curves.trained, curves.origins = None, []
                     continue
             curves.add(more)
@@ -134,14 +135,14 @@ class CurveSource:
             TimedOutError: if it is not done at the deadline; the seeds are trained again unless they were the last to be.
         """
         curves, numbers = self._of(rung, 0), list(failing[: self._block])
-        stored = self._evidence.inspected(curves.key) if self._evidence else None
+        stored = self._evidence.curves.inspection(curves.key) if self._evidence else None
         if stored is not None and np.array_equal(stored.pop("seeds"), numbers):
             return stored
         recorder = ProgressRecorder(rung.experiment.epochs, None)
         work = partial(self._trainer(rung).inspect, self.seeds, numbers, recorder)
         inspected = run_until(deadline, grace, work, recorder.stop)
         if self._evidence and inspected is not None:
-            self._evidence.keep_inspected(curves.key, inspected | {"seeds": np.asarray(numbers)})
+            self._evidence.curves.keep_inspection(curves.key, inspected | {"seeds": np.asarray(numbers)})
         return inspected
 
     def record_states(
@@ -170,7 +171,7 @@ class CurveSource:
         curves = self._curves[rung.id]
         if self._evidence and curves.seeds < seeds:
             experiment = rung.experiment
-            blocks = self._evidence.trained(
+            blocks = self._evidence.curves.blocks(
                 curves.key, curves.seeds, seeds, experiment.metrics, experiment.epochs, curves.trained
             )
             for trained, origin in blocks:

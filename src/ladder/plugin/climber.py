@@ -17,8 +17,8 @@ import pytest
 from ladder.climb import Climb, Outcome
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
-from ladder.evidence.archive import Evidence
 from ladder.evidence.provenance import commit
+from ladder.evidence.store import Evidence
 from ladder.files import check_writable
 from ladder.judge import calibration
 from ladder.naming import spelled
@@ -94,7 +94,7 @@ class Climber:
             rerun=self.settings.rerun,
             ladders=self.select.folders,
         )
-        evidence.announce()
+        evidence.lock.acquire()
         return evidence
 
     def climb(self, rung: Rung, item: pytest.Item) -> Outcome | None:
@@ -125,7 +125,7 @@ class Climber:
             from ladder.train.compiled import trace
 
             trace(rung.experiment)  # pytest-testmon runs again the tests whose lines have changed, and none has run
-        attempts = self.evidence.attempts(rung.id)
+        attempts = self.evidence.attempts.of(rung.id)
         found = entry(outcome, self.select.ladder, self.settings.test, self._stale(outcome), attempts)
         if self.settings.pictures:
             self._draw(climb, outcome, found, deadline, live.progress(rung))
@@ -197,7 +197,7 @@ class Climber:
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind."""
         if "evidence" in self.__dict__:
-            self.evidence.close()
+            self.evidence.lock.release()
         if self._cache and not still_computing():  # it would go on writing there
             self._cache.close()
 

@@ -18,7 +18,7 @@ from ladder.declare.experiment import components, differences
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.declare.values import cut, shortened
-from ladder.evidence.archive import Attempt
+from ladder.evidence.attempts import Attempt
 from ladder.judge.judgement import ComparisonResult, CriterionResult
 from ladder.judge.sequential import SequentialTest, Verdict
 from ladder.report.schema import VERSION, WHOLE, Entry
