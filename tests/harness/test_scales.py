@@ -1,7 +1,6 @@
 """Rungs that come in several sizes: which one a run climbs, and that nothing of one is taken for the other's."""
 
 import json
-from pathlib import Path
 
 import pytest
 from toys import HEAD, INI, TEST
@@ -269,12 +268,9 @@ NIGHTLY = NIGHTLY.replace(
         (["--ladder-only=rung4"], ("rung4",), 0),
     ],
 )
-def test_here_it_is_for_the_scale_to_say_whether_a_rung_that_has_a_smaller_one_takes_its_minutes(
-    pytester, sizes, arguments, expected, others
-):
-    """A rung of one size that takes them, as any other test that does, is left out by day."""
-    sizes("ladder_scale = small", NIGHTLY)
-    pytester.makeconftest((Path(__file__).parents[2] / "conftest.py").read_text())
+def test_left_out(pytester, sizes, arguments, expected, others):
+    """Tests with a mark that is left out run if they are asked for; of a rung in several sizes the scale decides."""
+    sizes("ladder_scale = small\nladder_leave_out = nightly", NIGHTLY)
     result = pytester.runpytest(*arguments)
     assert result.ret == 0
     result.assert_outcomes(passed=len(expected) + others, deselected=result.parseoutcomes().get("deselected", 0))

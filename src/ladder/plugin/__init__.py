@@ -20,6 +20,7 @@ import pytest
 from ladder.plugin import signals, workers
 from ladder.plugin.collector import Collector
 from ladder.plugin.earlier import EARLIER, EarlierReport, is_started_by_xdist
+from ladder.plugin.leaving_out import LeavingOut
 from ladder.plugin.reporter import Reporter
 from ladder.plugin.settings import Settings, add_options, climbs, reports_folder
 
@@ -59,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     handover = _handover(config)
     config.stash[COLLECTOR] = collector = Collector(config, settings, handover, interruptions)
     config.pluginmanager.register(collector, "ladder-collector")
+    config.pluginmanager.register(LeavingOut(settings), "ladder-leaving-out")
     if not hasattr(config, "workerinput"):
         earlier = config.stash.setdefault(EARLIER, EarlierReport(settings.reports))
         config.stash[REPORTER] = reporter = Reporter(config, settings, handover, earlier)

@@ -90,6 +90,12 @@ def add_options(parser: pytest.Parser) -> None:
         "size of rungs that come in several, in a run that is given no --ladder-scale and whose -m names no rung",
         default=FULL,
     )
+    parser.addini(
+        "ladder_leave_out",
+        "marks of tests that are left out unless -m names the mark, or an id the test",
+        type="args",
+        default=[],
+    )
     parser.addini("ladder_reports", "folder of the ladder's reports", default="reports")
     parser.addini("ladder_pictures", "draw every climbed rung, beside the report", type="bool", default=False)
     parser.addini("ladder_evidence", "folder of what rungs have yielded so far", default="reports/evidence")
@@ -116,6 +122,7 @@ class Settings:
         asked: Whether ``-m`` or ``--ladder-only`` speaks of rungs.
         marks: The marks of rungs that ``-m`` names, other than to leave them out: ``rung``, ``rung3``.
         climbs: Whether rungs are climbed if there are any, and not only shown or calibrated.
+        leave_out: Marks of tests that are left out unless they are asked for.
         scale: Which size of rungs that come in several is climbed; empty for the full one.
         scale_asked: Whether the user has asked for that size, so that a rung is left out which does not come in it.
         calibrate: ``missing``, ``overwrite``, or None to climb.
@@ -136,6 +143,7 @@ class Settings:
     asked: bool
     marks: frozenset[str]
     climbs: bool
+    leave_out: tuple[str, ...]
     scale: str
     scale_asked: bool
     calibrate: str | None
@@ -164,6 +172,7 @@ class Settings:
             asked="rung" in option.markexpr or bool(option.ladder_only),
             marks=frozenset(_rungs_in(option.markexpr)),
             climbs=climbs(option),
+            leave_out=tuple(config.getini("ladder_leave_out")),
             scale=_scale(config),
             scale_asked=bool(option.ladder_scale),
             calibrate=_calibrate(config),
