@@ -1,14 +1,14 @@
 """Conditions on learning curves: of each seed by itself, or of one rung's seeds against another's.
 
-A criterion reduces a seed's curves to one number, its statistic, and holds that against a limit. The same
-statistic is what a calibration measures and what the report prints.
+A criterion turns a seed's curves into a series, one number an epoch, and holds that against a limit. Its statistic is the worst
+number from epoch ``by`` on: what a calibration measures and what the report prints.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -43,6 +43,9 @@ class Criterion(ABC):
             finite or has none.
     """
 
+    kind: ClassVar[str]
+    """The name of the condition in keys and reports."""
+
     metric: str
     limit: float
     by: int
@@ -53,7 +56,7 @@ class Criterion(ABC):
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.limit):
-            raise ValueError(f"{type(self).__name__.lower()}({self.metric!r}, {self.limit}): choose a finite limit")
+            raise ValueError(f"{self.kind}({self.metric!r}, {self.limit}): choose a finite limit")
         _check_epoch(self, self.by)
         _check_source(self, self.source)
         if self.floor is not None and not (math.isfinite(self.floor) and self.floor_source.strip()):
@@ -84,45 +87,54 @@ class Criterion(ABC):
     def text(self) -> str:
         """The condition in words, without its source."""
 
-    @abstractmethod
-    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
-        """The number of each seed that is held against the limit."""
+    @property
+    def label(self) -> str:
+        """The series in words, for an axis."""
+        return self.metric
 
     @property
     def key(self) -> str:
         """The condition without its limit: what a calibration files a limit under."""
-        return f"{type(self).__name__.lower()} {' '.join(self.metrics)} by {self.by}"
+        return f"{self.kind} {' '.join(self.metrics)} by {self.by}"
+
+    def series(self, curves: MetricCurves) -> Float[np.ndarray, "seed epoch"]:
+        """Return the number of each seed and epoch that is held against the limit; NaN where there is none."""
+        return curves[self.metric]
+
+    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
+        """Return the worst number of each seed from epoch ``by`` on, NaN if one of them is."""
+        return np.asarray(np.max(self.series(curves)[:, self.by - 1 :], axis=1))
 
     def holds(self, curves: MetricCurves) -> Bool[np.ndarray, " seed"]:
-        """Of which seeds it holds. A statistic that is not a number holds of none."""
-        return np.asarray(self.statistic(curves) <= self.limit)
+        """Return for each seed whether it holds. A statistic that is NaN holds of none."""
+        return self._meets(self.statistic(curves))
 
     def reached(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
-        """The epoch at which each seed has met it for good, be it after ``by``; infinite of one that never does."""
-        epochs = range(self.first_epoch, curves[self.metric].shape[1] + 1)
-        held = np.stack([replace(self, by=epoch).holds(curves) for epoch in epochs])
-        return np.where(held.any(axis=0), self.first_epoch + held.argmax(axis=0), np.inf)
+        """Return the epoch at which each seed has met it for good, be it after ``by``; infinite for one that never does."""
+        met = self._meets(self.series(curves))[:, self.first_epoch - 1 :]
+        for_good = np.logical_and.accumulate(met[:, ::-1], axis=1)[:, ::-1]
+        return np.where(for_good.any(axis=1), self.first_epoch + for_good.argmax(axis=1), np.inf)
 
     def worst(self, curves: MetricCurves) -> float:
-        """The statistic of the seed that is furthest from meeting it."""
+        """Return the statistic of the seed that is furthest from meeting it."""
         return float(np.max(self.statistic(curves)))
 
     def tightened(self, limit: float, source: str) -> Self:
-        """The same condition at the stricter of its own limit and ``limit``."""
+        """Return the same condition at the stricter of its own limit and ``limit``."""
         return replace(self, limit=limit, source=source) if limit < self.limit else self
+
+    def _meets(self, values: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
+        return np.asarray(values <= self.limit)
 
     def __str__(self) -> str:
         return self.text
 
 
-def _from(curves: MetricCurves, metric: str, by: int) -> Float[np.ndarray, "seed epoch"]:
-    return curves[metric][:, by - 1 :]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Below(Criterion):
-    """The metric stays below the limit."""
+    """A metric that stays below the limit."""
 
+    kind = "below"
     signed: bool = False
 
     def __post_init__(self) -> None:
@@ -138,18 +150,15 @@ class Below(Criterion):
         """The condition in words."""
         return f"{self.metric} < {self.limit:.4g} by epoch {self.by}"
 
-    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
-        """The largest value from epoch ``by`` on."""
-        return np.asarray(np.max(_from(curves, self.metric, self.by), axis=1))
-
-    def holds(self, curves: MetricCurves) -> Bool[np.ndarray, " seed"]:
-        """Of which seeds it holds."""
-        return np.asarray(self.statistic(curves) < self.limit)
+    def _meets(self, values: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
+        return np.asarray(values < self.limit)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Above(Criterion):
-    """The metric stays above the limit."""
+    """A metric that stays above the limit."""
+
+    kind = "above"
 
     @property
     def beyond_floor(self) -> bool:
@@ -162,26 +171,26 @@ class Above(Criterion):
         return f"{self.metric} > {self.limit:.4g} by epoch {self.by}"
 
     def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
-        """The smallest value from epoch ``by`` on."""
-        return np.asarray(np.min(_from(curves, self.metric, self.by), axis=1))
-
-    def holds(self, curves: MetricCurves) -> Bool[np.ndarray, " seed"]:
-        """Of which seeds it holds."""
-        return np.asarray(self.statistic(curves) > self.limit)
+        """Return the smallest value of each seed from epoch ``by`` on, NaN if one of them is."""
+        return np.asarray(np.min(self.series(curves)[:, self.by - 1 :], axis=1))
 
     def worst(self, curves: MetricCurves) -> float:
-        """The smallest statistic."""
+        """Return the smallest statistic."""
         return float(np.min(self.statistic(curves)))
 
     def tightened(self, limit: float, source: str) -> Self:
-        """The same condition at the larger of the two limits."""
+        """Return the same condition at the larger of the two limits."""
         return replace(self, limit=limit, source=source) if limit > self.limit else self
+
+    def _meets(self, values: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
+        return np.asarray(values > self.limit)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Falls(Criterion):
-    """The metric falls to at most ``limit`` times its value at epoch ``since``."""
+    """A metric that falls to at most ``limit`` times its value at epoch ``since``."""
 
+    kind = "falls"
     since: int = 1
 
     def __post_init__(self) -> None:
@@ -204,22 +213,30 @@ class Falls(Criterion):
         return f"{self.metric} at most {self.limit:.4g} of epoch {self.since}'s by epoch {self.by}"
 
     @property
+    def label(self) -> str:
+        """The series in words, for an axis."""
+        return f"{self.metric} / {self.metric} at epoch {self.since}"
+
+    @property
     def key(self) -> str:
         """The condition without its limit."""
         return f"{super().key} since {self.since}"
 
-    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
-        """The largest ratio from epoch ``by`` on; not a number where the metric does not start above zero."""
-        start = curves[self.metric][:, self.since - 1]
-        start = np.where(start > 0.0, start, np.nan)
+    def series(self, curves: MetricCurves) -> Float[np.ndarray, "seed epoch"]:
+        """Return the ratio to the value at epoch ``since``; NaN where the metric does not start above zero."""
+        values = curves[self.metric]
+        start = values[:, self.since - 1 : self.since]
+        if not start.size:  # of a run that was broken off before
+            return np.full_like(values, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.max(_from(curves, self.metric, self.by), axis=1) / start)
+            return np.asarray(values / np.where(start > 0.0, start, np.nan))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agrees(Criterion):
-    """Two metrics differ by at most ``limit``."""
+    """Two metrics that differ by at most ``limit``."""
 
+    kind = "agrees"
     other: str
 
     def __post_init__(self) -> None:
@@ -239,11 +256,15 @@ class Agrees(Criterion):
         """The condition in words."""
         return f"{self.metric} and {self.other} within {self.limit:.4g} by epoch {self.by}"
 
-    def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
-        """The largest difference from epoch ``by`` on."""
+    @property
+    def label(self) -> str:
+        """The series in words, for an axis."""
+        return f"|{self.metric} − {self.other}|"
+
+    def series(self, curves: MetricCurves) -> Float[np.ndarray, "seed epoch"]:
+        """Return the absolute difference of the two metrics."""
         with np.errstate(invalid="ignore"):
-            difference = _from(curves, self.metric, self.by) - _from(curves, self.other, self.by)
-        return np.asarray(np.max(np.abs(difference), axis=1))
+            return np.asarray(np.abs(curves[self.metric] - curves[self.other]))
 
 
 @dataclass(frozen=True, kw_only=True)

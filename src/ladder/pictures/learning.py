@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ladder.declare.arrays import Bool, Float
-from ladder.declare.criteria import Above, Agrees, Comparison, Criterion, Falls
+from ladder.declare.criteria import Above, Comparison, Criterion
 from ladder.judge.judgement import ComparisonResult, CriterionResult
 from ladder.pictures import style
 from ladder.report.text import format_number as told
@@ -90,7 +90,7 @@ def _panels(outcome: Outcome, partners: Mapping[str, Trained]) -> list[Panel]:
     kinds = ["gate"] * len(rung.gates) + ["goal"] * len(rung.goals)
     for kind, condition, result in zip(kinds, (*rung.gates, *rung.goals), held, strict=True):
         if isinstance(condition, Criterion):
-            label, failed, others = _label(condition), none, parent
+            label, failed, others = condition.label, none, parent
             if judged:
                 failed = ~(condition.holds(trained.curves) & (trained.first_non_finite_step == 0))
         else:
@@ -123,24 +123,10 @@ def _came_to(result: CriterionResult | ComparisonResult | None) -> str:
     return ""
 
 
-def _label(criterion: Criterion) -> str:
-    if isinstance(criterion, Falls):
-        return f"{criterion.metric} / {criterion.metric} at epoch {criterion.since}"
-    return f"|{criterion.metric} − {criterion.other}|" if isinstance(criterion, Agrees) else criterion.metric
-
-
 def _values(
     condition: Criterion | Comparison, curves: Mapping[str, Float[np.ndarray, "seed epoch"]]
 ) -> Float[np.ndarray, "seed epoch"]:
-    values = curves[condition.metric]
-    with np.errstate(all="ignore"):
-        if isinstance(condition, Falls):
-            if values.shape[1] < condition.since:
-                return np.full_like(values, np.nan)
-            start = values[:, condition.since - 1 : condition.since]
-            values = values / np.where(start > 0.0, start, np.nan)
-        elif isinstance(condition, Agrees):
-            values = np.abs(values - curves[condition.other])
+    values = condition.series(curves) if isinstance(condition, Criterion) else curves[condition.metric]
     return np.where(np.isfinite(values), values, np.nan)
 
 

@@ -255,7 +255,7 @@ def _condition(judged: CriterionResult | ComparisonResult) -> dict[str, Any]:
         }
     criterion = judged.criterion
     return {
-        "kind": type(criterion).__name__.lower(),
+        "kind": criterion.kind,
         "text": criterion.text,
         "metric": criterion.metric,
         "source": criterion.source,
