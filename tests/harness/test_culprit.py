@@ -102,7 +102,7 @@ def test_a_healthy_rung_is_named_on_at_most_a_fraction_beta_of_ladders():
             for outcome in map(Climb(ladder, test, seeds, trainer=Player), ladder)
             if outcome.verdict is Verdict.FAIL
         ]
-        named += any(fail.judgement.names for fail in fails)
+        named += any(fail.judgement.names_culprit for fail in fails)
         named_by_rungs_alone += any(names_by_rungs_alone(fail, ladder, test, seeds) for fail in fails)
         failed += bool(fails)
     bound = binom.ppf(1 - 1e-4, ladders, test.beta)
@@ -136,7 +136,7 @@ def test_only_a_gated_rung_that_fails_is_ever_named():
         found = culprit([entry(outcome, ladder, climb.test) for outcome in outcomes])
         first_fail = next((o for o in outcomes if o.rung.role == "gate" and o.verdict is Verdict.FAIL), None)
         assert (found and found["rung"]) == (first_fail and first_fail.rung.id)
-        assert (found and found["certain"]) == (first_fail and first_fail.judgement.names)
+        assert (found and found["certain"]) == (first_fail and first_fail.judgement.names_culprit)
     assert named == {("gate", Verdict.FAIL)}
     judged = (Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED)
     assert seen == {(role, verdict) for role in ("gate", "control", "goal") for verdict in judged} | {

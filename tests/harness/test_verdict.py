@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ladder.judge.sequential import Boundary, SequentialTest, Verdict, median_interval
+from ladder.judge.paired import median_interval
+from ladder.judge.sequential import Boundary, SequentialTest, Verdict
 
 PASS, FAIL, UNDECIDED = Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED
 

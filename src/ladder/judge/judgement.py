@@ -1,15 +1,16 @@
-"""From curves to a verdict: which seeds meet every gate, what the test says of that, how a rung compares."""
+"""Judgement: from curves to a verdict, by the seeds that meet every gate and by paired comparisons with other rungs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ladder.declare.arrays import Float
+from ladder.declare.arrays import Bool
 from ladder.declare.criteria import Comparison, Criterion
 from ladder.declare.rung import Rung
-from ladder.judge.sequential import Interval, SequentialTest, Verdict, median_interval
+from ladder.judge.paired import Interval, interval_of, lies_above, paired_differences
+from ladder.judge.sequential import SequentialTest, Verdict
 from ladder.train.result import Trained
 
 REPORT_LEVEL = 0.95
@@ -53,8 +54,7 @@ class Judgement:
     """All that follows from a rung's curves.
 
     ``k`` of ``n`` seeds stayed finite and met every per-seed gate; ``failing`` are the others, or all seeds where a
-    comparison alone has decided. ``names`` says whether a FAIL is strong enough to name
-    a culprit on this ladder.
+    comparison alone has decided. ``names_culprit`` says whether a FAIL is strong enough to name a culprit on this ladder.
     """
 
     verdict: Verdict
@@ -72,116 +72,122 @@ class Judgement:
 
 
 def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: SequentialTest, gated: int) -> Judgement:
-    """Judge a rung by its own curves and those of the rungs it is compared with, on the same seeds."""
-    finite = trained.first_non_finite_step == 0
+    """Judge a rung by its own curves and those of the rungs it is compared with, on the same seeds.
 
-    def held(criterion: Criterion) -> CriterionResult:
-        statistic = criterion.statistic(trained.curves)
-        k = int(np.sum(criterion.holds(trained.curves) & finite))
-        known = statistic[np.isfinite(statistic)]
-        median, low, high = (
-            (float(np.median(known)), float(known.min()), float(known.max())) if known.size else (math.nan,) * 3
-        )
-        reached = np.where(finite, criterion.reached(trained.curves), math.inf)
-        return CriterionResult(
-            criterion, test.verdict(k, trained.seeds), k, trained.seeds, median, low, high, tuple(reached.tolist())
-        )
-
-    def compared(comparison: Comparison) -> ComparisonResult:
-        against = partners[comparison.against]
-        difference = paired(trained, against, comparison.metric)
-        interval = _interval(difference, 1.0 - test.alpha / len(test.looks))
-        # A look may err on either side: alpha / looks in all for a PASS, beta / looks on its one side for a FAIL.
-        fails = _worse(difference, comparison.margin, test.beta / len(test.looks))
-        verdict = Verdict.FAIL if fails else Verdict.PASS if interval.high < comparison.margin else Verdict.UNDECIDED
-        return ComparisonResult(
-            comparison.metric, comparison.against, interval, tuple(difference), comparison=comparison, verdict=verdict
-        )
-
-    def judged(condition: Criterion | Comparison) -> CriterionResult | ComparisonResult:
-        return held(condition) if isinstance(condition, Criterion) else compared(condition)
-
-    gates = tuple(judged(gate) for gate in rung.gates)
-    goals = tuple(judged(goal) for goal in rung.goals)
-    everything = np.logical_and.reduce([finite, *(gate.holds(trained.curves) for gate in rung.criteria)])
-    k, n = int(everything.sum()), trained.seeds
-    comparisons = [gate for gate in gates if isinstance(gate, ComparisonResult)]
-    parts = [test.verdict(k, n), *(_known(gate.verdict) for gate in comparisons)]
-    if rung.role == "goal":
-        verdict = Verdict.all_of([_known(goal.verdict) for goal in goals])
-    elif rung.each_gate_fails:
-        verdict = _every_gate([_known(gate.verdict) for gate in gates])
-    else:
-        verdict = Verdict.all_of(parts)
-
-    # Union bound: over the gated rungs of the ladder, and over this rung's seeds and each of its comparisons.
-    tests = gated * (1 + len(rung.comparisons))
-    names = (
-        rung.role == "gate"
-        and verdict is Verdict.FAIL
-        and (
-            test.names_culprit(k, n, tests)
-            or any(
-                _worse(
-                    paired(trained, partners[gate.against], gate.metric),
-                    gate.margin,
-                    test.beta / len(test.looks) / tests,
-                )
-                for gate in rung.comparisons
-            )
-        )
-    )
-    effects = tuple(
-        ComparisonResult(
-            metric,
-            rung.parent,
-            _interval(difference := paired(trained, partners[rung.parent], metric), REPORT_LEVEL),
-            tuple(difference),
-            published,
-        )
-        for metric, published in rung.compare.items()
-        if rung.parent in partners
-    )
-    by_comparison = verdict is Verdict.FAIL and test.verdict(k, n) is not Verdict.FAIL
-    failing = tuple(range(n)) if by_comparison or k == n else tuple(np.flatnonzero(~everything).tolist())
-    return Judgement(verdict, k, n, test.log_e(k, n), failing, names, gates, goals, effects)
-
-
-def paired(one: Trained, other: Trained, metric: str) -> list[float]:
-    """Differences of a metric at the last epoch over the seeds both have, ``one`` less ``other``.
-
-    A seed that is not finite on ``one`` counts as infinitely worse; one that is not finite on ``other`` tells nothing of
-    ``one`` and is left out.
+    Args:
+        rung: The rung.
+        trained: Its curves.
+        partners: The curves of the rungs it is compared with, by id.
+        test: The rule by which verdicts are reached.
+        gated: The number of gated rungs on the ladder, each of which could be named as the culprit.
     """
-    n = min(one.seeds, other.seeds)
-    mine, theirs = _last(one, metric)[:n], _last(other, metric)[:n]
-    told = np.isfinite(theirs)
-    mine = np.where(np.isfinite(mine), mine, np.inf)
-    return [float(difference) for difference in mine[told] - theirs[told]]
+    gates = tuple(_result(gate, trained, partners, test) for gate in rung.gates)
+    goals = tuple(_result(goal, trained, partners, test) for goal in rung.goals)
+    met = _meets_every_gate(rung, trained)
+    k, n = int(met.sum()), trained.seeds
+    verdict = _verdict(rung, test.verdict(k, n), gates, goals)
+    failed_by_comparison = verdict is Verdict.FAIL and test.verdict(k, n) is not Verdict.FAIL
+    return Judgement(
+        verdict=verdict,
+        k=k,
+        n=n,
+        log_e=test.log_e(k, n),
+        failing=tuple(range(n)) if failed_by_comparison or k == n else tuple(np.flatnonzero(~met).tolist()),
+        names_culprit=verdict is Verdict.FAIL and _names_culprit(rung, k, trained, partners, test, gated),
+        gates=gates,
+        goals=goals,
+        effects=_effects(rung, trained, partners),
+    )
 
 
-def _last(trained: Trained, metric: str) -> Float[np.ndarray, " seed"]:
-    return trained.curves[metric][:, -1]
+def _result(
+    condition: Criterion | Comparison, trained: Trained, partners: Mapping[str, Trained], test: SequentialTest
+) -> CriterionResult | ComparisonResult:
+    if isinstance(condition, Criterion):
+        return _criterion_result(condition, trained, test)
+    return _comparison_result(condition, trained, partners[condition.against], test)
 
 
-def _interval(differences: list[float], level: float) -> Interval:
-    if not differences:
-        return Interval(math.nan, -math.inf, math.inf, level)
-    return median_interval(differences, level)
+def _criterion_result(criterion: Criterion, trained: Trained, test: SequentialTest) -> CriterionResult:
+    finite = trained.first_non_finite_step == 0
+    statistic = criterion.statistic(trained.curves)
+    k = int(np.sum(criterion.holds(trained.curves) & finite))
+    known = statistic[np.isfinite(statistic)]
+    spread = (float(np.median(known)), float(known.min()), float(known.max())) if known.size else (math.nan,) * 3
+    reached = np.where(finite, criterion.reached(trained.curves), math.inf)
+    return CriterionResult(
+        criterion, test.verdict(k, trained.seeds), k, trained.seeds, *spread, tuple(reached.tolist())
+    )
 
 
-def _worse(differences: list[float], margin: float, chance: float) -> bool:
-    """Whether the median lies above the margin, but for a chance of being wrong."""
-    level = 1.0 - 2.0 * chance
-    return level < 1.0 and _interval(differences, level).low > margin  # at less than a rounding nothing is certain
+def _comparison_result(
+    comparison: Comparison, trained: Trained, against: Trained, test: SequentialTest
+) -> ComparisonResult:
+    """Judge a comparison: a look may err by alpha / looks in all for a PASS, by beta / looks on its one side for a FAIL."""
+    differences = paired_differences(trained, against, comparison.metric)
+    interval = interval_of(differences, 1.0 - test.alpha / len(test.looks))
+    fails = lies_above(differences, comparison.margin, test.beta / len(test.looks))
+    verdict = Verdict.FAIL if fails else Verdict.PASS if interval.high < comparison.margin else Verdict.UNDECIDED
+    return ComparisonResult(
+        comparison.metric, comparison.against, interval, tuple(differences), comparison=comparison, verdict=verdict
+    )
 
 
-def _known(verdict: Verdict | None) -> Verdict:
-    return Verdict.UNDECIDED if verdict is None else verdict
+def _meets_every_gate(rung: Rung, trained: Trained) -> Bool[np.ndarray, " seed"]:
+    """Return for each seed whether it stayed finite and met every gate that is of a seed by itself."""
+    finite = trained.first_non_finite_step == 0
+    return np.asarray(np.logical_and.reduce([finite, *(gate.holds(trained.curves) for gate in rung.criteria)]))
 
 
-def _every_gate(verdicts: list[Verdict]) -> Verdict:
-    """FAIL only if each gate fails by itself."""
+def _verdict(
+    rung: Rung,
+    of_seeds: Verdict,
+    gates: Sequence[CriterionResult | ComparisonResult],
+    goals: Sequence[CriterionResult | ComparisonResult],
+) -> Verdict:
+    """Return the verdict of a rung, where ``of_seeds`` is that of the seeds that met every gate."""
+    if rung.role == "goal":
+        return Verdict.all_of([_decided(goal) for goal in goals])
+    if rung.each_gate_fails:
+        return _every_gate_fails([_decided(gate) for gate in gates])
+    return Verdict.all_of([of_seeds, *(_decided(gate) for gate in gates if isinstance(gate, ComparisonResult))])
+
+
+def _decided(result: CriterionResult | ComparisonResult) -> Verdict:
+    return Verdict.UNDECIDED if result.verdict is None else result.verdict
+
+
+def _every_gate_fails(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return FAIL only if each gate fails by itself."""
     if Verdict.PASS in verdicts:
         return Verdict.PASS
-    return Verdict.FAIL if all(v is Verdict.FAIL for v in verdicts) else Verdict.UNDECIDED
+    return Verdict.FAIL if all(verdict is Verdict.FAIL for verdict in verdicts) else Verdict.UNDECIDED
+
+
+def _names_culprit(
+    rung: Rung, k: int, trained: Trained, partners: Mapping[str, Trained], test: SequentialTest, gated: int
+) -> bool:
+    """Return whether a FAIL is strong enough to name a culprit on this ladder.
+
+    By a union bound over the gated rungs of the ladder, and over this rung's seeds and each of its comparisons.
+    """
+    if rung.role != "gate":
+        return False
+    tests = gated * (1 + len(rung.comparisons))
+    chance = test.beta / len(test.looks) / tests
+    return test.names_culprit(k, trained.seeds, tests) or any(
+        lies_above(paired_differences(trained, partners[gate.against], gate.metric), gate.margin, chance)
+        for gate in rung.comparisons
+    )
+
+
+def _effects(rung: Rung, trained: Trained, partners: Mapping[str, Trained]) -> tuple[ComparisonResult, ...]:
+    """Return the paired comparisons with the parent, which are only reported."""
+    if rung.parent not in partners:
+        return ()
+    effects = []
+    for metric, published in rung.compare.items():
+        differences = paired_differences(trained, partners[rung.parent], metric)
+        interval = interval_of(differences, REPORT_LEVEL)
+        effects.append(ComparisonResult(metric, rung.parent, interval, tuple(differences), published))
+    return tuple(effects)

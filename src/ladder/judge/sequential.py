@@ -1,4 +1,4 @@
-"""Verdicts over seeds: a sequential test on the fraction that learns, and intervals for paired differences.
+"""Verdicts over seeds: a sequential test on the fraction that learns.
 
 Nothing here knows a model, JAX or pytest.
 """
@@ -136,36 +136,3 @@ class SequentialTest:
         ``beta / tests``, whenever one stops.
         """
         return self.log_e(k, n) <= math.log(self.beta / tests)
-
-
-class Interval(NamedTuple):
-    """A median with a distribution-free confidence interval (infinite ends: too few values for the level)."""
-
-    median: float
-    low: float
-    high: float
-    level: float
-
-
-def median_interval(values: Sequence[float], level: float) -> Interval:
-    """Confidence interval of the median by order statistics, of coverage at least ``level``.
-
-    ``[x_(r), x_(n+1-r)]`` covers the median with probability ``1 - 2 P(Bin(n, 1/2) < r)``, whatever the
-    distribution; ``r`` is the largest for which that is at least ``level``. Source: David and Nagaraja, *Order
-    Statistics*, section 7.1.
-
-    Raises:
-        ValueError: for no values, or a level outside (0, 1).
-    """
-    if not values or not 0.0 < level < 1.0:
-        raise ValueError(f"{len(values)} values at level {level}: give at least one value and a level in (0, 1)")
-    x = sorted(values)
-    n = len(x)
-    median = 0.5 * (x[(n - 1) // 2] + x[n // 2])
-    below, r = 0.5**n, 0  # below = P(Bin(n, 1/2) <= r)
-    while 1.0 - 2.0 * below >= level:
-        r += 1
-        below += math.comb(n, r) * 0.5**n
-    if r == 0:
-        return Interval(median, -math.inf, math.inf, level)
-    return Interval(median, x[r - 1], x[n - r], level)
