@@ -1,7 +1,7 @@
-"""What a threshold is held against: the best that any model could do on a task, and what simple predictors do.
+"""The numbers to compare a threshold with: the best value that any model could reach on a task, and simple predictors.
 
-Of arrays alone, in NumPy: nothing here knows a model, and a metric is any function of a prediction and a target. A bound
-that no model passes goes into ``floor=`` of a criterion; a reference that a model is to beat is a limit.
+Everything here works on NumPy arrays and knows no model; a metric is any function of a prediction and a target. A bound that
+no model passes goes into ``floor=`` of a criterion; a reference that a model should beat is a limit.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,19 +14,19 @@ from ladder.declare.arrays import Float
 
 Place = Literal["known", "unknown"]
 PLACES: tuple[str, ...] = get_args(Place)
-BLOCK = 2**19  # weights of a posterior that are held at a time
-RIDGE = 1e-12  # of all features together, each in units of its RMS: some thousand roundings of the normal equations
+BLOCK = 2**19  # posterior weights in memory at a time
+RIDGE = 1e-12  # times the number of features, each in units of its RMS: some thousand roundings of the normal equations
 
 
 def hold_last(
     signal: Float[np.ndarray, "*batch time channel"], ahead: int = 1
 ) -> Float[np.ndarray, "*batch rest channel"]:
-    """Predict every sample to be what the signal was ``ahead`` samples before: to hold against ``signal[..., ahead:, :]``.
+    """Predict each sample as the value ``ahead`` samples before, for comparison with ``signal[..., ahead:, :]``.
 
     Source: the naive forecast of Hyndman and Athanasopoulos, *Forecasting: Principles and Practice* (2021), section 5.2.
 
     Raises:
-        ValueError: for ``ahead`` below 1, a signal that is no longer than that, or a number that is not finite.
+        ValueError: for ``ahead`` below 1, a signal that is not longer than that, or a number that is not finite.
     """
     signal = _checked("hold_last(signal=...)", signal)
     if not 1 <= ahead < signal.shape[-2]:
@@ -37,7 +37,7 @@ def hold_last(
 def carry_forward(
     context: Float[np.ndarray, "*batch time channel"], steps: int
 ) -> Float[np.ndarray, "*batch step channel"]:
-    """Continue a signal by its last sample, ``steps`` times.
+    """Continue a signal for ``steps`` samples by repeating its last sample.
 
     Raises:
         ValueError: for fewer than 1 step, an empty context, or a number that is not finite.
@@ -50,14 +50,14 @@ def carry_forward(
 def harmonic_continuation(
     context: Float[np.ndarray, "*batch time channel"], frequencies: Sequence[float], steps: int
 ) -> Float[np.ndarray, "*batch step channel"]:
-    """Continue a signal as the sum of tones of known frequencies that is nearest to it: ordinary least squares.
+    """Continue a signal for ``steps`` samples as a sum of tones of known frequencies, fitted by ordinary least squares.
 
-    Sine and cosine of each frequency, in radians a sample, are fitted to the whole context, channel by channel, and carried on.
-    Under white noise that is the maximum likelihood of amplitudes and phases. Source: Kay, *Modern Spectral Estimation*,
-    section 13.3.
+    The sine and cosine of each frequency, in radians per sample, are fitted to the whole context, channel by channel, and
+    extrapolated. Under white noise this is the maximum-likelihood estimate of amplitudes and phases. Source: Kay, *Modern
+    Spectral Estimation*, section 13.3.
 
     Raises:
-        ValueError: for fewer than 1 step, frequencies that are none, repeated or outside (0, pi), fewer samples than two a
+        ValueError: for fewer than 1 step, frequencies that are none, repeated or outside (0, pi), fewer samples than two per
             frequency, or a number that is not finite.
     """
     context = _checked("harmonic_continuation(context=...)", context)
@@ -78,22 +78,22 @@ def harmonic_continuation(
         )
     angles = np.arange(time + steps)[:, None] * tones
     waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    fitted = np.linalg.pinv(waves[:time]) @ context
-    return np.asarray(waves[time:] @ fitted)
+    coefficients = np.linalg.pinv(waves[:time]) @ context
+    return np.asarray(waves[time:] @ coefficients)
 
 
 @dataclass(frozen=True, eq=False)
 class LinearPredictor:
     """The best affine predictor of a value from the last ``window`` samples of all channels: ordinary least squares.
 
-    ``predicted[t] = offset + sum_i signal[t - i] @ weights[i]``, with zeros before the first sample where it is ``padded``.
-    Of several solutions it is, nearly, the one of least norm.
+    ``predicted[t] = offset + sum_i signal[t - i] @ weights[i]``, with zeros before the first sample where it is ``padded``. If
+    there are several solutions, the fit returns nearly the one of least norm.
 
     Attributes:
-        weights: Of the sample ``i`` before the current one at ``weights[i]``.
-        offset: What is predicted of nothing.
-        padded: Whether windows reach back before the first sample, as those of a causal model with zero padding do. Without,
-            the first prediction is of sample ``window - 1``.
+        weights: ``weights[i]`` multiplies the sample ``i`` steps before the current one.
+        offset: The constant term: the prediction for a window of zeros.
+        padded: Whether windows reach back before the first sample, as those of a causal model with zero padding do. If not,
+            the first prediction is at sample ``window - 1``.
     """
 
     weights: Float[np.ndarray, "window channel value"]
@@ -111,8 +111,14 @@ class LinearPredictor:
     ) -> Self:
         """Fit ``targets[t]`` by the samples up to ``inputs[t]``, over all sequences and times.
 
-        By the normal equations, in float64. With every sample of the window in units of its RMS, a direction in which windows
-        are less than a millionth as large as they are in all together counts as none.
+        The normal equations are solved in float64. With every sample of the window in units of its RMS, a direction in which
+        windows are less than a millionth as large as they are in all together counts as absent.
+
+        Args:
+            inputs: The signals that the prediction is made from.
+            targets: The values to predict, as many sequences and samples as ``inputs``.
+            window: The number of samples that a prediction is made from, the current one included.
+            padded: Whether windows reach back before the first sample, to zeros.
 
         Raises:
             ValueError: for a window below 1 or, without padding, longer than the sequences; inputs and targets of different
@@ -136,33 +142,35 @@ class LinearPredictor:
 
     @property
     def window(self) -> int:
-        """How many samples it looks at."""
+        """The number of samples that a prediction is made from."""
         return len(self.weights)
 
     @property
     def first(self) -> int:
-        """The sample of the first prediction."""
+        """The index of the sample that the first prediction belongs to."""
         return 0 if self.padded else self.window - 1
 
     def predict(self, inputs: Float[np.ndarray, "*batch time channel"]) -> Float[np.ndarray, "*batch rest value"]:
-        """What it makes of each sample from ``first`` on.
+        """Return the prediction at each sample from ``first`` on.
 
         Raises:
-            ValueError: for other channels than it was fitted on, fewer samples than it looks at where it is not padded, or a
+            ValueError: for other channels than it was fitted on, fewer samples than its window where it is not padded, or a
                 number that is not finite.
         """
         x = self._checked("predict(inputs=...)", inputs)
         _check_window("LinearPredictor.predict", self.window, x.shape[-2], self.padded)
         x = _padded(x, self.window) if self.padded else x
-        found = np.broadcast_to(self.offset, (*x.shape[:-2], x.shape[-2] - self.window + 1, len(self.offset))).copy()
+        predicted = np.broadcast_to(
+            self.offset, (*x.shape[:-2], x.shape[-2] - self.window + 1, len(self.offset))
+        ).copy()
         for lag, weight in enumerate(self.weights):
-            found += _lagged(x, lag, self.window) @ weight
-        return found
+            predicted += _lagged(x, lag, self.window) @ weight
+        return predicted
 
     def continue_(
         self, context: Float[np.ndarray, "*batch time channel"], steps: int
     ) -> Float[np.ndarray, "*batch step channel"]:
-        """Continue a signal by its own predictions: linear autoregression. It must have been fitted on the next sample.
+        """Continue a signal by the model's own predictions: linear autoregression. It must have been fitted on the next sample.
 
         Raises:
             ValueError: for fewer than 1 step, one that predicts other values than its channels, and what ``predict`` raises.
@@ -178,11 +186,11 @@ class LinearPredictor:
         return x[..., -steps:, :]
 
     def _checked(
-        self, what: str, signal: Float[np.ndarray, "*batch time channel"]
+        self, name: str, signal: Float[np.ndarray, "*batch time channel"]
     ) -> Float[np.ndarray, "*batch time channel"]:
-        signal = _checked(what, signal)
+        signal = _checked(name, signal)
         if (channels := self.weights.shape[1]) != signal.shape[-1]:
-            raise ValueError(f"{what} of shape {signal.shape}: it was fitted on {channels} channels; give as many")
+            raise ValueError(f"{name} of shape {signal.shape}: it was fitted on {channels} channels; give as many")
         return signal
 
 
@@ -194,17 +202,18 @@ def posterior_mean(
     noise: float,
     prior: Float[np.ndarray, " candidate"] | None = None,
 ) -> Float[np.ndarray, "*batch value"]:
-    """The mean of a value, given one of finitely many candidates under white noise: ``sum_c p(c | x) values[c]``.
+    """Compute the posterior mean of a value, given one of finitely many candidates under white noise.
 
-    ``p(c | x)`` is proportional to ``prior[c] exp(-|x - c|^2 / (2 noise^2))``. No function of ``x`` has a smaller mean squared
-    error; of unit vectors, none has a smaller one than the mean over its norm.
+    The mean is ``sum_c p(c | x) values[c]``, with ``p(c | x)`` proportional to ``prior[c] exp(-|x - c|^2 / (2 noise^2))``. No
+    function of ``x`` has a smaller mean squared error; among functions that return unit vectors, none has a smaller one than
+    the mean over its norm.
 
     Args:
         observed: A candidate plus noise.
-        candidates: What may have been observed.
-        values: What is wanted of each.
-        noise: Standard deviation in every feature.
-        prior: How likely each candidate is, by weights; by default all alike.
+        candidates: The signals that may have been observed.
+        values: The value that belongs to each candidate.
+        noise: The standard deviation of the noise in every feature.
+        prior: The weight of each candidate, proportional to its prior probability; uniform by default.
 
     Raises:
         ValueError: for noise or a prior that is not positive, arrays of different sizes, or a number that is not finite.
@@ -226,7 +235,7 @@ def posterior_mean(
     shape, x = np.shape(observed)[:-1], x.reshape(-1, x.shape[-1])
     centre = c.mean(axis=0)
     x, c = x - centre, c - centre
-    if len(c) > c.shape[1]:  # noise outside of what the candidates span tells nothing of them
+    if len(c) > c.shape[1]:  # noise outside the span of the candidates carries no information about them
         size, vectors = np.linalg.eigh(c.T @ c)
         basis = vectors[:, size > size[-1] * len(size) * np.finfo(np.float64).eps]
         x, c = x @ basis, c @ basis
@@ -249,16 +258,25 @@ def bayes_readout(
     place: Place = "unknown",
     padded: bool = False,
 ) -> Float[np.ndarray, "*batch rest value"]:
-    """The posterior mean of a value at each sample, given the last ``window`` samples under white noise.
+    """Compute the posterior mean of a value at each sample, given the last ``window`` samples under white noise.
 
-    The signal is one of ``clean``, each as likely as another. At an unknown place the window may be of any time of it, each
-    as likely as another, so a model that is the same at all times can do no better; at a known one it is of the observed
-    time. Complete windows alone are read, from sample ``window - 1`` on, unless it is ``padded``: then the zeros before
-    the first sample, which have no noise, give the place away to a window that reaches them.
+    The signal is one of ``clean``, all equally likely. At an unknown place the window may come from any time of the signal,
+    all equally likely, so no model that is the same at all times can do better; at a known place it comes from the observed
+    time. Only complete windows are read, from sample ``window - 1`` on, unless the read-out is ``padded``: then windows also
+    include the zeros before the first sample, which have no noise and so reveal the place to the windows that reach them.
+
+    Args:
+        observed: One of the clean signals plus noise, or a part of it.
+        clean: All the signals that may have been observed.
+        values: The value that belongs to each sample of each clean signal.
+        window: The number of samples that a value is read from.
+        noise: The standard deviation of the noise in every channel.
+        place: ``"known"`` if the time of the window in the signal is given, ``"unknown"`` if it is not.
+        padded: Whether windows reach back before the first sample, to zeros without noise.
 
     Raises:
-        ValueError: for a window below 1 or longer than the signals, another place, clean signals that do not fit the
-            observed ones, and what :func:`posterior_mean` raises.
+        ValueError: for a window below 1 or longer than the signals, another place, clean signals that do not fit the observed
+            ones, and what :func:`posterior_mean` raises.
     """
     x, c, v = (
         _checked(f"bayes_readout({name}=...)", array)
@@ -278,17 +296,17 @@ def bayes_readout(
         )
     _check_window("bayes_readout", window, min(x.shape[-2], c.shape[1]), padded=False)
 
-    def at(time: int) -> Float[np.ndarray, "*batch 1 value"]:
+    def at_time(time: int) -> Float[np.ndarray, "*batch 1 value"]:
         start = max(0, time + 1 - window)
-        seen, could = (signal[..., start : time + 1, :] for signal in (x, c))
-        seen, could = (signal.reshape(*signal.shape[:-2], -1) for signal in (seen, could))
-        return posterior_mean(seen, could, v[:, time], noise=noise)[..., None, :]
+        observation, possible = (signal[..., start : time + 1, :] for signal in (x, c))
+        observation, possible = (signal.reshape(*signal.shape[:-2], -1) for signal in (observation, possible))
+        return posterior_mean(observation, possible, v[:, time], noise=noise)[..., None, :]
 
-    start = [at(time) for time in range(window - 1)] if padded else []
+    start = [at_time(time) for time in range(window - 1)] if padded else []
     if place == "known":
-        return np.concatenate([*start, *(at(time) for time in range(window - 1, x.shape[-2]))], axis=-2)
-    could = _windows(c, window).reshape(-1, window * c.shape[-1])
-    anywhere = posterior_mean(_windows(x, window), could, v[:, window - 1 :].reshape(len(could), -1), noise=noise)
+        return np.concatenate([*start, *(at_time(time) for time in range(window - 1, x.shape[-2]))], axis=-2)
+    possible = _windows(c, window).reshape(-1, window * c.shape[-1])
+    anywhere = posterior_mean(_windows(x, window), possible, v[:, window - 1 :].reshape(len(possible), -1), noise=noise)
     return np.concatenate([*start, anywhere], axis=-2)
 
 
@@ -307,14 +325,16 @@ def noisy(
     draws: int = 8,
     seed: int = 0,
 ) -> Estimate:
-    """What a metric says of the exact target plus white noise of that RMS: how good a prediction its value stands for.
+    """Estimate the value of a metric for a prediction that is the exact target plus white noise of a given RMS.
+
+    The result shows how large an error a value of the metric stands for.
 
     Args:
-        metric: Of a prediction and a target; what it returns, a number or one a sequence, is averaged.
-        target: The prediction without its error, in whose precision the two are given to the metric.
-        rms: Root mean square of the error.
-        draws: How often the noise is drawn.
-        seed: Of the noise.
+        metric: A function of a prediction and a target; its result, a number or one per sequence, is averaged.
+        target: The prediction without its error; the metric receives both arrays in its precision.
+        rms: The root mean square of the error.
+        draws: The number of draws of the noise.
+        seed: The seed of the noise.
 
     Raises:
         ValueError: for an RMS below 0, fewer than 2 draws, or a target that is not finite.
@@ -324,35 +344,35 @@ def noisy(
         raise ValueError(f"noisy(rms={rms}): choose a finite number of at least 0")
     if draws < 2:
         raise ValueError(f"noisy(draws={draws}): choose at least 2, or their spread is not known")
-    rng, kind = np.random.default_rng(seed), np.result_type(target, np.float32)
-    found = [
-        float(np.mean(metric((exact + rms * rng.standard_normal(exact.shape)).astype(kind), exact.astype(kind))))
+    rng, dtype = np.random.default_rng(seed), np.result_type(target, np.float32)
+    results = [
+        float(np.mean(metric((exact + rms * rng.standard_normal(exact.shape)).astype(dtype), exact.astype(dtype))))
         for _ in range(draws)
     ]
-    return Estimate(float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(draws)))
+    return Estimate(float(np.mean(results)), float(np.std(results, ddof=1) / np.sqrt(draws)))
 
 
-def _checked(what: str, signal: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def _checked(name: str, signal: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     array = np.asarray(signal, np.float64)
     if array.ndim < 2 or array.size == 0:
-        raise ValueError(f"{what} of shape {array.shape}: give at least two axes, none of them empty")
+        raise ValueError(f"{name} of shape {array.shape}: give at least two axes, none of them empty")
     if not np.isfinite(array).all():
         raise ValueError(
-            f"{what}: {np.sum(~np.isfinite(array))} of {array.size} numbers are not finite; leave them out"
+            f"{name}: {np.sum(~np.isfinite(array))} of {array.size} numbers are not finite; leave them out"
         )
     return array
 
 
-def _check_steps(what: str, steps: int) -> None:
+def _check_steps(name: str, steps: int) -> None:
     if steps < 1:
-        raise ValueError(f"{what}(steps={steps}): choose at least 1")
+        raise ValueError(f"{name}(steps={steps}): choose at least 1")
 
 
-def _check_window(what: str, window: int, time: int, padded: bool) -> None:
+def _check_window(name: str, window: int, time: int, padded: bool) -> None:
     if window < 1:
-        raise ValueError(f"{what}(window={window}): choose at least 1 sample")
+        raise ValueError(f"{name}(window={window}): choose at least 1 sample")
     if window > time and not padded:
-        raise ValueError(f"{what}(window={window}): there are {time} samples; choose a window of at most {time}")
+        raise ValueError(f"{name}(window={window}): there are {time} samples; choose a window of at most {time}")
 
 
 def _padded(x: Float[np.ndarray, "*batch time channel"], window: int) -> Float[np.ndarray, "*batch longer channel"]:
@@ -362,45 +382,45 @@ def _padded(x: Float[np.ndarray, "*batch time channel"], window: int) -> Float[n
 def _lagged(
     x: Float[np.ndarray, "*batch time channel"], lag: int, window: int
 ) -> Float[np.ndarray, "*batch rest channel"]:
-    """The sample ``lag`` before the last one of each complete window."""
+    """Return the sample ``lag`` steps before the last one of each complete window."""
     return x[..., window - 1 - lag : x.shape[-2] - lag, :]
 
 
 def _windows(x: Float[np.ndarray, "*batch time channel"], window: int) -> Float[np.ndarray, "*batch rest feature"]:
-    """All complete windows, each one row."""
-    seen = np.lib.stride_tricks.sliding_window_view(x, window, axis=-2)
-    return seen.reshape(*seen.shape[:-2], -1)
+    """Return all complete windows, one per row."""
+    view = np.lib.stride_tricks.sliding_window_view(x, window, axis=-2)
+    return view.reshape(*view.shape[:-2], -1)
 
 
 def _normal_equations(
     x: Float[np.ndarray, "sequence time channel"], y: Float[np.ndarray, "sequence rest value"], window: int
 ) -> tuple[Float[np.ndarray, "feature feature"], Float[np.ndarray, "feature value"]]:
-    """Second moments of the complete windows of ``x`` with themselves and with ``y``; the last feature is constant."""
+    """Return the second moments of the complete windows of ``x`` with themselves and with ``y``; the last feature is constant."""
     values, channels, samples = y.shape[-1], x.shape[-1], y.shape[0] * y.shape[1]
-    now = np.concatenate([y, _lagged(x, 0, window), np.ones((*y.shape[:-1], 1))], axis=-1).reshape(samples, -1)
+    current = np.concatenate([y, _lagged(x, 0, window), np.ones((*y.shape[:-1], 1))], axis=-1).reshape(samples, -1)
     lags = (_lagged(x, lag, window).reshape(samples, channels) for lag in range(window))
-    moments = np.stack([before.T @ now for before in lags])
+    moments = np.stack([lagged.T @ current for lagged in lags])
     cross, latest, sums = np.split(moments, [values, values + channels], axis=-1)
 
-    # Both lags one larger: the same products one sample earlier, so only the ends of a sequence tell the two apart.
+    # Raising both lags by one shifts the products by one sample, so the sums differ at the ends of a sequence only.
     head, tail = (ends[:, ::-1].reshape(len(x), -1) for ends in (x[:, : window - 1], x[:, x.shape[1] - window + 1 :]))
-    change = (head.T @ head - tail.T @ tail).reshape(window - 1, channels, window - 1, channels)
+    difference = (head.T @ head - tail.T @ tail).reshape(window - 1, channels, window - 1, channels)
     gram = np.empty((window, channels, window, channels))
     gram[:, :, 0], gram[0] = latest, latest.transpose(2, 0, 1)
     for lag in range(1, window):
-        gram[lag, :, 1:] = gram[lag - 1, :, :-1] + change[lag - 1]
+        gram[lag, :, 1:] = gram[lag - 1, :, :-1] + difference[lag - 1]
 
     features = window * channels
     left = np.empty((features + 1, features + 1))
     left[:-1, :-1], left[:-1, -1] = gram.reshape(features, features), sums.ravel()
     left[-1] = np.append(sums, samples)
-    return left, np.concatenate([cross.reshape(features, values), now[:, :values].sum(axis=0, keepdims=True)])
+    return left, np.concatenate([cross.reshape(features, values), current[:, :values].sum(axis=0, keepdims=True)])
 
 
 def _average(
     logits: Float[np.ndarray, "row candidate"], values: Float[np.ndarray, "candidate value"]
 ) -> Float[np.ndarray, "row value"]:
-    """The mean of the values under the softmax of each row, whose weights, at most 1, are rounded to float32."""
+    """Return the mean of the values under the softmax of each row, whose weights, at most 1, are rounded to float32."""
     weights = np.empty(logits.shape, np.float32)
     np.subtract(logits, logits.max(axis=1, keepdims=True), out=weights, casting="same_kind")
     np.exp(weights, out=weights)

@@ -1,1 +1,1 @@
-"""The case studies: guests of the harness, which needs none of them."""
+"""The case studies: experiments built on the harness, which does not depend on any of them."""

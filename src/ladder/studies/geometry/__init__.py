@@ -1,1 +1,1 @@
-"""Manifolds and integrators on them: pure functions of arrays, with no model in sight."""
+"""Manifolds and integrators on them: pure functions of arrays that know no model."""

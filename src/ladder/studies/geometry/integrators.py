@@ -14,12 +14,12 @@ Field = Callable[[Float[Array, "*batch dim"]], Float[Array, "*batch dim"]]
 
 
 def rk4_step(field: Field, x: Float[Array, "*batch dim"], h: float) -> Float[Array, "*batch dim"]:
-    """One classical Runge-Kutta step of size ``h`` from a unit ``x``, each stage and the end put on the sphere.
+    """Take one classical Runge-Kutta step of size ``h`` from a unit ``x``, with each stage and the end put on the sphere.
 
-    ``field`` is asked only at points of the sphere and must return tangent vectors there. Extending it to
-    the ambient space by ``F(y) = field(y / |y|)`` makes this the projected classical method, of order 4. The sum
-    of the slopes is not projected onto the tangent space at ``x``: its normal part is of order ``h^2`` and
-    belongs to the step. A zero field returns ``x`` bit for bit.
+    ``field`` is evaluated only at points of the sphere and must return tangent vectors there. Extending it to the ambient
+    space by ``F(y) = field(y / |y|)`` makes this the projected classical method, of order 4. The sum of the slopes is not
+    projected onto the tangent space at ``x``: its normal part is of order ``h^2`` and belongs to the step. For a zero field
+    the result is ``x`` bit for bit.
     """
     k1 = field(x)
     k2 = field(retract(x, 0.5 * h * k1))
@@ -29,5 +29,5 @@ def rk4_step(field: Field, x: Float[Array, "*batch dim"], h: float) -> Float[Arr
 
 
 def euler_step(field: Field, x: Float[Array, "*batch dim"], h: float) -> Float[Array, "*batch dim"]:
-    """One explicit Euler step of size ``h`` from a unit ``x``, put back on the sphere: the projected method, of order 1."""
+    """Take one explicit Euler step of size ``h`` from a unit ``x`` and put it on the sphere: the projected method, of order 1."""
     return retract(x, h * field(x))

@@ -1,4 +1,4 @@
-"""Case study: a latent sphere with power-law memory and Sakaguchi-Kuramoto dynamics, learning oscillators."""
+"""A case study: a latent sphere with power-law memory and Sakaguchi-Kuramoto dynamics, learning oscillators."""
 
 from ladder.studies.manifoldformer.alignment import Dynamic, Static
 from ladder.studies.manifoldformer.coupling import Coupling

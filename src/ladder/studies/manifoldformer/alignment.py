@@ -1,4 +1,4 @@
-"""Between encoder and dynamics: a rotation of the latent, one for all sequences or one for each.
+"""The alignment between encoder and dynamics: a rotation of the latent, one for all sequences or one for each.
 
 Rotations are Cayley transforms of ``A = W - W^T``, so they are orthogonal whatever ``W``.
 """
@@ -19,18 +19,18 @@ Context = Literal["mean", "velocity", "end points", "covariance"]
 
 @dataclass(frozen=True)
 class Static:
-    """One learned rotation for all sequences, the identity at first.
+    """A learned rotation that is the same for all sequences, initially the identity.
 
     Source: "learnable global rotation" of the status documents ("picking the lock").
     """
 
     @property
     def causal(self) -> bool:
-        """Whether a sample depends on earlier ones alone."""
+        """True if a sample depends on no later one."""
         return True
 
     def build(self, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
-        """The module."""
+        """Build the module."""
         return StaticRotation(latent_dim)
 
 
@@ -39,8 +39,8 @@ class Dynamic:
     """A rotation predicted from the trajectory itself: context, Dense ``features``, ReLU, Dense ``d^2`` for ``W``.
 
     The context of a trajectory is its mean; its velocity ``z_last - z_first``; its end points, first and last; or its
-    covariance ``Z^T Z / time``, not centred. All of them read the last sample, so a model with one is not causal.
-    Of a sequence that closes, as the oscillators' do on the identity task, the velocity is zero and says nothing.
+    covariance ``Z^T Z / time``, not centred. All of them read the last sample, so a model with one is not causal. For a
+    sequence that closes, as the oscillators' do on the identity task, the velocity is zero and carries no information.
     Source: ``DynamicCayleyRotation`` of the status documents (sakaguchi, section 7; core, sections 8 to 10).
 
     Raises:
@@ -57,11 +57,11 @@ class Dynamic:
 
     @property
     def causal(self) -> bool:
-        """Whether a sample depends on earlier ones alone."""
+        """True if a sample depends on no later one."""
         return False
 
     def build(self, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
-        """The module."""
+        """Build the module."""
         return DynamicRotation(self, latent_dim, rngs)
 
 
@@ -71,15 +71,15 @@ Alignment = Static | Dynamic
 def context(
     z: Float[Array, "*batch time latent"], of: Context, known: int | Int[Array, ""] | None = None
 ) -> Float[Array, "*batch context"]:
-    """What there is to say of a trajectory as a whole; formulas at :class:`Dynamic`.
+    """Return a summary of a trajectory as a whole; :class:`Dynamic` gives the formulas.
 
-    Of a trajectory still being written, ``known`` says how many of its samples are there; the others are not looked at.
+    If a trajectory is still growing, ``known`` is the number of its samples that exist; the others are not read.
     """
     time = z.shape[-2]
     known = time if known is None else known
     if of in ("mean", "covariance"):
-        there = (jnp.arange(time) < known).reshape((1,) * (z.ndim - 2) + (-1, 1))
-        z = jnp.where(there, z, 0.0)
+        mask = (jnp.arange(time) < known).reshape((1,) * (z.ndim - 2) + (-1, 1))
+        z = jnp.where(mask, z, 0.0)
         if of == "mean":
             return jnp.sum(z, axis=-2) / known
         return (jnp.swapaxes(z, -1, -2) @ z / known).reshape(*z.shape[:-2], -1)
@@ -88,12 +88,12 @@ def context(
 
 
 def rotation(w: Float[Array, "*batch latent latent"]) -> Float[Array, "*batch latent latent"]:
-    """``(I - A)(I + A)^(-1)`` of ``A = W - W^T``."""
+    """Return ``(I - A)(I + A)^(-1)`` of ``A = W - W^T``."""
     return cayley(w - jnp.swapaxes(w, -1, -2))
 
 
 class StaticRotation(nnx.Module):
-    """What :class:`Static` describes."""
+    """The module of :class:`Static`."""
 
     def __init__(self, latent_dim: int):
         self.weight = nnx.Param(jnp.zeros((latent_dim, latent_dim)))
@@ -101,12 +101,12 @@ class StaticRotation(nnx.Module):
     def __call__(
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
     ) -> Float[Array, "latent latent"]:
-        """The rotation; the same for every trajectory."""
+        """Return the rotation, which is the same for every trajectory."""
         return rotation(self.weight[...])
 
 
 class DynamicRotation(nnx.Module):
-    """What :class:`Dynamic` describes."""
+    """The module of :class:`Dynamic`."""
 
     def __init__(self, wanted: Dynamic, latent_dim: int, rngs: nnx.Rngs):
         size = {"mean": 1, "velocity": 1, "end points": 2, "covariance": latent_dim}[wanted.context] * latent_dim
@@ -117,6 +117,6 @@ class DynamicRotation(nnx.Module):
     def __call__(
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
     ) -> Float[Array, "*batch latent latent"]:
-        """The rotation of each trajectory, of which the first ``known`` samples are there."""
+        """Return the rotation of each trajectory, whose first ``known`` samples exist."""
         w = self.out(nnx.relu(self.hidden(context(z, self.of, known))))
         return rotation(w.reshape(*z.shape[:-2], z.shape[-1], z.shape[-1]))

@@ -1,4 +1,4 @@
-"""Sakaguchi-Kuramoto coupling between the points of a trajectory, and how far they are in step."""
+"""Sakaguchi-Kuramoto coupling between the points of a trajectory, and their order parameter."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,19 +18,19 @@ from ladder.studies.geometry.sphere import normalise
 Between = Literal["points", "projections"]
 Lag = Literal["learned", "none"]
 
-# Rows of queries handled at a time; the keys after the last of them are never touched, which saves up to half of the
-# causal product. Below this length the saving is lost to the overhead of smaller products.
+# Rows of queries handled at a time; the keys after the last of them are never read, which saves up to half of the
+# causal product. Below this length the overhead of smaller products outweighs the saving.
 QUERY_BLOCK = 64
-# Bytes of such products at a time: a core's second-level cache and less. Four times as much made no difference; all at once
+# Bytes of such products at a time: at most a core's second-level cache. Four times as much made no difference; all at once
 # took twice as long.
 CACHE = 2**18
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coupling:
-    """Every point is pulled towards those before it: ``W sum_{j <= i} sin(<q_i, k_j> + lag) k_j``, with ``W`` a Dense.
+    """A force that pulls every point towards those before it: ``W sum_{j <= i} sin(<q_i, k_j> + lag) k_j``, with ``W`` a Dense.
 
-    Queries and keys are the points themselves (``between="points"``, intrinsic), or what a Dense each makes of them, put
+    Queries and keys are the points themselves (``between="points"``, intrinsic), or the outputs of a Dense layer each, put
     back on the sphere (``projections``). The phase lag is a number, learned from 0, or always 0.
     Source: the status document on imputation, stage II, and sakaguchi, section 5; "picking the lock" for the two kinds.
 
@@ -45,12 +45,12 @@ class Coupling:
         check_fields(self)
 
     def build(self, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "CouplingModule":
-        """The module; ``zero`` starts it at no force."""
+        """Build the module; with ``zero`` its initial force is zero."""
         return CouplingModule(self, latent_dim, zero, rngs)
 
 
 class CouplingModule(nnx.Module):
-    """What :class:`Coupling` describes."""
+    """The module of :class:`Coupling`."""
 
     def __init__(self, config: Coupling, latent_dim: int, zero: bool, rngs: nnx.Rngs):
         start = nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()
@@ -63,10 +63,10 @@ class CouplingModule(nnx.Module):
     def among(
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
     ) -> Callable[[Float[Array, "*batch query latent"]], Float[Array, "*batch query latent"]]:
-        """The force on queries, while the keys stay at ``z``.
+        """Return the force as a function of queries, with the keys computed from ``z``.
 
-        There are as many queries as keys, and each is pulled by the keys up to its own; or, if ``known`` says how many keys
-        there are, there may be any number, and each is pulled by all of those.
+        Without ``known`` there are as many queries as keys, and each is pulled by the keys up to its own. With ``known``, the
+        number of keys that exist, there may be any number of queries, and each is pulled by all of these keys.
         """
         keys = z if self.key is None else normalise(self.key(z))
         lag = jnp.zeros((), z.dtype) if self.lag is None else self.lag[...]
@@ -75,19 +75,19 @@ class CouplingModule(nnx.Module):
             query = query if self.query is None else normalise(self.query(query))
             if known is None:
                 return jnp.asarray(self.out(coupling(query, keys, lag)))
-            there = (jnp.arange(z.shape[-2]) < known).reshape((1,) * (z.ndim - 1) + (-1,))
+            mask = (jnp.arange(z.shape[-2]) < known).reshape((1,) * (z.ndim - 1) + (-1,))
             weight = lagged_sine(query @ jnp.swapaxes(keys, -1, -2), jnp.cos(lag), jnp.sin(lag))
-            return jnp.asarray(self.out(jnp.where(there, weight, 0.0) @ keys))
+            return jnp.asarray(self.out(jnp.where(mask, weight, 0.0) @ keys))
 
         return force
 
 
 def sin_cos(u: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
-    """Sine and cosine of inner products of unit vectors, ``|u| <= 1``, by their Taylor polynomials.
+    """Compute sine and cosine of inner products of unit vectors, ``|u| <= 1``, by their Taylor polynomials.
 
-    The first terms left out are ``1/13!`` and ``1/12!`` (1.6e-10 and 2.1e-9), below half a unit in the last
-    place of float32 at 1 (6e-8), so this is the function to float32's precision, and to no more in float64. Without range
-    reduction it vectorises, and the coupling spends its time in products instead of in libm.
+    The first terms left out are ``1/13!`` and ``1/12!`` (1.6e-10 and 2.1e-9), below half a unit in the last place of float32
+    at 1 (6e-8), so this is the function to float32's precision, and to no more in float64. Without range reduction it
+    vectorises, and the coupling spends its time in products instead of in libm.
     """
     s = u * u
     sine = u * (1 + s * (-1 / 6 + s * (1 / 120 + s * (-1 / 5040 + s * (1 / 362880 - s / 39916800)))))
@@ -98,7 +98,7 @@ def sin_cos(u: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Ar
 def lagged_sine(
     u: Float[Array, "*shape"], cos_lag: Float[Array, ""], sin_lag: Float[Array, ""]
 ) -> Float[Array, "*shape"]:
-    """``sin(u + lag)`` for ``|u| <= 1`` by the addition theorem, the lag's own sine and cosine given."""
+    """Compute ``sin(u + lag)`` for ``|u| <= 1`` by the addition theorem, given the lag's own sine and cosine."""
     sine, cosine = sin_cos(u)
     return sine * cos_lag + cosine * sin_lag
 
@@ -108,28 +108,29 @@ def coupling(
     key: Float[Array, "*batch time latent"],
     lag: Float[Array, ""],
 ) -> Float[Array, "*batch time latent"]:
-    """Sakaguchi-Kuramoto force on the sphere: ``F_i = sum_{j <= i} sin(<q_i, k_j> + lag) k_j``.
+    """Compute the Sakaguchi-Kuramoto force on the sphere: ``F_i = sum_{j <= i} sin(<q_i, k_j> + lag) k_j``.
 
-    Queries and keys are unit vectors. Source: the published dynamics, after Sakaguchi and Kuramoto (1986), with
-    the phase difference replaced by the inner product. Differentiable in reverse mode only.
+    Queries and keys are unit vectors. Source: the published dynamics, after Sakaguchi and Kuramoto (1986), with the phase
+    difference replaced by the inner product. The function is differentiable in reverse mode only.
 
-    Nothing of size time x time is kept for the gradient, or written to memory: a few trajectories at a time, whose products
-    fit a cache, and their weights computed once more on the way back (as in FlashAttention, Dao et al., 2022).
+    No array of size time x time is saved for the gradient, or written to memory: a few trajectories are handled at a time,
+    whose products fit a cache, and their weights are computed again in the backward pass (as in FlashAttention, Dao et al.,
+    2022).
     """
     time, dim = query.shape[-2:]
-    several = math.prod(query.shape[:-2])
-    parts = _parts(several, QUERY_BLOCK * time * query.dtype.itemsize)
+    trajectories = math.prod(query.shape[:-2])
+    parts = _parts(trajectories, QUERY_BLOCK * time * query.dtype.itemsize)
     if parts == 1:
         return _coupling(query, key, lag)
-    split = [x.reshape(parts, several // parts, time, dim) for x in (query, key)]
+    split = [x.reshape(parts, trajectories // parts, time, dim) for x in (query, key)]
     force: Array = jax.lax.map(lambda qk: _coupling(*qk, lag), tuple(split))
     return force.reshape(query.shape)
 
 
-def _parts(several: int, size: int) -> int:
-    """Into how many equal parts trajectories are cut, so that their products, ``size`` bytes each, fit a cache."""
-    config = min(several, -(-several * size // CACHE))
-    return next((n for n in range(max(config, 1), several) if several % n == 0), max(several, 1))
+def _parts(trajectories: int, size: int) -> int:
+    """Return the number of equal parts to cut trajectories into, so that their products, ``size`` bytes each, fit a cache."""
+    minimum = min(trajectories, -(-trajectories * size // CACHE))
+    return next((n for n in range(max(minimum, 1), trajectories) if trajectories % n == 0), max(trajectories, 1))
 
 
 @jax.custom_vjp
@@ -138,7 +139,7 @@ def _coupling(query: Array, key: Array, lag: Array) -> Array:
 
 
 def _blocks(query: Array, key: Array) -> Iterator[tuple[slice, slice, Array, Array]]:
-    """Blocks of queries with the keys up to their last: where they lie, their inner products, and which pairs count."""
+    """Yield blocks of queries with the keys up to their last: both slices, the inner products, and a mask of causal pairs."""
     time = query.shape[-2]
     for start in range(0, time, QUERY_BLOCK):
         rows, upto = slice(start, min(start + QUERY_BLOCK, time)), slice(0, min(start + QUERY_BLOCK, time))
@@ -172,10 +173,10 @@ _coupling.defvjp(_forward, _backward)
 
 
 def order_parameter(z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch"]:
-    """Kuramoto's order parameter of unit vectors, ``|mean_t z_t|``: 1 when all are equal, 0 when they cancel.
+    """Compute Kuramoto's order parameter of unit vectors, ``|mean_t z_t|``: 1 when all are equal, 0 when they cancel.
 
-    Source: Kuramoto (1984), with the circle's ``exp(i phase)`` replaced by the point of the sphere. Its gradient where
-    it is zero, and has a kink, is zero.
+    Source: Kuramoto (1984), with the circle's ``exp(i phase)`` replaced by the point of the sphere. Where the parameter is
+    zero, and has a kink, its gradient is zero.
     """
     order: Array = optax.safe_norm(jnp.mean(z, axis=-2), 0.0, axis=-1)
     return order

@@ -1,4 +1,4 @@
-"""The synthetic oscillators every published ManifoldFormer run was trained on."""
+"""The synthetic oscillators that every published ManifoldFormer run was trained on."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ladder.declare.fields import check_fields
 
 FREQUENCIES = (1, 2, 3, 5, 8)
 CHANNELS = 16
-BATCH = 64  # sequences that are drawn with one seed, as published; other batch sizes cut the same sequences anew
+BATCH = 64  # sequences drawn with one seed, as published; other batch sizes split the same sequences differently
 NOISE_STREAM, PHASE_STREAM, WITHHELD_STREAM = 0x0153, 0x0FA5E, 0x0D1D
 
 Task = Literal["identity", "next step"]
@@ -24,12 +24,12 @@ Phases = Literal["zero", "random"]
 
 
 class Batch(NamedTuple):
-    """What a model is shown, and what it is held against.
+    """A batch of the model's inputs and targets.
 
     Attributes:
         input: The signal as it is measured, with noise.
-        clean: The same signal without.
-        target: What is to be predicted: ``clean`` itself, or what it is one sample later.
+        clean: The same signal without noise.
+        target: The signal to predict: ``clean`` itself, or ``clean`` one sample later.
         oracle: The oscillators' own state at the input's times, a point of the unit sphere.
     """
 
@@ -41,21 +41,21 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Signals:
-    """Sums of a few tones in 16 channels, at ``length`` times ``linspace(0, 4 pi, length)``.
+    """A data set of sums of a few tones in 16 channels, at ``length`` times ``linspace(0, 4 pi, length)``.
 
-    Tone ``k`` of channel ``c`` is ``2^-k sin(f_k t + 2 pi c / 16)``; the frequencies are drawn without replacement, in
-    order, from 1, 2, 3, 5 and 8. White noise may be added to what the model is shown, never to what it is held
-    against. The published data draws frequencies at random but no phases, so there are only as many clean sequences as
-    ordered choices of tones: 20 of two tones, 60 of three. A training set is ``batches`` of 64 of them, batch ``i`` drawn
-    with seed ``i``; sequences held out differ from it in their noise alone. Two things make them differ in more: choices of tones
-    that training never sees, and initial phases that are drawn.
+    Tone ``k`` of channel ``c`` is ``2^-k sin(f_k t + 2 pi c / 16)``; the frequencies are drawn without replacement, in order,
+    from 1, 2, 3, 5 and 8. White noise may be added to the model's input, never to its target. The published data draws
+    frequencies at random but no phases, so there are only as many clean sequences as ordered choices of tones: 20 of two
+    tones, 60 of three. A training set is ``batches`` of 64 of them, batch ``i`` drawn with seed ``i``; held-out sequences
+    differ from it in their noise alone. Two options make them differ in more: choices of tones that are withheld from
+    training, and initial phases that are drawn at random.
 
     The defaults are the bench scale (patches A to E).
 
     Attributes:
-        phases: Where tones start: at 0, as published, or anywhere, drawn for each tone of each sequence.
-        withheld: How many of the ordered choices of tones are kept out of training, always the same ones; they alone are
-            held out then.
+        phases: The initial phases of the tones: 0, as published, or random, drawn for each tone of each sequence.
+        withheld: The number of ordered choices of tones that are excluded from training, always the same ones; if there are
+            any, they alone are held out.
 
     Raises:
         ValueError: for more tones than there are frequencies, fewer than 2 samples, no batch, noise below 0, or as many
@@ -91,7 +91,7 @@ class Signals:
 
     @property
     def times(self) -> Float[np.ndarray, " time"]:
-        """Where the signals are sampled."""
+        """The times of the samples, in radians of a tone of frequency 1."""
         return np.linspace(0.0, 4.0 * np.pi, self.length)
 
     @property
@@ -101,12 +101,12 @@ class Signals:
 
     @property
     def sequences(self) -> int:
-        """How many sequences are in the training set."""
+        """The number of sequences in the training set."""
         return self.batches * BATCH
 
     @cached_property
     def held(self) -> Int[np.ndarray, " kind"]:
-        """Which of the choices of tones are held out: those withheld, or else all."""
+        """The indices of the held-out choices of tones: those withheld, or else all."""
         kinds = len(self.tone_choices)
         return np.sort(np.random.default_rng(WITHHELD_STREAM).permutation(kinds)[: self.withheld or kinds])
 
@@ -120,13 +120,13 @@ class Signals:
         ).astype(np.float32)
 
     def oracle(self, dim: int) -> Float[np.ndarray, "kind time latent"]:
-        """The oscillators' own state: ``sin(f t), cos(f t)`` of each tone in order, zeros up to ``dim``, over its norm.
+        """Return the oscillators' own state: ``sin(f t), cos(f t)`` of each tone in order, zeros up to ``dim``, over its norm.
 
+        The initial phases are 0.
         Source: the published Oracle Distance (status document of the core); the norm is the root of the number of tones.
-        These start at phase 0.
 
         Raises:
-            ValueError: for fewer dimensions than two a tone.
+            ValueError: for fewer dimensions than two per tone.
         """
         if dim < 2 * self.tones:
             raise ValueError(f"the oracle of {self.tones} tones needs {2 * self.tones} dimensions, not {dim}")
@@ -142,7 +142,7 @@ class Signals:
 
     @cached_property
     def drawn(self) -> Int[np.ndarray, " sequence"]:
-        """Which of the clean sequences each of the training set is."""
+        """The index of the clean sequence that each sequence of the training set is drawn from."""
         every = np.arange(len(self.tone_choices))
         kinds = np.setdiff1d(every, self.held) if self.withheld else every
         return np.concatenate(
@@ -151,27 +151,27 @@ class Signals:
 
     @property
     def share(self) -> Float[np.ndarray, " kind"]:
-        """How much of the training set each of the clean sequences is."""
+        """The fraction of the training set that each clean sequence makes up."""
         return np.bincount(self.drawn, minlength=len(self.tone_choices)) / self.sequences
 
     @property
     def held_share(self) -> Float[np.ndarray, " kind"]:
-        """How much each sequence held out counts: as much as in the training set, or all alike where that has none of them."""
+        """The weight of each held-out sequence: its fraction of the training set, or equal weights if that has none of them."""
         return np.full(len(self.held), 1.0 / len(self.held)) if self.withheld else self.share
 
     @property
     def mean_square(self) -> float:
-        """Of the training set started at phase 0: the mean squared error of predicting nothing (0.633 at bench scale)."""
+        """The mean square of the training set at phase 0: the MSE of predicting zero (0.633 at bench scale)."""
         return float(self.share @ np.mean(self.clean.astype(np.float64) ** 2, axis=(1, 2)))
 
     def rows(
         self, sequence: Int[Array, " sequence"], batch_size: int
     ) -> tuple[Int[Array, "batch row"], Int[Array, "batch row"], Float[Array, "batch row"]]:
-        """Cut an epoch into batches: which clean sequence each row is, which number its noise has, and its weight.
+        """Cut an epoch into batches: the clean sequence of each row, the number of its noise, and its weight.
 
-        A loss that is a mean over sequences is the same whether every sequence is computed or every distinct one
-        once, weighted by how often it occurs. Without noise a batch of 64 drawn from 20 signals is therefore computed as
-        20 rows; a batch too small to gain by that, or with noise, keeps its own rows at equal weight.
+        A loss that is a mean over sequences is the same whether every sequence is computed or every distinct one once,
+        weighted by how often it occurs. Without noise a batch of 64 drawn from 20 signals is therefore computed as 20 rows; a
+        batch with noise or random phases, or one too small to gain from that, has one row per sequence, with equal weights.
         """
         number = sequence.reshape(-1, batch_size)
         drawn, kinds = jnp.asarray(self.drawn)[number], len(self.tone_choices)
@@ -182,29 +182,38 @@ class Signals:
         return every, every, jnp.mean(jax.nn.one_hot(drawn, kinds), axis=1)[:, trained]
 
     def batch(self, kind: Int[Array, " row"], number: Int[Array, " row"], task: Task, dim: int) -> Batch:
-        """These choices of tones as a task, with the noise, and where they are random the phases, of these numbers.
+        """Return these choices of tones as a batch of the task.
 
-        The numbers of the training set are 0 to 63 of batch 0 and so on; those from ``sequences`` on are held out. Next
-        step shows all samples but the last, and asks for all but the first.
+        The numbers of the training set are 0 to 63 of batch 0 and so on; numbers from ``sequences`` on are held out. In the
+        task "next step", the input is all samples but the last, and the target all but the first.
+
+        Args:
+            kind: The index of each row's choice of tones.
+            number: The number of each row, which determines its noise and, where they are random, its phases.
+            task: The task, ``"identity"`` or ``"next step"``.
+            dim: The number of dimensions of the oracle.
         """
         if self.phases == "random":
-            clean, oracle = self._started(kind, _phases(number, self.tones), dim)
+            clean, oracle = self._with_phases(kind, _phases(number, self.tones), dim)
         else:
             clean, oracle = jnp.asarray(self.clean)[kind], jnp.asarray(self.oracle(dim))[kind]
-        shown = clean + self.noise * _white(number, clean.shape[1:]) if self.noise else clean
+        noisy = clean + self.noise * _white(number, clean.shape[1:]) if self.noise else clean
         if task == "identity":
-            return Batch(shown, clean, clean, oracle)
-        return Batch(shown[:, :-1], clean[:, :-1], clean[:, 1:], oracle[:, :-1])
+            return Batch(noisy, clean, clean, oracle)
+        return Batch(noisy[:, :-1], clean[:, :-1], clean[:, 1:], oracle[:, :-1])
 
     def held_out(self, task: Task, dim: int) -> Batch:
-        """Every sequence held out once, with noise, and where they are random phases, that no training set has."""
+        """Return every held-out sequence once.
+
+        Its noise, and its phases where they are random, do not occur in any training set.
+        """
         kinds = jnp.asarray(self.held)
         return self.batch(kinds, self.sequences + kinds, task, dim)
 
-    def _started(
+    def _with_phases(
         self, kind: Int[Array, " row"], start: Float[Array, "row tone"], dim: int
     ) -> tuple[Float[Array, "row time channel"], Float[Array, "row time latent"]]:
-        """These choices of tones and their oracle, each tone begun at its phase: both are turned, tone by tone."""
+        """Return these choices of tones and their oracle, each tone started at its phase: both are rotated, tone by tone."""
         frequency = jnp.asarray(self.tone_choices, jnp.float32)[kind]
         times = jnp.asarray(self.times, jnp.float32).reshape(1, -1, 1)
         angle = frequency[:, None, :] * times + start[:, None, :]
@@ -216,12 +225,12 @@ class Signals:
 
 
 def _white(number: Int[Array, " row"], shape: tuple[int, ...]) -> Float[Array, "row time channel"]:
-    """Noise of unit variance: a row is the same whatever batch it is in."""
+    """Draw noise of unit variance: a row is the same in every batch."""
     key = jax.random.key(NOISE_STREAM)
     return jax.vmap(lambda n: jax.random.normal(jax.random.fold_in(key, n), shape))(number)
 
 
 def _phases(number: Int[Array, " row"], tones: int) -> Float[Array, "row tone"]:
-    """Where the tones of these sequences start, in radians: a row is the same whatever batch it is in."""
+    """Draw the initial phases of the tones in radians: a row is the same in every batch."""
     key = jax.random.key(PHASE_STREAM)
     return jax.vmap(lambda n: jax.random.uniform(jax.random.fold_in(key, n), (tones,), maxval=2.0 * math.pi))(number)

@@ -1,4 +1,4 @@
-"""From latent to signal."""
+"""The map from latent to signal."""
 
 from flax import nnx
 from jax import Array
@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 
 class Decoder(nnx.Module):
-    """Pointwise in time: Dense ``features``, ReLU, Dense ``channels``."""
+    """A decoder that is pointwise in time: Dense ``features``, ReLU, Dense ``channels``."""
 
     def __init__(self, latent_dim: int, features: int, channels: int, rngs: nnx.Rngs):
         self.hidden = nnx.Linear(latent_dim, features, rngs=rngs)

@@ -1,4 +1,4 @@
-"""From latent to latent: how the trajectory is moved before it is decoded. All maps are causal in time."""
+"""The dynamics, maps from latent to latent that move the trajectory before it is decoded. All are causal in time."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -25,16 +25,18 @@ INTEGRATORS = {"rk4": rk4_step, "euler": euler_step}
 
 @dataclass(frozen=True)
 class Identity:
-    """No dynamics: the trajectory is decoded as it was encoded."""
+    """The identity: no dynamics, so the trajectory is decoded as it was encoded."""
 
     def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "DynamicsModule":
-        """The module."""
+        """Build the module."""
         return IdentityDynamics()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Residual:
-    """A residual cell, ``z + Dense(z)``, put back on the sphere. Source: patch D.
+    """A residual cell, ``z + Dense(z)``, put back on the sphere.
+
+    Source: patch D.
 
     Raises:
         ValueError: for another initialisation.
@@ -46,24 +48,24 @@ class Residual:
         check_fields(self)
 
     def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "DynamicsModule":
-        """The module."""
+        """Build the module."""
         return ResidualDynamics(latent_dim, self.init == "zero", rngs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Steps along a vector field on the sphere: the tangent part of drift plus memory plus coupling.
+    """A flow: steps along a vector field on the sphere, the tangent part of drift plus memory plus coupling.
 
-    The drift is linear, ``W z``. Memory and the coupling's keys stay at the encoded trajectory; drift and queries follow the
-    point through the integrator's stages. ``step`` is the size of each of ``substeps`` steps in units of one sample. At random
-    initialisation kernels are LeCun-normal; at zero those that everything passes through last are zero: the force is, and
-    the flow is the identity.
+    The drift is linear, ``W z``. Memory and the coupling's keys are fixed by the encoded trajectory; drift and queries follow
+    the point through the integrator's stages. ``step`` is the size of each of ``substeps`` steps in units of one sample. With
+    random initialisation the kernels are LeCun-normal; with zero initialisation the last kernel of each force is zero, so the
+    force is zero, and the flow is the identity.
 
     The defaults are the published full dynamics, one RK4 step of 1; ``MINIMAL`` is the debug plan's minimal manifold step.
 
     Raises:
-        ValueError: for another initialisation or integrator, a step or substeps that are not positive, no force at all, or
-            a zero initialisation of a power-law memory with no projection behind it.
+        ValueError: for another initialisation or integrator, a step or substeps that are not positive, no force at all, or a
+            zero initialisation of a power-law memory with no projection behind it.
     """
 
     drift: bool = False
@@ -87,31 +89,31 @@ class Flow:
             )
 
     def build(self, length: int, latent_dim: int, rngs: nnx.Rngs) -> "DynamicsModule":
-        """The module, for sequences of this length."""
+        """Build the module, for sequences of this length."""
         return FlowDynamics(self, length, latent_dim, rngs)
 
 
 Dynamics = Identity | Residual | Flow
 MINIMAL = Flow(drift=True, memory=None, coupling=None, integrator="euler", step=0.1)
-"""``(z + 0.1 v) / |z + 0.1 v|`` with ``v`` the tangent part of ``W z``. Source: the debug plan, section 7."""
+"""The step ``(z + 0.1 v) / |z + 0.1 v|`` with ``v`` the tangent part of ``W z``. Source: the debug plan, section 7."""
 
 
 class DynamicsModule(nnx.Module):
-    """What any dynamics do."""
+    """A base class of all dynamics."""
 
     @abstractmethod
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
-        """The trajectory, moved."""
+        """Move the trajectory."""
 
     def last(
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
     ) -> Float[Array, "*batch 1 latent"]:
-        """The last of the points of ``self(z[..., :known, :])``, without those before it; ``known`` may be traced."""
+        """Return the last of the points of ``self(z[..., :known, :])``, without those before it; ``known`` may be traced."""
         return self(_at(z, known))
 
 
 class IdentityDynamics(DynamicsModule):
-    """What :class:`Identity` describes."""
+    """The module of :class:`Identity`."""
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """Return the trajectory itself."""
@@ -119,7 +121,7 @@ class IdentityDynamics(DynamicsModule):
 
 
 class ResidualDynamics(DynamicsModule):
-    """What :class:`Residual` describes."""
+    """The module of :class:`Residual`."""
 
     def __init__(self, latent_dim: int, zero: bool, rngs: nnx.Rngs):
         self.step = nnx.Linear(latent_dim, latent_dim, kernel_init=_kernel(zero), rngs=rngs)
@@ -130,7 +132,7 @@ class ResidualDynamics(DynamicsModule):
 
 
 class FlowDynamics(DynamicsModule):
-    """What :class:`Flow` describes."""
+    """The module of :class:`Flow`."""
 
     def __init__(self, config: Flow, length: int, latent_dim: int, rngs: nnx.Rngs):
         zero = config.init == "zero"
@@ -151,7 +153,10 @@ class FlowDynamics(DynamicsModule):
     def last(
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
     ) -> Float[Array, "*batch 1 latent"]:
-        """As :meth:`DynamicsModule.last`; each step of it costs as many products as there are samples, not their square."""
+        """Return the last point, as :meth:`DynamicsModule.last` does.
+
+        Each integration step costs as many products as there are samples, not the square of their number.
+        """
         memory = None if self.memory is None else self.memory.last(z, known)
         return self._along(_at(z, known), memory, None if self.coupling is None else self.coupling.among(z, known))
 
@@ -167,9 +172,9 @@ class FlowDynamics(DynamicsModule):
         return z
 
 
-def _at(z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]) -> Float[Array, "*batch 1 latent"]:
-    """The last of the first ``known`` points."""
-    return jax.lax.dynamic_slice_in_dim(z, known - 1, 1, axis=z.ndim - 2)
+def _at(z: Float[Array, "*batch time latent"], length: int | Int[Array, ""]) -> Float[Array, "*batch 1 latent"]:
+    """Return the last of the first ``length`` points."""
+    return jax.lax.dynamic_slice_in_dim(z, length - 1, 1, axis=z.ndim - 2)
 
 
 def _kernel(zero: bool) -> nnx.Initializer:

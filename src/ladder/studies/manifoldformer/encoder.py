@@ -1,4 +1,4 @@
-"""From signal to features of each sample: what the latent is read from. All but the Fourier branch are causal."""
+"""Encoders, which map the signal to features of each sample for the latent. All but the Fourier branch are causal."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,9 @@ from ladder.declare.fields import check_fields
 
 @dataclass(frozen=True, kw_only=True)
 class Pointwise:
-    """Each sample by itself: Dense ``features``, ReLU. Source: patches A to E.
+    """An encoder that maps each sample by itself: Dense ``features``, ReLU.
+
+    Source: patches A to E.
 
     Raises:
         ValueError: for fewer than one feature.
@@ -27,20 +29,20 @@ class Pointwise:
 
     @property
     def receptive_field(self) -> int:
-        """Samples that a feature is a function of."""
+        """The number of samples that a feature depends on."""
         return 1
 
     def build(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
-        """The module."""
+        """Build the module."""
         return PointwiseFeatures(channels, self.features, rngs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Causal:
-    """Causal convolutions in a row, each followed by a ReLU: one for each dilation.
+    """A stack of causal convolutions, one for each dilation, each followed by a ReLU.
 
-    The defaults are the published encoder: two convolutions of 5 taps and 64 features, 9 samples in all. ``residual`` adds what
-    goes into a convolution to what comes out, all but the first. Source: the published core; dilated and residual, van den Oord
+    The defaults are the published encoder: two convolutions of 5 taps and 64 features, 9 samples in all. ``residual`` adds the
+    input of a convolution to its output, for all but the first. Source: the published core; dilated and residual, van den Oord
     et al., *WaveNet* (2016).
 
     Raises:
@@ -62,11 +64,11 @@ class Causal:
 
     @property
     def receptive_field(self) -> int:
-        """Samples that a feature is a function of."""
+        """The number of samples that a feature depends on."""
         return 1 + (self.taps - 1) * sum(self.dilations)
 
     def build(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
-        """The module."""
+        """Build the module."""
         return CausalFeatures(channels, self, rngs)
 
 
@@ -74,20 +76,20 @@ Encoder = Pointwise | Causal
 
 
 class PointwiseFeatures(nnx.Module):
-    """What :class:`Pointwise` describes. The kernel starts LeCun-normal and the bias at zero, as everywhere here."""
+    """The module of :class:`Pointwise`. As everywhere here, the initial kernel is LeCun-normal and the initial bias zero."""
 
     def __init__(self, channels: int, features: int, rngs: nnx.Rngs):
         self.hidden = nnx.Linear(channels, features, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch time feature"]:
-        """Features of each sample by itself."""
+        """Return features of each sample by itself."""
         return nnx.relu(self.hidden(x))
 
 
 class CausalConvolution(nnx.Module):
-    """``y[t] = bias + sum_s x[t - s dilation] kernel[s]``, zero before the first sample.
+    """A causal convolution, ``y[t] = bias + sum_s x[t - s dilation] kernel[s]``, zero before the first sample.
 
-    As one product with shifted copies side by side: XLA's own convolution, inside a loop on a CPU, took 10 to 30 times as
+    It is one product with shifted copies side by side: XLA's own convolution, inside a loop on a CPU, took 10 to 30 times as
     long, and a product for each tap 1.3 times.
     """
 
@@ -107,7 +109,7 @@ class CausalConvolution(nnx.Module):
 
 
 class CausalFeatures(nnx.Module):
-    """What :class:`Causal` describes."""
+    """The module of :class:`Causal`."""
 
     def __init__(self, channels: int, wanted: Causal, rngs: nnx.Rngs):
         widths = [channels, *[wanted.features] * (len(wanted.dilations) - 1)]
@@ -120,7 +122,7 @@ class CausalFeatures(nnx.Module):
         self.residual = wanted.residual
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch time feature"]:
-        """Features of each sample and those before it."""
+        """Return features of each sample and those before it."""
         for n, layer in enumerate(self.layers):
             h = nnx.relu(layer(x))
             x = x + h if self.residual and n else h
@@ -128,11 +130,11 @@ class CausalFeatures(nnx.Module):
 
 
 class FourierBranch(nnx.Module):
-    """One set of features for the whole sequence, from its spectrum: Dense of ``|rFFT| / time`` of all bins and channels.
+    """A branch with one set of features for the whole sequence: Dense of ``|rFFT| / time`` of all bins and channels.
 
-    It reads the whole sequence, so a model with it is not causal, and it has a weight for every bin, so it takes sequences
-    of one length; shorter ones are padded with zeros. Source: the explicit spectral branch of the status document on
-    imputation, lesson 5, which gives no formula beyond "FFT, then Dense, in parallel".
+    It reads the whole sequence, so a model with it is not causal, and it has a weight for every bin, so it takes sequences of
+    one length; shorter ones are padded with zeros. Source: the explicit spectral branch of the status document on imputation,
+    lesson 5, which gives no formula beyond "FFT, then Dense, in parallel".
     """
 
     def __init__(self, length: int, channels: int, features: int, rngs: nnx.Rngs):
@@ -140,7 +142,7 @@ class FourierBranch(nnx.Module):
         self.out = nnx.Linear((length // 2 + 1) * channels, features, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch 1 feature"]:
-        """Features to add to those of every sample.
+        """Return features to add to those of every sample.
 
         Raises:
             ValueError: for a sequence longer than the branch was built for.
@@ -148,6 +150,6 @@ class FourierBranch(nnx.Module):
         if x.shape[-2] > self.length:
             raise ValueError(f"the Fourier branch was built for {self.length} samples, not {x.shape[-2]}")
         spectrum = jnp.fft.rfft(x, self.length, axis=-2)
-        # Where a bin is empty the modulus has a kink, and JAX takes its gradient for zero.
+        # The modulus has a kink where a bin is empty; JAX's gradient there is zero.
         size = jnp.abs(spectrum) / self.length
         return self.out(size.reshape((*x.shape[:-2], 1, -1)))

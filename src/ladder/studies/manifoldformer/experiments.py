@@ -1,4 +1,4 @@
-"""The experiment of the case study: what is trained, on what, how."""
+"""The experiment of the case study: a data set, a task, a model and an optimiser."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,16 +28,16 @@ Schedule = Literal["constant", "cosine"]
 
 
 def _matrices(params: Any) -> Any:
-    """How Muon is to read each parameter: a kernel as a matrix from all that goes in to all that comes out."""
+    """Return each kernel's dimension numbers for Muon: a matrix from all inputs to all outputs."""
 
-    def read(param: Array) -> optax.contrib.MuonDimensionNumbers | None:
+    def dimension_numbers(param: Array) -> optax.contrib.MuonDimensionNumbers | None:
         *inputs, output = range(param.ndim) if param.ndim > 1 else (0,)
         return optax.contrib.MuonDimensionNumbers(tuple(inputs), (output,)) if inputs else None
 
-    return jax.tree.map(read, params)
+    return jax.tree.map(dimension_numbers, params)
 
 
-# Of rate 1: the rate is a factor of its own, see TrainingState.
+# The rate here is 1, because the learning rate is a separate factor; see TrainingState.
 OPTIMISERS: Mapping[str, optax.GradientTransformation] = {
     "adam": optax.adam(1.0),
     "adamw": optax.adamw(1.0),
@@ -49,9 +49,9 @@ During = Literal["", "before", "after"]
 
 
 class TrainingState(NamedTuple):
-    """Everything that training changes, and the learning rate.
+    """The quantities that training changes, and the learning rate.
 
-    The rate is carried here, not compiled in: a control that trains at rate 0 then runs the very program it is a
+    The rate is part of the state, not a compiled constant: a control that trains at rate 0 then runs the very program it is a
     control of.
     """
 
@@ -63,34 +63,40 @@ class TrainingState(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Oscillators:
-    """A ManifoldFormer that learns to reproduce or to continue sums of tones: every published run is one of these.
+    """An experiment in which a ManifoldFormer learns to reproduce or to continue sums of tones.
 
-    The defaults are patch A of the published ablation. AdamW has weight decay 1e-4, optax's default. Muon orthogonalises the
-    update of every kernel, read as a matrix from all that goes in to all that comes out (the memory's taps from time to latent),
-    and scales it to the size of Adam's, which the other parameters get (Jordan 2024; Liu et al. 2025).
+    Every published run is one of these; the defaults are patch A of the published ablation. AdamW has weight decay 1e-4,
+    optax's default. Muon orthogonalises the update of every kernel, read as a matrix from all inputs to all outputs (the
+    memory's taps from time to latent), and scales it to the size of Adam's, which the other parameters use (Jordan 2024; Liu
+    et al. 2025).
 
-    Metrics, evaluated after the epoch on the sequences held out, weighted as the training set has them, with noise that it
-    has not: ``loss`` (the one trained on), each of its terms, ``mse``, ``reconstruction``, ``spectral``, ``amplitude``
-    (RMS ratio), ``oracle_distance`` (of the sampled latent; a Euclidean one is normalised first); on the sphere
-    ``norm_error`` (the largest ``| |z| - 1 |`` of any latent in any step of the epoch, before and after the dynamics); with
-    sampling ``noise`` (mean length of its step); with dynamics ``moved`` (RMS of what they change over RMS of the latent); with a
-    gap, filled by roll-out in the latent, ``latent_gap_mse``, ``latent_gap_amplitude`` and ``latent_gap_phase`` (mean size of the
-    phase error, in radians), by roll-out in the signal ``signal_gap_mse`` and so on, and
-    ``gap_mse_ratio``, of the former to the latter.
-    Traces, one number a step: ``step_loss``, the batch's loss before the step, and those of
-    :func:`~ladder.inspection.step_traces`, the stages over the rows that the step computes.
+    Metrics are evaluated after the epoch on the held-out sequences, weighted as in the training set, with noise that the
+    training set does not have:
+
+    - ``loss`` (the training loss), each of its terms, ``mse``, ``reconstruction``, ``spectral``, ``amplitude`` (RMS ratio),
+      and ``oracle_distance`` (of the sampled latent; a Euclidean one is normalised first);
+    - on the sphere, ``norm_error`` (the largest ``| |z| - 1 |`` of any latent in any step of the epoch, before and after the
+      dynamics);
+    - with sampling, ``noise`` (the mean length of its step);
+    - with dynamics, ``moved`` (the RMS of their change of the latent over the RMS of the latent);
+    - with a gap, filled by roll-out in the latent, ``latent_gap_mse``, ``latent_gap_amplitude`` and ``latent_gap_phase`` (the
+      mean size of the phase error, in radians), by roll-out in the signal ``signal_gap_mse`` and so on, and ``gap_mse_ratio``,
+      of the former to the latter.
+
+    Traces, one number per step, are ``step_loss``, the batch's loss before the step, and those of
+    :func:`~ladder.inspection.step_traces`, with stages over the rows that the step computes.
 
     Attributes:
-        loss: What is trained on, as :func:`~ladder.studies.manifoldformer.objective.weights` reads it.
-        refine: A second stage; None for one.
-        gap: Fill one, both ways, after each epoch; None not to. Training knows nothing of it.
-        shuffle: Draw the order of the sequences anew each epoch; else it is the same.
-        during: Report ``during_mse`` and the like too: means over the epoch's steps, each of its own batch ``before`` or
-            ``after`` the update, as the published runs printed them. After costs a forward pass a step.
+        loss: The training objective, as :func:`~ladder.studies.manifoldformer.objective.weights` reads it.
+        refine: The second stage of training; None for a single stage.
+        gap: The gap to fill, in both ways, after each epoch; None for no imputation. It has no effect on training.
+        shuffle: Whether the order of the sequences is drawn anew in each epoch; otherwise it is always the same.
+        during: Whether ``during_mse`` and the like are reported too: means over the epoch's steps, each of its own batch
+            ``before`` or ``after`` the update, as the published runs printed them. ``after`` costs a forward pass per step.
 
     Raises:
-        ValueError: for a value outside those listed, a batch size that does not divide the training set, a negative rate,
-            and combinations that make no sense, with the reason.
+        ValueError: for a value outside those listed, a batch size that does not divide the training set, a negative rate, and
+            combinations that make no sense, with the reason.
     """
 
     data: Signals = field(default_factory=Signals)
@@ -159,12 +165,12 @@ class Oscillators:
 
     @cached_property
     def _terms(self) -> dict[str, list[float]]:
-        """Every term there is, and its weight in each stage."""
+        """Every term of any stage, and its weight in each stage."""
         read = [objective.weights(loss) for loss in self._stages]
         return {name: [stage.get(name, 0.0) for stage in read] for name in dict.fromkeys(n for s in read for n in s)}
 
     @property
-    def _measured(self) -> tuple[str, ...]:
+    def _batch_metrics(self) -> tuple[str, ...]:
         """The losses and metrics of a batch, in order."""
         return tuple(dict.fromkeys(("loss", *self._terms, "mse", "reconstruction", "spectral", "oracle_distance")))
 
@@ -173,23 +179,23 @@ class Oscillators:
         """The metrics that every epoch reports."""
         model = self.model
         return (
-            *self._measured,
+            *self._batch_metrics,
             "amplitude",
             *(["norm_error"] if model.latent == "sphere" else []),
             *(["noise"] if model.sampling else []),
             *([] if isinstance(model.dynamics, Identity) else ["moved"]),
             *([f"{how}_{name}" for how in ROLLOUTS for name in MEASURES] if self.gap else []),
             *(["gap_mse_ratio"] if self.gap else []),
-            *([f"during_{name}" for name in self._measured] if self.during else []),
+            *([f"during_{name}" for name in self._batch_metrics] if self.during else []),
         )
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in one epoch."""
+        """The number of optimiser steps in one epoch."""
         return self.data.sequences // self.batch_size
 
     def built(self, key: Key[Array, ""]) -> ManifoldFormer:
-        """A freshly initialised model."""
+        """Build a freshly initialised model."""
         return self.model.build(self.data.length, self.data.channels, key)
 
     @cached_property
@@ -201,14 +207,14 @@ class Oscillators:
         return OPTIMISERS[self.optimiser]
 
     def init(self, key: Key[Array, ""]) -> TrainingState:
-        """Fresh parameters and optimiser state."""
+        """Return fresh parameters and optimiser state."""
         params = nnx.split(self.built(key))[1]
         return TrainingState(
             params, self._optimiser.init(params), jnp.asarray(self.learning_rate), jnp.zeros((), jnp.int32)
         )
 
     def trained(self, state: TrainingState) -> ManifoldFormer:
-        """The model with the parameters of this state."""
+        """Return the model with the parameters of this state."""
         return nnx.merge(self._graphdef, state.params)
 
     def _rate(self, state: TrainingState) -> Float[Array, ""]:
@@ -221,7 +227,7 @@ class Oscillators:
         return step / (self.epochs * self.steps_per_epoch)
 
     def measure(self, out: Output, batch: Batch, step: Int[Array, ""]) -> dict[str, Float[Array, "*batch"]]:
-        """Every loss of each sequence, ``loss`` as it is trained on at this step."""
+        """Compute every loss of each sequence; ``loss`` is the training objective at this step."""
         terms = objective.evaluate(self._terms, out, batch)
         stage = step >= self.refine.after * self.steps_per_epoch if self.refine else None
         loss = sum(
@@ -266,50 +272,52 @@ class Oscillators:
             params = optax.apply_updates(state.params, update)
             if self.during == "after":
                 means = batch_loss(params, batch, weights, key, state.step)[1][1]
-            traces = step_traces(stages=self._shown(batch.input, out), params=params, gradient=gradient, update=update)
-            told = _off_sphere(out), means if self.during else {}, {"step_loss": loss} | traces
-            return TrainingState(params, optimiser, state.learning_rate, state.step + 1), told
+            traces = step_traces(
+                stages=self._forward_stages(batch.input, out), params=params, gradient=gradient, update=update
+            )
+            outputs = _off_sphere(out), means if self.during else {}, {"step_loss": loss} | traces
+            return TrainingState(params, optimiser, state.learning_rate, state.step + 1), outputs
 
         keys = jax.random.split(step_key, self.steps_per_epoch)
-        state, (off, during, traces) = jax.lax.scan(step, state, (*rows, keys))
+        state, (norm_errors, during, traces) = jax.lax.scan(step, state, (*rows, keys))
 
-        # Held back, or XLA works out at compile time all that follows from the data alone, for minutes.
+        # Without the barrier XLA spends minutes on constant folding of everything that depends on the data alone.
         batch = jax.lax.optimization_barrier(data.held_out(self.task, dim))
         share = jnp.asarray(data.held_share, jnp.float32)
         out = self.trained(state)(batch.input, last_key, self._progress(state.step))
-        # The loss of the epoch that was trained, not of the stage that begins with the next step.
+        # The previous step's loss: the next step may begin another stage than the epoch was trained in.
         parts = self.measure(out, batch, state.step - 1) | {"amplitude": losses.amplitude(out.signal, batch.target)}
         if self.gap:
-            parts |= self._filled(state, batch, self.gap.samples)
+            parts |= self._impute(state, batch, self.gap.samples)
         metrics = {name: jnp.sum(share * value) for name, value in parts.items()}
         if self.gap:
             metrics["gap_mse_ratio"] = metrics["latent_gap_mse"] / metrics["signal_gap_mse"]
         metrics |= {f"during_{name}": jnp.mean(value) for name, value in during.items()}
         if self.model.latent == "sphere":
-            metrics["norm_error"] = jnp.maximum(jnp.max(off), _off_sphere(out))
+            metrics["norm_error"] = jnp.maximum(jnp.max(norm_errors), _off_sphere(out))
         if out.step is not None:
             metrics["noise"] = jnp.mean(_length(out.step))
         if not isinstance(self.model.dynamics, Identity):
             metrics["moved"] = _rms(out.moved - out.aligned) / _rms(out.aligned)
         return state, metrics | traces
 
-    def _filled(self, state: TrainingState, batch: Batch, samples: int) -> dict[str, Float[Array, "*batch"]]:
-        """How well the end of each sequence is filled, by either roll-out."""
+    def _impute(self, state: TrainingState, batch: Batch, samples: int) -> dict[str, Float[Array, "*batch"]]:
+        """Measure how well each roll-out fills the end of each sequence."""
         whole = jnp.concatenate([batch.clean[..., :1, :], batch.target], axis=-2)
         context, gap = batch.input[..., : whole.shape[-2] - samples, :], whole[..., -samples:, :]
         model = self.trained(state)
-        found: dict[str, Array] = {}
+        measures: dict[str, Array] = {}
         for how, roll_out in ROLLOUTS.items():
             measured = imputation.measure(roll_out(model, context, samples), gap)
-            found |= {f"{how}_{name}": jnp.abs(value) for name, value in measured.items()}
-        return found
+            measures |= {f"{how}_{name}": jnp.abs(value) for name, value in measured.items()}
+        return measures
 
     def inspect(self, state: TrainingState, key: Key[Array, ""]) -> Inspection:
-        """Every sequence held out through the model."""
+        """Run every held-out sequence through the model."""
         batch = self.data.held_out(self.task, self.model.latent_dim)
         out = self.trained(state)(batch.input, key, self._progress(state.step))
         return Inspection(
-            stages=self._shown(batch.input, out),
+            stages=self._forward_stages(batch.input, out),
             latent="sampled" if self.model.sampling else "encoded",
             prediction=out.signal,
             target=batch.target,
@@ -317,8 +325,8 @@ class Oscillators:
             radius=1.0 if self.model.latent == "sphere" else None,
         )
 
-    def _shown(self, x: Float[Array, "*batch time channel"], out: Output) -> dict[str, Array]:
-        """The stages, but for those that change nothing."""
+    def _forward_stages(self, x: Float[Array, "*batch time channel"], out: Output) -> dict[str, Array]:
+        """Return the stages of the forward pass, except those that change nothing."""
         return {
             "input": x,
             "encoded": out.encoded,

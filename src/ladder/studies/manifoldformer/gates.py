@@ -1,4 +1,4 @@
-"""What rungs of the case study are asked, and floors they are asked it beside, in one place so that no rung is asked less."""
+"""The criteria and floors that the rungs of the case study share, in one place so that no rung has weaker ones."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -20,14 +20,17 @@ BAYES: Mapping[tuple[str, Signals, Task], float] = {
     ("oracle_distance", CORE.data, "next step"): 5e-3,
     ("oracle_distance", SMALL, "next step"): 2e-3,
 }
-"""What the Bayes read-out of all samples so far gets to, knowing the time, rounded down: on average nothing gets below."""
+"""The error of the Bayes read-out of all samples so far, which knows the time, rounded down.
+
+On average no model gets below it.
+"""
 
 
 class References(NamedTuple):
-    """Mean squared errors of simple predictors on a task, weighted as its training set has the sequences: docs/floors.md.
+    """The mean squared errors of simple predictors on a task, with sequences weighted as in its training set: docs/floors.md.
 
-    The first two of the next step, the others of a gap of the last quarter. ``linear``, ``short`` and ``long`` are a window in
-    samples and the error of a linear predictor of it; the short one's windows are padded.
+    The first two are for the next step, the others for a gap of the last quarter. ``linear``, ``short`` and ``long`` give the
+    window in samples and the error of a linear predictor with that window; the windows of the short one are padded.
     """
 
     copied: float
@@ -46,31 +49,34 @@ REFERENCES: Mapping[Signals, References] = {
 }
 
 below_copy = partial(below, floor=0.0, floor_source="copying the input, which is the target and has no noise")
-"""``below``, of a loss on the identity task without noise."""
+"""The criterion ``below`` for a loss on the identity task without noise, where copying the input reaches zero."""
 
 
 def bayes(metric: str, data: Signals, task: Task) -> dict[str, Any]:
-    """The floor of a criterion on this metric, as keyword arguments."""
+    """Return the floor of a criterion on this metric, as keyword arguments."""
     return {"floor": BAYES[metric, data, task], "floor_source": "Bayes read-out of all samples so far"}
 
 
 def learns(loss: str) -> tuple[Criterion, ...]:
-    """The training loss of epoch 5 is at most 0.95 of epoch 1's; where MSE is in the loss, it beats predicting zero.
+    """Return the criteria that a rung learns: its loss falls and, where MSE is in the loss, it beats predicting zero.
 
-    Both numbers are ceilings, which a calibration of the rung tightens.
+    The training loss of epoch 5 must be at most 0.95 of that of epoch 1. Both limits are ceilings, which a calibration of the
+    rung tightens.
     """
     falling = falls("loss", 0.95, by=5, source="ceiling of every rung from 2 on", calibrated=True)
     if "mse" not in weights(loss):
         return (falling,)
-    zero = below_copy("mse", Signals().mean_square, by=5, source="ceiling: MSE of predicting zero", calibrated=True)
-    return falling, zero
+    beats_zero = below_copy(
+        "mse", Signals().mean_square, by=5, source="ceiling: MSE of predicting zero", calibrated=True
+    )
+    return falling, beats_zero
 
 
 def on_sphere() -> Criterion:
-    """Unit norm to float precision, before and after the dynamics, at every step of every epoch.
+    """Return the criterion of unit norm to float precision, before and after the dynamics, at every step of every epoch.
 
-    A sum of ``d`` squares and its root are rounded at most ``d + 4`` times when the norm is divided out, and again when
-    it is measured, each time by at most 2^-24.
+    A sum of ``d`` squares and its root are rounded at most ``d + 4`` times when the norm is divided out, and again when it is
+    measured, each time by at most 2^-24.
     """
     limit = 2 * (Model().latent_dim + 4) * FLOAT32_ROUNDING
     return below("norm_error", limit, by=1, source="2 (d + 4) roundings of float32, at every step")

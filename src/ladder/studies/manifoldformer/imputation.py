@@ -1,7 +1,8 @@
-"""A gap in a signal, filled from what came before it: rolled out in the latent, or in the signal.
+"""Imputation of a gap in a signal from the samples before it, by roll-out in the latent or in the signal.
 
-Only a model trained on the next step continues a signal: what it makes of sample ``t`` decodes to sample ``t + 1``. One
-trained on the identity decodes it to ``t`` again, and repeats the last sample; nothing here can tell the two apart.
+Only a model trained on the next step continues a signal: its output at sample ``t`` is a prediction of sample ``t + 1``. The
+output of a model trained on the identity is sample ``t`` again, so it repeats the last sample; nothing here can distinguish
+the two.
 """
 
 from collections.abc import Callable
@@ -27,20 +28,20 @@ How = Literal["latent", "signal"]
 def latent_rollout(
     model: ManifoldFormer, context: Float[Array, "*batch time channel"], steps: int, key: Key[Array, ""] | None = None
 ) -> Float[Array, "*batch step channel"]:
-    """The samples after a context: encode it, let the latent go on by itself, decode once.
+    """Predict the samples after a context: encode it, continue the latent by its own dynamics, decode once.
 
-    The aligned trajectory is extended by where the dynamics move its last point, ``steps`` times; its rotation is that of
-    the context. Only the last point is moved, by memory and coupling with all before it: a step costs
+    The dynamics move the last point of the aligned trajectory, the result is appended, and so on, ``steps`` times; the
+    rotation is that of the context. Only the last point is moved, by memory and coupling with all before it: a step costs
     O(context + steps), after one forward pass of the encoder. One program serves every model of a kind, for each shape of the
     context and number of steps; it may be differentiated, and mapped over models.
 
     Source: the status document on imputation, and sakaguchi, lesson 1.
 
     Args:
-        model: Trained on the next step.
-        context: What is known, at least one sample.
-        steps: How many samples to predict.
-        key: For the noise of the context's latent; without it the latent is its mean.
+        model: A model trained on the next step.
+        context: The samples before the prediction, at least one.
+        steps: The number of samples to predict.
+        key: The key of the noise on the context's latent; without it the latent is its mean.
 
     Raises:
         ValueError: for no context, channels other than the model's, or no steps, and a context longer than a Fourier branch
@@ -54,23 +55,23 @@ def latent_rollout(
 def signal_rollout(
     model: ManifoldFormer, context: Float[Array, "*batch time channel"], steps: int, key: Key[Array, ""] | None = None
 ) -> Float[Array, "*batch step channel"]:
-    """The samples after a context: predict the next one, take it for measured, and so on.
+    """Predict the samples after a context: predict the next one, append it as if it were measured, and so on.
 
-    Each prediction is the whole model's, of all samples there are by then; so is the rotation of a dynamic alignment. Only
-    the last point is moved and decoded, but all are encoded again: a step costs one forward pass of the encoder over context
-    and steps. Otherwise as :func:`latent_rollout`.
+    Each prediction is the whole model's, from all samples so far; so is the rotation of a dynamic alignment. Only the last
+    point is moved and decoded, but all are encoded again: a step costs one forward pass of the encoder over context and steps.
+    The rest is as in :func:`latent_rollout`.
 
     Source: the status document on imputation, "Final Solution".
 
     Args:
-        model: Trained on the next step.
-        context: What is known, at least one sample.
-        steps: How many samples to predict.
-        key: For the noise of the context's latent; predictions have none. Without it every latent is its mean.
+        model: A model trained on the next step.
+        context: The samples before the prediction, at least one.
+        steps: The number of samples to predict.
+        key: The key of the noise on the context's latent; predictions have none. Without it every latent is its mean.
 
     Raises:
-        ValueError: for no context, channels other than the model's, or no steps; and where context and predictions, but for the
-            last, are longer than a Fourier branch takes.
+        ValueError: for no context, channels other than the model's, or no steps; and where context and predictions, but for
+            the last, are longer than a Fourier branch takes.
     """
     graph, params = nnx.split(model)
     context = _checked("signal_rollout", model, params, context, steps)
@@ -104,9 +105,17 @@ def fill(
     how: How = "latent",
     key: Key[Array, ""] | None = None,
 ) -> Float[Array, "*batch time channel"]:
-    """The signal with samples ``start`` to ``stop``, the latter excluded, predicted from those before them.
+    """Return the signal with samples ``start`` to ``stop``, the latter excluded, predicted from those before them.
 
-    What the signal has in the gap and after it is not looked at.
+    The signal's values in the gap and after it are not read.
+
+    Args:
+        model: A model trained on the next step.
+        signal: The signal with a gap.
+        start: The first sample of the gap, at least 1.
+        stop: The first sample after the gap.
+        how: The kind of roll-out, ``"latent"`` or ``"signal"``.
+        key: The key of the noise on the context's latent; without it the latent is its mean.
 
     Raises:
         ValueError: for a gap that starts at 0, is empty or ends after the signal, for another way, and what the roll-outs
@@ -129,18 +138,18 @@ def fill(
 def measure(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> dict[str, Float[Array, "*batch"]]:
-    """How good a prediction of a gap is, of the gap's samples alone: each of :data:`MEASURES`."""
-    return {name: of(predicted, target) for name, of in MEASURES.items()}
+    """Compute each of :data:`MEASURES` between a prediction of a gap and its target, over the gap's samples alone."""
+    return {name: metric(predicted, target) for name, metric in MEASURES.items()}
 
 
 def phase_error(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
-    """By how much a prediction is ahead of its target, in radians: ``arg sum P conj(Y)``, in [-pi, pi].
+    """Compute the phase by which a prediction is ahead of its target, in radians: ``arg sum P conj(Y)``, in [-pi, pi].
 
-    ``P`` and ``Y`` are the rFFTs over time, unpadded, and the sum is over all bins and channels: each bin counts by its energy,
-    and where every bin is ahead by the same angle, that is the angle. Zero where nothing is predicted, and where no bin
-    but the real ones, of frequency 0 and of half the sampling rate, has any energy, zero or pi.
+    ``P`` and ``Y`` are the rFFTs over time, unpadded, and the sum is over all bins and channels: each bin counts by its
+    energy, and where every bin is ahead by the same angle, the result is that angle. It is zero for a silent prediction; where
+    no bin but the real ones, of frequency 0 and of half the sampling rate, has any energy, it is zero or pi.
     """
     product: Complex[Array, "*batch bin channel"] = jnp.fft.rfft(predicted, axis=-2) * jnp.conj(
         jnp.fft.rfft(target, axis=-2)
@@ -155,15 +164,15 @@ MEASURES: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def _checked(what: str, model: ManifoldFormer, params: Any, context: Array, steps: int) -> Array:
-    """The context as numbers like the model's: what is predicted is put behind it."""
+def _checked(name: str, model: ManifoldFormer, params: Any, context: Array, steps: int) -> Array:
+    """Return the context in a dtype that predictions can be appended to, after checks of shape and steps."""
     context, channels = jnp.asarray(context), model.decoder.out.out_features
     if context.ndim < 2 or context.shape[-2] < 1 or context.shape[-1] != channels:
         raise ValueError(
-            f"{what}(context of shape {context.shape}): give at least one sample of {channels} channels, (..., time, channel)"
+            f"{name}(context of shape {context.shape}): give at least one sample of {channels} channels, (..., time, channel)"
         )
     if not isinstance(steps, Integral) or steps < 1:
-        raise ValueError(f"{what}(steps={steps}): predict a whole number of samples, at least 1")
+        raise ValueError(f"{name}(steps={steps}): predict a whole number of samples, at least 1")
     return context.astype(jnp.result_type(context, *jax.tree.leaves(params)))
 
 
@@ -172,11 +181,11 @@ def _latent_rollout(
     graph: nnx.GraphDef[ManifoldFormer], params: Any, context: Array, steps: int, key: Array | None
 ) -> Array:
     model, time = nnx.merge(graph, params), context.shape[-2]
-    z = _room(model.align(_encoded(model, context, time, key))[0], steps - 1)
+    z = _zero_pad(model.align(_encoded(model, context, time, key))[0], steps - 1)
 
-    def step(z: Array, known: Array) -> tuple[Array, Array]:
-        point = model.dynamics.last(z, known)
-        return _put(z, point, known), point[..., 0, :]
+    def step(z: Array, length: Array) -> tuple[Array, Array]:
+        point = model.dynamics.last(z, length)
+        return _put(z, point, length), point[..., 0, :]
 
     points = jax.lax.scan(step, z, jnp.arange(time, time + steps))[1]
     return jnp.asarray(model.decoder(jnp.moveaxis(points, 0, -2)))
@@ -188,33 +197,33 @@ def _signal_rollout(
 ) -> Array:
     model, time = nnx.merge(graph, params), context.shape[-2]
 
-    def step(x: Array, known: Array) -> tuple[Array, Array]:
-        z = model.align(_encoded(model, x, time, key), known)[0]
-        sample = model.decoder(model.dynamics.last(z, known))
-        return _put(x, sample, known), sample[..., 0, :]
+    def step(x: Array, length: Array) -> tuple[Array, Array]:
+        z = model.align(_encoded(model, x, time, key), length)[0]
+        sample = model.decoder(model.dynamics.last(z, length))
+        return _put(x, sample, length), sample[..., 0, :]
 
-    samples = jax.lax.scan(step, _room(context, steps - 1), jnp.arange(time, time + steps))[1]
+    samples = jax.lax.scan(step, _zero_pad(context, steps - 1), jnp.arange(time, time + steps))[1]
     return jnp.moveaxis(samples, 0, -2)
 
 
 def _encoded(
     model: ManifoldFormer, x: Float[Array, "*batch time channel"], context: int, key: Array | None
 ) -> Float[Array, "*batch time latent"]:
-    """The latent, with noise on the context alone."""
+    """Return the latent, with noise on the context alone."""
     mean, sigma = model.encode(x)
     if sigma is None or key is None:
         return mean
-    drawn = draw(mean[..., :context, :], sigma[..., :context, :], key, model.wanted.latent)[0]
-    return jnp.concatenate([drawn, mean[..., context:, :]], axis=-2)
+    noisy = draw(mean[..., :context, :], sigma[..., :context, :], key, model.wanted.latent)[0]
+    return jnp.concatenate([noisy, mean[..., context:, :]], axis=-2)
 
 
-def _room(x: Float[Array, "*batch time value"], more: int) -> Float[Array, "*batch longer value"]:
-    """Zeros behind it."""
+def _zero_pad(x: Float[Array, "*batch time value"], more: int) -> Float[Array, "*batch longer value"]:
+    """Append ``more`` zeros along time."""
     return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, more), (0, 0)])
 
 
 def _put(
     x: Float[Array, "*batch time value"], sample: Float[Array, "*batch 1 value"], at: Int[Array, ""]
 ) -> Float[Array, "*batch time value"]:
-    # The last sample has no room, and nobody asks for it.
+    # The last sample is out of bounds and dropped; no later step reads it.
     return x.at[..., at, :].set(sample[..., 0, :], mode="drop")

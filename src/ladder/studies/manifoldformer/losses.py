@@ -1,8 +1,8 @@
-"""Losses of a predicted against a target signal, each one number a sequence so that a batch may weight them.
+"""Losses of a predicted against a target signal, one number per sequence so that a batch may weight them.
 
-But for the amplitude, which is a ratio, they are zero where prediction and target are equal, never negative, and
-symmetric in the two, with values and gradients that are finite as long as sums of squares can be represented, of the
-signal and of its spectrum: in float32 that is tested for values up to 1e15.
+All except the amplitude, which is a ratio, are zero where prediction and target are equal, never negative, and symmetric in
+the two. Their values and gradients are finite as long as sums of squares can be represented, of the signal and of its
+spectrum: in float32 this is tested for values up to 1e15.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,14 +23,14 @@ TAPS = 128
 def mse(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
-    """Mean squared error over time and channels."""
+    """Compute the mean squared error over time and channels."""
     return jnp.mean((predicted - target) ** 2, axis=(-2, -1))
 
 
 def log_magnitude(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
-    """Error of the spectrum's size, ``mean |log(|P| + 1e-8) - log(|Y| + 1e-8)|`` over all bins and channels.
+    """Compute the error of the spectrum's magnitude, ``mean |log(|P| + 1e-8) - log(|Y| + 1e-8)|`` over all bins and channels.
 
     ``P`` and ``Y`` are the rFFTs over time, unpadded. A prediction of the right shape and ``c`` times the size costs
     ``|log c|``, whatever the signal's own scale.
@@ -41,11 +41,11 @@ def log_magnitude(
 def phase(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
-    """Error of the spectrum's phase, ``mean(1 - cos(arg P - arg Y))`` over all bins and channels, in [0, 2].
+    """Compute the error of the spectrum's phase, ``mean(1 - cos(arg P - arg Y))`` over all bins and channels, in [0, 2].
 
-    It is computed as half the squared distance of the unit phasors ``P / (|P| + 1e-8)``, which is the same number
-    but needs no angle, loses no digits at small differences and gives empty bins no phase: two of them cost nothing,
-    one against a full one costs a half.
+    The formula used is half the squared distance of the unit phasors ``P / (|P| + 1e-8)``, which is the same number but needs
+    no angle, loses no digits at small differences and gives empty bins no phase: two empty bins cost nothing, an empty one
+    against a full one costs a half.
     """
     return jnp.mean(_phase_error(_spectrum(predicted), _spectrum(target)), axis=(-2, -1))
 
@@ -53,7 +53,7 @@ def phase(
 def spectral(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
-    """Log-magnitude plus phase error, each the mean over all bins and channels of the unpadded rFFT.
+    """Compute the log-magnitude plus the phase error, each the mean over all bins and channels of the unpadded rFFT.
 
     Source: the published bench-scale spectral loss (status document of the core, patch B).
     """
@@ -63,14 +63,14 @@ def spectral(
 def energy_spectral(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
-    """Spectral loss in which a bin counts by the energy that either signal has in it.
+    """Compute the spectral loss in which a bin counts by the energy that either signal has in it.
 
-    The log-magnitude and phase error of :func:`spectral`, averaged with the weights ``|P|^2 + |Y|^2`` over all bins and channels.
-    The published mean weighs all bins alike, so that it is won in those that hold a hundredth of the energy, on leakage; here
-    they count a hundredth. Two silent signals cost nothing.
+    The log-magnitude and phase error of :func:`spectral` are averaged with the weights ``|P|^2 + |Y|^2`` over all bins and
+    channels. The published mean weights all bins alike, so the bins that contain a hundredth of the energy, on leakage, decide
+    it; here they count a hundredth. Two silent signals cost nothing.
     """
     p, y = _spectrum(predicted), _spectrum(target)
-    # Relative to the largest, so that no square overflows; constant, so that no slope goes there.
+    # Divide by the largest value so that no square overflows; no gradient goes through the divisor.
     largest = jax.lax.stop_gradient(jnp.max(jnp.maximum(jnp.abs(p), jnp.abs(y)), axis=(-2, -1), keepdims=True))
     scale = jnp.where(largest > 0.0, largest, 1.0)
     energy = jnp.abs(p / scale) ** 2 + jnp.abs(y / scale) ** 2
@@ -83,12 +83,18 @@ def fractional(
     orders: Sequence[float] = ORDERS,
     taps: int = TAPS,
 ) -> Float[Array, "*batch"]:
-    """Spectral loss between both signals' fractional integrals, averaged over a bank of orders.
+    """Compute the spectral loss between both signals' fractional integrals, averaged over a bank of orders.
 
-    Each order's signals are convolved with its causal power-law kernel, zero-padded to ``time + taps - 1``, and
-    compared there over all bins. Multiplying both spectra by the same kernel cancels in the log ratio
-    and in the phase difference, so the bank says the same for every order: what remains of them comes from the 1e-8.
+    The signals are convolved with the causal power-law kernel of each order, zero-padded to ``time + taps - 1``, and compared
+    there over all bins. Multiplying both spectra by the same kernel cancels in the log ratio and in the phase difference, so
+    the bank gives the same value for every order: any difference between orders comes from the 1e-8.
     Source: the published fidelity loss (status document of the core).
+
+    Args:
+        predicted: The predicted signal.
+        target: The target signal.
+        orders: The orders of the bank, each in [0, 1).
+        taps: The number of samples of each kernel.
 
     Raises:
         ValueError: for an empty bank, and what :func:`~ladder.studies.manifoldformer.memory.power_law_kernel` raises.
@@ -102,9 +108,15 @@ def fractional_log_magnitude(
     orders: Sequence[float] = ORDERS,
     taps: int = TAPS,
 ) -> Float[Array, "*batch"]:
-    """The part of :func:`fractional` that is about the spectrum's size; all there was of it before a phase was added to it.
+    """Compute the magnitude part of :func:`fractional`, which was the whole loss before a phase part was added to it.
 
     Source: sakaguchi, section 6, and the status document of the core, section 9.
+
+    Args:
+        predicted: The predicted signal.
+        target: The target signal.
+        orders: The orders of the bank, each in [0, 1).
+        taps: The number of samples of each kernel.
 
     Raises:
         ValueError: as :func:`fractional` does.
@@ -118,9 +130,15 @@ def fractional_phase(
     orders: Sequence[float] = ORDERS,
     taps: int = TAPS,
 ) -> Float[Array, "*batch"]:
-    """The part of :func:`fractional` that is about the spectrum's phase; published at the weights 0.5 and 1 beside the other.
+    """Compute the phase part of :func:`fractional`; it was published at the weights 0.5 and 1 beside the magnitude part.
 
     Source: the status document of the core, sections 9 and 10.
+
+    Args:
+        predicted: The predicted signal.
+        target: The target signal.
+        orders: The orders of the bank, each in [0, 1).
+        taps: The number of samples of each kernel.
 
     Raises:
         ValueError: as :func:`fractional` does.
@@ -131,9 +149,9 @@ def fractional_phase(
 def amplitude(
     predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
-    """RMS of the prediction over RMS of the target; 1 is right, towards 0 the signal is squashed.
+    """Compute the RMS of the prediction over the RMS of the target; 1 is right, towards 0 the signal is squashed.
 
-    A silent target has no amplitude to compare with: infinite, or NaN where the prediction is silent too.
+    A silent target has no amplitude to compare with: the result is infinite, or NaN where the prediction is silent too.
     """
     ratio: Array = optax.safe_norm(predicted, 0.0, axis=(-2, -1)) / optax.safe_norm(target, 0.0, axis=(-2, -1))
     return ratio
@@ -159,7 +177,7 @@ def _spectral_error(p: Complex[Array, "*shape"], y: Complex[Array, "*shape"]) ->
 def _bank(
     error: Callable[[Array, Array], Array], predicted: Array, target: Array, orders: Sequence[float], taps: int
 ) -> Float[Array, "*batch"]:
-    """This error between both signals' fractional integrals, averaged over orders, bins and channels."""
+    """Return this error between both signals' fractional integrals, averaged over orders, bins and channels."""
     if not orders:
         raise ValueError("orders=(): name at least one order")
     n = predicted.shape[-2] + taps - 1

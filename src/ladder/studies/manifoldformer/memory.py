@@ -19,13 +19,14 @@ Kernel = Literal["random", "power law"]
 class Memory:
     """A convolution over the trajectory's past, each coordinate by itself.
 
-    The kernel starts LeCun-normal (``random``, the published runs, whose power law never entered the model) or at the power
-    law of this order, and is trained or stays what it is. ``projection`` puts a Dense behind it, without bias. The three
-    attempts of the status document on imputation are ``Memory(kernel="power law")``; with ``trained=False,
-    projection=True``; and with ``trained=False`` alone.
+    The initial kernel is LeCun-normal (``random``, as in the published runs, whose power law never entered the model) or the
+    power law of this order, and it is trained or constant. ``projection`` adds a Dense layer behind it, without bias. The
+    three attempts of the status document on imputation are ``Memory(kernel="power law")``; with
+    ``trained=False, projection=True``; and with ``trained=False`` alone.
 
     Attributes:
-        taps: How many samples it reaches back, the current one included; by default as many as the signal has.
+        taps: The number of samples that the kernel reaches back, the current one included; by default as many as the signal
+            has.
 
     Raises:
         ValueError: for another kernel, no taps, an order outside [0, 1), or a random kernel that is not trained.
@@ -46,23 +47,30 @@ class Memory:
         _check(f"Memory(order={self.order}, taps={self.taps})", self.order, 1 if self.taps is None else self.taps)
 
     def build(self, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs) -> "MemoryModule":
-        """The module, for sequences of this length; ``zero`` starts it at no force. Taps beyond it only roll-outs can use."""
+        """Build the module.
+
+        Args:
+            length: The number of samples of a sequence; only roll-outs can use taps beyond it.
+            latent_dim: The number of coordinates of the latent.
+            zero: Whether the initial force is zero.
+            rngs: The random streams of the initial values.
+        """
         return MemoryModule(self, length, latent_dim, zero, rngs)
 
 
 class MemoryModule(nnx.Module):
-    """What :class:`Memory` describes."""
+    """The module of :class:`Memory`."""
 
     def __init__(self, config: Memory, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs):
         taps = length if config.taps is None else config.taps
-        nothing, random = nnx.initializers.zeros_init(), nnx.initializers.lecun_normal()
+        zeros, random = nnx.initializers.zeros_init(), nnx.initializers.lecun_normal()
         self.order, self.taps, self.trained = config.order, taps, config.trained
         if config.trained and config.kernel == "random":
-            start = nothing if zero and not config.projection else random
+            start = zeros if zero and not config.projection else random
             self.kernel = nnx.Param(start(rngs.params(), (taps, latent_dim)))
         elif config.trained:
             self.kernel = nnx.Param(self._power_law(latent_dim))
-        last = nothing if zero else random
+        last = zeros if zero else random
         self.projection = (
             nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=last, rngs=rngs)
             if config.projection
@@ -73,16 +81,16 @@ class MemoryModule(nnx.Module):
         return jnp.tile(power_law_kernel(self.order, self.taps)[:, None], latent_dim)
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
-        """What the trajectory remembers at each sample."""
+        """Return the memory of the trajectory at each sample."""
         return self._read(causal_convolution(z, self._taps(z)))
 
     def last(
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
     ) -> Float[Array, "*batch 1 latent"]:
-        """What the first ``known`` points remember at the last of them: the convolution's one sum there."""
+        """Return the memory of the first ``known`` points at the last of them: one sum of the convolution."""
         kernel, age = self._taps(z), known - 1 - jnp.arange(z.shape[-2])
-        there = ((age >= 0) & (age < self.taps))[:, None]
-        weight = jnp.where(there, kernel[jnp.clip(age, 0, self.taps - 1)], 0.0)
+        in_reach = ((age >= 0) & (age < self.taps))[:, None]
+        weight = jnp.where(in_reach, kernel[jnp.clip(age, 0, self.taps - 1)], 0.0)
         return self._read(jnp.sum(weight.reshape((1,) * (z.ndim - 2) + weight.shape) * z, axis=-2, keepdims=True))
 
     def _taps(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "tap latent"]:
@@ -93,7 +101,7 @@ class MemoryModule(nnx.Module):
 
 
 def power_law_kernel(order: float | Float[Array, ""], taps: int) -> Float[Array, " tap"]:
-    """Kernel ``t^(-order) / Gamma(1 - order)`` at ``t = 1, ..., taps``, for an order in [0, 1).
+    """Return the kernel ``t^(-order) / Gamma(1 - order)`` at ``t = 1, ..., taps``, for an order in [0, 1).
 
     Convolution with it discretises the fractional integral of order ``1 - order`` in steps of one sample.
     Source: the published ``get_fractional_kernel``; Podlubny, *Fractional Differential Equations*, section 2.3.
@@ -108,10 +116,10 @@ def power_law_kernel(order: float | Float[Array, ""], taps: int) -> Float[Array,
 def causal_convolution(
     z: Float[Array, "*batch time latent"], kernel: Float[Array, "tap latent"]
 ) -> Float[Array, "*batch time latent"]:
-    """Depthwise ``y[t] = sum_s kernel[s] z[t - s]``, by FFT, zero-padded so that nothing wraps round.
+    """Convolve each coordinate in time, ``y[t] = sum_s kernel[s] z[t - s]``, by FFT with zero padding against wrap-around.
 
-    A Fourier transform spreads rounding over all times: what comes before a change is the same to rounding of the
-    largest value in the sequence, not to the bit.
+    A Fourier transform spreads rounding over all times: the output before a change of the input is the same only to rounding
+    of the largest value in the sequence, not to the bit.
     """
     time, taps = z.shape[-2], kernel.shape[-2]
     padded = time + taps - 1
@@ -121,8 +129,8 @@ def causal_convolution(
     return jnp.fft.irfft(product, n, axis=-2)[..., :time, :]
 
 
-def _check(what: str, order: float | Float[Array, ""], taps: int) -> None:
+def _check(name: str, order: float | Float[Array, ""], taps: int) -> None:
     if not 0.0 <= order < 1.0:
-        raise ValueError(f"{what}: choose an order in [0, 1)")
+        raise ValueError(f"{name}: choose an order in [0, 1)")
     if taps < 1:
-        raise ValueError(f"{what}: a kernel has at least one tap")
+        raise ValueError(f"{name}: a kernel has at least one tap")

@@ -1,4 +1,4 @@
-"""The ManifoldFormer: encoder, sampling, alignment, dynamics and decoder in a row, each a switch."""
+"""The ManifoldFormer: encoder, sampling, alignment, dynamics and decoder in sequence, each with a switch."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,17 +20,17 @@ from ladder.studies.manifoldformer.sampling import Annealed, Fixed, Latent, Lear
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Which components there are; the defaults are patch A, the simplest that learns.
+    """A choice of components; the defaults are patch A, the simplest that learns.
 
     Attributes:
-        encoder: From signal to features; a Dense makes the latent of them.
-        fourier_branch: Features of the whole spectrum beside the encoder's.
-        latent: Flat, or the unit sphere.
-        latent_dim: Coordinates of the latent; the sphere has one dimension less.
-        sampling: How noise is added to the latent; None for none.
-        alignment: How the latent is rotated before the dynamics; None for not at all.
-        dynamics: How it is moved.
-        decoder: Features of the decoder.
+        encoder: The map from the signal to features; a Dense layer maps them to the latent.
+        fourier_branch: Whether features of the whole spectrum are added to the encoder's.
+        latent: The space of the latent: flat, or the unit sphere.
+        latent_dim: The number of coordinates of the latent; the sphere has one dimension less.
+        sampling: The noise that is added to the latent; None for no noise.
+        alignment: The rotation of the latent before the dynamics; None for no rotation.
+        dynamics: The map of the latent trajectory before decoding.
+        decoder: The number of features of the decoder.
 
     Raises:
         ValueError: for a latent of another kind or fewer than two dimensions, no decoder, or a rotation or dynamics of a
@@ -65,27 +65,27 @@ class Model:
 
     @property
     def causal(self) -> bool:
-        """Whether no sample of the output depends on a later one of the input."""
+        """True if no sample of the output depends on a later one of the input."""
         return not self.fourier_branch and (self.alignment is None or self.alignment.causal)
 
     def build(self, length: int, channels: int, key: Key[Array, ""]) -> "ManifoldFormer":
-        """A freshly initialised model of sequences up to this length."""
+        """Build a freshly initialised model for sequences up to this length."""
         return ManifoldFormer(self, length, channels, key)
 
 
 class Output(NamedTuple):
-    """What one forward pass yields, in the order in which it does.
+    """The results of one forward pass, in the order of computation.
 
     Attributes:
-        encoded: What the encoder says, on the sphere if the latent is: the mean of what is sampled.
+        encoded: The output of the encoder, on the sphere if the latent is: the mean of the sampled latent.
         sigma: The standard deviation of each coordinate's noise; None without sampling.
         step: The noise, tangent at ``encoded`` on the sphere; None without sampling.
         sampled: The latent; ``encoded`` itself without sampling.
-        rotation: By which it is turned, ``sampled @ rotation``; None without alignment.
-        aligned: The latent, turned.
-        moved: After the dynamics.
+        rotation: The rotation of the latent, applied as ``sampled @ rotation``; None without alignment.
+        aligned: The rotated latent.
+        moved: The latent after the dynamics.
         signal: The prediction, ``moved`` decoded.
-        reconstruction: ``sampled`` decoded, without what the dynamics do.
+        reconstruction: ``sampled`` decoded, without the effect of the dynamics.
     """
 
     encoded: Float[Array, "*batch time latent"]
@@ -100,10 +100,16 @@ class Output(NamedTuple):
 
 
 class ManifoldFormer(nnx.Module):
-    """Signal in, signal out, by way of a latent trajectory that the dynamics move.
+    """A model that maps a signal to a signal, by way of a latent trajectory that the dynamics move.
 
-    Each component draws its initial values from a key of its own, so that two models which differ in one component
-    start from the same others under the same key.
+    Each component draws its initial values from its own key, so that two models which differ in one component start from the
+    same values elsewhere under the same key.
+
+    Args:
+        wanted: The choice of components.
+        length: The number of samples of the longest sequence.
+        channels: The number of channels of the signal.
+        key: The random key of the initial values.
     """
 
     def __init__(self, wanted: Model, length: int, channels: int, key: Key[Array, ""]):
@@ -121,7 +127,7 @@ class ManifoldFormer(nnx.Module):
     def encode(
         self, x: Float[Array, "*batch time channel"], progress: float | Float[Array, ""] = 1.0
     ) -> tuple[Float[Array, "*batch time latent"], Float[Array, "*batch time latent"] | None]:
-        """Mean and standard deviation of the latent, the latter None without sampling."""
+        """Return the mean and the standard deviation of the latent, the latter None without sampling."""
         h = self.encoder(x)
         if self.branch is not None:
             h = h + self.branch(x)
@@ -137,7 +143,10 @@ class ManifoldFormer(nnx.Module):
     def align(
         self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
     ) -> tuple[Float[Array, "*batch time latent"], Float[Array, "*group latent latent"] | None]:
-        """The latent, turned, and by what; ``known`` as in :func:`~ladder.studies.manifoldformer.alignment.context`."""
+        """Rotate the latent; return it and the rotation, which is None without alignment.
+
+        ``known`` is the number of samples that exist, as in :func:`~ladder.studies.manifoldformer.alignment.context`.
+        """
         if self.alignment is None:
             return z, None
         rotation = self.alignment(z, known)
@@ -153,8 +162,8 @@ class ManifoldFormer(nnx.Module):
 
         Args:
             x: The signal.
-            key: For the noise; without it the latent is its mean.
-            progress: How much of training is done, in [0, 1]: what an annealed noise depends on.
+            key: The key of the noise; without it the latent is its mean.
+            progress: The fraction of training that is done, in [0, 1], which an annealed noise depends on.
         """
         encoded, sigma = self.encode(x, progress)
         sampled, step = encoded, None

@@ -1,4 +1,4 @@
-"""What is trained on: a weighted sum of losses, written ``"fractional + 0.05 entropy"``."""
+"""The training objective: a weighted sum of losses, written ``"fractional + 0.05 entropy"``."""
 
 import math
 import re
@@ -53,16 +53,17 @@ TERMS: Mapping[str, Term] = {
     "delay_gram": lambda out, batch: supervision.delay_gram(out.sampled, batch.clean),
     "consistency": lambda out, batch: supervision.consistency(out.moved, out.aligned),
 }
-"""Every loss there is, of each sequence, by the name it has in an objective.
+"""The losses by the name that each has in an objective; each returns one number per sequence.
 
-Entropy, smoothness and decorrelation are asked of the latent after the dynamics, as published; isometry and what
-compares it with the oracle or the signal, of the sampled latent; consistency, of both sides of the dynamics.
+Entropy, smoothness and decorrelation are computed on the latent after the dynamics, as published. Isometry, and the losses
+that compare the latent with the oracle or the signal, are computed on the sampled latent. Consistency compares the latent
+before and after the dynamics.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refine:
-    """Two stages, align and then refine: from epoch ``after`` on, ``loss`` is trained on instead.
+    """A second stage of training, align and then refine: from epoch ``after`` on, ``loss`` replaces the first objective.
 
     Source: the status document of the core, section 11, option C.
 
@@ -81,12 +82,12 @@ class Refine:
 
 
 def weights(loss: str) -> dict[str, float]:
-    """The terms of an objective and their weights, in order: ``"fractional + 0.05 entropy"``.
+    """Parse an objective such as ``"fractional + 0.05 entropy"``; return its terms and their weights, in order.
 
     Raises:
         ValueError: for a term that cannot be read, is none of those there are, occurs twice, or has no positive weight.
     """
-    found: dict[str, float] = {}
+    terms: dict[str, float] = {}
     for part in loss.split("+"):
         term = TERM.fullmatch(part.strip())
         if term is None or term["name"] not in TERMS:
@@ -94,37 +95,37 @@ def weights(loss: str) -> dict[str, float]:
                 f"loss={loss!r}: {part.strip()!r} is no term; write them as '0.05 entropy', joined by '+', of {', '.join(TERMS)}"
             )
         name, weight = term["name"], float(term["weight"] or 1.0)
-        if name in found or not 0.0 < weight < math.inf:
+        if name in terms or not 0.0 < weight < math.inf:
             raise ValueError(f"loss={loss!r}: give {name!r} one positive, finite weight")
-        found[name] = weight
-    return found
+        terms[name] = weight
+    return terms
 
 
 def check(loss: str, model: Model) -> None:
-    """Refuse an objective that says nothing of this model.
+    """Raise an error if an objective is meaningless for this model.
 
     Raises:
-        ValueError: for it, with the reason.
+        ValueError: for such an objective, with the reason.
     """
-    asked = weights(loss)
-    if "kl" in asked and (
+    terms = weights(loss)
+    if "kl" in terms and (
         model.sampling is None or (model.latent == "sphere" and not isinstance(model.sampling, Learned))
     ):
         raise ValueError(
             f"loss={loss!r} with sampling={model.sampling!r} on a latent that is {model.latent}: the KL divergence is a constant "
             "of this model; sample with Learned(), or leave 'kl' out"
         )
-    if "kl" in asked and isinstance(model.sampling, Annealed) and not model.sampling.end:
+    if "kl" in terms and isinstance(model.sampling, Annealed) and not model.sampling.end:
         raise ValueError(
             f"loss={loss!r} with sampling={model.sampling!r}: the KL divergence of no noise at all is infinite; end above 0, "
             "or leave 'kl' out"
         )
-    if "consistency" in asked and isinstance(model.dynamics, Identity):
+    if "consistency" in terms and isinstance(model.dynamics, Identity):
         raise ValueError(
             f"loss={loss!r} with dynamics=Identity(): nothing leads to the next point, so that the latent would be held still; "
             "choose Residual() or Flow(), or leave 'consistency' out"
         )
-    if "orthogonality" in asked and model.alignment is None:
+    if "orthogonality" in terms and model.alignment is None:
         raise ValueError(
             f"loss={loss!r} with alignment=None: there is no rotation to keep orthogonal; align with Static() or Dynamic(), or "
             "leave 'orthogonality' out"
@@ -132,5 +133,5 @@ def check(loss: str, model: Model) -> None:
 
 
 def evaluate(names: Mapping[str, object], out: Output, batch: Batch) -> dict[str, Float[Array, "*batch"]]:
-    """These losses of each sequence."""
+    """Return these losses, one number per sequence."""
     return {name: TERMS[name](out, batch) for name in names}

@@ -18,27 +18,29 @@ from ladder.studies.manifoldformer.imputation import latent_rollout, signal_roll
 if TYPE_CHECKING:
     from ladder.studies.manifoldformer.experiments import Oscillators, TrainingState
 
-SEQUENCE = 0  # of those held out; where none are withheld its tones are the lowest, the easiest to follow by eye
+SEQUENCE = (
+    0  # index among the held-out ones; where none are withheld its tones are the lowest, the easiest to follow by eye
+)
 CHANNEL = 0
-STATES = 6  # pictured of a training, at most: before it, after its last epoch, and some between
-MARKED = 100  # samples up to which each is marked
-TINY = 1e-9  # of a spectrum: decibels of zero are not finite
+STATES = 6  # most states to draw of a training run: before it, after its last epoch, and some between
+MARKED = 100  # most samples for which each has a marker
+TINY = 1e-9  # least magnitude of a spectrum: decibels of zero are not finite
 FLOOR_DB = -60.0  # below the largest of the target's spectrum; nothing of interest lies lower
-GAP = 4  # one part in so many of a sequence is imputed
+GAP = 4  # the last 1/GAP of a sequence is imputed
 FILLS = {
     "latent roll-out": ("latent_fill", style.BLUE, "-"),
     "signal roll-out": ("signal_fill", style.VERMILLION, "-."),
 }
-LINEAR_BINS = 16  # of a long spectrum: every tone lies among them
+LINEAR_BINS = 16  # on a linear axis in a long spectrum: every tone lies among them
 PI_TICKS = ([0, np.pi, 2 * np.pi, 3 * np.pi, 4 * np.pi], ["0", "π", "2π", "3π", "4π"])
 
 
 def shown(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) -> dict[str, Array]:
-    """The sequence through the model in this state: everything of shape (time, ...).
+    """Run the sequence through the model in this state; every array returned has shape (time, ...).
 
-    ``latent`` is the sampled one, on the sphere, after the rotation that brings it nearest to the ``oracle``, and ``mean`` what
-    it was sampled around, after the same rotation. For the task "next step", ``latent_fill`` and ``signal_fill`` are the gap
-    of the experiment, or the last quarter, rolled out from what comes before.
+    ``latent`` is the sampled latent, on the sphere, after the rotation that brings it nearest to the ``oracle``, and ``mean``
+    the point that it was sampled around, after the same rotation. For the task "next step", ``latent_fill`` and
+    ``signal_fill`` are roll-outs over the gap of the experiment, or over the last quarter, from the samples before it.
     """
     data, dim = experiment.data, experiment.model.latent_dim
     batch = data.held_out(experiment.task, dim)
@@ -48,7 +50,7 @@ def shown(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) ->
     out = model(x[None], key, progress)
     z = normalise(out.sampled[0])
     rotation = procrustes(z, oracle)
-    found = {
+    arrays = {
         "target": target,
         "prediction": out.signal[0],
         "oracle": oracle,
@@ -57,19 +59,19 @@ def shown(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) ->
     }
     if experiment.task == "next step":
         gap = _gap(experiment)
-        known = data.length - gap
-        context = x[None, :known]
-        found |= {
-            "context": x[:known],
+        context_length = data.length - gap
+        context = x[None, :context_length]
+        arrays |= {
+            "context": x[:context_length],
             "clean": jnp.concatenate([clean, target[-1:]]),
             "latent_fill": latent_rollout(model, context, gap)[0],
             "signal_fill": signal_rollout(model, context, gap)[0],
         }
-    return found
+    return arrays
 
 
 def prediction(experiment: Oscillators, shown: Shown) -> Picture:
-    """Prediction and target over time, in some epochs."""
+    """Draw prediction and target over time, in some epochs."""
     states = _some(len(shown["target"]))
     columns = min(len(states), 3 if experiment.data.length <= MARKED else 2)
     rows = -(-len(states) // columns)
@@ -78,23 +80,23 @@ def prediction(experiment: Oscillators, shown: Shown) -> Picture:
     marker = "." if len(times) <= MARKED else ""
     for state, ax in zip(states, axes.flat, strict=False):
         target, predicted = shown["target"][state], shown["prediction"][state]
-        (wanted,) = ax.plot(times, target[:, CHANNEL], color=style.BLACK, lw=1.2, ls="--", zorder=3)
-        (got,) = ax.plot(times, predicted[:, CHANNEL], color=style.BLUE, lw=1.6, marker=marker, ms=4)
-        ax.set_title(f"{_when(state)}: MSE {_figure(np.mean((predicted - target) ** 2))}")
+        (target_line,) = ax.plot(times, target[:, CHANNEL], color=style.BLACK, lw=1.2, ls="--", zorder=3)
+        (prediction_line,) = ax.plot(times, predicted[:, CHANNEL], color=style.BLUE, lw=1.6, marker=marker, ms=4)
+        ax.set_title(f"{_state_label(state)}: MSE {_format_number(np.mean((predicted - target) ** 2))}")
         ax.set_xticks(*PI_TICKS)
     for ax in axes.flat[len(states) :]:
         ax.set_axis_off()
     _label_outside(axes, len(states), "time t [rad]", "signal")
-    style.legend(figure, {"target": wanted, "prediction": got})
+    style.legend(figure, {"target": target_line, "prediction": prediction_line})
     ahead = " one sample ahead" if experiment.task == "next step" else ""
     return Picture(
-        f"prediction{ahead} against target: channel {CHANNEL} of {_sequence(experiment)}; MSE over all channels",
+        f"prediction{ahead} against target: channel {CHANNEL} of {_sequence_label(experiment)}; MSE over all channels",
         figure,
     )
 
 
 def latent(experiment: Oscillators, shown: Shown) -> Picture:
-    """The phase portrait: one pair of coordinates a tone, before and after training."""
+    """Draw the phase portrait: one pair of coordinates per tone, before and after training."""
     tones = _tones(experiment)
     states = [0, len(shown["latent"]) - 1]
     figure, axes = style.panels(len(states), len(tones), 3.4, 3.2, "compressed", sharex=True, sharey=True)
@@ -130,46 +132,54 @@ def latent(experiment: Oscillators, shown: Shown) -> Picture:
                     )
                     handles["sampled latent"] = points
             handles[f"{'what is sampled around' if sampled else 'latent'}, dark to light in time"] = line
-            for at in np.linspace(0, len(times) - 1, 16).astype(int):
-                ends = oracle[at, 2 * pair : 2 * pair + 2]
+            for index in np.linspace(0, len(times) - 1, 16).astype(int):
+                end = oracle[index, 2 * pair : 2 * pair + 2]
                 (handles["from the latent to the oracle at the same time"],) = ax.plot(
-                    [x[at], ends[0]], [y[at], ends[1]], color=style.VERMILLION, lw=0.8, zorder=4
+                    [x[index], end[0]], [y[index], end[1]], color=style.VERMILLION, lw=0.8, zorder=4
                 )
-            ax.set_title(f"{_when(state)}\n{_share(z, pair)} of |z|² (oracle {_share(oracle, pair)})")
+            ax.set_title(f"{_state_label(state)}\n{_share(z, pair)} of |z|² (oracle {_share(oracle, pair)})")
             ax.set_aspect("equal")
-            ax.set_ylabel(f"coordinate {2 * pair + 2}: cos {_f(tone)}t")
+            ax.set_ylabel(f"coordinate {2 * pair + 2}: cos {_factor(tone)}t")
     for pair, (tone, ax) in enumerate(zip(tones, axes[-1], strict=True)):
-        ax.set_xlabel(f"coordinate {2 * pair + 1}: sin {_f(tone)}t")
-    reach = 1.08 * max(radius, *(float(np.abs(shown["latent"][s][:, : 2 * len(tones)]).max()) for s in states))
-    if np.isfinite(reach):
-        axes[0, 0].set_xlim(-reach, reach)
-        axes[0, 0].set_ylim(-reach, reach)
+        ax.set_xlabel(f"coordinate {2 * pair + 1}: sin {_factor(tone)}t")
+    limit = 1.08 * max(radius, *(float(np.abs(shown["latent"][s][:, : 2 * len(tones)]).max()) for s in states))
+    if np.isfinite(limit):
+        axes[0, 0].set_xlim(-limit, limit)
+        axes[0, 0].set_ylim(-limit, limit)
     style.legend(figure, handles, columns=2)
     distances = " → ".join(
-        _figure(np.sqrt(np.mean(np.sum((shown["latent"][s] - shown["oracle"][s]) ** 2, axis=-1)))) for s in states
+        _format_number(np.sqrt(np.mean(np.sum((shown["latent"][s] - shown["oracle"][s]) ** 2, axis=-1))))
+        for s in states
     )
-    flat = " (Euclidean, put on the sphere)" if experiment.model.latent == "euclidean" else ""
+    projected = " (Euclidean, put on the sphere)" if experiment.model.latent == "euclidean" else ""
     return Picture(
-        f"sampled latent{flat} of {_sequence(experiment)}, turned onto the oracle; RMS distance {distances}", figure
+        f"sampled latent{projected} of {_sequence_label(experiment)}, turned onto the oracle; RMS distance {distances}",
+        figure,
     )
 
 
 def spectra(experiment: Oscillators, shown: Shown) -> Picture:
-    """Magnitudes over frequency, before and after training."""
+    """Draw magnitudes over frequency, before and after training."""
     states = [0, len(shown["target"]) - 1]
     figure, axes = style.panels(1, 2, 4.9, 3.0, sharex=True, sharey=True)
     top = 0.0
     for state, ax in zip(states, axes.flat, strict=True):
-        wanted, got = _magnitude(shown["target"][state]), _magnitude(shown["prediction"][state])
-        target, predicted = (20.0 * np.log10(np.maximum(m / wanted.max(), TINY)) for m in (wanted, got))
+        target_magnitude, prediction_magnitude = (
+            _magnitude(shown["target"][state]),
+            _magnitude(shown["prediction"][state]),
+        )
+        target, predicted = (
+            20.0 * np.log10(np.maximum(m / target_magnitude.max(), TINY))
+            for m in (target_magnitude, prediction_magnitude)
+        )
         bins = np.arange(len(target))
         marker = "." if len(bins) <= MARKED else ""
-        (a,) = ax.plot(bins, target, color=style.BLACK, lw=1.3, ls="--", zorder=3)
-        (b,) = ax.plot(bins, predicted, color=style.BLUE, lw=1.6, marker=marker, ms=4)
+        (target_line,) = ax.plot(bins, target, color=style.BLACK, lw=1.3, ls="--", zorder=3)
+        (prediction_line,) = ax.plot(bins, predicted, color=style.BLUE, lw=1.6, marker=marker, ms=4)
         for tone in _tones(experiment):
             line = ax.axvline(_bin(experiment, tone, shown), color=style.ORANGE, lw=4, alpha=0.3, zorder=1)
         top = max(top, float(np.nanmax(predicted, initial=0.0)))
-        ax.set_title(_when(state))
+        ax.set_title(_state_label(state))
     unit = ""
     if len(bins) > 2 * LINEAR_BINS + 1:
         unit = f", logarithmic beyond {LINEAR_BINS}"
@@ -181,36 +191,36 @@ def spectra(experiment: Oscillators, shown: Shown) -> Picture:
     axes[0, 0].set_xlim(-0.7, len(bins) - 1)
     axes[0, 0].set_ylim(FLOOR_DB - 2.0, top + 4.0)
     _label_outside(axes, 2, f"bin of the rFFT{unit}", "mean magnitude over channels\n[dB of the target's largest]")
-    style.legend(figure, {"target": a, "prediction": b, "a tone of the sequence": line})
+    style.legend(figure, {"target": target_line, "prediction": prediction_line, "a tone of the sequence": line})
     return Picture(
-        f"spectra of prediction and target of {_sequence(experiment)}, cut off at −{-FLOOR_DB:.0f} dB", figure
+        f"spectra of prediction and target of {_sequence_label(experiment)}, cut off at −{-FLOOR_DB:.0f} dB", figure
     )
 
 
 def imputation(experiment: Oscillators, shown: Shown) -> Picture:
-    """The gap, or the last quarter, filled by the trained model in two ways."""
+    """Draw the gap, or the last quarter, filled by the trained model in two ways."""
     if experiment.task != "next step":
         return Picture(
             "no imputation: a model trained on the identity repeats what it is shown and continues nothing", None
         )
     figure, axes = style.panels(1, 2, 5.3, 2.8, width_ratios=[2, 1])
     clean, context = shown["clean"][-1], shown["context"][-1]
-    times, known = experiment.data.times, len(context)
-    gap_times = times[known:]
+    times, context_length = experiment.data.times, len(context)
+    gap_times = times[context_length:]
     whole, gap = axes[0]
-    (seen,) = whole.plot(times[:known], context[:, CHANNEL], color=style.GREY, lw=0.9)
-    (truth,) = whole.plot(times, clean[:, CHANNEL], color=style.BLACK, lw=1.3, ls="--", zorder=3)
-    handles = {"context, as the model sees it": seen, "truth": truth}
+    (context_line,) = whole.plot(times[:context_length], context[:, CHANNEL], color=style.GREY, lw=0.9)
+    (truth_line,) = whole.plot(times, clean[:, CHANNEL], color=style.BLACK, lw=1.3, ls="--", zorder=3)
+    handles = {"context, as the model sees it": context_line, "truth": truth_line}
     for name, (key, colour, line_style) in FILLS.items():
-        error = shown[key][-1] - clean[known:]
-        label = f"{name}: RMSE {_figure(np.sqrt(np.mean(error**2)))}"
-        look = {"color": colour, "lw": 1.7, "ls": line_style, "zorder": 4}
-        (handles[label],) = whole.plot(gap_times, shown[key][-1][:, CHANNEL], **look)
-        gap.plot(gap_times, np.sqrt(np.mean(error**2, axis=-1)), **look)
-    silence = np.sqrt(np.mean(clean[known:] ** 2, axis=-1))
-    (handles["predicting zero"],) = gap.plot(gap_times, silence, color=style.GREY, lw=1.3, ls=":")
+        error = shown[key][-1] - clean[context_length:]
+        label = f"{name}: RMSE {_format_number(np.sqrt(np.mean(error**2)))}"
+        line_options = {"color": colour, "lw": 1.7, "ls": line_style, "zorder": 4}
+        (handles[label],) = whole.plot(gap_times, shown[key][-1][:, CHANNEL], **line_options)
+        gap.plot(gap_times, np.sqrt(np.mean(error**2, axis=-1)), **line_options)
+    zero_error = np.sqrt(np.mean(clean[context_length:] ** 2, axis=-1))
+    (handles["predicting zero"],) = gap.plot(gap_times, zero_error, color=style.GREY, lw=1.3, ls=":")
     (handles["filled"],) = [
-        whole.axvspan(times[known - 1], times[-1], color=style.ORANGE, alpha=0.12, lw=0.0, zorder=0)
+        whole.axvspan(times[context_length - 1], times[-1], color=style.ORANGE, alpha=0.12, lw=0.0, zorder=0)
     ]
     whole.set_xticks(*PI_TICKS)
     gap.set_xticks([3 * np.pi, 3.5 * np.pi, 4 * np.pi], ["3π", "3.5π", "4π"])
@@ -221,7 +231,7 @@ def imputation(experiment: Oscillators, shown: Shown) -> Picture:
         ax.set_xlabel("time t [rad]")
     style.legend(figure, handles, columns=3)
     return Picture(
-        f"imputation after training: the last {len(gap_times)} of {len(times)} samples of {_sequence(experiment)}",
+        f"imputation after training: the last {len(gap_times)} of {len(times)} samples of {_sequence_label(experiment)}",
         figure,
     )
 
@@ -244,24 +254,24 @@ def _target_times(experiment: Oscillators) -> Float[np.ndarray, " time"]:
 
 
 def _some(states: int) -> list[int]:
-    """The first, the last, and evenly between them; state 0 is before training."""
+    """Return the first state, the last, and some evenly between them; state 0 is before training."""
     if states <= STATES:
         return list(range(states))
     return [round(i * (states - 1) / (STATES - 1)) for i in range(STATES)]
 
 
-def _when(state: int) -> str:
+def _state_label(state: int) -> str:
     return f"epoch {state}" if state else "before training"
 
 
 def _tones(experiment: Oscillators) -> tuple[int, ...]:
-    """The frequencies of the sequence."""
+    """Return the frequencies of the sequence."""
     data = experiment.data
     return data.tone_choices[int(data.held[SEQUENCE])]
 
 
-def _sequence(experiment: Oscillators) -> str:
-    """``the held-out sequence of tones 1+2``."""
+def _sequence_label(experiment: Oscillators) -> str:
+    """Return a label such as ``the held-out sequence of tones 1+2``."""
     return f"the held-out sequence of tones {'+'.join(map(str, _tones(experiment)))}"
 
 
@@ -270,11 +280,11 @@ def _share(z: Float[np.ndarray, "time latent"], pair: int) -> str:
     return f"{np.sum(z[:, 2 * pair : 2 * pair + 2] ** 2) / total:.0%}" if total > 0.0 else "–"
 
 
-def _f(tone: int) -> str:
+def _factor(tone: int) -> str:
     return "" if tone == 1 else f"{tone}"
 
 
-def _figure(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.3g}"
 
 
@@ -283,13 +293,13 @@ def _magnitude(signal: Float[np.ndarray, "time channel"]) -> Float[np.ndarray, "
 
 
 def _bin(experiment: Oscillators, tone: int, shown: Shown) -> float:
-    """Where a tone lies among the bins: its cycles in the window."""
+    """Return the position of a tone among the bins: its cycles in the window."""
     step = experiment.data.times[1] - experiment.data.times[0]
     return float(tone * step * shown["target"].shape[1] / (2.0 * np.pi))
 
 
 def _label_outside(axes: np.ndarray, used: int, x: str, y: str) -> None:
-    """Name the axes at the left and below alone; the others share them."""
+    """Label the axes at the left and below alone; the others share them."""
     columns = axes.shape[1]
     for i, ax in enumerate(axes.flat[:used]):
         if i % columns == 0:

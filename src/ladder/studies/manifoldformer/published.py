@@ -1,6 +1,6 @@
-"""The published runs: the configurations they were made with, what was printed of them, and how that compares with many seeds.
+"""The published runs: their configurations, their printed values, and a comparison of these with many seeds.
 
-All of them are of one seed. What they printed per epoch is a mean over the epoch's steps.
+Each published run has one seed. The values printed per epoch are means over the epoch's steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,13 @@ CORE = Oscillators(
     loss="fractional + 0.05 entropy",
     optimiser="adamw",
 )
-"""The core that was called stuck, with zero-initialised dynamics: 50 steps of AdamW (status document of the core, section 14)."""
+"""The core that was called stuck, with zero-initialised dynamics.
+
+It takes 50 steps of AdamW (status document of the core, section 14).
+"""
 
 CORE_RANDOM = replace(CORE, model=replace(CORE.model, dynamics=Flow()))
-"""The same with dynamics that start at random (section 12)."""
+"""The core with dynamics that are initialised at random (section 12)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +41,12 @@ class Run:
     """A published run.
 
     Attributes:
-        name: Where it stands.
-        experiment: What it trained, and that its means during the epoch be reported.
-        printed: What was printed, digit by digit: quantity to epoch to value. A quantity is a metric, or several added up, joined
-            by ``+``.
-        differs: Where its document, the published code and this configuration part.
-        seeds: How many it is held against.
+        name: The patch or section of the status document, and the run's title.
+        experiment: The experiment that it trained, set to report means during the epoch.
+        printed: The printed values, digit by digit: quantity to epoch to value. A quantity is a metric, or the sum of several,
+            joined by ``+``.
+        differs: The differences between its document, the published code and this configuration.
+        seeds: The number of seeds that it is compared with.
         outside: The values that many seeds do not reach, with the reason: quantity and epoch to it.
     """
 
@@ -57,7 +60,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Reproduced:
-    """One printed value beside what many seeds got: their median and range."""
+    """A printed value beside the results of many seeds: their median and range."""
 
     quantity: str
     epoch: int
@@ -68,21 +71,21 @@ class Reproduced:
 
     @property
     def inside(self) -> bool:
-        """Whether the range has a number in it that would be printed so."""
+        """True if the range contains a number that rounds to the printed value."""
         half = 0.5 * 10.0 ** -len(self.printed.partition(".")[2])
         return self.low - half <= float(self.printed) <= self.high + half
 
 
 def compare(run: Run, curves: Mapping[str, Float[np.ndarray, "seed epoch"]]) -> list[Reproduced]:
-    """Every printed value of a run against the curves of many seeds of its experiment."""
-    found = []
+    """Compare every printed value of a run with the curves of many seeds of its experiment."""
+    comparisons = []
     for quantity, by_epoch in run.printed.items():
         values = np.sum([curves[f"during_{metric}"] for metric in quantity.split("+")], axis=0)
         for epoch, printed in by_epoch.items():
-            at = values[:, epoch - 1]
-            low, median, high = map(float, np.quantile(at, (0.0, 0.5, 1.0)))
-            found.append(Reproduced(quantity, epoch, printed, median, low, high))
-    return found
+            by_seed = values[:, epoch - 1]
+            low, median, high = map(float, np.quantile(by_seed, (0.0, 0.5, 1.0)))
+            comparisons.append(Reproduced(quantity, epoch, printed, median, low, high))
+    return comparisons
 
 
 def reproduce(run: Run, seeds: Seeds | None = None) -> list[Reproduced]:
@@ -91,7 +94,7 @@ def reproduce(run: Run, seeds: Seeds | None = None) -> list[Reproduced]:
 
 
 def table(run: Run, found: Sequence[Reproduced]) -> str:
-    """The comparison in Markdown."""
+    """Return the comparison as a Markdown table."""
     rows = [
         f"| {each.quantity} | {each.epoch} | {each.printed} | {each.median:.4g} [{each.low:.4g}, {each.high:.4g}] "
         f"| {'inside' if each.inside else run.outside.get((each.quantity, each.epoch), 'outside')} |"
@@ -101,8 +104,8 @@ def table(run: Run, found: Sequence[Reproduced]) -> str:
         "| quantity | epoch | printed | median and range | |",
         "| --- | ---: | ---: | ---: | --- |",
     ]
-    said = [f"To be known: {run.differs}.", ""] if run.differs else []
-    return "\n".join([f"{run.name}, {run.seeds} seeds:", "", *said, *head, *rows])
+    note = [f"To be known: {run.differs}.", ""] if run.differs else []
+    return "\n".join([f"{run.name}, {run.seeds} seeds:", "", *note, *head, *rows])
 
 
 def _epochs(*printed: str) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""Noise on the latent: how large it is, and how a point of the latent is drawn around its mean."""
+"""Noise on the latent: its size, and a draw of a latent point around its mean."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +17,9 @@ MIN_SIGMA = 1e-5
 
 @dataclass(frozen=True, kw_only=True)
 class Fixed:
-    """The same standard deviation in every coordinate, always. Source: the debug plan, section 7, "keep sigma small".
+    """A noise with the same constant standard deviation in every coordinate.
+
+    Source: the debug plan, section 7, "keep sigma small".
 
     Raises:
         ValueError: for a standard deviation that is not positive.
@@ -31,13 +33,13 @@ class Fixed:
             raise ValueError(f"Fixed(sigma={self.sigma}): choose a positive number, or sampling=None for no noise")
 
     def at(self, progress: float | Float[Array, ""]) -> float | Float[Array, ""]:
-        """The standard deviation at this part of training, in [0, 1]."""
+        """Return the standard deviation at this fraction of training, in [0, 1]."""
         return self.sigma
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annealed:
-    """The same in every coordinate, and linear in the steps of training from ``start`` to ``end``.
+    """A noise with the same standard deviation in every coordinate, linear in the training steps from ``start`` to ``end``.
 
     Source: the debug plan, section 7, "or annealed", which gives no schedule.
 
@@ -54,15 +56,15 @@ class Annealed:
             raise ValueError(f"Annealed(start={self.start}, end={self.end}): choose a start above an end of at least 0")
 
     def at(self, progress: float | Float[Array, ""]) -> float | Float[Array, ""]:
-        """The standard deviation at this part of training, in [0, 1]."""
+        """Return the standard deviation at this fraction of training, in [0, 1]."""
         return self.start + (self.end - self.start) * progress
 
 
 @dataclass(frozen=True)
 class Learned:
-    """``sigma = softplus(Dense(features)) + 1e-5``, of each sample and coordinate.
+    """A noise with a learned standard deviation of each sample and coordinate, ``sigma = softplus(Dense(features)) + 1e-5``.
 
-    Source: the published encoder (status document on imputation, stage I). At first it is about softplus(0) = 0.69.
+    Source: the published encoder (status document on imputation, stage I). At initialisation it is about softplus(0) = 0.69.
     """
 
 
@@ -70,13 +72,13 @@ Sampling = Fixed | Annealed | Learned
 
 
 class Spread(nnx.Module):
-    """What :class:`Learned` describes."""
+    """The module of :class:`Learned`."""
 
     def __init__(self, features: int, latent_dim: int, rngs: nnx.Rngs):
         self.out = nnx.Linear(features, latent_dim, rngs=rngs)
 
     def __call__(self, features: Float[Array, "*batch time feature"]) -> Float[Array, "*batch time latent"]:
-        """The standard deviation of each coordinate."""
+        """Return the standard deviation of each coordinate."""
         return nnx.softplus(self.out(features)) + MIN_SIGMA
 
 
@@ -86,11 +88,18 @@ def draw(
     key: Key[Array, ""],
     latent: Latent,
 ) -> tuple[Float[Array, "*batch time latent"], Float[Array, "*batch time latent"]]:
-    """A point around the mean, and the step to it.
+    """Draw a point around the mean; return the point, and the step to it.
 
     ``v = sigma * e`` with ``e`` standard normal; in a Euclidean latent the point is ``mean + v``. On the sphere ``v`` is first
-    projected onto the tangent space at the mean, and the point is ``exp(mean, v)``. Source: the status document on imputation,
-    stage I.
+    projected onto the tangent space at the mean, and the point is ``exp(mean, v)``.
+
+    Source: the status document on imputation, stage I.
+
+    Args:
+        mean: The mean of the latent.
+        sigma: The standard deviation of each coordinate.
+        key: The key of the noise.
+        latent: The space of the latent, ``"euclidean"`` or ``"sphere"``.
     """
     step = sigma * jax.random.normal(key, mean.shape, mean.dtype)
     if latent == "euclidean":

@@ -1,4 +1,4 @@
-"""The whole model, dynamics and sampling included, that learns the published task; and the same at bench scale."""
+"""The whole model, dynamics and sampling included, that learns the published task; and the same model at bench scale."""
 
 from dataclasses import replace
 
@@ -29,16 +29,19 @@ SUMMIT = Oscillators(
     schedule="cosine",
     shuffle=True,
 )
-"""The published core's data, latent, decoder, memory, coupling and RK4 step.
+"""The summit: the published core's data, latent, decoder, memory, coupling and RK4 step.
 
-Four things are other than published. The encoder sees 253 samples through twelve residual layers. The noise is small. The loss
-is the error of prediction and reconstruction, the latent's Gram matrix against the oracle's (option B of the status document of
-the core, section 11), and what the dynamics make of it against the next latent. And the 5 epochs are 800 steps of Muon, not 50
-of AdamW.
+Four choices differ from the published ones. The encoder sees 253 samples through twelve residual layers. The noise is small.
+The loss is the error of prediction and reconstruction, the latent's Gram matrix against the oracle's (option B of the status
+document of the core, section 11), and the output of the dynamics against the next latent. And the 5 epochs are 800 steps of
+Muon, not 50 of AdamW.
 """
 
 SMALL = Signals(noise=0.1)
-"""The core's task at bench scale: two tones, 64 samples, the same noise, and the 15 batches of every bench-scale rung."""
+"""The core's task at bench scale.
+
+It has two tones, 64 samples, the same noise, and the 15 batches of every bench-scale rung.
+"""
 
 SUMMIT_SMALL = replace(
     SUMMIT,
@@ -51,4 +54,7 @@ SUMMIT_SMALL = replace(
     ),
     batch_size=8,
 )
-"""The same model with half the features and two thirds of the layers, on the core's task at bench scale, in 600 steps."""
+"""The summit at bench scale.
+
+The model has half the features and two thirds of the layers, and learns the core's task at bench scale in 600 steps.
+"""

@@ -1,4 +1,4 @@
-"""Case study: a sequence model that learns by minimising variational free energy, without backpropagation."""
+"""A case study: a sequence model that learns by minimising variational free energy, without backpropagation."""
 
 from ladder.studies.purefep.experiments import Overfit, Stream
 from ladder.studies.purefep.learning import Backprop, Chasing, Descent, Discriminative, FreeEnergy

@@ -1,4 +1,4 @@
-"""Experiments of the case study: what is learned, by which model, how."""
+"""The experiments of the case study: a task, a model and a learning rule."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,12 +21,12 @@ Learning = FreeEnergy | Backprop
 
 @cache
 def graph(model: Model) -> nnx.GraphDef[PureFEP]:
-    """What an ``nnx.split`` of such a model leaves besides its priors."""
+    """Return the static part of an ``nnx.split`` of such a model: all of it but the priors."""
     return nnx.split(nnx.eval_shape(lambda: PureFEP(model, nnx.Rngs(0))))[0]
 
 
 class OverfitState(NamedTuple):
-    """The priors, what the learning rule keeps besides them, and what never changes."""
+    """The priors, the learning rule's own state, and data that never changes."""
 
     priors: Any
     memory: Any
@@ -36,24 +36,27 @@ class OverfitState(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Overfit:
-    """Memorise one batch: 4 sequences of 8 tokens, from 16, each with the token that follows it as its target.
+    """An experiment that memorises one batch: by default 4 sequences of 8 tokens from a vocabulary of 16.
 
-    Metrics, evaluated after the epoch with targets hidden and as many steps of inference as in training:
-    ``cross_entropy`` in nats, ``accuracy``, ``separation`` (smallest distance between two tokens' priors in the decode
-    bank, over what it was at first). For comparison, of the epoch's last step: ``visible_cross_entropy`` and
+    The target of each token is the token that follows it.
+
+    Metrics, evaluated after the epoch with targets hidden and as many steps of inference as in training: ``cross_entropy`` in
+    nats, ``accuracy``, and ``separation`` (the smallest distance between two tokens' priors in the decode bank, over its value
+    at initialisation). For comparison there are metrics of the epoch's last step: ``visible_cross_entropy`` and
     ``visible_accuracy`` of beliefs that have seen the targets, and the mean magnitudes of the parts of the free energy's
-    gradient in the means of these beliefs, ``gradient_self``, ``gradient_alignment``, ``gradient_observation`` and
-    ``ce_kl``, the third over the first. Traces, one number a step, each with ``step_`` before its name: these six, and the
-    cross-entropy before the step with targets hidden.
+    gradient in the means of these beliefs, ``gradient_self``, ``gradient_alignment``, ``gradient_observation`` and ``ce_kl``,
+    the third over the first.
+    Traces, one number per step, are these six, and the cross-entropy before the step with targets hidden; each name starts
+    with ``step_``.
 
     Attributes:
         model: The generative model and its fast flow.
-        learning: How the priors learn.
-        first: Whether all sequences start with tokens of their own.
-        batch_size: Sequences.
-        epochs: Checks.
-        steps_per_epoch: Training steps from one check to the next.
-        evaluation_steps: Steps of inference in a check; None for as many as in training.
+        learning: The learning rule of the priors.
+        first: Whether all sequences start with distinct tokens.
+        batch_size: The number of sequences.
+        epochs: The number of evaluations.
+        steps_per_epoch: The number of training steps between evaluations.
+        evaluation_steps: The number of steps of inference in an evaluation; None for as many as in training.
     """
 
     model: Model = field(default_factory=Model)
@@ -88,38 +91,38 @@ class Overfit:
         )  # fmt: skip
 
     def priors(self, state: OverfitState) -> PureFEP:
-        """The model as trained so far."""
+        """Return the model as trained so far."""
         return nnx.merge(graph(self.model), state.priors)
 
     def init(self, key: Key[Array, ""]) -> OverfitState:
-        """Fresh priors and a fresh batch."""
-        for_model, for_batch = jax.random.split(key)
-        model = PureFEP(self.model, nnx.Rngs(for_model))
+        """Return fresh priors and a fresh batch."""
+        model_key, batch_key = jax.random.split(key)
+        model = PureFEP(self.model, nnx.Rngs(model_key))
         m = self.model
-        tokens = tasks.one_batch(for_batch, self.batch_size, m.length, m.vocabulary, self.first)
+        tokens = tasks.one_batch(batch_key, self.batch_size, m.length, m.vocabulary, self.first)
         batch = Batch(tokens[:, :-1], jax.nn.one_hot(tokens[:, 1:], m.vocabulary))
         memory = self.learning.init(model, batch.inputs)
         return OverfitState(nnx.split(model)[1], memory, batch, closest(model.decode[...]))
 
     def epoch(self, state: OverfitState, key: Key[Array, ""]) -> tuple[OverfitState, dict[str, Array]]:
-        """Train for some steps and evaluate; nothing is drawn."""
+        """Train for ``steps_per_epoch`` steps and evaluate; the key is not used."""
 
         def step(state: OverfitState, _: None) -> tuple[OverfitState, dict[str, Array]]:
             model = self.priors(state)
-            memory, seen = self.learning.step(model, state.memory, state.batch)
+            memory, outputs = self.learning.step(model, state.memory, state.batch)
             targets = state.batch.targets
-            told = {
-                "cross_entropy": cross_entropy(seen.hidden, targets),
-                "visible_cross_entropy": cross_entropy(seen.visible, targets),
-                "visible_accuracy": accuracy(seen.visible, targets),
-                "gradient_self": seen.pull.self_coupling,
-                "gradient_alignment": seen.pull.alignment,
-                "gradient_observation": seen.pull.observation,
-                "ce_kl": seen.pull.observation / seen.pull.self_coupling,
+            traces = {
+                "cross_entropy": cross_entropy(outputs.hidden, targets),
+                "visible_cross_entropy": cross_entropy(outputs.visible, targets),
+                "visible_accuracy": accuracy(outputs.visible, targets),
+                "gradient_self": outputs.pull.self_coupling,
+                "gradient_alignment": outputs.pull.alignment,
+                "gradient_observation": outputs.pull.observation,
+                "ce_kl": outputs.pull.observation / outputs.pull.self_coupling,
             }
-            return state._replace(priors=nnx.split(model)[1], memory=memory), told
+            return state._replace(priors=nnx.split(model)[1], memory=memory), traces
 
-        state, told = jax.lax.scan(step, state, None, length=self.steps_per_epoch)
+        state, traces = jax.lax.scan(step, state, None, length=self.steps_per_epoch)
         model = self.priors(state)
         logits = predict(model, state.batch.inputs, model.frame(), self.evaluation_steps)
         evaluated = {
@@ -127,18 +130,18 @@ class Overfit:
             "accuracy": accuracy(logits, state.batch.targets),
             "separation": closest(model.decode[...]) / state.initial_distance,
         }
-        last = {name: trace[-1] for name, trace in told.items()}
-        return state, last | evaluated | {f"step_{name}": trace for name, trace in told.items()}
+        last_step = {name: trace[-1] for name, trace in traces.items()}
+        return state, last_step | evaluated | {f"step_{name}": trace for name, trace in traces.items()}
 
 
 def closest(bank: Float[Array, "row dim"]) -> Float[Array, ""]:
-    """The smallest distance between two rows."""
+    """Return the smallest distance between two rows."""
     squared = jnp.sum((bank[:, None] - bank[None]) ** 2, axis=-1)
     return jnp.sqrt(jnp.min(jnp.where(jnp.eye(len(bank), dtype=bool), jnp.inf, squared)))
 
 
 class StreamState(NamedTuple):
-    """The priors, what the learning rule keeps besides them, the source, and held-out sequences."""
+    """The priors, the learning rule's own state, the source, and held-out sequences."""
 
     priors: Any
     memory: Any
@@ -148,21 +151,21 @@ class StreamState(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """Learn from fresh batches what holds of sequences never seen.
+    """An experiment that learns from fresh batches and is evaluated on held-out sequences.
 
-    ``markov``: every next token of a Markov source whose transitions are drawn with the seed. ``recall``: at the end of
-    random tokens a question is asked, and the answer is the first of them.
+    In ``markov``, the model predicts every next token of a Markov source whose transitions are drawn with the seed. In
+    ``recall``, a question follows random tokens, and the answer is the first of them.
 
-    Metrics, evaluated after the epoch on 256 held-out sequences with targets hidden: ``cross_entropy`` in nats,
-    ``accuracy``, and ``excess``, the cross-entropy less that of the source itself on the same tokens (of ``recall``: less 0).
+    Metrics, evaluated after the epoch on 256 held-out sequences with targets hidden: ``cross_entropy`` in nats, ``accuracy``,
+    and ``excess``, the cross-entropy less that of the source itself on the same tokens (less 0 for ``recall``).
 
     Attributes:
-        task: What is to be learned.
+        task: The kind of sequences to learn.
         model: The generative model and its fast flow.
-        learning: How the priors learn.
-        batch_size: Sequences in a training step.
-        epochs: Checks.
-        steps_per_epoch: Training steps from one check to the next.
+        learning: The learning rule of the priors.
+        batch_size: The number of sequences in a training step.
+        epochs: The number of evaluations.
+        steps_per_epoch: The number of training steps between evaluations.
     """
 
     task: tasks.Task
@@ -194,25 +197,25 @@ class Stream:
     metrics: ClassVar[tuple[str, ...]] = ("cross_entropy", "accuracy", "excess")
 
     def priors(self, state: StreamState) -> PureFEP:
-        """The model as trained so far."""
+        """Return the model as trained so far."""
         return nnx.merge(graph(self.model), state.priors)
 
     def draw(self, key: Key[Array, ""], source: Float[Array, "token token"], size: int) -> Batch:
-        """Fresh sequences."""
+        """Draw ``size`` fresh sequences of the task."""
         m = self.model
         if self.task == "markov":
             tokens = tasks.markov(key, source, size, m.length)
             return Batch(tokens[:, :-1], jax.nn.one_hot(tokens[:, 1:], m.vocabulary))
         tokens = tasks.recall(key, size, m.length, m.vocabulary)
-        asked = (jnp.arange(m.length) == m.length - 1)[None, :, None]
-        return Batch(tokens[:, :-1], asked * jax.nn.one_hot(tokens[:, 1:], m.vocabulary))
+        is_answer = (jnp.arange(m.length) == m.length - 1)[None, :, None]
+        return Batch(tokens[:, :-1], is_answer * jax.nn.one_hot(tokens[:, 1:], m.vocabulary))
 
     def init(self, key: Key[Array, ""]) -> StreamState:
-        """Fresh priors, a source, and held-out sequences of it."""
-        for_model, for_source, for_held_out = jax.random.split(key, 3)
-        model = PureFEP(self.model, nnx.Rngs(for_model))
-        source = tasks.markov_source(for_source, self.model.vocabulary)
-        held_out = self.draw(for_held_out, source, self.HELD_OUT)
+        """Return fresh priors, a source, and held-out sequences of it."""
+        model_key, source_key, held_out_key = jax.random.split(key, 3)
+        model = PureFEP(self.model, nnx.Rngs(model_key))
+        source = tasks.markov_source(source_key, self.model.vocabulary)
+        held_out = self.draw(held_out_key, source, self.HELD_OUT)
         memory = self.learning.init(model, held_out.inputs[: self.batch_size])
         return StreamState(nnx.split(model)[1], memory, source, held_out)
 
@@ -221,13 +224,15 @@ class Stream:
 
         def step(state: StreamState, key: Array) -> tuple[StreamState, Array]:
             model, batch = self.priors(state), self.draw(key, state.source, self.batch_size)
-            memory, seen = self.learning.step(model, state.memory, batch)
-            return state._replace(priors=nnx.split(model)[1], memory=memory), cross_entropy(seen.hidden, batch.targets)
+            memory, outputs = self.learning.step(model, state.memory, batch)
+            return state._replace(priors=nnx.split(model)[1], memory=memory), cross_entropy(
+                outputs.hidden, batch.targets
+            )
 
         state, trace = jax.lax.scan(step, state, jax.random.split(key, self.steps_per_epoch))
         model, (x, targets) = self.priors(state), state.held_out
         logits = predict(model, x, model.frame())
-        found = cross_entropy(logits, targets)
-        best = cross_entropy(jnp.log(state.source[x] + 1e-30), targets) if self.task == "markov" else 0.0
-        metrics = {"cross_entropy": found, "accuracy": accuracy(logits, targets), "excess": found - best}
+        entropy = cross_entropy(logits, targets)
+        source_entropy = cross_entropy(jnp.log(state.source[x] + 1e-30), targets) if self.task == "markov" else 0.0
+        metrics = {"cross_entropy": entropy, "accuracy": accuracy(logits, targets), "excess": entropy - source_entropy}
         return state, metrics | {"step_cross_entropy": trace}

@@ -1,4 +1,4 @@
-"""The fast flow: beliefs descend their free energy while the priors stand still."""
+"""The fast flow: beliefs descend their free energy while the priors are constant."""
 
 import jax
 from jax import Array
@@ -10,15 +10,15 @@ from ladder.studies.purefep.model import PureFEP
 
 
 def step(model: PureFEP, q: Belief, gradient: Belief) -> Belief:
-    """One step of every belief down its gradient, no longer in the Fisher metric than the model trusts it."""
+    """Move every belief one step down its gradient, at most ``trust`` far in the Fisher metric."""
     c = model.config
     direction = natural_gradient(q, gradient) if c.natural else gradient
     move = Belief(-c.mean_rate * direction.mean, -c.variance_rate * direction.log_variance)
     squared = squared_length(q, move)
-    far = squared > c.trust**2
-    # The root of nothing has no derivative, and whoever unrolls the flow would meet it.
-    shorter = jnp.where(far, c.trust / jnp.sqrt(jnp.where(far, squared, 1.0)), 1.0)[..., None]
-    return Belief(q.mean + shorter * move.mean, q.log_variance + shorter * move.log_variance)
+    too_long = squared > c.trust**2
+    # The square root has no derivative at zero, and backpropagation through the flow would evaluate it.
+    scale = jnp.where(too_long, c.trust / jnp.sqrt(jnp.where(too_long, squared, 1.0)), 1.0)[..., None]
+    return Belief(q.mean + scale * move.mean, q.log_variance + scale * move.log_variance)
 
 
 def settle(
@@ -29,7 +29,16 @@ def settle(
     targets: Float[Array, "batch time vocabulary"] | None = None,
     steps: int | None = None,
 ) -> Belief:
-    """Take ``steps`` steps (by default the model's) from ``q``, with the targets shown or hidden."""
+    """Take several steps of the fast flow from ``q`` and return the beliefs at the end.
+
+    Args:
+        model: The priors, which do not change.
+        q: The beliefs at the start, of shape (layer, batch, time, ...).
+        x: The input tokens.
+        frame: The result of ``model.frame()``.
+        targets: The one-hot target tokens, zero where there is none; None while targets are hidden.
+        steps: The number of steps; None for the model's own.
+    """
 
     def descend(q: Belief, _: None) -> tuple[Belief, None]:
         gradient = jax.grad(model.free_energy)(q, x, frame, targets)
@@ -41,5 +50,12 @@ def settle(
 def predict(
     model: PureFEP, x: Int[Array, "batch time"], frame: Float[Array, "time dim dim"], steps: int | None = None
 ) -> Float[Array, "batch time vocabulary"]:
-    """Logits of the next tokens from the inputs alone: inference starts on the prior and never sees a target."""
+    """Return the logits of the next tokens from the inputs alone: inference starts on the prior and never sees a target.
+
+    Args:
+        model: The priors.
+        x: The input tokens.
+        frame: The result of ``model.frame()``.
+        steps: The number of steps of inference; None for the model's own.
+    """
     return model.logits(settle(model, model.initial(x), x, frame, steps=steps))

@@ -1,4 +1,4 @@
-"""The slow flow: how priors learn from settled beliefs, and backpropagation to compare it with."""
+"""The slow flow: learning rules that move priors given settled beliefs, and backpropagation for comparison."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -20,19 +20,19 @@ Phases = Literal["contrast", "descent", "visible"]
 
 
 class Batch(NamedTuple):
-    """Sequences, and the one-hot tokens to predict: zero where there is nothing to predict."""
+    """A batch of sequences, and the one-hot tokens to predict: zero where there is nothing to predict."""
 
     inputs: Int[Array, "batch time"]
     targets: Float[Array, "batch time vocabulary"]
 
 
 class Seen(NamedTuple):
-    """What a training step came by.
+    """The quantities that a training step computes along the way.
 
     Attributes:
-        hidden: Logits before the step, with the targets hidden.
-        visible: Logits of beliefs that have seen the targets.
-        pull: Mean magnitude of the gradient in the means, of each part of the free energy, once beliefs have seen the
+        hidden: The logits before the step, with the targets hidden.
+        visible: The logits of beliefs that have seen the targets.
+        pull: The mean magnitude of the gradient in the means, of each part of the free energy, once beliefs have seen the
             targets and the parts have come to balance.
     """
 
@@ -43,17 +43,25 @@ class Seen(NamedTuple):
 
 @runtime_checkable
 class DecodeRule(Protocol):
-    """How the bank of targets' priors moves, given beliefs and what they were to predict."""
+    """A rule that changes the bank of targets' priors, given beliefs and the tokens that they should predict."""
 
     def __call__(
         self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
     ) -> Float[Array, "vocabulary dim"]:
-        """The change of every prior mean."""
+        """Return the change of every prior mean.
+
+        Args:
+            bank: The prior mean of each token.
+            beliefs: The mean of the top belief of each token of the batch.
+            logits: The decoding of these beliefs.
+            targets: The one-hot tokens to predict, zero where there is nothing to predict.
+            tau: The temperature of decoding, in nats.
+        """
 
 
 @dataclass(frozen=True)
 class Descent:
-    """Gradient descent on the observation term at given beliefs: ``sum_i (1[v = y_i] - p_iv) (m_i - decode_v) / tau``.
+    """A rule of gradient descent on the observation term at given beliefs: ``sum_i (1[v = y_i] - p_iv) (m_i - decode_v) / tau``.
 
     ``attraction`` pulls the right token's prior to the belief, ``repulsion`` pushes the others' away.
     """
@@ -65,19 +73,19 @@ class Descent:
     def __call__(
         self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
     ) -> Float[Array, "vocabulary dim"]:
-        """The change of every prior mean."""
-        told = jnp.sum(targets, axis=-1, keepdims=True)
-        p = told * jax.nn.softmax(logits)
+        """Return the change of every prior mean; arguments as in :class:`DecodeRule`."""
+        has_target = jnp.sum(targets, axis=-1, keepdims=True)
+        p = has_target * jax.nn.softmax(logits)
         weight = self.attraction * targets * (1.0 - p) - self.repulsion * (1.0 - targets) * p
         return self.rate / tau * _towards(bank, beliefs, weight)
 
 
 @dataclass(frozen=True)
 class Discriminative:
-    """The original's rule: of each wrong prediction, ``decode_y += lr (decode_y - decode_predicted)``.
+    """The original's rule: for each wrong prediction, ``decode_y += lr (decode_y - decode_predicted)``.
 
-    With ``contrastive``, the third of its fixes, of each right one also ``decode_y += lr (m - decode_y)``. The rate is
-    ``base`` times ``multiplier``, 0.01 before the first fix and 0.5 after it.
+    With ``contrastive``, the third of its fixes, also ``decode_y += lr (m - decode_y)`` for each right prediction. The rate
+    ``lr`` is ``base`` times ``multiplier``, which is 0.01 before the first fix and 0.5 after it.
     """
 
     multiplier: float = 0.5
@@ -87,7 +95,7 @@ class Discriminative:
     def __call__(
         self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
     ) -> Float[Array, "vocabulary dim"]:
-        """The change of every prior mean."""
+        """Return the change of every prior mean; arguments as in :class:`DecodeRule`."""
         predicted = jax.nn.one_hot(jnp.argmax(logits, axis=-1), len(bank))
         right = jnp.sum(targets * predicted, axis=-1, keepdims=True)
         wrong = (1.0 - right) * targets
@@ -97,40 +105,40 @@ class Discriminative:
 
 @dataclass(frozen=True)
 class Chasing:
-    """The rule that the original had switched off: ``decode_y += rate (m - decode_y)``, and nothing pushes apart."""
+    """The rule that the original had switched off: ``decode_y += rate (m - decode_y)``, in which nothing pushes priors apart."""
 
     rate: float = 0.1
 
     def __call__(
         self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
     ) -> Float[Array, "vocabulary dim"]:
-        """The change of every prior mean."""
+        """Return the change of every prior mean; arguments as in :class:`DecodeRule`."""
         count = jnp.maximum(jnp.sum(targets, axis=0), 1.0)
         return self.rate * _towards(bank, beliefs, targets / count[None])
 
 
 def _towards(bank: Array, beliefs: Array, weight: Float[Array, "token vocabulary"]) -> Float[Array, "vocabulary dim"]:
-    """``sum_i weight_iv (m_i - bank_v)``."""
+    """Return ``sum_i weight_iv (m_i - bank_v)``."""
     return weight.T @ beliefs - jnp.sum(weight, axis=0)[:, None] * bank
 
 
 @dataclass(frozen=True, kw_only=True)
 class FreeEnergy:
-    """Learning by free energy alone: priors move along its gradient at settled beliefs, which are constants by then.
+    """A learning rule by free energy alone: priors move along its gradient at settled beliefs, which are constants by then.
 
-    Nothing differentiates the settling, and nothing is kept between steps but the priors.
+    Nothing differentiates through the settling, and without a lag no state but the priors remains between steps.
 
     Attributes:
-        phases: ``contrast``: beliefs settle with targets hidden and then with targets shown, and priors follow the
-            difference of the two gradients. ``descent``: only the second gradient counts. ``visible``: targets are shown from
-            the start, and the decode bank learns there too, as in the original.
-        prior_rate: Rate of the encode bank and of the positions' priors. From 0.2 on attention now and then flips after all is
-            learned, and a token is wrong for a step or two.
-        frame_rate: Rate of the frames.
-        decode: How the decode bank learns from the beliefs that have not seen the targets.
-        hyperprior: By what part every prior mean that learns shrinks towards zero in a step.
-        row_clip: Longest step of one prior mean.
-        lag: The decode bank learns from beliefs of so many steps ago; for a batch that stays the same.
+        phases: ``contrast``: beliefs settle with targets hidden and then with targets shown, and priors follow the difference
+            of the two gradients. ``descent``: only the second gradient counts. ``visible``: targets are shown from the start,
+            and the decode bank learns there too, as in the original.
+        prior_rate: The rate of the encode bank and of the positions' priors. From 0.2 on, attention occasionally flips after
+            all is learned, and a token is wrong for a step or two.
+        frame_rate: The rate of the frames.
+        decode: The rule by which the decode bank learns from the beliefs that have not seen the targets.
+        hyperprior: The fraction by which every prior mean that learns shrinks towards zero in a step.
+        row_clip: The longest step of one prior mean.
+        lag: The age in steps of the beliefs that the decode bank learns from; it requires a batch that does not change.
     """
 
     phases: Phases = "contrast"
@@ -150,55 +158,55 @@ class FreeEnergy:
             raise ValueError(f"FreeEnergy(row_clip={self.row_clip}): choose a length above 0")
 
     def init(self, model: PureFEP, x: Int[Array, "batch time"]) -> Any:
-        """What is kept between steps besides the priors: the last ``lag`` beliefs, and nothing without a lag."""
+        """Return the state between steps besides the priors: the last ``lag`` beliefs, or an empty tuple without a lag."""
         if self.lag == 0:
             return ()
         return jax.tree.map(lambda part: jnp.broadcast_to(part, (self.lag, *part.shape)), model.initial(x))
 
     def step(self, model: PureFEP, memory: Any, batch: Batch) -> tuple[Any, Seen]:
-        """Move the model's priors by one step; returns what is kept, and what was seen."""
+        """Move the model's priors by one step, in place; return the new state, and the quantities computed along the way."""
         x, targets = batch
         frame = model.frame()
         start = model.initial(x)
         free = settle(model, start, x, frame)
-        shown = settle(model, start if self.phases == "visible" else free, x, frame, targets)
-        seen = Seen(model.logits(free), model.logits(shown), pulls(model, shown, x, frame, targets))
+        clamped = settle(model, start if self.phases == "visible" else free, x, frame, targets)
+        outputs = Seen(model.logits(free), model.logits(clamped), pulls(model, clamped, x, frame, targets))
 
-        slope = self._slope(model, shown, x, frame)
+        slope = self._slope(model, clamped, x, frame)
         if self.phases == "contrast":
             slope = jax.tree.map(jnp.subtract, slope, self._slope(model, free, x, frame))
-        at = shown if self.phases == "visible" else free
+        decode_beliefs = clamped if self.phases == "visible" else free
         if self.lag:
-            at, memory = (
-                jax.tree.map(lambda kept: kept[0], memory),
-                jax.tree.map(lambda kept, new: jnp.concatenate([kept[1:], new[None]]), memory, at),
+            decode_beliefs, memory = (
+                jax.tree.map(lambda beliefs: beliefs[0], memory),
+                jax.tree.map(lambda beliefs, new: jnp.concatenate([beliefs[1:], new[None]]), memory, decode_beliefs),
             )
-        self._move(model, slope, at, batch)
-        return memory, seen
+        self._move(model, slope, decode_beliefs, batch)
+        return memory, outputs
 
     def _slope(self, model: PureFEP, q: Belief, x: Array, frame: Array) -> Any:
-        """The free energy's gradient in the priors that beliefs are measured against, at these beliefs."""
+        """Return the gradient, at these beliefs, of the free energy in the priors that beliefs are measured against."""
         graph, priors = nnx.split(model)
 
         def energy(priors: Any) -> Array:
-            moved = nnx.merge(graph, priors)
-            return moved.free_energy(q, x, moved.frame() if self.frame_rate else frame)
+            varied = nnx.merge(graph, priors)
+            return varied.free_energy(q, x, varied.frame() if self.frame_rate else frame)
 
         return jax.grad(energy)(priors)
 
-    def _move(self, model: PureFEP, slope: Any, at: Belief, batch: Batch) -> None:
+    def _move(self, model: PureFEP, slope: Any, decode_beliefs: Belief, batch: Batch) -> None:
         gradient = nnx.merge(nnx.split(model)[0], slope)
         v, k = model.encode[...].shape
-        seen = jnp.maximum(jnp.sum(jax.nn.one_hot(batch.inputs, v), axis=(0, 1)), 1.0)[:, None]
+        counts = jnp.maximum(jnp.sum(jax.nn.one_hot(batch.inputs, v), axis=(0, 1)), 1.0)[:, None]
         decode = self.decode(
             model.decode[...],
-            at.mean[-1].reshape(-1, k),
-            model.logits(at).reshape(-1, v),
+            decode_beliefs.mean[-1].reshape(-1, k),
+            model.logits(decode_beliefs).reshape(-1, v),
             batch.targets.reshape(-1, v),
             model.config.tau,
         )
         if self.prior_rate:
-            self._add(model.encode, -self.prior_rate * gradient.encode[...] / seen)
+            self._add(model.encode, -self.prior_rate * gradient.encode[...] / counts)
             self._add(model.position, -self.prior_rate * gradient.position[...] / len(batch.inputs))
         self._add(model.decode, decode)
         if self.frame_rate:
@@ -206,12 +214,20 @@ class FreeEnergy:
 
     def _add(self, prior: nnx.Param[Array], change: Float[Array, "*rows dim"]) -> None:
         length = jnp.linalg.norm(change, axis=-1, keepdims=True)
-        shorter = self.row_clip / jnp.maximum(length, self.row_clip)
-        prior[...] = (1.0 - self.hyperprior) * prior[...] + shorter * change
+        scale = self.row_clip / jnp.maximum(length, self.row_clip)
+        prior[...] = (1.0 - self.hyperprior) * prior[...] + scale * change
 
 
 def pulls(model: PureFEP, q: Belief, x: Array, frame: Array, targets: Array) -> Terms:
-    """Mean magnitude of the gradient in the beliefs' means of each weighted part of the free energy."""
+    """Return the mean magnitude of the gradient in the beliefs' means of each weighted part of the free energy.
+
+    Args:
+        model: The priors.
+        q: The beliefs, of shape (layer, batch, time, ...).
+        x: The input tokens.
+        frame: The result of ``model.frame()``.
+        targets: The one-hot target tokens, zero where there is none.
+    """
 
     def magnitude(part: int) -> Array:
         slope = jax.grad(lambda q: model.weighted(model.terms(q, x, frame, targets))[part])(q)
@@ -222,10 +238,10 @@ def pulls(model: PureFEP, q: Belief, x: Array, frame: Array, targets: Array) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Backprop:
-    """The same model, its settling unrolled: Adam on the cross-entropy of hidden-target predictions, to compare with.
+    """A learning rule for comparison: Adam on the cross-entropy of hidden-target predictions of the same model, unrolled.
 
     Attributes:
-        rate: Adam's.
+        rate: The rate of Adam.
         frames: Whether the frames learn too.
     """
 
@@ -238,11 +254,11 @@ class Backprop:
             raise ValueError(f"Backprop(rate={self.rate}): choose a rate above 0")
 
     def init(self, model: PureFEP, x: Int[Array, "batch time"]) -> optax.OptState:
-        """The optimiser's state."""
+        """Return the initial state of the optimiser."""
         return optax.adam(self.rate).init(nnx.split(model)[1])
 
     def step(self, model: PureFEP, memory: optax.OptState, batch: Batch) -> tuple[optax.OptState, Seen]:
-        """Move the model's priors by one step; returns the optimiser's state, and what was seen."""
+        """Move the model's priors by one step, in place; return the optimiser's state, and the quantities computed."""
         graph, priors = nnx.split(model)
 
         def loss(priors: Any) -> tuple[Array, Array]:
@@ -254,20 +270,20 @@ class Backprop:
         gradient, logits = jax.grad(loss, has_aux=True)(priors)
         update, memory = optax.adam(self.rate).update(gradient, memory)
         nnx.update(model, optax.apply_updates(priors, update))
-        none = jnp.zeros(())
-        return memory, Seen(logits, logits, Terms(none, none, none))
+        zero = jnp.zeros(())
+        return memory, Seen(logits, logits, Terms(zero, zero, zero))
 
 
 def cross_entropy(
     logits: Float[Array, "batch time vocabulary"], targets: Float[Array, "batch time vocabulary"]
 ) -> Float[Array, ""]:
-    """Mean over the tokens that are to be predicted, in nats."""
+    """Return the cross-entropy in nats, the mean over the tokens to predict."""
     return -jnp.sum(targets * jax.nn.log_softmax(logits)) / jnp.sum(targets)
 
 
 def accuracy(
     logits: Float[Array, "batch time vocabulary"], targets: Float[Array, "batch time vocabulary"]
 ) -> Float[Array, ""]:
-    """Share of the tokens that are to be predicted whose largest logit is the right one."""
+    """Return the fraction of the tokens to predict for which the right token has the largest logit."""
     best = jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1])
     return jnp.sum(targets * best) / jnp.sum(targets)

@@ -22,32 +22,32 @@ Observation = Literal["sum", "mean", "sum/(B N)"]
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Every choice about the model and its fast flow. The defaults are the recipe that works.
+    """A configuration of the model and its fast flow. The defaults are the recipe that works.
 
     Attributes:
-        vocabulary: Number of tokens, V.
-        length: Tokens in a sequence, N.
-        dim: Dimension of a belief, K.
-        layers: Beliefs per token; a layer's prior is the belief below it and a position's prior.
-        prior: Where the mean of a bottom belief's prior comes from. With ``position`` alone a token enters only as the mean
-            that inference starts from, which a converged inference forgets.
-        banks: Whether the tokens' priors that encode also decode.
-        frames: ``random`` rotations, one a position, or ``identity``: no transport.
-        covariance: One variance a belief, or one a direction.
-        alpha: Weight of self-coupling.
-        lambda_beta: Weight of belief alignment.
-        lambda_obs: Weight of the observation.
-        kappa: Temperature of attention, in nats.
-        tau: Temperature of decoding, in nats.
+        vocabulary: The number of tokens, V.
+        length: The number of tokens in a sequence, N.
+        dim: The dimension of a belief, K.
+        layers: The number of beliefs per token; the prior of a layer is the belief below it plus the prior of the position.
+        prior: The source of the mean of a bottom belief's prior. With ``position`` alone a token enters only as the mean that
+            inference starts from, which a converged inference forgets.
+        banks: Whether the token priors that encode also decode.
+        frames: ``random`` rotations, one per position, or ``identity``: no transport.
+        covariance: One variance per belief, or one per direction.
+        alpha: The weight of self-coupling.
+        lambda_beta: The weight of belief alignment.
+        lambda_obs: The weight of the observation.
+        kappa: The temperature of attention, in nats.
+        tau: The temperature of decoding, in nats.
         self_attention: Whether a belief attends to itself too.
-        observation: How the cross-entropy of all tokens of a batch is reduced. ``mean`` and ``sum/(B N)`` are the same.
-        scale: Standard deviation of every prior mean at the start; all prior variances are 1.
-        turn: Radians by which random frames turn: eigenvalues of ``phi`` fill about ``i [-turn, turn] sqrt(2)``, so that from
-            3 on rotations come from all of SO(K).
-        steps: Steps of the fast flow, before targets are shown and again with them.
-        mean_rate: Rate of the means.
-        variance_rate: Rate of the log variances.
-        trust: Longest step of one belief, in the Fisher metric.
+        observation: The reduction of the cross-entropy over all tokens of a batch. ``mean`` and ``sum/(B N)`` are the same.
+        scale: The standard deviation of every prior mean at initialisation; all prior variances are 1.
+        turn: The angle of random frames in radians: eigenvalues of ``phi`` fill about ``i [-turn, turn] sqrt(2)``, so that
+            from 3 on rotations come from all of SO(K).
+        steps: The number of steps of the fast flow, before targets are shown and again with them.
+        mean_rate: The rate of the means.
+        variance_rate: The rate of the log variances.
+        trust: The longest step of one belief, in the Fisher metric.
         natural: Whether the flow follows the natural gradient, or the plain one.
 
     Raises:
@@ -91,7 +91,7 @@ class Model:
 
 
 class Terms(NamedTuple):
-    """The three parts of the free energy, in nats: of each token, summed over its layers, or of a whole batch."""
+    """The three parts of the free energy, in nats: per token, summed over its layers, or of a whole batch."""
 
     self_coupling: Float[Array, "*tokens"]
     alignment: Float[Array, "*tokens"]
@@ -99,31 +99,34 @@ class Terms(NamedTuple):
 
 
 class PureFEP(nnx.Module):
-    """The priors: all that is learned.
+    """The priors, which are all the parameters that are learned.
 
     Attributes:
-        encode: Prior mean of each token as an input.
-        decode: Prior mean of each token as a target; the same as ``encode`` where the banks are tied.
-        position: Prior mean of each position, in each layer.
-        phi: Frame of each position, in the Lie algebra so(K).
+        encode: The prior mean of each token as an input.
+        decode: The prior mean of each token as a target; the same as ``encode`` where the banks are tied.
+        position: The prior mean of each position, in each layer.
+        phi: The frame of each position, in the Lie algebra so(K).
     """
 
     def __init__(self, config: Model, rngs: nnx.Rngs):
-        def drawn(*shape: int, scale: float = config.scale) -> nnx.Param[Array]:
+        def normal_param(*shape: int, scale: float = config.scale) -> nnx.Param[Array]:
             return nnx.Param(scale * rngs.params.normal(shape))
 
         k = config.dim
         self.config = config
-        self.encode = drawn(config.vocabulary, k)
-        self.position = drawn(config.layers, config.length, k)
-        self.decode = self.encode if config.banks == "tied" else drawn(config.vocabulary, k)
+        self.encode = normal_param(config.vocabulary, k)
+        self.position = normal_param(config.layers, config.length, k)
+        self.decode = self.encode if config.banks == "tied" else normal_param(config.vocabulary, k)
         if config.frames == "random":
-            self.phi = drawn(config.length, k, k, scale=config.turn * k**-0.5)
+            self.phi = normal_param(config.length, k, k, scale=config.turn * k**-0.5)
         else:
             self.phi = nnx.Param(jnp.zeros((config.length, k, k)))
 
     def initial(self, x: Int[Array, "batch time"]) -> Belief:
-        """Where inference starts: on the prior, with the prior's variance; a prior of position alone is left for the token."""
+        """Return the beliefs that inference starts from: the prior's mean, with the prior's variance.
+
+        If the prior depends on the position alone, inference starts at the token's mean instead.
+        """
         token = self.encode[...][x]
         start = token if self.config.prior == "position" else self._bottom(x)
         above = jnp.cumsum(self.position[...][1:, None, : x.shape[1]], axis=0)
@@ -139,11 +142,11 @@ class PureFEP(nnx.Module):
         return position if self.config.prior == "position" else token + position
 
     def frame(self) -> Float[Array, "time dim dim"]:
-        """Each position's frame as a rotation."""
+        """Return the frame of each position as a rotation."""
         return frames(self.phi[...])
 
     def logits(self, q: Belief) -> Float[Array, "batch time vocabulary"]:
-        """Decoding: ``-KL(q || N(decode_v, I)) / tau`` of the top layer's beliefs and each token ``v``."""
+        """Decode the top layer's beliefs: ``-KL(q || N(decode_v, I)) / tau`` for each token ``v``."""
         top = Belief(*(part[-1][..., None, :] for part in q))
         bank = self.decode[...][None, None]
         return -divergence(top, Belief(bank, jnp.zeros((*bank.shape[:-1], 1)))) / self.config.tau
@@ -155,17 +158,18 @@ class PureFEP(nnx.Module):
         frame: Float[Array, "time dim dim"],
         targets: Float[Array, "batch time vocabulary"] | None = None,
     ) -> Terms:
-        """Each token's part of the free energy of beliefs of shape (layer, batch, time, ...), not yet weighted.
+        """Compute each token's part of the free energy of beliefs of shape (layer, batch, time, ...), not yet weighted.
 
-        ``KL(q || prior)``, ``sum_j beta_ij KL(q_i || O_ij q_j)`` with ``beta_ij = softmax_j(-KL_ij / kappa)`` over the places
-        before ``i``, and the cross-entropy of decoding. Others' beliefs are constants in the second: a place minimises its
-        own free energy, and no earlier belief moves to make a later one easier to predict.
+        The terms are ``KL(q || prior)``, ``sum_j beta_ij KL(q_i || O_ij q_j)`` with ``beta_ij = softmax_j(-KL_ij / kappa)``
+        over the positions before ``i``, and the cross-entropy of decoding. In the second, the beliefs of other positions are
+        constants: a position minimises its own free energy, and no earlier belief changes to make a later one easier to
+        predict.
 
         Args:
             q: The beliefs.
-            x: Input tokens.
-            frame: What ``frame()`` returned.
-            targets: One-hot target tokens, zero where there is none; None while targets are hidden.
+            x: The input tokens.
+            frame: The result of ``frame()``.
+            targets: The one-hot target tokens, zero where there is none; None while targets are hidden.
         """
         below = jnp.concatenate([self._bottom(x)[None], q.mean[:-1] + self.position[...][1:, None, : x.shape[1]]])
         self_coupling = jnp.sum(divergence(q, Belief(below, jnp.zeros((1, 1, 1, 1)))), axis=0)
@@ -177,7 +181,7 @@ class PureFEP(nnx.Module):
         return Terms(self_coupling, alignment, observation)
 
     def weighted(self, terms: Terms) -> Terms:
-        """The parts of the batch's free energy: each summed over tokens and weighted, the observation as configured."""
+        """Return the parts of the batch's free energy: each summed over tokens and weighted, the observation as configured."""
         c = self.config
         observation = jnp.mean(terms.observation) if c.observation == "mean" else jnp.sum(terms.observation)
         if c.observation == "sum/(B N)":
@@ -193,16 +197,23 @@ class PureFEP(nnx.Module):
         frame: Float[Array, "time dim dim"],
         targets: Float[Array, "batch time vocabulary"] | None = None,
     ) -> Float[Array, ""]:
-        """The weighted sum of the terms over all tokens of a batch."""
+        """Return the weighted sum of the terms over all tokens of a batch, in nats.
+
+        Args:
+            q: The beliefs, of shape (layer, batch, time, ...).
+            x: The input tokens.
+            frame: The result of ``frame()``.
+            targets: The one-hot target tokens, zero where there is none; None while targets are hidden.
+        """
         return sum(self.weighted(self.terms(q, x, frame, targets)), start=jnp.zeros(()))
 
 
 def _attended(kl: Float[Array, "*batch time key"], kappa: float, itself: bool = False) -> Float[Array, "*batch time"]:
-    """``sum_j beta_ij KL_ij`` with ``beta_ij = softmax_j(-KL_ij / kappa)`` over ``j < i``, or ``j <= i`` with ``itself``.
+    """Compute ``sum_j beta_ij KL_ij`` with ``beta_ij = softmax_j(-KL_ij / kappa)`` over ``j < i``, or ``j <= i`` with ``itself``.
 
-    Nothing to attend to is no divergence.
+    A position with nothing to attend to has a sum of zero.
     """
     mask = jnp.broadcast_to(jnp.tril(jnp.ones(kl.shape[-2:], bool), k=0 if itself else -1), kl.shape)
-    # A softmax over nothing is 0/0, and so are its derivatives, even where the result is not used.
+    # A softmax over an empty set is 0/0, and so are its derivatives, even where the result is not used.
     beta = jax.nn.softmax(-kl / kappa, axis=-1, where=mask | ~jnp.any(mask, axis=-1, keepdims=True))
     return jnp.sum(jnp.where(mask, beta * kl, 0.0), axis=-1)

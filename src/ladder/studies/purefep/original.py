@@ -1,7 +1,7 @@
 """The original implementation's choices, its listed issues and its listed fixes, as changes of the recipe.
 
-Each is one component of an ``Overfit``, by its dotted path, and the value it had: so each can be turned on alone. Issues 2 and 6
-are one and the same, and so is their fix: the mean is the sum over B N.
+Each is one component of an ``Overfit``, given by its dotted path and its value in the original, so each can be turned on
+alone. Issues 2 and 6 are the same, and so are their fixes: the mean is the sum over B N.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ ISSUES: dict[int, Switch] = {
     6: ("model.observation", "sum/(B N)"),
     7: ("model.natural", False),
 }
-"""Issue 7 blames the natural gradient: its switch is to do without."""
+"""The listed issues by number. Issue 7 blames the natural gradient: its switch turns the natural gradient off."""
 
 FIXES: dict[int, Switch] = {
     1: ("learning.decode", Discriminative(0.5, contrastive=False)),
@@ -30,7 +30,10 @@ FIXES: dict[int, Switch] = {
     3: ("learning.decode", Discriminative(0.5, contrastive=True)),
     4: ("model.lambda_obs", 10.0),
 }
-"""The fourth applied fix only logs gradients, which is done always; listed here is the fourth recommended one."""
+"""The listed fixes by number.
+
+The fourth applied fix only logs gradients, which is always done; the entry is the fourth recommended one.
+"""
 
 DEFAULTS: dict[str, Switch] = {
     "two layers": ("model.layers", 2),
@@ -58,11 +61,14 @@ ORIGINAL = Overfit(
     learning=_LEARNING,
     evaluation_steps=1,
 )
-"""All of it together, on the batch of the overfit test."""
+"""The original implementation with all its choices, on the batch of the overfit test."""
 
 FIXED = replace(
     ORIGINAL,
     model=replace(ORIGINAL.model, observation="sum", lambda_obs=10.0),
     learning=replace(_LEARNING, decode=Discriminative(0.5, contrastive=True)),
 )
-"""The same with every fix: of the second its option A, no division, for the mean that was applied changes nothing."""
+"""The original with every fix.
+
+The second fix is its option A, no division, because the mean that was applied changes nothing.
+"""
