@@ -356,7 +356,7 @@ def _ranks(of: str, before: list[float], after: list[float], words: Sequence[str
 
 
 def _median(values: list[float]) -> float:
-    """Return the median; of an even number of values the mean of the middle two, infinite if one of them is."""
+    """Return the median; for an even number of values the mean of the middle two, infinite if one of them is."""
     with np.errstate(invalid="ignore"):
         return float(np.median(values))
 

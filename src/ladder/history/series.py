@@ -300,12 +300,14 @@ def history(reports: Sequence[Report], alpha: float = ALPHA) -> History:
         if (first := _strongest(series, name))
     ]
     holm = corrected([first.p for _, _, first in tests])
-    found: dict[int, list[Change]] = {}
+    changes_by_series: dict[int, list[Change]] = {}
     for (i, name, first), p in zip(tests, holm, strict=True):
         if p <= alpha:
-            found.setdefault(i, []).extend(_changes(all_series[i], name, first, p, alpha, len(tests)))
+            changes_by_series.setdefault(i, []).extend(_changes(all_series[i], name, first, p, alpha, len(tests)))
     return History(
-        alpha, tuple(reports), tuple(replace(s, changes=tuple(found.get(i, ()))) for i, s in enumerate(all_series))
+        alpha,
+        tuple(reports),
+        tuple(replace(s, changes=tuple(changes_by_series.get(i, ()))) for i, s in enumerate(all_series)),
     )
 
 
@@ -399,10 +401,10 @@ def _changes(series: Series, quantity: str, first: Contrast, p: float, alpha: fl
         if (drift := change("trend", indices[-1], samples[:third], samples[-third:], p)) is not None:
             yield replace(drift, slope=_slope(indices, [series.level(quantity, sample) for sample in samples]))
         return
-    found = steps(samples, roots, first, alpha / tests)
-    edges = [0, *(step.at or 0 for step in found), len(samples)]
+    all_steps = steps(samples, roots, first, alpha / tests)
+    edges = [0, *(step.at or 0 for step in all_steps), len(samples)]
     now = [value for sample in samples[edges[-2] :] for value in sample]
-    for step, start, at, end in zip(found, edges, edges[1:], edges[2:], strict=False):
+    for step, start, at, end in zip(all_steps, edges, edges[1:], edges[2:], strict=False):
         corrected_p = p if step.at == first.at else min(1.0, step.p * tests)
         if (jump := change("step", indices[at], samples[start:at], samples[at:end], corrected_p)) is not None:
             larger = chance([value for sample in samples[start:at] for value in sample], now)
