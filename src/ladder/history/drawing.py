@@ -8,12 +8,12 @@ from ladder.history.series import LEARNING, Change, History, RungRecord, Series
 from ladder.report.text import count, format_number, verdict_label
 
 WIDTH = 1000
-LEFT, RIGHT = 290, 900  # of the axes; the rung's name is left of them, the axis labels are right of them
+LEFT, RIGHT = 290, 900  # edges of the axes; the rung's name is left of them, the axis labels are right of them
 TOP, ROW, FOOT = 76, 84, 34
-HIGH, LOW = 8, 50  # of a row: its axis
-STRIP = 64  # of a row: its verdicts
-CELL = 9  # of a verdict, at most
-DATES = 7  # on the axis, at most
+HIGH, LOW = 8, 50  # top and bottom of the axis in a row
+STRIP = 64  # position of the verdicts in a row
+CELL = 9  # largest width of a verdict
+DATES = 7  # largest number of dates on the axis
 LONGEST, LONG = 34, 46  # characters of a rung's id that fit, and of the lines below it
 
 # The colours of Okabe and Ito (2008), as in the pictures of a rung; a red verdict is taller too.

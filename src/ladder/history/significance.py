@@ -60,6 +60,7 @@ def _tail(scores: np.ndarray, first: int) -> tuple[float, float]:
     step = int(np.gcd.reduce(scores)) or 1  # with ties there are few different sums
     scores = scores // step
     chosen, most = len(scores) - first, int(scores[first:].sum())
+    # ways[k, s] counts the choices of k of the scores so far whose sum is s.
     ways = np.zeros((chosen + 1, most + 1))
     ways[0, 0] = 1.0
     for count, score in enumerate(scores.tolist(), start=1):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DECADE = 10.0
 WRAP = 40  # characters in a line of a panel's title
 FEW = 12  # epochs, up to which each point has a marker
-ALIKE = 0.005  # of the axis: seeds no further apart are hidden by the median's line
+ALIKE = 0.005  # share of the axis: seeds no further apart are hidden by the median's line
 LINES = ("--", "-.", ":")
 
 

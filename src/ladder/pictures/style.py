@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "png")
 DPI = 110
-SVG_DPI = 80  # of the rasterized lines in an SVG
+SVG_DPI = 80  # resolution of the rasterized lines in an SVG
 # The colours of Okabe and Ito (2008) can be distinguished with any colour vision. Lines differ in style or width too.
 BLUE, VERMILLION, GREEN, ORANGE, SKY = "#0072B2", "#D55E00", "#00785A", "#E69F00", "#56B4E9"
 BLACK, GREY, LIGHT = "#000000", "#767676", "#D0D0D0"
-TITLE_CHARACTERS = 12.0  # of a figure's title per inch
+TITLE_CHARACTERS = 12.0  # characters per inch in a figure's title
 VECTOR_POINTS = 6_000  # with more of them an SVG would exceed 300 KiB: its thin lines are rasterized
 SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,

@@ -17,13 +17,13 @@ from ladder.report.schema import Document, Entry
 from ladder.report.text import count, find, format_number, median
 
 WIDTH, HEIGHT = 400, 214
-LEFT, RIGHT, TOP, BOTTOM = 48, 310, 12, 176  # of the axes
+LEFT, RIGHT, TOP, BOTTOM = 48, 310, 12, 176  # edges of the axes
 BEYOND = 14  # from the last epoch to the axes' end: the visible part of a limit that holds from that epoch on
-APART = 13  # between the baselines of two labels, at least
-LOGARITHMIC = 30.0  # the axis, if the largest value is more than so many times the smallest
-ROOM = 0.06  # of the axis, above and below the curves
+APART = 13  # least distance between two labels
+LOGARITHMIC = 30.0  # ratio of the largest to the smallest value above which the axis is logarithmic
+ROOM = 0.06  # margin above and below the curves, as a share of the axis
 MOST = 1e200  # larger values are drawn here: the difference of two values must not overflow a float
-TICKS = 7  # on an axis, at most about
+TICKS = 7  # largest number of ticks on an axis, about
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_EDGE = 96, 24, 3
 CROSS = "m-3-3l6 6m0-6l-6 6"
 

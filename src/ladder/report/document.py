@@ -27,7 +27,7 @@ from ladder.train.result import Trained
 
 ATTEMPTS = 10  # listed for each rung; the evidence has them all
 EPOCHS = 50  # of each curve, about: as many points as a small picture can show
-LONGEST = 1000  # characters of a component's value
+LONGEST = 1000  # characters of a component's value, at most
 DIGITS = 5  # significant digits of drawn numbers: more than any limit is stated to; the evidence has every digit
 
 
