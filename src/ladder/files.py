@@ -1,6 +1,6 @@
-"""Writing files so that a reader never sees half of one, reading them without a hang, and locks that end with their process.
+"""Atomic writes, reads that cannot hang, and locks that end with their process.
 
-Every byte goes through ``os.write``, ``os.replace`` and ``os.ftruncate`` here: the places at which a fault can strike.
+Every byte is written through ``os.write``, ``os.replace`` and ``os.ftruncate`` here, the calls at which a fault can occur.
 """
 
 import errno
@@ -11,14 +11,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE, PAUSE = 1.0, 0.05  # seconds to try again for, and between two tries
+PATIENCE, PAUSE = 1.0, 0.05  # seconds: how long to retry, and between two tries
 
 
 def write_atomically(target: Path, content: str | bytes) -> None:
-    """Write ``content`` beside ``target`` and move it there in one step, making the folder if need be.
+    """Write ``content`` to a file beside ``target`` and rename it in one step, creating the folder if needed.
 
     Raises:
-        OSError: if the folder cannot be made or written; ``target`` is then as it was.
+        OSError: if the folder cannot be created or written; ``target`` is then unchanged.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -28,7 +28,7 @@ def write_atomically(target: Path, content: str | bytes) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-        os.chmod(name, 0o644)  # noqa: PTH101  # mkstemp makes it private; a report is for reading
+        os.chmod(name, 0o644)  # noqa: PTH101  # mkstemp makes it private; others read reports too
         _replace(name, target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -36,29 +36,32 @@ def write_atomically(target: Path, content: str | bytes) -> None:
 
 
 def append_line(target: Path, line: str) -> None:
-    """Append a line, whole or not at all, also where others append at the same time or died while they did.
+    """Append a line, whole or not at all, even if other processes append at the same time or died while appending.
 
     Raises:
-        OSError: if the folder cannot be made or the file not be written; what it held is still there.
+        OSError: if the folder cannot be created or the file cannot be written; its earlier content is still there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    turn = lock(target.with_name(f"{target.name}.lock"), wait=True)
-    assert turn is not None
+    lock_handle = lock(target.with_name(f"{target.name}.lock"), wait=True)
+    assert lock_handle is not None
     try:
         _append_line(target, line)
     finally:
-        os.close(turn)
+        os.close(lock_handle)
 
 
 def lock(path: Path, wait: bool = False) -> int | None:
-    """Lock a file, made if need be, until the handle is closed or the process dies; the handle, or None if another holds it.
+    """Lock a file, created if needed, until the handle is closed or the process dies.
 
-    The file has no content: on Windows nobody else can read the first byte of a file that is locked.
+    The file has no content: on Windows no other process can read the first byte of a locked file.
+
+    Returns:
+        The handle, or None if the file is locked already.
 
     Raises:
-        OSError: if it cannot be made or locked.
+        OSError: if it cannot be created or locked.
     """
-    from filelock import lock_descriptor  # here, for it takes as long to load as all the rest of the plugin at start-up
+    from filelock import lock_descriptor  # here: it takes as long to load as all the rest of the plugin at start-up
 
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -83,7 +86,7 @@ def _append_line(target: Path, line: str) -> None:
             _write(handle, ("\n" if torn else "").encode() + _encoded(line) + b"\n")
             os.fsync(handle)
         except BaseException:
-            with suppress(OSError):  # a device has no end to cut off; what went wrong first is what must be told
+            with suppress(OSError):  # a device cannot be truncated; the first error is the one to report
                 os.ftruncate(handle, size)
             raise
     finally:
@@ -91,7 +94,7 @@ def _append_line(target: Path, line: str) -> None:
 
 
 def _encoded(content: str) -> bytes:
-    """UTF-8; half characters, as the names of files and what is said of them may have, as escapes."""
+    """Return text in UTF-8, with escapes for lone surrogates, which the names of files may contain."""
     return content.encode(errors="backslashreplace")
 
 
@@ -101,11 +104,11 @@ def _write(handle: int, content: bytes) -> None:
 
 
 def _replace(source: str, target: Path) -> None:
-    """Move a file to its place; Windows refuses that while somebody reads what is there, which is soon over."""
+    """Move a file to its place; retry while Windows refuses because the file there is being read."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return os.replace(source, target)  # noqa: PTH105  # through os, as all faults
+            return os.replace(source, target)  # noqa: PTH105  # through os, where tests inject faults
         except PermissionError:
             if time.monotonic() > deadline:
                 raise
@@ -113,7 +116,7 @@ def _replace(source: str, target: Path) -> None:
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """Read a whole file, unless it is a pipe or a device, which may never end, or too large to be what it should be.
+    """Return the content of a file, but not of a pipe or a device, which may never end, nor of a file that is too large.
 
     Raises:
         OSError: if it cannot be read, is not a regular file, or has more than ``limit`` bytes.
@@ -127,10 +130,10 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def check_writable(folder: Path) -> None:
-    """Try the folder before anything is measured for it.
+    """Create the folder and try to write in it, before anything is measured for it.
 
     Raises:
-        OSError: if it cannot be made or written.
+        OSError: if it cannot be created or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=folder)

@@ -1,7 +1,7 @@
-"""The ``ladder`` command: a reader of reports. It trains nothing and loads no JAX.
+"""The ``ladder`` command, which reads reports. It trains nothing and does not import JAX.
 
-Exit codes: 0 where all is well, 1 where something is red or has become worse, 2 where there is nothing to read or the command
-line makes no sense.
+Exit codes: 0 if everything is as it should be, 1 if something is red or became worse, 2 if there is nothing to read or the
+command line is invalid.
 """
 
 import argparse
@@ -24,44 +24,46 @@ COMMANDS = (show, explain, listing, opening, compare, history)
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Let it pass; rich would exit with 1, which is a verdict here."""
-        raise  # rich calls this while it handles the error
+        """Raise the error again: rich would exit with 1, which is a verdict here."""
+        raise  # rich calls this in its except block
 
 
 def command() -> int:
-    """Run as a program; returns the exit code."""
+    """Run the command as a program and return its exit code."""
     if hasattr(signal, "SIGPIPE"):
-        # As any filter: an end like `| head` is no verdict. Where there is no such signal it is an error.
+        # Like any filter, end when the reader closes the pipe (`head`): it is not a verdict. Without the signal it is an error.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no sparklines has the words still
+        # A terminal that cannot encode sparklines still prints the words.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main()
-        sys.stdout.flush()  # here, where it can still be told that it was not printed
+        sys.stdout.flush()  # flushed here, where a failure can still be reported
         return code
     except OSError as error:
         print(f"ladder: it could not be printed: {error}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else what is left fails again at the very end
+        # Otherwise the rest of the buffer fails again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code.
+    """Run the command and return its exit code.
 
     Raises:
-        OSError: if what is printed cannot be written.
+        OSError: if the output cannot be written.
     """
     parser = argparse.ArgumentParser(prog="ladder", description="Read the reports of an ablation ladder.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        if getattr(asked, "report", asked) is None:
-            asked.report = Path(os.path.relpath(last_report(Path.cwd())))
-        return int(asked.run(asked, _Console(highlight=False, soft_wrap=True)))
+        if getattr(options, "report", options) is None:
+            options.report = Path(os.path.relpath(last_report(Path.cwd())))
+        return int(options.run(options, _Console(highlight=False, soft_wrap=True)))
     except OSError as error:
-        if error.filename is None:  # what was printed went nowhere
+        if error.filename is None:  # the output could not be written
             raise
         print(one_line(f"ladder: no report to read: {error}; {_hint(Path(error.filename))}"), file=sys.stderr)
     except ReportError as error:
@@ -70,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _hint(report: Path) -> str:
-    """Return what to do where there is no report."""
+    """Return a hint on what to do if a report does not exist."""
     previous = REPORT_FILES.get(report.name)
     if previous is not None and report.with_name(previous).is_file():
         return f"the last run has none, or not yet; that of an earlier run is {report.with_name(previous)}"

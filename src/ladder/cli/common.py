@@ -1,4 +1,4 @@
-"""What the commands share: how one is declared, and how it prints JSON."""
+"""The shared parts of the commands: their declaration, common options, and the output of tables and JSON."""
 
 import argparse
 import json
@@ -13,14 +13,26 @@ from ladder.cli.project import REPORT
 from ladder.history import ALPHA
 from ladder.report.text import UNPRINTABLE
 
-UNFOLDED = 1000  # columns, of which nobody has so many
+UNFOLDED = 1000  # columns: wider than any terminal
 
 Run = Callable[[argparse.Namespace, Console], int]
-"""What a command does, and its exit code."""
+"""A function that runs a command and returns its exit code."""
 
 
 def declare(commands: Any, name: str, what: str, example: str, run: Run, codes: str) -> argparse.ArgumentParser:
-    """A command with its help, an example and its exit codes; all of them can print JSON."""
+    """Declare a command with its help, an example and its exit codes; every command can print JSON.
+
+    Args:
+        commands: The subparsers of ``ladder``.
+        name: The command's name.
+        what: The help, a clause without a capital and a full stop.
+        example: A command line.
+        run: The function that runs the command.
+        codes: The exit codes and their meanings.
+
+    Returns:
+        The command's parser, to which the command adds its own arguments.
+    """
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=what,
@@ -34,7 +46,7 @@ def declare(commands: Any, name: str, what: str, example: str, run: Run, codes: 
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
-    """The report to read, the last climb's by default."""
+    """Declare the report to read, by default that of the last climb."""
     parser.add_argument(
         "report",
         nargs="?",
@@ -44,12 +56,12 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
-    """Declare the option that prints what is summed up otherwise."""
+    """Declare the option that prints a line for each item instead of a summary."""
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each, however many there are")
 
 
 def add_alpha(parser: argparse.ArgumentParser, what: str) -> None:
-    """How often to be wrong."""
+    """Declare the option that sets the chance of a false alarm."""
     parser.add_argument("--alpha", type=_probability, default=ALPHA, help=f"{what} (default: {ALPHA})")
 
 
@@ -64,7 +76,7 @@ def _probability(text: str) -> float:
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Its last column folds to the terminal's width; where there is no terminal, nothing folds."""
+    """Print a table whose last column folds to the terminal's width; without a terminal, nothing folds."""
     for column in table.columns[:-1]:
         column.no_wrap = True
     table.columns[-1].overflow = "fold"
@@ -74,8 +86,9 @@ def print_table(console: Console, table: Table) -> None:
 
 
 def print_json(console: Console, found: Any) -> None:
-    """For scripts: plain, whole, and without what JSON has no number for."""
-    unicode = console.encoding.startswith("utf")  # elsewhere what is missing would be escaped, and not as JSON does it
-    told = json.dumps(found, indent=1, allow_nan=False, ensure_ascii=not unicode)
-    # The name of a file may have anything in it: as an escape it is the same name.
-    console.file.write(UNPRINTABLE.sub(lambda odd: json.dumps(odd[0])[1:-1], told) + "\n")
+    """Print data as JSON for scripts: without styles, complete, and without NaN and infinity, which JSON lacks."""
+    # Other encodings would escape the characters that they lack, and not as JSON does.
+    unicode = console.encoding.startswith("utf")
+    text = json.dumps(found, indent=1, allow_nan=False, ensure_ascii=not unicode)
+    # A file's name may contain any character; its JSON escape denotes the same name.
+    console.file.write(UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text) + "\n")

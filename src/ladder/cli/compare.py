@@ -1,4 +1,4 @@
-"""``ladder compare``: what became worse between two reports."""
+"""The command ``ladder compare``, which says what became worse between two reports."""
 
 import argparse
 import sys
@@ -33,8 +33,8 @@ def add(commands: Any) -> None:
 
 
 def run(asked: argparse.Namespace, console: Console) -> int:
-    """Print it, the verdict first."""
-    from ladder.history.compare import compare  # SciPy's statistics take a second to load: for those who ask for them
+    """Print the comparison, its headline first, and return the exit code."""
+    from ladder.history.compare import compare  # imported here: SciPy's statistics take a second to load
     from ladder.history.series import last_climbed
 
     after = load(asked.after)
@@ -59,13 +59,15 @@ def _print(diff: "ReportComparison", console: Console, *, everything: bool) -> N
             f"{which}: {report['created']}, commit {report['commit'] or 'unknown'}, seed root {report['root']}"
         )
     both = [row for row in diff.rows if row.before and row.after]
-    shown = [row for row in both if row.told or everything]
-    if shown:
+    listed = [row for row in both if row.told or everything]
+    if listed:
         table = Table("rung", "A", "B", "", box=None, header_style="bold", pad_edge=False)
-        for row in shown:
+        for row in listed:
             style = "red" if row.worse else ""
-            told = "\n".join(row.told) or "unchanged"
-            table.add_row(*(Text(cell, style=style) for cell in (row.id, row.before or "", row.after or "", told)))
+            description = "\n".join(row.told) or "unchanged"
+            table.add_row(
+                *(Text(cell, style=style) for cell in (row.id, row.before or "", row.after or "", description))
+            )
         print_table(console, table)
     for which, rows in (
         ("A", [row for row in diff.rows if row.after is None]),
@@ -73,7 +75,7 @@ def _print(diff: "ReportComparison", console: Console, *, everything: bool) -> N
     ):
         if rows:
             console.print(Text(f"only in {which}: {', '.join(row.id for row in rows)}"))
-    if untold := [row.id for row in both if row.untold]:
-        console.print(Text(f"not all is told in both, so not all was tested (--json has what): {', '.join(untold)}"))
-    if unchanged := len(both) - len(shown):
+    if untested := [row.id for row in both if row.untold]:
+        console.print(Text(f"not all is told in both, so not all was tested (--json has what): {', '.join(untested)}"))
+    if unchanged := len(both) - len(listed):
         console.print(f"{counted(unchanged)} unchanged")

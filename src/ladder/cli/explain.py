@@ -1,4 +1,4 @@
-"""``ladder explain``: all that a report tells of a rung."""
+"""The command ``ladder explain``, which prints everything that a report has on a rung."""
 
 import argparse
 from typing import Any
@@ -31,12 +31,12 @@ def add(commands: Any) -> None:
 
 
 def run(asked: argparse.Namespace, console: Console) -> int:
-    """Print the rungs asked for, in climbing order."""
+    """Print the requested rungs in climbing order and return the exit code."""
     document = load(asked.report)
     entries = _chosen(document, asked.rung)
     if not entries:
-        there = ", ".join(entry["id"] for entry in document["rungs"])
-        raise ReportError(f"{asked.report} has no {asked.rung}; it has {there}")
+        available = ", ".join(entry["id"] for entry in document["rungs"])
+        raise ReportError(f"{asked.report} has no {asked.rung}; it has {available}")
     if asked.json:
         print_json(console, entries)
     else:
@@ -46,7 +46,7 @@ def run(asked: argparse.Namespace, console: Console) -> int:
 
 
 def _chosen(document: Document, rung: str) -> list[Entry]:
-    """The rung of that id, or where it is no id but a number, all of that number; of ``rung9@small``, all of that size."""
+    """Return the rung with this id, or all rungs with this number; ``rung9@small`` selects those of that scale."""
     number, _, scale = rung.partition("@")
     return [
         entry
@@ -59,7 +59,7 @@ def _explain(entry: Entry, console: Console) -> None:
     style = "bold green" if entry["green"] else "bold red"
     console.print(Text(f"{entry['id']}: {entry['name']}", style=style))
     verdict = f"{text.verdict_label(entry)} {text.seeds(entry)}".removesuffix(" –")
-    told = [
+    fields = [
         ("claim", entry["claim"]),
         (
             "adds",
@@ -71,13 +71,13 @@ def _explain(entry: Entry, console: Console) -> None:
         ("requires", ", ".join(entry["requires"])),
         ("verdict", f"{verdict}, blocked by {', '.join(entry['blocked_by'])}" if entry["blocked_by"] else verdict),
     ]
-    _print(told, console)
+    _print(fields, console)
     for kind in ("gate", "goal"):
         for condition in entry[f"{kind}s"]:
-            _tell(kind, condition, console)
-    for asked in entry["asks"]:
-        _line(asked["kind"], Text(asked["text"]), asked, console)
-    told = [
+            _print_condition(kind, condition, console)
+    for unjudged in entry["asks"]:
+        _line(unjudged["kind"], Text(unjudged["text"]), unjudged, console)
+    fields = [
         *(
             (
                 "effect",
@@ -89,26 +89,26 @@ def _explain(entry: Entry, console: Console) -> None:
         *(("note", remark) for remark in text.remarks(entry)),
         ("repeat", entry["repeat"]),
     ]
-    _print(told, console)
+    _print(fields, console)
     console.print()
 
 
-def _print(told: list[tuple[str, str]], console: Console) -> None:
-    """A line for each that there is anything to say of."""
-    for name, value in told:
+def _print(fields: list[tuple[str, str]], console: Console) -> None:
+    """Print a labelled line for each field that is not empty."""
+    for name, value in fields:
         if value:
             console.print(Text.assemble((f"{name:>8}  ", "dim"), value))
 
 
-def _tell(kind: str, condition: dict[str, Any], console: Console) -> None:
-    """What is asked and what came of it; below it where the number comes from, and the best that could be had."""
-    held = (text.seeds_met(condition), STYLE.get(condition["verdict"], ""))
-    told = Text.assemble(held, f"  {condition['text']}: {text.median_and_range(condition)}")
-    _line(kind, told, condition, console)
+def _print_condition(kind: str, condition: dict[str, Any], console: Console) -> None:
+    """Print a condition and its result, and below it the source of the limit and the floor."""
+    result = (text.seeds_met(condition), STYLE.get(condition["verdict"], ""))
+    line = Text.assemble(result, f"  {condition['text']}: {text.median_and_range(condition)}")
+    _line(kind, line, condition, console)
 
 
-def _line(kind: str, told: Text, condition: dict[str, Any], console: Console) -> None:
-    console.print(Text.assemble((f"{kind:>8}  ", "dim"), told))
+def _line(kind: str, line: Text, condition: dict[str, Any], console: Console) -> None:
+    console.print(Text.assemble((f"{kind:>8}  ", "dim"), line))
     floor = condition.get("floor")
     best = f"; {text.format_number(floor['value'])} is the best there could be: {floor['source']}" if floor else ""
     console.print(Text(f"{'':>8}  {condition['source']}{best}", style="dim"))

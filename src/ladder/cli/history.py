@@ -1,4 +1,4 @@
-"""``ladder history``: what became of every rung over the nights."""
+"""The command ``ladder history``, which says what became of every rung over many reports."""
 
 import argparse
 import math
@@ -37,8 +37,8 @@ def add(commands: Any) -> None:
 
 
 def run(asked: argparse.Namespace, console: Console) -> int:
-    """Print it, the verdict first."""
-    from ladder.history.drawing import svg  # SciPy's statistics take a second to load: for those who ask for them
+    """Print the history, its headline first, and return the exit code."""
+    from ladder.history.drawing import svg  # imported here: SciPy's statistics take a second to load
     from ladder.history.series import read
 
     history = read(asked.folder, asked.alpha)
@@ -61,33 +61,34 @@ def _print(history: "History", console: Console) -> None:
         console.print(Text(note, style="yellow"))
     table = Table("rung", "verdicts", "last", "", "epoch", box=None, header_style="bold", pad_edge=False)
     longest = max(len(series.id) + len(_latest(series)) for series in history.series)
-    room = (console.width - longest - 14) // 2 if console.is_terminal else WIDTH  # 14: seeds, and between the columns
+    # 14 characters: the seeds, and the gaps between the columns.
+    columns = (console.width - longest - 14) // 2 if console.is_terminal else WIDTH
     for series in history.series:
         style = "red" if series.worse else "dim" if series.gone else ""
-        table.add_row(Text(series.id, style=style), *_cells(series, max(5, min(WIDTH, room))))
+        table.add_row(Text(series.id, style=style), *_cells(series, max(5, min(WIDTH, columns))))
     print_table(console, table)
     console.print(Text(LEGEND, style="dim"))
     for series in history.series:
-        for told in series.told if not series.gone else ():
-            console.print(Text(f"{series.id}: {told}", style="red" if told in series.worse else ""))
+        for description in series.told if not series.gone else ():
+            console.print(Text(f"{series.id}: {description}", style="red" if description in series.worse else ""))
     if gone := [series.id for series in history.series if series.gone]:
         console.print(Text(f"not climbed in the last night: {', '.join(gone)}"))
 
 
-def _cells(series: "Series", nights: int) -> list[Text]:
-    """The last nights: a verdict each, how many seeds of the last, and the median, which ends in a number."""
+def _cells(series: "Series", most: int) -> list[Text]:
+    """Return the cells of a row: the latest verdicts, the last count of seeds, a sparkline of medians and the last."""
     strip = Text()
-    for night in series.nights[-nights:]:
-        strip.append(*_glyph(night))
-    levels = series.levels(series.shown)[-nights:] if series.shown else []
+    for record in series.nights[-most:]:
+        strip.append(*_glyph(record))
+    levels = series.levels(series.shown)[-most:] if series.shown else []
     bars = "".join("·" if math.isnan(value) else bar for value, bar in zip(levels, sparkline(levels), strict=True))
     return [strip, Text(seeds(series.nights[-1].entry)), Text(bars), Text(_latest(series))]
 
 
 def _latest(series: "Series") -> str:
-    """The last median; of what, if it is no epoch."""
+    """Return the last median, with its quantity unless that is epochs to target."""
     return series.latest.removeprefix("epochs to target: ")
 
 
-def _glyph(night: "RungRecord") -> tuple[str, str]:
-    return GLYPHS[night.entry["verdict"]], "green" if night.entry["green"] else "red"
+def _glyph(record: "RungRecord") -> tuple[str, str]:
+    return GLYPHS[record.entry["verdict"]], "green" if record.entry["green"] else "red"

@@ -1,4 +1,4 @@
-"""``ladder list``: the ladders and rungs that can be found."""
+"""The command ``ladder list``, which lists the files of rungs and the reports below a folder."""
 
 import argparse
 import math
@@ -30,17 +30,17 @@ def add(commands: Any) -> None:
 
 
 def run(asked: argparse.Namespace, console: Console) -> int:
-    """Print them: files by number, then each report with its rungs."""
+    """Print the files by number, then each report with its rungs, and return the exit code."""
     files = [
         {"number": number, "name": name, "file": file.relative_to(asked.folder).as_posix()}
         for number, name, file in rung_files(asked.folder)
     ]
-    reports, trouble = [], []
+    reports, problems = [], []
     for path in visible(asked.folder, "ladder.json"):
         try:
             document = load(path)
         except (OSError, ReportError) as error:
-            trouble.append(text.one_line(str(error)))
+            problems.append(text.one_line(str(error)))
             continue
         rungs = [{name: entry[name] for name in ("id", "name", "verdict", "green")} for entry in document["rungs"]]
         reports.append(
@@ -53,12 +53,12 @@ def run(asked: argparse.Namespace, console: Console) -> int:
             }
         )
     if asked.json:
-        print_json(console, {"files": files, "reports": reports, "trouble": trouble})
+        print_json(console, {"files": files, "reports": reports, "trouble": problems})
     else:
         most = math.inf if asked.verbose else GLANCE
         _print_files(files, console, most)
         _print_reports(reports, console, most)
-        for problem in trouble:
+        for problem in problems:
             console.print(Text(problem, style="yellow"))
     if not files and not reports:
         raise ReportError(f"{asked.folder} has no rungs and no reports: look elsewhere, or climb first: pytest")
@@ -66,7 +66,7 @@ def run(asked: argparse.Namespace, console: Console) -> int:
 
 
 def _print_files(files: list[dict[str, Any]], console: Console, most: float) -> None:
-    """Print a line for each file; where they are more, one for each folder."""
+    """Print a line for each file, or for each folder if there are more than ``most`` files."""
     if len(files) <= most:
         for each in files:
             console.print(
@@ -83,7 +83,10 @@ def _print_files(files: list[dict[str, Any]], console: Console, most: float) -> 
 
 
 def _print_reports(reports: list[dict[str, Any]], console: Console, most: float) -> None:
-    """Print each report with the ids of its rungs; where they are more, of green reports how many, and of rungs their numbers."""
+    """Print each report with the ids of its rungs.
+
+    If there are more than ``most`` reports, the green ones are only counted; if a report has more rungs, its rungs are.
+    """
     summed_up = [report for report in reports if report["green"]] if len(reports) > most else []
     for report in reports:
         if report in summed_up:
@@ -95,16 +98,16 @@ def _print_reports(reports: list[dict[str, Any]], console: Console, most: float)
         console.print(Text.assemble("  ", *_ids(rungs)) if len(rungs) <= most else f"  {_counted(rungs)}")
     if summed_up:
         dates = sorted(report["created"][:10] for report in summed_up)
-        told = f"{len(summed_up)} reports ALL GREEN, of {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
-        console.print(Text(told, style="green"))
+        summary = f"{len(summed_up)} reports ALL GREEN, of {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
+        console.print(Text(summary, style="green"))
 
 
 def _ids(rungs: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """The ids, one after another, each in the colour of its verdict."""
+    """Return the ids, each in the colour of its verdict."""
     return [(f"{rung['id']} ", "green" if rung["green"] else "red") for rung in rungs]
 
 
 def _counted(rungs: list[dict[str, Any]]) -> str:
-    """Return how many rungs there are, and how many are red, which the headline has told."""
+    """Return how many rungs there are, and how many are red; the headline says which."""
     red = sum(not rung["green"] for rung in rungs)
     return f"{text.who([rung['id'] for rung in rungs])}, {red or 'none'} red"

@@ -1,4 +1,4 @@
-"""``ladder open``: the report in a browser."""
+"""The command ``ladder open``, which opens a report in a browser."""
 
 import argparse
 import stat
@@ -26,15 +26,15 @@ def add(commands: Any) -> None:
 
 
 def run(asked: argparse.Namespace, console: Console) -> int:
-    """Open the page that lies beside the report."""
+    """Open the HTML page beside the report and return the exit code."""
     page = asked.report.parent / f"{asked.report.stem}.html"
-    if not stat.S_ISREG(page.stat().st_mode):  # where there is none the error names it
+    if not stat.S_ISREG(page.stat().st_mode):  # if the page is missing, the OSError names it
         raise ReportError(f"{page} is no page")
     page = page.resolve()
     opened = webbrowser.open(page.as_uri())
     if asked.json:
         print_json(console, {"page": str(page), "opened": opened})
     else:
-        told = f"{'opened' if opened else 'there is no browser to open it with:'} {page}"
-        console.print(one_line(told), markup=False)
+        message = f"{'opened' if opened else 'there is no browser to open it with:'} {page}"
+        console.print(one_line(message), markup=False)
     return 0 if opened else 1

@@ -1,4 +1,4 @@
-"""Finding the last climb's report: it lies where pytest's settings say, read without pytest."""
+"""The location of the last climb's report, as pytest's settings give it; pytest is not imported to read them."""
 
 import shlex
 import tomllib
@@ -11,38 +11,38 @@ from typing import Any
 from iniconfig import IniConfig, ParseError
 
 REPORT = Path("reports", "ladder.json")
-"""The last climb's report, where nobody says otherwise, relative to pytest's root."""
+"""The path of the last climb's report relative to pytest's root, unless a setting says otherwise."""
 
 CONFIGURATION = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
-"""The files in which pytest looks for its settings, in its order."""
+"""The files in which pytest looks for its settings, in pytest's order."""
 
 ROOTS = ("pyproject.toml", "setup.py", ".git")
-"""The files that mark the root of a project whose pytest has no settings."""
+"""The files that mark the root of a project that has no settings for pytest."""
 
 
 def last_report(folder: Path) -> Path:
-    """Return the report of the last climb in the project that a folder belongs to; where there is none, where it would be.
+    """Return the path of the last climb's report in the project that a folder belongs to, even if it does not exist.
 
-    It lies where ``ladder_reports`` in pytest's settings says; else in ``reports``, at the root or nearer.
+    Its folder is the value of ``ladder_reports`` in pytest's settings, else ``reports``, at the root or nearer to the folder.
     """
-    above = [folder, *folder.parents]
-    found = next(((place, settings) for place in above if (settings := _settings(place)) is not None), None)
-    if found is None:
-        marked = (place for name in ROOTS for place in above if (place / name).exists())
-        found = next(marked, folder), {}
-    root, settings = found
-    asked = _given_option(settings.get("addopts")) or settings.get("ladder_reports")
-    if isinstance(asked, str):
-        return root / asked / REPORT.name
-    places = [root, *above[: above.index(root)]]
-    return next((place / REPORT for place in places if (place / REPORT).is_file()), root / REPORT)
+    folders = [folder, *folder.parents]
+    project = next(((place, settings) for place in folders if (settings := _settings(place)) is not None), None)
+    if project is None:
+        marked = (place for name in ROOTS for place in folders if (place / name).exists())
+        project = next(marked, folder), {}
+    root, settings = project
+    setting = _given_option(settings.get("addopts")) or settings.get("ladder_reports")
+    if isinstance(setting, str):
+        return root / setting / REPORT.name
+    candidates = [root, *folders[: folders.index(root)]]
+    return next((place / REPORT for place in candidates if (place / REPORT).is_file()), root / REPORT)
 
 
 def _given_option(addopts: Any) -> str | None:
     """Return the folder that ``--ladder-reports`` names in pytest's ``addopts``; None if they do not name one."""
     try:
         words = shlex.split(addopts) if isinstance(addopts, str) else [str(word) for word in addopts or ()]
-    except (TypeError, ValueError):  # pytest says what is wrong with it
+    except (TypeError, ValueError):  # pytest reports the error
         return None
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--ladder-reports")
@@ -56,11 +56,11 @@ def _settings(folder: Path) -> Mapping[str, Any] | None:
     """Return pytest's settings in a folder; None if it has none there."""
     for name in CONFIGURATION:
         try:
-            found = _read(folder / name)
-        except (OSError, ValueError, AttributeError, ParseError):  # not there; or pytest says what is wrong with it
+            settings = _read(folder / name)
+        except (OSError, ValueError, AttributeError, ParseError):  # missing, or invalid: pytest reports the error
             continue
-        if found is not None:
-            return found
+        if settings is not None:
+            return settings
     return None
 
 

@@ -1,4 +1,4 @@
-"""``ladder show``: the ladder of a report."""
+"""The command ``ladder show``, which prints the ladder of a report."""
 
 import argparse
 from typing import Any
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
 
 
 def run(asked: argparse.Namespace, console: Console) -> int:
-    """Print it, the verdict first."""
+    """Print the ladder, its headline first, and return the exit code."""
     document = load(asked.report)
     if asked.json:
         print_json(console, document)

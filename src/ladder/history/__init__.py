@@ -1,4 +1,4 @@
-"""Reports against each other: two of them, or those of many nights. Nothing here loads JAX, trains or judges anew."""
+"""The comparison of reports: of two, or of those of many nightly runs. Nothing here loads JAX, trains or judges again."""
 
 ALPHA = 0.05
-"""The chance of telling of a change for the worse where nothing changed, over all rungs, where nobody says otherwise."""
+"""The default chance of reporting a change for the worse although nothing changed, over all rungs."""

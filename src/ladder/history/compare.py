@@ -1,6 +1,6 @@
-"""Two reports of the same ladder: what became worse, what became better, and what cannot be said.
+"""The comparison of two reports of the same ladder: what became worse, what became better, and what cannot be decided.
 
-``docs/nightly.md`` has the reasons for every rule here, and how often they err.
+``docs/nightly.md`` gives the reasons for every rule here, and the rates of error.
 """
 
 import math
@@ -17,23 +17,23 @@ from ladder.judge.sequential import Verdict
 from ladder.report.schema import Document, Entry
 from ladder.report.text import find, format_number, verdict_label
 
-LISTED = 3  # rungs by name, in a line that has more to say
+LISTED = 3  # rungs named in a line that says other things too
 
 WORSE = ("slower", "broke", "worse")
 BETTER = ("faster", "mended", "better")
 CHANGED = ("changed",)
 FAMILIES = (WORSE, BETTER, CHANGED)
-"""What a test may find. Each family is corrected by itself: a regression is not the less certain for an effect that changed."""
+"""The results of tests. Each family is corrected by itself: a changed effect does not make a regression less certain."""
 
 
 @dataclass(frozen=True)
 class SeedTest:
-    """One test of a rung: what it found, empty for noise.
+    """A test of a rung over its seeds; ``found`` is its result, empty for a difference within noise.
 
-    ``before`` and ``after`` are medians, infinite for never, or numbers of ``seeds``. ``p`` has the p-value of everything that it
-    could have found, ``corrected`` the same by Holm; both are empty where all values are equal, so that nothing could be found.
-    ``claims`` is what it may find: a comparison only what its verdict says too. ``chance`` is how often a value after is larger
-    than one before.
+    ``before`` and ``after`` are medians, infinite for never, or counts out of ``seeds``. ``p`` has the p-value of every possible
+    result, ``corrected`` the same by Holm; both are empty if all values are equal, so that no result is possible. ``claims`` are
+    the results it may have: for a comparison only those that its verdict confirms. ``chance`` is the probability that a value
+    after is larger than one before.
     """
 
     of: str
@@ -48,7 +48,7 @@ class SeedTest:
 
     @property
     def text(self) -> str:
-        """What was found, and how sure that is: ``slower: median epoch 3 → 5, p = 0.0004 (Holm)``."""
+        """The result with its p-value: ``slower: median epoch 3 → 5, p = 0.0004 (Holm)``."""
         p = f"p = {self.corrected[self.found]:.2g} (Holm)"
         if self.found in ("broke", "mended"):
             counts = f"{self.before:g}/{self.seeds[0]} → {self.after:g}/{self.seeds[1]}"
@@ -61,11 +61,11 @@ class SeedTest:
 
 @dataclass(frozen=True)
 class RungComparison:
-    """A rung in both reports: its verdict in each, None where it is missing, and what can be said.
+    """A rung in two reports: its verdict in each, None where it is missing, and its differences.
 
-    ``measured`` says whether seeds were judged in both. ``fault`` is what makes it worse without any statistics: it crashed, ran
-    out of time, or fails for another reason than a control must. ``same`` says whether both were asked the same. ``notes`` are
-    what a reader must know besides, ``untold`` what could not be tested because an older report does not tell.
+    ``measured`` says whether seeds were judged in both. ``fault`` is what makes it worse without any statistics: it crashed,
+    timed out, or fails for another reason than a control must. ``same`` says whether both have the same conditions. ``notes``
+    are further remarks for the reader, ``untold`` lists what could not be tested because an older report does not record it.
     """
 
     id: str
@@ -79,32 +79,32 @@ class RungComparison:
     untold: tuple[str, ...] = ()
 
     def found(self, words: Sequence[str]) -> list[SeedTest]:
-        """The tests that found one of these."""
+        """Return the tests whose result is one of these words."""
         return [test for test in self.tests if test.found in words]
 
     @property
     def worse(self) -> list[str]:
-        """Everything that became worse, in words."""
+        """A description of everything that became worse."""
         return [*([self.fault] if self.fault else []), *(test.text for test in self.found(WORSE))]
 
     @property
     def told(self) -> list[str]:
-        """Everything there is to tell; nothing of a rung that is as it was."""
-        turned = (
+        """A description of every difference; empty for an unchanged rung."""
+        verdict_change = (
             [f"{self.before} → {self.after}, {'within noise' if self.same else 'not of the same'}"]
-            if self._turned
+            if self._verdict_changed
             else []
         )
-        return [*self.worse, *(test.text for test in self.found(BETTER + CHANGED)), *turned, *self.notes]
+        return [*self.worse, *(test.text for test in self.found(BETTER + CHANGED)), *verdict_change, *self.notes]
 
     @property
-    def _turned(self) -> bool:
+    def _verdict_changed(self) -> bool:
         return self.measured and self.before != self.after and not self.worse and not self.found(BETTER)
 
 
 @dataclass(frozen=True)
 class ReportComparison:
-    """What differs between two reports, rung by rung in climbing order; ``before`` and ``after`` say which reports."""
+    """The differences between two reports, rung by rung in climbing order; ``before`` and ``after`` identify the reports."""
 
     alpha: float
     before: dict[str, Any]
@@ -118,32 +118,32 @@ class ReportComparison:
 
     @property
     def compared(self) -> list[RungComparison]:
-        """The rungs of which something that is asked in both could be tested: an effect is only reported."""
+        """The rungs with a fault or a test of a condition in both reports; effects do not count, they are only reported."""
         return [row for row in self.rows if row.fault or any(test.claims != CHANGED for test in row.tests)]
 
     @property
     def headline(self) -> str:
         """The verdict in one line."""
-        found = []
+        parts = []
         if self.regressions:
             first, *others = self.regressions
-            found.append(f"REGRESSION: {first.id} {'; '.join(first.worse)}")
-            found += [f"and {listed([row.id for row in others])}"] if others else []
+            parts.append(f"REGRESSION: {first.id} {'; '.join(first.worse)}")
+            parts += [f"and {listed([row.id for row in others])}"] if others else []
         elif self.compared:
-            found.append(f"no regression in {counted(len(self.compared))}")
+            parts.append(f"no regression in {counted(len(self.compared))}")
         else:
-            found.append("NOTHING TO COMPARE: nothing that both ask was measured in both")
+            parts.append("NOTHING TO COMPARE: nothing that both ask was measured in both")
         for what, rows in (
             ("better", [row for row in self.rows if row.found(BETTER)]),
             ("effect changed", [row for row in self.rows if row.found(CHANGED)]),
             ("not compared", [row for row in self.rows if row.before and row.after and row not in self.compared]),
             ("gone", [row for row in self.rows if row.after is None]),
         ):
-            found += [f"{what}: {listed([row.id for row in rows])}"] if rows else []
-        return "; ".join([*found, *([] if self.after["complete"] else ["the later report was broken off"])])
+            parts += [f"{what}: {listed([row.id for row in rows])}"] if rows else []
+        return "; ".join([*parts, *([] if self.after["complete"] else ["the later report was broken off"])])
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON has it; a median of never is null."""
+        """Return the comparison as JSON data; a median of never is null."""
         rows = [asdict(row) | {"worse": bool(row.worse), "told": row.told} for row in self.rows]
         for row in rows:
             for test in row["tests"]:
@@ -160,7 +160,7 @@ class ReportComparison:
 
 
 def compare(before: Document, after: Document, alpha: float = ALPHA) -> ReportComparison:
-    """Hold two reports against each other, rung by rung, corrected over all of them."""
+    """Compare two reports rung by rung, with p-values corrected over all rungs."""
     gone = [entry["id"] for entry in before["rungs"] if find(after, entry["id"]) is None]
     ids = [*(entry["id"] for entry in after["rungs"]), *gone]
     rows = [_row(find(before, id), find(after, id)) for id in ids]
@@ -168,7 +168,7 @@ def compare(before: Document, after: Document, alpha: float = ALPHA) -> ReportCo
 
 
 def identity(document: Document) -> dict[str, Any]:
-    """Which report it is."""
+    """Return what identifies a report: its date, commit, seed root, and whether it is complete."""
     commit = document["commit"] or {"sha": "", "dirty": False}
     return {
         "created": document["created"],
@@ -179,40 +179,42 @@ def identity(document: Document) -> dict[str, Any]:
 
 
 def changes(before: Entry, after: Entry) -> list[str]:
-    """What of the experiment is not what it was: ``changed: width: 64 → 32``."""
+    """Return the differences between the experiments of two entries: ``changed: width: 64 → 32``."""
     one, other = before["experiment"], after["experiment"]
-    told = [f"changed: {name}: {one[name]} → {other[name]}" for name in ("type", "epochs") if one[name] != other[name]]
+    descriptions = [
+        f"changed: {name}: {one[name]} → {other[name]}" for name in ("type", "epochs") if one[name] != other[name]
+    ]
     old, new = one["components"], other["components"]
     for name in [*old, *(name for name in new if name not in old)]:
         if name not in old or name not in new:
-            told.append(f"changed: {name}: {old.get(name, 'not there')} → {new.get(name, 'not there')}")
+            descriptions.append(f"changed: {name}: {old.get(name, 'not there')} → {new.get(name, 'not there')}")
         elif old[name] != new[name]:
-            told.append(f"changed: {name}: {old[name]} → {new[name]}")
-    return told
+            descriptions.append(f"changed: {name}: {old[name]} → {new[name]}")
+    return descriptions
 
 
 def epoch(value: float) -> str:
-    """An epoch, or never."""
+    """Return an epoch as text, ``never`` if it is infinite."""
     return f"{value:g}" if math.isfinite(value) else "never"
 
 
 def listed(ids: Sequence[str]) -> str:
-    """The rungs by name, or how many."""
+    """Return the ids of the rungs, or how many there are if they are more than ``LISTED``."""
     return ", ".join(ids) if len(ids) <= LISTED else counted(len(ids))
 
 
 def counted(rungs: int) -> str:
-    """``1 rung``, ``17 rungs``."""
+    """Return ``1 rung``, ``17 rungs``."""
     return f"{rungs} rung{'' if rungs == 1 else 's'}"
 
 
 def _row(before: Entry | None, after: Entry | None) -> RungComparison:
     if before is None or after is None:
-        there = before or after
-        assert there is not None
+        present = before or after
+        assert present is not None
         note = "not in the later report" if after is None else "not in the earlier report"
         was, now = (None if entry is None else verdict_label(entry) for entry in (before, after))
-        return RungComparison(there["id"], was, now, measured=False, notes=(note,))
+        return RungComparison(present["id"], was, now, measured=False, notes=(note,))
     row = RungComparison(
         after["id"], verdict_label(before), verdict_label(after), measured=bool(before["seeds"] and after["seeds"])
     )
@@ -247,31 +249,31 @@ def _unmeasured(before: Entry, after: Entry) -> str:
 
 
 def _matched(before: list[Condition], after: list[Condition]) -> tuple[list[tuple[Condition, Condition]], list[str]]:
-    """The conditions that ask for the same, and what became of the others."""
+    """Return the pairs of equal conditions, and notes on the other conditions."""
     pairs = [(one, other) for one in before for other in after if same(one, other)]
-    old = [one for one in before if not any(one is known for known, _ in pairs)]
-    new = [other for other in after if not any(other is known for _, known in pairs)]
-    told = []
+    old = [one for one in before if not any(one is paired for paired, _ in pairs)]
+    new = [other for other in after if not any(other is paired for _, paired in pairs)]
+    notes = []
     for one in list(old):
         kin = [other for other in new if (other["kind"], other["metric"]) == (one["kind"], one["metric"])]
         if kin:
             texts = [c["text"] if one["text"] != kin[0]["text"] else _exactly(c) for c in (one, kin[0])]
-            told.append(f"limit changed, not compared: {texts[0]} → {texts[1]}")
+            notes.append(f"limit changed, not compared: {texts[0]} → {texts[1]}")
             old.remove(one)
             new.remove(kin[0])
-    told += [f"no longer asked: {one['text']}" for one in old]
-    return pairs, [*told, *(f"newly asked: {other['text']}" for other in new)]
+    notes += [f"no longer asked: {one['text']}" for one in old]
+    return pairs, [*notes, *(f"newly asked: {other['text']}" for other in new)]
 
 
 def _exactly(condition: Condition) -> str:
-    """What the text rounds."""
+    """Return the condition's text with the number that it rounds."""
     return f"{condition['text']} ({condition.get('limit', condition.get('margin'))!r})"
 
 
 def _tests(
     before: Entry, after: Entry, pairs: list[tuple[Condition, Condition]], *, all_same: bool
 ) -> tuple[list[SeedTest], list[str]]:
-    """Every test of a rung that was measured twice, and what was not told."""
+    """Return every test of a rung that was measured in both reports, and what the reports do not record."""
     control = after["role"] == "control"
     criteria = [(one, other) for one, other in pairs if not is_comparison(one)]
     tests, untold = [], []
@@ -291,8 +293,10 @@ def _tests(
             samples = differences(one), differences(other)
             if samples[0] and samples[1]:
                 words = ("better", "worse") if control else ("worse", "better")
-                found = _ranks(one["text"], samples[0], samples[1], words)
-                tests.append(replace(found, claims=_turned(one, other, Verdict.FAIL if control else Verdict.PASS)))
+                test = _ranks(one["text"], samples[0], samples[1], words)
+                tests.append(
+                    replace(test, claims=_verdict_change(one, other, Verdict.FAIL if control else Verdict.PASS))
+                )
     effects = [_effects(entry) for entry in (before, after)]
     for key in [key for key in effects[0] if key in effects[1]]:
         samples = differences(effects[0][key]), differences(effects[1][key])
@@ -303,20 +307,20 @@ def _tests(
     return tests, untold
 
 
-def _turned(before: Condition, after: Condition, good: Verdict) -> tuple[str, ...]:
-    """What the verdicts of a comparison say: a shift that moves neither across its margin is an effect, told as that."""
+def _verdict_change(before: Condition, after: Condition, good: Verdict) -> tuple[str, ...]:
+    """Return the results that two verdicts of a comparison confirm: a shift across no margin is reported as an effect only."""
     was, now = before["verdict"] == good, after["verdict"] == good
     return () if was == now else ("worse",) if was else ("better",)
 
 
 def _effects(entry: Entry) -> dict[tuple[str, str], Condition]:
-    """Everything a rung is compared on, be it asked for or only reported: metric and the other rung."""
+    """Return every comparison of a rung, required or only reported, by metric and other rung."""
     compared = [*entry["effects"], *filter(is_comparison, (*entry["gates"], *entry["goals"]))]
     return {(each["metric"], each["against"]): each for each in compared}
 
 
 def _passed(entry: Entry, criteria: Sequence[Condition], all_same: bool) -> tuple[int, int] | None:
-    """How many seeds met what both reports ask for, of how many."""
+    """Return how many seeds met the conditions that both reports have, and of how many."""
     if entry["role"] == "goal":
         return (criteria[0]["passed"], criteria[0]["of"]) if criteria else None
     if all_same:
@@ -326,7 +330,7 @@ def _passed(entry: Entry, criteria: Sequence[Condition], all_same: bool) -> tupl
 
 
 def _failing(before: Entry, after: Entry, criteria: list[tuple[Condition, Condition]]) -> Iterator[SeedTest]:
-    """A control must fail at every gate by itself, and with finite numbers."""
+    """Yield the tests of a control, which must fail at every gate by itself, and with finite numbers."""
     for one, other in criteria:
         failed = [(condition["of"] - condition["passed"], condition["of"]) for condition in (one, other)]
         yield _seeds(f"control, seeds that fail {one['text']}", *failed)
@@ -342,39 +346,39 @@ def _seeds(of: str, before: tuple[int, int], after: tuple[int, int]) -> SeedTest
 
 
 def _ranks(of: str, before: list[float], after: list[float], words: Sequence[str]) -> SeedTest:
-    """``words`` for larger values and for smaller ones, or one for either."""
-    found = SeedTest(of, _median(before), _median(after), (len(before), len(after)), {}, tuple(words), chance=0.5)
+    """Return a rank test; ``words`` are its results for larger and for smaller values, or one result for both."""
+    test = SeedTest(of, _median(before), _median(after), (len(before), len(after)), {}, tuple(words), chance=0.5)
     if len({*before, *after}) == 1:
-        return found
-    how = shift(before, after)
-    p = dict(zip(words, (how.larger, how.smaller) if len(words) == 2 else (how.either,), strict=True))
-    return replace(found, p=p, chance=how.chance)
+        return test
+    result = shift(before, after)
+    p = dict(zip(words, (result.larger, result.smaller) if len(words) == 2 else (result.either,), strict=True))
+    return replace(test, p=p, chance=result.chance)
 
 
 def _median(values: list[float]) -> float:
-    """Of an even number of values the mean of the two in the middle, infinite if one of them is."""
+    """Return the median; for an even number of values the mean of the middle two, infinite if one of them is."""
     with np.errstate(invalid="ignore"):
         return float(np.median(values))
 
 
 def _decided(rows: list[RungComparison], alpha: float) -> Iterator[RungComparison]:
-    """The rows with every test corrected over all rungs, family by family."""
+    """Yield the rows with every test corrected over all rungs, family by family."""
     holm: dict[tuple[int, int, str], float] = {}
     for family in FAMILIES:
-        asked = [
+        keys = [
             (i, j, name)
             for i, row in enumerate(rows)
             for j, test in enumerate(row.tests)
             for name in test.p
             if name in family
         ]
-        holm |= dict(zip(asked, corrected([rows[i].tests[j].p[name] for i, j, name in asked]), strict=True))
+        holm |= dict(zip(keys, corrected([rows[i].tests[j].p[name] for i, j, name in keys]), strict=True))
     for i, row in enumerate(rows):
         tests = []
         for j, test in enumerate(row.tests):
             ps = {name: holm[i, j, name] for name in test.p}
-            found = [name for name in test.claims if ps.get(name, 1.0) <= alpha]
-            tests.append(replace(test, corrected=ps, found=min(found, key=lambda name: ps[name], default="")))
+            significant = [name for name in test.claims if ps.get(name, 1.0) <= alpha]
+            tests.append(replace(test, corrected=ps, found=min(significant, key=lambda name: ps[name], default="")))
         yield replace(row, tests=tuple(tests))
 
 

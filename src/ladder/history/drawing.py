@@ -1,4 +1,4 @@
-"""A history as one SVG: a row for every rung, its nights from left to right. It needs no plotting library."""
+"""The drawing of a history as one SVG: a row for every rung, its reports from left to right. No plotting library is needed."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,15 +8,15 @@ from ladder.history.series import LEARNING, Change, History, RungRecord, Series
 from ladder.report.text import count, format_number, verdict_label
 
 WIDTH = 1000
-LEFT, RIGHT = 290, 900  # of the axes; what stands left of them names the rung, what stands right of them the axis
+LEFT, RIGHT = 290, 900  # edges of the axes; the rung's name is left of them, the axis labels are right of them
 TOP, ROW, FOOT = 76, 84, 34
-HIGH, LOW = 8, 50  # of a row: its axis
-STRIP = 64  # of a row: where its verdicts stand
-CELL = 9  # of a verdict, at most
-DATES = 7  # on the axis, at most
-LONGEST, LONG = 34, 46  # characters of a rung's id that there is room for, and of what is told below it
+HIGH, LOW = 8, 50  # top and bottom of the axis in a row
+STRIP = 64  # position of the verdicts in a row
+CELL = 9  # largest width of a verdict
+DATES = 7  # largest number of dates on the axis
+LONGEST, LONG = 34, 46  # characters of a rung's id that fit, and of the lines below it
 
-# Okabe and Ito (2008), as in the pictures of a rung; what is not as it should be is taller too.
+# The colours of Okabe and Ito (2008), as in the pictures of a rung; a red verdict is taller too.
 STYLE = """
 svg{background:#fff;font:12px ui-sans-serif,system-ui,sans-serif}
 text{fill:#1f2328}.dim{fill:#656d76}.small{font-size:10.5px}.id{font-weight:600}.head{font-size:15px;font-weight:600}
@@ -34,7 +34,7 @@ svg{background:#0d1117}text{fill:#e6edf3}.dim{fill:#9198a1}.rule{stroke:#3d444d}
 
 
 def svg(history: History) -> str:
-    """The whole picture; it can be read out, and its text searched."""
+    """Return the history as an SVG that a screen reader can read and whose text can be searched."""
     height = TOP + ROW * len(history.series) + FOOT
     rows = "".join(
         f'<g transform="translate(0 {TOP + ROW * i})">{"".join(_row(series, history))}</g>\n'
@@ -51,13 +51,13 @@ def svg(history: History) -> str:
 
 
 def _description(history: History) -> str:
-    """What is to be seen, for those who do not see it."""
-    told = [f"{series.id}: {what}" for series in history.series for what in series.told]
-    return ". ".join([history.headline, *told])
+    """Return a text alternative to the picture."""
+    changes = [f"{series.id}: {what}" for series in history.series for what in series.told]
+    return ". ".join([history.headline, *changes])
 
 
 def _row(series: Series, history: History) -> Iterator[str]:
-    """One rung: its name and last night, its medians, its verdicts, and what became of it."""
+    """Yield the elements of one rung: its name and last verdict, its medians, its verdicts, and its changes."""
     last = series.nights[-1].entry
     seeds = count(last)
     yield f'<line class="rule" x1="24" y1="-8" x2="{WIDTH - 24}" y2="-8"/>'
@@ -69,11 +69,11 @@ def _row(series: Series, history: History) -> Iterator[str]:
         "dim small",
     )
     marked = [change for change in series.changes if change.of == series.shown]
-    told = [(_short(change, series), _way(change)) for change in (marked or series.changes)]
-    told = [(series.fault, "worse")] if series.fault else told
-    for line, (what, way) in enumerate(told[-2:]):
+    labels = [(_short(change, series), _way(change)) for change in (marked or series.changes)]
+    labels = [(series.fault, "worse")] if series.fault else labels
+    for line, (what, way) in enumerate(labels[-2:]):
         yield _text(24, 51 + 14 * line, _cut(what, LONG), f"small {way}")
-    xs = [_x(night, history) for night in series.nights]
+    xs = [_x(record, history) for record in series.nights]
     if series.shown:
         yield from _curve(series, xs)
         for change in marked:
@@ -81,14 +81,14 @@ def _row(series: Series, history: History) -> Iterator[str]:
                 x = xs[change.night] - min(6.0, 0.5 * _gap(history))
                 yield f'<line class="step {_way(change)}" x1="{x:.1f}" y1="{HIGH - 6}" x2="{x:.1f}" y2="{STRIP + 8}"/>'
     wide = max(1.5, min(CELL, _gap(history) - 1.0))
-    for night, x in zip(series.nights, xs, strict=True):
-        yield _verdict(night, x, wide)
+    for record, x in zip(series.nights, xs, strict=True):
+        yield _verdict(record, x, wide)
 
 
 def _curve(series: Series, xs: Sequence[float]) -> Iterator[str]:
-    """Median and quartiles over seeds; a median of never is a cross at the top."""
+    """Yield the median and quartiles over seeds; a median of never is a cross at the top."""
     medians, name = series.levels(series.shown), series.shown
-    ranges = [_quartiles(night.values.get(name), series.signs[name]) for night in series.nights]
+    ranges = [_quartiles(record.values.get(name), series.signs[name]) for record in series.nights]
     ranges = [(level, level) for level in medians] if name == LEARNING else ranges
     finite = [v for v in (*medians, *(end for pair in ranges for end in pair)) if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
@@ -98,17 +98,17 @@ def _curve(series: Series, xs: Sequence[float]) -> Iterator[str]:
     def y(value: float) -> float:
         return HIGH + 4 if value == math.inf else LOW - (value - low) / (high - low) * (LOW - HIGH - 8)
 
-    told = [i for i, value in enumerate(medians) if not math.isnan(value)]
-    upper = [f"{xs[i]:.1f},{y(ranges[i][1]):.1f}" for i in told]
-    lower = [f"{xs[i]:.1f},{y(ranges[i][0]):.1f}" for i in reversed(told)]
+    recorded = [i for i, value in enumerate(medians) if not math.isnan(value)]
+    upper = [f"{xs[i]:.1f},{y(ranges[i][1]):.1f}" for i in recorded]
+    lower = [f"{xs[i]:.1f},{y(ranges[i][0]):.1f}" for i in reversed(recorded)]
     yield f'<polygon class="range" points="{" ".join([*upper, *lower])}"/>'
-    yield f'<polyline class="median" points="{" ".join(f"{xs[i]:.1f},{y(medians[i]):.1f}" for i in told)}"/>'
-    for i in told:
+    yield f'<polyline class="median" points="{" ".join(f"{xs[i]:.1f},{y(medians[i]):.1f}" for i in recorded)}"/>'
+    for i in recorded:
         if math.isfinite(medians[i]):
             yield f'<circle class="point" cx="{xs[i]:.1f}" cy="{y(medians[i]):.1f}" r="2"/>'
         else:
             yield f'<path class="never" d="M{xs[i] - 3:.1f} {HIGH + 1}l6 6m0-6l-6 6"/>'
-    beyond = any(math.isinf(end) for i in told for end in (medians[i], ranges[i][1]))
+    beyond = any(math.isinf(end) for i in recorded for end in (medians[i], ranges[i][1]))
     yield _text(RIGHT + 14, HIGH + 8, "never" if beyond else format_number(high), "dim small")
     if finite:
         yield _text(RIGHT + 14, LOW + 3, format_number(low), "dim small")
@@ -118,27 +118,26 @@ def _quartiles(sample: Sequence[float] | None, sign: int) -> tuple[float, float]
     if sample is None:
         return math.nan, math.nan
     values = sorted(sign * value for value in sample)
-    ends = [
-        values[round(share * (len(values) - 1))] for share in (0.25, 0.75)
-    ]  # values that occurred, also beside infinity
+    # Values that occurred, even if others are infinite.
+    ends = [values[round(share * (len(values) - 1))] for share in (0.25, 0.75)]
     return ends[0], ends[1]
 
 
-def _verdict(night: RungRecord, x: float, wide: float) -> str:
-    entry = night.entry
+def _verdict(record: RungRecord, x: float, wide: float) -> str:
+    entry = record.entry
     blocked = bool(entry["blocked_by"])
     high = 5 if entry["green"] or blocked else 11
     seeds = count(entry)
-    told = f"{night.when}: {entry['verdict']}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}"
-    look = "none" if blocked else "green" if entry["green"] else "red"
+    label = f"{record.when}: {entry['verdict']}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}"
+    style = "none" if blocked else "green" if entry["green"] else "red"
     return (
-        f'<rect class="{look}" x="{x - wide / 2:.1f}" y="{STRIP + 5 - high}" width="{wide:.1f}" height="{high}">'
-        f"<title>{escape(told)}</title></rect>"
+        f'<rect class="{style}" x="{x - wide / 2:.1f}" y="{STRIP + 5 - high}" width="{wide:.1f}" height="{high}">'
+        f"<title>{escape(label)}</title></rect>"
     )
 
 
 def _legend() -> str:
-    """What the marks mean, in a line."""
+    """Return a legend of the marks, in one line."""
     y = 52
     marks = [
         (
@@ -157,7 +156,7 @@ def _legend() -> str:
 
 
 def _dates(history: History, y: float) -> Iterator[str]:
-    """Some of the dates, evenly spread over the reports."""
+    """Yield the labels of at most ``DATES`` dates, evenly spread over the reports."""
     days = list({f"{report.created:%Y-%m-%d}": report for report in history.reports}.items())
     few = sorted({round(i * (len(days) - 1) / (DATES - 1)) for i in range(DATES)})
     for i in few:
@@ -166,15 +165,15 @@ def _dates(history: History, y: float) -> Iterator[str]:
         yield f'<text class="dim small" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{day}</text>'
 
 
-def _x(night: RungRecord, history: History) -> float:
-    """Where a night stands: by its date."""
+def _x(record: RungRecord, history: History) -> float:
+    """Return the horizontal position of a record, by its date."""
     first, last = history.reports[0].created, history.reports[-1].created
     span = (last - first).total_seconds()
-    return LEFT + 10 + (RIGHT - LEFT - 20) * ((night.report.created - first).total_seconds() / span if span else 0.5)
+    return LEFT + 10 + (RIGHT - LEFT - 20) * ((record.report.created - first).total_seconds() / span if span else 0.5)
 
 
 def _gap(history: History) -> float:
-    """From one night to the next, in the mean."""
+    """Return the mean distance from one report to the next."""
     return (RIGHT - LEFT - 20) / max(1, len(history.reports) - 1)
 
 
@@ -191,5 +190,5 @@ def _cut(text: str, characters: int) -> str:
     return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
-def _text(x: float, y: float, text: str, look: str) -> str:
-    return f'<text class="{look}" x="{x}" y="{y}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, style: str) -> str:
+    return f'<text class="{style}" x="{x}" y="{y}">{escape(text)}</text>'

@@ -1,4 +1,4 @@
-"""What a report tells of every seed of a rung, as numbers that can be held against those of another report."""
+"""The numbers of every seed of a rung in a report, for comparison with those of another report."""
 
 import math
 from collections.abc import Sequence
@@ -11,49 +11,49 @@ Condition = dict[str, Any]
 
 
 def conditions(entry: Entry) -> list[Condition]:
-    """What a rung is held against: its gates; of a goal row the first goal."""
+    """Return the conditions that a rung is compared on: its gates, or the first goal of a goal row."""
     return list(entry["goals"][:1] if entry["role"] == "goal" else entry["gates"])
 
 
 def is_comparison(condition: Condition) -> bool:
-    """Whether it compares seeds with those of another rung, so that no seed meets it by itself."""
+    """Return whether a condition compares seeds with those of another rung, so that no seed meets it by itself."""
     return bool(condition["kind"] == "comparison")
 
 
 def same(one: Condition, other: Condition) -> bool:
-    """Whether both ask for the same, to the last digit of the limit, which the text rounds."""
-    asked = ("kind", "text", "limit", "by", "since", "against", "margin")
-    return all(one.get(name) == other.get(name) for name in asked)
+    """Return whether two conditions are the same, to the last digit of the limit, which the text rounds."""
+    fields = ("kind", "text", "limit", "by", "since", "against", "margin")
+    return all(one.get(name) == other.get(name) for name in fields)
 
 
 def epochs_to_target(criteria: Sequence[Condition]) -> list[float] | None:
-    """Of each seed the epoch at which it had met all of them for good, infinite if it never did; None if that is not told."""
-    told = [criterion["reached"] for criterion in criteria]
-    if not told or None in told:
+    """Return the epoch from which each seed meets all criteria, infinite if it never does; None if it is not recorded."""
+    reached = [criterion["reached"] for criterion in criteria]
+    if not reached or None in reached:
         return None
-    return [max(math.inf if epoch is None else float(epoch) for epoch in seed) for seed in zip(*told, strict=True)]
+    return [max(math.inf if epoch is None else float(epoch) for epoch in seed) for seed in zip(*reached, strict=True)]
 
 
 def in_time(criteria: Sequence[Condition]) -> list[bool]:
-    """Of each seed whether it met all of them by when it must; nothing if that is not told."""
+    """Return for each seed whether it met all criteria by their epochs; empty if it is not recorded."""
     if any(criterion["reached"] is None for criterion in criteria):
         return []
-    told = [[epoch is not None and epoch <= c["by"] for epoch in c["reached"]] for c in criteria]
-    return [all(seed) for seed in zip(*told, strict=True)]
+    met = [[epoch is not None and epoch <= c["by"] for epoch in c["reached"]] for c in criteria]
+    return [all(seed) for seed in zip(*met, strict=True)]
 
 
 def differences(compared: Condition) -> list[float] | None:
-    """Of each pair of seeds the difference, infinite where it is not finite here; None if that is not told."""
+    """Return the difference of each pair of seeds, infinite if it is not finite; None if it is not recorded."""
     if not compared["differences"]:
         return None
     return [math.inf if difference is None else float(difference) for difference in compared["differences"]]
 
 
 def statistics(entry: Entry, condition: Condition) -> list[float] | None:
-    """Of each seed the number that a condition holds against its limit, at its epoch and larger for the worse; None if not told.
+    """Return the statistic of each seed that a condition limits, at its epoch, larger if worse; None if it is not recorded.
 
-    What is not finite is infinite. Of ``above`` it is the metric's negative, of ``falls`` the ratio to the start; of ``agrees`` a
-    report does not name the other metric.
+    A value that is not finite is returned as infinite. For ``above`` the statistic is the negative metric, for ``falls`` the
+    ratio to the start; for ``agrees`` a report does not name the other metric.
     """
     if is_comparison(condition):
         return differences(condition)

@@ -1,6 +1,6 @@
-"""The reports of many nights: a series for every rung, and where it stepped or drifts.
+"""The history of many reports: a series for every rung, with its steps and trends.
 
-``docs/nightly.md`` has the reasons for the test, and how often it errs.
+``docs/nightly.md`` gives the reasons for the test, and its rates of error.
 """
 
 import math
@@ -24,18 +24,18 @@ from ladder.report.reading import ReportError, load
 from ladder.report.schema import Document, Entry
 from ladder.report.text import count, find, format_number, printable
 
-NIGHT = timedelta(hours=12)  # reports so near to each other are of one night, each of some rungs
+NIGHT = timedelta(hours=12)  # reports so near to each other are of one nightly run, each of some rungs
 EPOCHS, LEARNING = "epochs to target", "seeds that learn"
 
 FAULTS = (Verdict.CRASHED, Verdict.TIMED_OUT)
 
 SMALL = 0.53
-"""The least chance of a seed after being worse than one before that is told of: half of a small effect by Vargha and Delaney."""
+"""The least chance of a seed after being worse than one before that is reported: half a small effect by Vargha and Delaney."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A report of the folder."""
+    """A report in a folder."""
 
     path: Path
     created: datetime
@@ -46,7 +46,7 @@ class Report:
 
 @dataclass(frozen=True)
 class RungRecord:
-    """A rung in one report. ``values`` has the sample of every quantity that is told of it."""
+    """A rung in one report; ``values`` has the sample of every quantity that is recorded."""
 
     report: Report
     entry: Entry
@@ -54,18 +54,18 @@ class RungRecord:
 
     @property
     def when(self) -> str:
-        """Its date and commit, for a reader."""
+        """The date and commit of the report, for a reader."""
         commit = f", commit {self.report.commit}" if self.report.commit else ""
         return f"{self.report.created:%Y-%m-%d}{commit}"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A step or a trend of one quantity. ``night`` is the first one after a step, of a trend the last.
+    """A step or a trend of one quantity. ``night`` is the index of the first record after a step, or of the last of a trend.
 
-    ``before`` and ``after`` are medians over seeds, or shares: of the nights on either side of a step, of the first and the last
-    third of a trend. ``chance`` is how often a seed after is larger than one before. A trend has a ``slope``, by Theil and Sen,
-    in units a night. ``still`` says whether the last night is on its far side.
+    ``before`` and ``after`` are medians over seeds, or shares: of the records on either side of a step, or in the first and the
+    last third of a trend. ``chance`` is the probability that a seed after is larger than one before. A trend has a ``slope``, by
+    Theil and Sen, in units per record. ``still`` says whether the last record is on the far side of the step.
     """
 
     of: str
@@ -82,10 +82,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Series:
-    """A rung over the nights, oldest first, and what became of it.
+    """A rung over the reports, oldest first, and its changes.
 
-    ``signs`` has every quantity that is told of, and -1 where less of it is worse. ``fault`` is what needs no statistics:
-    the rung was measured once and crashes now, or runs out of time. ``gone`` says that the last night did without it.
+    ``signs`` has every quantity that is recorded, with -1 if a smaller value is worse, else 1. ``fault`` needs no statistics:
+    the rung was measured before and now crashes or times out. ``gone`` says that the last nightly run lacks the rung.
     """
 
     id: str
@@ -96,71 +96,74 @@ class Series:
     gone: bool = False
 
     def levels(self, quantity: str) -> list[float]:
-        """Its median over seeds, or the share of seeds that learn, night by night; not a number where it is not told."""
-        told = [night.values.get(quantity) for night in self.nights]
-        return [math.nan if sample is None else self.level(quantity, sample) for sample in told]
+        """Return its median over seeds, or the share of seeds that learn, for each record; NaN where it is not recorded."""
+        samples = [record.values.get(quantity) for record in self.nights]
+        return [math.nan if sample is None else self.level(quantity, sample) for sample in samples]
 
     def level(self, quantity: str, sample: Sequence[float]) -> float:
-        """What a reader is told of these seeds."""
+        """Return the number that is reported of a sample: its median, or the share of seeds that learn."""
         return 1.0 - float(np.mean(sample)) if quantity == LEARNING else self.signs[quantity] * float(np.median(sample))
 
     @property
     def shown(self) -> str:
-        """The quantity that stands for the rung: epochs to target where some seed ever got there."""
-        known = [name for name in self.signs if any(math.isfinite(value) for value in self.levels(name))]
-        return next(iter(known or self.signs), "")
+        """The quantity that represents the rung: epochs to target if its median was ever finite."""
+        finite = [name for name in self.signs if any(math.isfinite(value) for value in self.levels(name))]
+        return next(iter(finite or self.signs), "")
 
     @property
     def latest(self) -> str:
-        """Its last median in words: ``epochs to target: 3``."""
+        """The last median as text: ``epochs to target: 3``."""
         return f"{self.shown}: {_number(self.levels(self.shown)[-1])}" if self.shown else ""
 
     @property
     def worse(self) -> list[str]:
-        """What became worse and still is, in words."""
+        """A description of everything that became worse and still is."""
         if self.gone:
             return []
-        told = [self.tell(change) for change in self.changes if change.worse and change.still]
-        return [*([self.fault] if self.fault else []), *told]
+        descriptions = [self.tell(change) for change in self.changes if change.worse and change.still]
+        return [*([self.fault] if self.fault else []), *descriptions]
 
     @property
     def told(self) -> list[str]:
-        """Everything that became of it, in words."""
+        """A description of every change, those that are still worse first."""
         others = [self.tell(change) for change in self.changes if self.gone or not (change.worse and change.still)]
         gone = [f"not climbed since {self.nights[-1].when}"] if self.gone else []
         return [*self.worse, *others, *gone]
 
     def tell(self, change: Change) -> str:
-        """``step for the worse: epochs to target, median 3 → 5, first seen 2026-11-24, commit 1a2b3c4, p = 0.0004 (Holm)``."""
+        """Return a change as text.
+
+        ``step for the worse: epochs to target, median 3 → 5, first seen 2026-11-24, commit 1a2b3c4, p = 0.0004 (Holm)``.
+        """
         way = "worse" if change.worse else "better"
-        told = f"{change.kind} for the {way}: {change.of}, {_levels(change)}"
+        text = f"{change.kind} for the {way}: {change.of}, {_levels(change)}"
         if change.kind == "step":
-            told += f", first seen {self.nights[change.night].when}"
-            told += "" if change.still else ", gone since"
+            text += f", first seen {self.nights[change.night].when}"
+            text += "" if change.still else ", gone since"
         elif change.slope:
-            told += f" ({change.slope:+.2g} a night)"
-        told += f", p = {change.p:.2g} (Holm)"
+            text += f" ({change.slope:+.2g} a night)"
+        text += f", p = {change.p:.2g} (Holm)"
         if change.kind == "step":
-            known = [i for i in range(change.night) if change.of in self.nights[i].values]
-            altered = changes(self.nights[known[-1]].entry, self.nights[change.night].entry) if known else []
-            told += "".join(f"; {what}" for what in altered)
-        return told
+            earlier = [i for i in range(change.night) if change.of in self.nights[i].values]
+            altered = changes(self.nights[earlier[-1]].entry, self.nights[change.night].entry) if earlier else []
+            text += "".join(f"; {what}" for what in altered)
+        return text
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON has it; a median of never is null."""
+        """Return the series as JSON data; a median of never is null."""
         return {
             "id": self.id,
             "nights": [
                 {
-                    "file": str(night.report.path),
-                    "created": night.report.created.isoformat(),
-                    "commit": night.report.commit,
-                    "verdict": night.entry["verdict"],
-                    "green": night.entry["green"],
-                    "seeds": count(night.entry),
-                    "levels": {name: _finite(self.levels(name)[i]) for name in night.values},
+                    "file": str(record.report.path),
+                    "created": record.report.created.isoformat(),
+                    "commit": record.report.commit,
+                    "verdict": record.entry["verdict"],
+                    "green": record.entry["green"],
+                    "seeds": count(record.entry),
+                    "levels": {name: _finite(self.levels(name)[i]) for name in record.values},
                 }
-                for i, night in enumerate(self.nights)
+                for i, record in enumerate(self.nights)
             ],
             "changes": [
                 {name: _finite(value) if isinstance(value, float) else value for name, value in vars(change).items()}
@@ -176,7 +179,7 @@ class Series:
 
 @dataclass(frozen=True)
 class History:
-    """Every rung of a folder of reports; ``skipped`` are the files there that are none."""
+    """The series of every rung of a folder of reports; ``skipped`` are the files there that are not reports."""
 
     alpha: float
     reports: tuple[Report, ...]
@@ -200,19 +203,19 @@ class History:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know besides."""
-        found = []
+        """The further remarks for a reader."""
+        notes = []
         if len(self.reports) == 1:
-            found.append("one report: there is nothing to hold it against")
+            notes.append("one report: there is nothing to hold it against")
         if broken := [printable(str(report.path)) for report in self.reports if not report.document["complete"]]:
-            found.append(f"broken off: {', '.join(broken)}")
+            notes.append(f"broken off: {', '.join(broken)}")
         if self.skipped:
-            shown = ", ".join(self.skipped[:LISTED]) + (", ..." if len(self.skipped) > LISTED else "")
-            found.append(f"skipped, being no reports: {len(self.skipped)} ({shown})")
-        return found
+            names = ", ".join(self.skipped[:LISTED]) + (", ..." if len(self.skipped) > LISTED else "")
+            notes.append(f"skipped, being no reports: {len(self.skipped)} ({names})")
+        return notes
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
+        """Return the history as JSON data."""
         return {
             "headline": self.headline,
             "alpha": self.alpha,
@@ -224,43 +227,43 @@ class History:
 
 
 def read(folder: Path, alpha: float = ALPHA) -> History:
-    """What became of every rung over the reports in a folder.
+    """Return the history of every rung over the reports in a folder.
 
     Raises:
-        ReportError: if it is no folder, or there is no report in it.
+        ReportError: if it is not a folder, or there is no report in it.
     """
     reports, skipped = _reports_in(folder)
     return replace(history(reports, alpha), skipped=tuple(skipped))
 
 
 def last_climbed(folder: Path, tonight: Document) -> Document:
-    """The nights before one as a single report: the last of them, and of rungs that it did not climb what the last that did has.
+    """Return the reports before ``tonight`` merged into one: the last, with the rungs that it lacks from the last that has them.
 
-    A night may climb some rungs alone, or have others BLOCKED: what they were before must not be forgotten over it.
+    A nightly run may climb only some rungs, or have others BLOCKED: their earlier results must not be lost.
 
     Raises:
-        ReportError: if it is no folder, or there is no report in it that is older than tonight's.
+        ReportError: if it is not a folder, or there is no report in it that is older than ``tonight``.
     """
     before = [report for report in _reports_in(folder)[0] if report.created < _created(tonight)]
     if not before:
         raise ReportError(f"{folder} has no report that is older than {tonight['created']}")
     last = before[-1].document
-    wanted = {entry["id"] for entry in (*tonight["rungs"], *last["rungs"])}
-    found: dict[str, Entry] = {}
+    ids = {entry["id"] for entry in (*tonight["rungs"], *last["rungs"])}
+    entries: dict[str, Entry] = {}
     for report in before:
         for entry in report.document["rungs"]:
-            if entry["id"] in wanted and (entry["verdict"] != Verdict.BLOCKED or entry["id"] not in found):
-                found[entry["id"]] = entry
-    return last | {"rungs": list(found.values())}
+            if entry["id"] in ids and (entry["verdict"] != Verdict.BLOCKED or entry["id"] not in entries):
+                entries[entry["id"]] = entry
+    return last | {"rungs": list(entries.values())}
 
 
 def _reports_in(folder: Path) -> tuple[list[Report], list[str]]:
-    """Every report in a folder, by any name, and every night's ``ladder.json`` in the folders in it, oldest first.
+    """Return every report in a folder, of any name, and every ``ladder.json`` in the folders in it, oldest first.
 
-    Also the names of the files that are none.
+    The second list has the names of the files that are not reports.
 
     Raises:
-        ReportError: if it is no folder, or there is no report in it.
+        ReportError: if it is not a folder, or there is no report in it.
     """
     if not folder.is_dir():
         raise ReportError(f"{folder} is no folder")
@@ -284,22 +287,27 @@ def _created(document: Document) -> datetime:
 
 
 def history(reports: Sequence[Report], alpha: float = ALPHA) -> History:
-    """The series of every rung in reports from oldest to newest, corrected over all rungs."""
+    """Return the series of every rung in reports from oldest to newest, with p-values corrected over all rungs."""
     last = reports[-1].created if reports else None
     latest = [report for report in reports if last is not None and last - report.created <= NIGHT]
     now = {entry["id"] for report in latest for entry in report.document["rungs"]}
     order = [entry["id"] for report in (*latest, *reversed(reports)) for entry in report.document["rungs"]]
-    found = [_series(id, reports, gone=id not in now) for id in dict.fromkeys(order)]
+    all_series = [_series(id, reports, gone=id not in now) for id in dict.fromkeys(order)]
     tests = [
-        (i, name, first) for i, series in enumerate(found) for name in series.signs if (first := _asked(series, name))
+        (i, name, first)
+        for i, series in enumerate(all_series)
+        for name in series.signs
+        if (first := _strongest(series, name))
     ]
     holm = corrected([first.p for _, _, first in tests])
-    told: dict[int, list[Change]] = {}
+    changes_by_series: dict[int, list[Change]] = {}
     for (i, name, first), p in zip(tests, holm, strict=True):
         if p <= alpha:
-            told.setdefault(i, []).extend(_changes(found[i], name, first, p, alpha, len(tests)))
+            changes_by_series.setdefault(i, []).extend(_changes(all_series[i], name, first, p, alpha, len(tests)))
     return History(
-        alpha, tuple(reports), tuple(replace(s, changes=tuple(told.get(i, ()))) for i, s in enumerate(found))
+        alpha,
+        tuple(reports),
+        tuple(replace(s, changes=tuple(changes_by_series.get(i, ()))) for i, s in enumerate(all_series)),
     )
 
 
@@ -309,106 +317,106 @@ def _series(id: str, reports: Sequence[Report], *, gone: bool) -> Series:
     if not judged:
         return Series(id, tuple(RungRecord(report, entry, {}) for report, entry in climbed), {}, gone=gone)
     latest = judged[-1]
-    asked = conditions(latest)
-    criteria = [condition for condition in asked if not is_comparison(condition)]
+    judged_by = conditions(latest)
+    criteria = [condition for condition in judged_by if not is_comparison(condition)]
     control = latest["role"] == "control"
-    headline = None if control and criteria else next(iter(asked), None)
+    headline = None if control and criteria else next(iter(judged_by), None)
     signs = {EPOCHS: -1 if control else 1} if criteria else {}
     if headline is not None:
-        signs[_named(headline)] = -1 if headline["kind"] == "above" or control else 1
+        signs[_quantity(headline)] = -1 if headline["kind"] == "above" or control else 1
     if criteria and not control:
         signs[LEARNING] = -1
-    nights = []
+    records = []
     for report, entry in climbed:
         values: dict[str, Sample] = {}
         if entry["seeds"] and entry["role"] == latest["role"]:
-            there = [[other for other in conditions(entry) if same(one, other)] for one in criteria]
-            epochs = epochs_to_target([other[0] for other in there]) if all(there) else None
-            of = [c for c in conditions(entry) if headline is not None and _named(c) == _named(headline)]
-            numbers = statistics(entry, of[0]) if of else None
+            matches = [[other for other in conditions(entry) if same(one, other)] for one in criteria]
+            epochs = epochs_to_target([other[0] for other in matches]) if all(matches) else None
+            matching = [c for c in conditions(entry) if headline is not None and _quantity(c) == _quantity(headline)]
+            numbers = statistics(entry, matching[0]) if matching else None
             worse = -1.0 if control else 1.0
             values |= {EPOCHS: tuple(worse * epoch for epoch in epochs)} if epochs else {}
             if epochs and LEARNING in signs:
-                values[LEARNING] = tuple(0.0 if met else 1.0 for met in in_time([other[0] for other in there]))
-            values |= {_named(of[0]): tuple(worse * number for number in numbers)} if numbers else {}
-        nights.append(RungRecord(report, entry, values))
-    told = {name: sign for name, sign in signs.items() if any(name in night.values for night in nights)}
-    return Series(id, tuple(nights), told, fault="" if gone else _fault(nights), gone=gone)
+                values[LEARNING] = tuple(0.0 if met else 1.0 for met in in_time([other[0] for other in matches]))
+            values |= {_quantity(matching[0]): tuple(worse * number for number in numbers)} if numbers else {}
+        records.append(RungRecord(report, entry, values))
+    recorded = {name: sign for name, sign in signs.items() if any(name in record.values for record in records)}
+    return Series(id, tuple(records), recorded, fault="" if gone else _fault(records), gone=gone)
 
 
-def _named(condition: Condition) -> str:
-    """What a condition looks at, whatever its limit: that may be tightened, and the numbers are still of the same thing."""
+def _quantity(condition: Condition) -> str:
+    """Return the name of what a condition measures, without its limit: the numbers stay comparable if that is tightened."""
     if is_comparison(condition):
         return f"{condition['metric']} against {condition['against']}"
-    named = f"{condition['metric']} at epoch {condition['by']}"
-    return f"{named} of epoch {condition['since']}'s" if condition["since"] else named
+    name = f"{condition['metric']} at epoch {condition['by']}"
+    return f"{name} of epoch {condition['since']}'s" if condition["since"] else name
 
 
-def _fault(nights: Sequence[RungRecord]) -> str:
-    """That a rung that was measured once crashes or runs out of time now, and since when."""
-    broken = list(takewhile(lambda night: night.entry["verdict"] in FAULTS, reversed(nights)))
+def _fault(records: Sequence[RungRecord]) -> str:
+    """Return a message if a rung crashes or times out now, with since when; else empty."""
+    broken = list(takewhile(lambda record: record.entry["verdict"] in FAULTS, reversed(records)))
     if not broken:
         return ""
     last = broken[0].entry
     return f"{last['verdict']} since {broken[-1].when}: {last['error']}"
 
 
-def _nights(series: Series, quantity: str) -> list[int]:
-    """The nights that tell of it, without those that repeat the one before, on the same seeds and to the same numbers."""
-    found: list[int] = []
-    for i, night in enumerate(series.nights):
-        if quantity in night.values:
-            last = series.nights[found[-1]] if found else None
-            repeats = last is not None and last.report.root == night.report.root
-            if not (repeats and last is not None and last.values[quantity] == night.values[quantity]):
-                found.append(i)
-    return found
+def _indices(series: Series, quantity: str) -> list[int]:
+    """Return the indices of the records of a quantity, but not of those that repeat the previous one's seeds and numbers."""
+    indices: list[int] = []
+    for i, record in enumerate(series.nights):
+        if quantity in record.values:
+            last = series.nights[indices[-1]] if indices else None
+            repeats = last is not None and last.report.root == record.report.root
+            if not (repeats and last is not None and last.values[quantity] == record.values[quantity]):
+                indices.append(i)
+    return indices
 
 
 def _samples(series: Series, quantity: str) -> tuple[list[int], list[Sample], list[int]]:
-    nights = _nights(series, quantity)
-    chosen = [series.nights[i] for i in nights]
-    return nights, [night.values[quantity] for night in chosen], [night.report.root for night in chosen]
+    indices = _indices(series, quantity)
+    records = [series.nights[i] for i in indices]
+    return indices, [record.values[quantity] for record in records], [record.report.root for record in records]
 
 
-def _asked(series: Series, quantity: str) -> Contrast | None:
+def _strongest(series: Series, quantity: str) -> Contrast | None:
     _, samples, roots = _samples(series, quantity)
     return strongest(samples, roots)
 
 
 def _changes(series: Series, quantity: str, first: Contrast, p: float, alpha: float, tests: int) -> Iterator[Change]:
-    """What became of one quantity; ``p`` is that of its strongest contrast, corrected for the number of ``tests``."""
-    nights, samples, roots = _samples(series, quantity)
+    """Yield the changes of one quantity; ``p`` is that of its strongest contrast, corrected for the number of ``tests``."""
+    indices, samples, roots = _samples(series, quantity)
 
-    def change(kind: str, night: int, before: Sequence[Sample], after: Sequence[Sample], p: float) -> Change | None:
+    def change(kind: str, index: int, before: Sequence[Sample], after: Sequence[Sample], p: float) -> Change | None:
         was, now = ([value for sample in side for value in sample] for side in (before, after))
         larger = chance(was, now)
         if 1.0 - SMALL < larger < SMALL:
             return None
         levels = series.level(quantity, was), series.level(quantity, now)
-        return Change(quantity, kind, larger > 0.5, True, night, *levels, larger, p)
+        return Change(quantity, kind, larger > 0.5, True, index, *levels, larger, p)
 
     if first.at is None:
         third = max(1, len(samples) // 3)
-        if (drift := change("trend", nights[-1], samples[:third], samples[-third:], p)) is not None:
-            yield replace(drift, slope=_slope(nights, [series.level(quantity, sample) for sample in samples]))
+        if (drift := change("trend", indices[-1], samples[:third], samples[-third:], p)) is not None:
+            yield replace(drift, slope=_slope(indices, [series.level(quantity, sample) for sample in samples]))
         return
-    found = steps(samples, roots, first, alpha / tests)
-    edges = [0, *(step.at or 0 for step in found), len(samples)]
+    all_steps = steps(samples, roots, first, alpha / tests)
+    edges = [0, *(step.at or 0 for step in all_steps), len(samples)]
     now = [value for sample in samples[edges[-2] :] for value in sample]
-    for step, start, at, end in zip(found, edges, edges[1:], edges[2:], strict=False):
-        sure = p if step.at == first.at else min(1.0, step.p * tests)
-        if (jump := change("step", nights[at], samples[start:at], samples[at:end], sure)) is not None:
+    for step, start, at, end in zip(all_steps, edges, edges[1:], edges[2:], strict=False):
+        corrected_p = p if step.at == first.at else min(1.0, step.p * tests)
+        if (jump := change("step", indices[at], samples[start:at], samples[at:end], corrected_p)) is not None:
             larger = chance([value for sample in samples[start:at] for value in sample], now)
             yield replace(jump, still=larger >= SMALL if jump.worse else larger <= 1.0 - SMALL)
 
 
-def _slope(nights: Sequence[int], medians: Sequence[float]) -> float | None:
-    """The median of the slopes between any two nights, by Theil and Sen, where two nights have a finite median."""
-    finite = [(night, value) for night, value in zip(nights, medians, strict=True) if math.isfinite(value)]
+def _slope(indices: Sequence[int], medians: Sequence[float]) -> float | None:
+    """Return the median of the slopes between any two records, by Theil and Sen; None if fewer than two medians are finite."""
+    finite = [(index, value) for index, value in zip(indices, medians, strict=True) if math.isfinite(value)]
     if len(finite) < 2:
         return None
-    return float(stats.theilslopes([value for _, value in finite], [night for night, _ in finite]).slope)
+    return float(stats.theilslopes([value for _, value in finite], [index for index, _ in finite]).slope)
 
 
 def _levels(change: Change) -> str:

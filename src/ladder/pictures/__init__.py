@@ -1,8 +1,8 @@
-"""Pictures of a rung, drawn where it was climbed: its learning curves, and what its experiment has to show besides.
+"""Pictures of a rung, drawn where it was climbed: its learning curves, and pictures of its experiment.
 
-An experiment that has more to show than curves names in a class attribute ``pictures`` the module that draws it, an
-:class:`Artist`. Named and not imported: how something is drawn is no part of what was measured, so a picture may be changed, or
-matplotlib be updated, and the evidence still holds.
+An experiment with pictures of its own names the module that draws them, an :class:`Artist`, in a class attribute ``pictures``.
+The module is named and not imported: a drawing is not a part of the measurement, so a picture may be changed, or matplotlib be
+updated, and the evidence stays valid.
 
 Only ``style`` imports matplotlib, and only when something is drawn.
 """
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 FOLDER = "pictures"  # beside the report
 
 Shown = Mapping[str, np.ndarray]
-"""What an artist's ``shown`` returned before training and after every epoch, stacked: (1 + epochs, ...)."""
+"""The arrays that an artist's ``shown`` returned before training and after every epoch, stacked: (1 + epochs, ...)."""
 
 
 class Picture(NamedTuple):
-    """One picture, and in words what it shows; without a figure, why there is none."""
+    """A picture with a caption of what it shows or, without a figure, of why there is none."""
 
     caption: str
     figure: Figure | None
@@ -51,14 +51,14 @@ class Artist(Protocol):
 
     @property
     def PICTURES(self) -> Mapping[str, Callable[[Any, Shown], Picture]]:  # noqa: N802  # a constant of the module
-        """File name to what draws it: of the experiment, and of what was shown."""
+        """The drawing function of each picture, by file name; its arguments are the experiment and the arrays of ``shown``."""
 
     def shown(self, experiment: Any, state: Any, key: Any) -> Mapping[str, Any]:
-        """What the pictures are drawn from, arrays of this state, in pure JAX. The key is the same in every epoch."""
+        """Return the arrays of a state that the pictures are drawn from, in pure JAX; the key is the same in every epoch."""
 
 
 class Drawn(NamedTuple):
-    """The pictures of a rung as its entry lists them, and what kept others from being drawn."""
+    """The pictures of a rung as its entry lists them, and the reasons why others could not be drawn."""
 
     pictures: list[dict[str, str | None]]
     trouble: list[str]
@@ -67,10 +67,18 @@ class Drawn(NamedTuple):
 def draw(
     climb: Climb, outcome: Outcome, entry: Entry, reports: Path, deadline: float, progress: ProgressMeter | None = None
 ) -> Drawn:
-    """Draw a climbed rung into ``reports/pictures/<its id>``, in place of what was there.
+    """Draw a climbed rung into ``reports/pictures/<its id>``, replacing the pictures there.
 
-    Trouble with a picture costs that picture. What the experiment shows is of one seed, the first failing one, or of a rung that
-    passed the first; it is trained again, by itself, for states are not kept, and not beyond the rung's deadline.
+    If a picture fails, only that picture is missing. The experiment's pictures are of one seed: the first failing one, or the
+    first of all if the rung passed. It is trained again, by itself, because states are not stored, but not beyond the deadline.
+
+    Args:
+        climb: The climb, which has the curves and can train again.
+        outcome: The rung with its curves and its judgement.
+        entry: The rung's entry in the report.
+        reports: The folder of the report.
+        deadline: The time of the monotonic clock, in seconds, at which training must be done.
+        progress: Receives progress callbacks during training.
     """
     rung = outcome.rung
     if outcome.trained is None:
@@ -103,11 +111,11 @@ def _draw_experiment(
     experiment, judged = outcome.rung.experiment, outcome.judgement
     failed = outcome.rung.role != "goal" and outcome.verdict is not Verdict.PASS and judged and judged.failing
     seed = failed[0] if failed else 0
-    look = partial(artist.shown, experiment)
-    shown = climb.curves.record_states(outcome.rung, seed, look, progress, deadline, climb.time_limit)
-    of = f"{title}, seed {seed}{', the first that failed' if failed else ''}"
+    observe = partial(artist.shown, experiment)
+    states = climb.curves.record_states(outcome.rung, seed, observe, progress, deadline, climb.time_limit)
+    seed_title = f"{title}, seed {seed}{', the first that failed' if failed else ''}"
     for name, make in artist.PICTURES.items():
-        folder.add(name, of, partial(make, experiment, shown))
+        folder.add(name, seed_title, partial(make, experiment, states))
 
 
 class _Folder:
@@ -121,7 +129,7 @@ class _Folder:
         self._written: set[Path] = set()
 
     def add(self, name: str, title: str, make: Callable[[], Picture]) -> None:
-        """Draw and file a picture."""
+        """Draw a picture and write its files."""
         paths: dict[str, str | None] = dict.fromkeys(style.FORMATS)
         try:
             with style.settings():
@@ -141,5 +149,5 @@ class _Folder:
         """Remove the pictures of an earlier run that this one has not drawn."""
         for old in [path for kind in style.FORMATS for path in self._folder.glob(f"*.{kind}")]:
             if old not in self._written:
-                with suppress(OSError):  # it is linked from nowhere
+                with suppress(OSError):  # nothing links to it
                     old.unlink()

@@ -1,4 +1,4 @@
-"""Learning curves of all seeds against what was asked of them, one panel a condition."""
+"""The learning curves of all seeds with their limits, one panel for each condition."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
     from ladder.climb import Outcome
 
 DECADE = 10.0
-WRAP = 40  # characters of a panel's title in a line
-FEW = 12  # epochs up to which each is marked
-ALIKE = 0.005  # of the axis: seeds no further apart lie under the median's line
+WRAP = 40  # characters in a line of a panel's title
+FEW = 12  # epochs, up to which each point has a marker
+ALIKE = 0.005  # share of the axis: seeds no further apart are hidden by the median's line
 LINES = ("--", "-.", ":")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One condition, and what is drawn of it.
+    """A condition and the curves that are drawn for it.
 
     Attributes:
-        title: The condition and what came of it.
-        label: Of the vertical axis.
-        values: Of each seed, by epoch.
-        failed: The seeds that are drawn as such.
-        others: Of rungs that it is compared with, the median by epoch.
+        title: The condition and its result.
+        label: The label of the vertical axis.
+        values: The values of each seed, by epoch.
+        failed: The seeds that are drawn as failing.
+        others: The median by epoch of each rung that it is compared with.
+        criterion: The condition if it has a limit to draw; None for a comparison.
     """
 
     title: str
@@ -49,7 +50,7 @@ class Panel:
 
     @property
     def drawn(self) -> Float[np.ndarray, " value"]:
-        """All finite numbers in the panel, but for a floor of zero: it alone would forbid a logarithmic axis."""
+        """The finite numbers in the panel, except a floor of zero, which alone would prevent a logarithmic axis."""
         lines = [self.values.ravel(), *self.others.values()]
         if self.criterion:
             lines.append(np.array([self.criterion.limit]))
@@ -60,19 +61,19 @@ class Panel:
 
 
 def learning_curves(outcome: Outcome, partners: Mapping[str, Trained]) -> tuple[str, Figure]:
-    """What the picture shows in words, and the picture.
+    """Return a caption and the figure of a rung's learning curves.
 
-    A criterion has the curves that its statistic is taken of: a ratio of two epochs of each seed, where it asks for that.
-    Thin lines are seeds, dashed where they do not meet the panel's condition; of a rung that was not judged none is.
+    A criterion's panel has the curves that its statistic is taken from, for ``Falls`` each seed's ratio to its start epoch.
+    Thin lines are seeds, dashed if they do not meet the panel's condition; none is dashed if the rung was not judged.
     """
-    found = _panels(outcome, partners)
-    columns = len(found) if len(found) < 4 else 2 if len(found) == 4 else 3
-    rows = -(-len(found) // columns)
+    panels = _panels(outcome, partners)
+    columns = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3
+    rows = -(-len(panels) // columns)
     figure, axes = style.panels(rows, columns, {1: 6.4, 2: 4.8}.get(columns, 3.8), 3.1)
     legend: dict[str, Any] = {}
-    for panel, ax in zip(found, axes.flat, strict=False):
-        legend |= _draw(panel, ax, sum(panel.values.size for panel in found) > style.VECTOR_POINTS)
-    for ax in axes.flat[len(found) :]:
+    for panel, ax in zip(panels, axes.flat, strict=False):
+        legend |= _draw(panel, ax, sum(panel.values.size for panel in panels) > style.VECTOR_POINTS)
+    for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
     order = ("seed", "seed that does not meet it", "median", "limit", "floor")
     style.legend(figure, {name: legend[name] for name in (*order, *sorted(set(legend) - set(order))) if name in legend})
@@ -85,10 +86,10 @@ def _panels(outcome: Outcome, partners: Mapping[str, Trained]) -> list[Panel]:
     assert trained is not None
     none = np.zeros(trained.seeds, bool)
     parent = {rung.parent: partners[rung.parent]} if rung.parent in partners else {}
-    found = []
-    held = [*judged.gates, *judged.goals] if judged else [None] * (len(rung.gates) + len(rung.goals))
+    panels = []
+    results = [*judged.gates, *judged.goals] if judged else [None] * (len(rung.gates) + len(rung.goals))
     kinds = ["gate"] * len(rung.gates) + ["goal"] * len(rung.goals)
-    for kind, condition, result in zip(kinds, (*rung.gates, *rung.goals), held, strict=True):
+    for kind, condition, result in zip(kinds, (*rung.gates, *rung.goals), results, strict=True):
         if isinstance(condition, Criterion):
             label, failed, others = condition.label, none, parent
             if judged:
@@ -101,9 +102,9 @@ def _panels(outcome: Outcome, partners: Mapping[str, Trained]) -> list[Panel]:
             for id, curves in others.items()
             if set(condition.metrics) <= set(curves.curves)
         }
-        found.append(
+        panels.append(
             Panel(
-                "\n".join(style.wrapped(f"{kind}: {condition.text}", WRAP)) + _came_to(result),
+                "\n".join(style.wrapped(f"{kind}: {condition.text}", WRAP)) + _result_text(result),
                 label,
                 _values(condition, trained.curves),
                 failed,
@@ -111,10 +112,10 @@ def _panels(outcome: Outcome, partners: Mapping[str, Trained]) -> list[Panel]:
                 condition if isinstance(condition, Criterion) else None,
             )
         )
-    return found
+    return panels
 
 
-def _came_to(result: CriterionResult | ComparisonResult | None) -> str:
+def _result_text(result: CriterionResult | ComparisonResult | None) -> str:
     if isinstance(result, CriterionResult):
         return f"\nheld of {result.k} of {result.n} seeds"
     if isinstance(result, ComparisonResult):
@@ -131,12 +132,14 @@ def _values(
 
 
 def median(values: Float[np.ndarray, "seed epoch"]) -> Float[np.ndarray, " epoch"]:
-    """By epoch, over the seeds that have a value."""
-    return np.array([np.median(known) if (known := column[~np.isnan(column)]).size else np.nan for column in values.T])
+    """Return the median by epoch over the seeds that have a value; NaN where none has."""
+    return np.array(
+        [np.median(finite) if (finite := column[~np.isnan(column)]).size else np.nan for column in values.T]
+    )
 
 
 def _draw(panel: Panel, ax: Axes, raster: bool) -> dict[str, Any]:
-    """The panel's lines; returns one of each kind for the legend."""
+    """Draw the panel's lines and return one of each kind for the legend."""
     legend: dict[str, Any] = {}
     seeds, epochs = panel.values.shape
     at = np.arange(1, epochs + 1)
@@ -151,8 +154,8 @@ def _draw(panel: Panel, ax: Axes, raster: bool) -> dict[str, Any]:
         alpha, level = (0.75, 3) if failed else (0.5, 2)
         (line,) = ax.plot(at, seed, color=colour, ls=dashes, alpha=alpha, zorder=level, **thin)
         legend.setdefault("seed that does not meet it" if failed else "seed", line)
-        lost = np.flatnonzero(np.isnan(seed))
-        if lost.size and (last := lost[0] - 1) >= 0:
+        missing = np.flatnonzero(np.isnan(seed))
+        if missing.size and (last := missing[0] - 1) >= 0:
             (cross,) = ax.plot(at[last], seed[last], "x", color=colour, ms=7, mew=1.5, zorder=5)
             legend.setdefault("not trained or not finite from here on", cross)
     (legend["median"],) = ax.plot(at, median(panel.values), color=style.BLACK, lw=2.2, marker=marker, ms=7, zorder=4)
@@ -170,7 +173,7 @@ def _draw(panel: Panel, ax: Axes, raster: bool) -> dict[str, Any]:
     low, high = _range(drawn, logarithmic)
     ax.set_ylim(low, high)
     if panel.criterion:
-        legend |= _asked(panel.criterion, ax)
+        legend |= _draw_limit(panel.criterion, ax)
     complete = panel.values[:, ~np.isnan(panel.values).any(axis=0)]
     scale = np.log if logarithmic else np.asarray
     if seeds > 1 and complete.size and np.ptp(scale(complete), axis=0).max() <= ALIKE * np.ptp(scale([low, high])):
@@ -185,8 +188,8 @@ def _draw(panel: Panel, ax: Axes, raster: bool) -> dict[str, Any]:
     return legend
 
 
-def _asked(criterion: Criterion, ax: Axes) -> dict[str, Any]:
-    """The limit from its epoch on, what lies on its wrong side, and the floor."""
+def _draw_limit(criterion: Criterion, ax: Axes) -> dict[str, Any]:
+    """Draw the limit from its epoch on, hatch its wrong side, draw the floor, and return the lines for the legend."""
     legend: dict[str, Any] = {}
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     wrong = low if isinstance(criterion, Above) else high
@@ -212,12 +215,12 @@ def _asked(criterion: Criterion, ax: Axes) -> dict[str, Any]:
 
 
 def _range(drawn: Float[np.ndarray, " value"], logarithmic: bool) -> tuple[float, float]:
-    """The values with some room around them."""
+    """Return the range of the values with a margin."""
     if not drawn.size:
         return 0.0, 1.0
     low, high = float(drawn.min()), float(drawn.max())
     if logarithmic:
-        room = (high / low) ** 0.07
-        return low / room, high * room
-    room = 0.07 * (high - low) or 0.5 * abs(high) or 1.0
-    return low - room, high + room
+        margin = (high / low) ** 0.07
+        return low / margin, high * margin
+    margin = 0.07 * (high - low) or 0.5 * abs(high) or 1.0
+    return low - margin, high + margin

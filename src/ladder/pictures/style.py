@@ -1,7 +1,7 @@
-"""How pictures look and how they are filed: one palette, one size of text, the same bytes for the same numbers.
+"""The style of pictures and their files: one palette, one size of text, the same bytes for the same numbers.
 
-The object interface alone is used, without pyplot and with settings of its own, so that nothing of a user's is touched. Nothing
-else imports matplotlib.
+Only matplotlib's object interface is used, without pyplot and with settings of its own, so that the user's settings stay
+untouched. Nothing else imports matplotlib.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "png")
 DPI = 110
-SVG_DPI = 80  # of the lines in an SVG that are pixels
-# Okabe and Ito (2008): told apart with any colour vision. Lines differ in style or width too.
+SVG_DPI = 80  # resolution of the rasterized lines in an SVG
+# The colours of Okabe and Ito (2008) can be distinguished with any colour vision. Lines differ in style or width too.
 BLUE, VERMILLION, GREEN, ORANGE, SKY = "#0072B2", "#D55E00", "#00785A", "#E69F00", "#56B4E9"
 BLACK, GREY, LIGHT = "#000000", "#767676", "#D0D0D0"
-TITLE_CHARACTERS = 12.0  # of a figure's title to an inch
-VECTOR_POINTS = 6_000  # a figure with more of them would be an SVG of more than 300 KiB: its thin lines are pixels
+TITLE_CHARACTERS = 12.0  # characters per inch in a figure's title
+VECTOR_POINTS = 6_000  # with more of them an SVG would exceed 300 KiB: its thin lines are rasterized
 SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -43,7 +43,7 @@ SETTINGS: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.solid_capstyle": "round",
     "savefig.dpi": DPI,
-    "svg.fonttype": "none",  # text stays text: smaller, and it can be searched and read out
+    "svg.fonttype": "none",  # text stays text: smaller, searchable, and readable by screen readers
     "svg.hashsalt": "ladder",
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
@@ -52,7 +52,7 @@ SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Draw in here: the user's settings of matplotlib are left aside and put back, and its warnings cost no picture."""
+    """Provide ladder's settings of matplotlib while drawing: the user's are restored, and warnings do not cost a picture."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import matplotlib as mpl
@@ -71,7 +71,16 @@ def panels(
     layout: Literal["constrained", "compressed"] = "constrained",
     **more: Any,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of axes, each so many inches wide and high, in an array (rows, columns); ``more`` goes to ``subplots``."""
+    """Return a figure and its axes, in an array (rows, columns).
+
+    Args:
+        rows: The number of rows.
+        columns: The number of columns.
+        width: The width of each panel in inches.
+        height: The height of each panel in inches.
+        layout: The layout engine of matplotlib.
+        more: Further arguments of ``Figure.subplots``.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(columns * width, rows * height + 0.9), dpi=DPI, layout=layout)
@@ -79,18 +88,18 @@ def panels(
 
 
 def files(figure: Figure, title: str) -> dict[str, bytes]:
-    """The figure under its title: format to file."""
+    """Return the content of the figure's files by format, with a title above the figure."""
     width = int(figure.get_figwidth() * TITLE_CHARACTERS)
     figure.suptitle("\n".join(line for part in title.splitlines() for line in wrapped(part, width)))
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None}, dpi=SVG_DPI)
-    figure.set_layout_engine("none")  # it is laid out, and to do that again takes as long as to draw it
+    figure.set_layout_engine("none")  # it is laid out; another time would take as long as drawing it
     figure.savefig(png, format="png", dpi=DPI)
     return {"svg": svg.getvalue(), "png": _in_few_colours(png)}
 
 
 def _in_few_colours(png: io.BytesIO) -> bytes:
-    """The same with a palette, a third as large."""
+    """Return a PNG with a palette, a third as large."""
     from PIL import Image  # matplotlib requires it
 
     content = io.BytesIO()
@@ -99,7 +108,7 @@ def _in_few_colours(png: io.BytesIO) -> bytes:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The text in as few lines as it takes, about equally long."""
+    """Return the text in as few lines as possible, of about equal length."""
     least = len(textwrap.wrap(text, width))
     return next(
         lines for w in range(-(-len(text) // max(least, 1)), width + 1) if len(lines := textwrap.wrap(text, w)) <= least
@@ -107,37 +116,45 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def legend(figure: Figure, entries: Mapping[str, Any], columns: int = 4) -> None:
-    """What the lines are, each once, below all axes."""
+    """Draw a legend below all axes, with each kind of line once."""
     figure.legend(
         list(entries.values()), list(entries), loc="outside lower center", ncols=min(columns, max(1, len(entries)))
     )
 
 
 def over_time(figure: Figure, axes: np.ndarray, low: float, high: float, label: str) -> Colormap:
-    """Colours for the times from ``low`` to ``high``, dark to light, with a bar that says so beside the axes."""
+    """Return a colour map for times, dark to light, and draw its colour bar beside the axes.
+
+    Args:
+        figure: The figure.
+        axes: The axes that the bar stands beside.
+        low: The time of the darkest colour.
+        high: The time of the lightest colour.
+        label: The label of the bar.
+    """
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 
-    colours = ListedColormap(colormaps["viridis"](np.linspace(0.0, 0.9, 256)))  # beyond it is lost on white
+    colours = ListedColormap(colormaps["viridis"](np.linspace(0.0, 0.9, 256)))  # lighter colours are lost on white
     figure.colorbar(ScalarMappable(Normalize(low, high), colours), ax=axes, label=label, shrink=0.8, aspect=30)
     return colours
 
 
 def note(axes: Axes, height: float, text: str) -> None:
-    """A remark inside the axes, in the middle at this share of their height."""
+    """Draw a remark inside the axes, in the middle, at this share of their height."""
     patch = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
     axes.text(0.5, height, text, transform=axes.transAxes, ha="center", va="center", zorder=8, bbox=patch)
 
 
 def height(axes: Axes, y: float) -> float:
-    """Where a value lies in the axes, from 0 at the bottom to 1 at the top; their limits must be set."""
+    """Return the height of a value in the axes, from 0 at the bottom to 1 at the top; their limits must be set."""
     to_axes = axes.transData + axes.transAxes.inverted()
     return float(to_axes.transform((axes.get_xlim()[0], y))[1])
 
 
 def at_right(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
-    """Labels in the margin, each beside the height that it belongs to, in its colour; those too close are moved apart."""
+    """Draw labels in the margin, each beside its value and in its colour; labels too close are moved apart."""
     below = -np.inf
     for y, text, colour in sorted(labels):
         at = max(height(axes, y), below + 0.17)

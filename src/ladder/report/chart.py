@@ -1,6 +1,6 @@
-"""Learning curves as a page draws them: where each line goes, and in words what it shows.
+"""Learning curves as SVG for the HTML page: the path of each line, and a text alternative.
 
-Lines are the ``d`` of an SVG path, in a picture of ``WIDTH`` by ``HEIGHT``; the page says what they look like.
+Lines are the ``d`` of an SVG path, in a picture of ``WIDTH`` by ``HEIGHT``; the page has their styles.
 """
 
 import math
@@ -17,13 +17,13 @@ from ladder.report.schema import Document, Entry
 from ladder.report.text import count, find, format_number, median
 
 WIDTH, HEIGHT = 400, 214
-LEFT, RIGHT, TOP, BOTTOM = 48, 310, 12, 176  # of the axes
-BEYOND = 14  # from the last epoch to the axes' end: as much is seen of a limit that holds from that epoch on
-APART = 13  # labels, from one line of text to the next
-LOGARITHMIC = 30.0  # the axis, where the largest value is so many times the smallest
-ROOM = 0.06  # of the axis, above and below what is drawn
-MOST = 1e200  # what is larger is drawn there, or two values could be further apart than a float can tell
-TICKS = 7  # on an axis, at most about
+LEFT, RIGHT, TOP, BOTTOM = 48, 310, 12, 176  # edges of the axes
+BEYOND = 14  # from the last epoch to the axes' end: the visible part of a limit that holds from that epoch on
+APART = 13  # least distance between two labels
+LOGARITHMIC = 30.0  # ratio of the largest to the smallest value above which the axis is logarithmic
+ROOM = 0.06  # margin above and below the curves, as a share of the axis
+MOST = 1e200  # larger values are drawn here: the difference of two values must not overflow a float
+TICKS = 7  # largest number of ticks on an axis, about
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_EDGE = 96, 24, 3
 CROSS = "m-3-3l6 6m0-6l-6 6"
 
@@ -35,7 +35,7 @@ Scale = Callable[[Any], Any]
 class Level:
     """A horizontal line with its label: a ``limit`` of a gate or a ``goal``, or a ``floor``.
 
-    ``wrong`` is the area on the wrong side of a limit, empty of a floor; ``at`` is the height of the label.
+    ``wrong`` is the path around the wrong side of a limit, empty for a floor; ``at`` is the height of the label.
     """
 
     kind: str
@@ -50,14 +50,14 @@ class Chart:
     """The curves of one metric.
 
     Attributes:
-        words: What it shows, for those who do not see it.
-        met: The seeds that met every gate, or all where the report does not tell which did.
+        words: The text alternative.
+        met: The seeds that met every gate, or all seeds if the report does not say which did.
         missed: The others.
-        lost: A cross at the last value of each seed that has none later.
+        lost: A cross at the last value of each seed whose curve ends early.
         others: Medians of the parent and of the rungs that a gate or a goal compares it with, by id.
         across: Ticks of the epochs, each with its place.
         up: Ticks of the values.
-        notes: What the picture leaves out.
+        notes: Remarks on what the picture leaves out.
     """
 
     metric: str
@@ -75,7 +75,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Spark:
-    """A curve as small as a word."""
+    """A sparkline, a curve as small as a word."""
 
     path: Path
     end: tuple[float, float] | None
@@ -84,7 +84,7 @@ class Spark:
 
 @dataclass(frozen=True)
 class _Line:
-    """A level where it belongs: from epoch ``by`` on, or all along."""
+    """A horizontal line at a level, from epoch ``by`` on, or across all epochs."""
 
     kind: str
     label: str
@@ -94,34 +94,34 @@ class _Line:
 
 
 def metrics(entry: Entry) -> list[str]:
-    """Those that a gate, a goal or an effect of the rung names and that have curves, in this order."""
+    """Return the metrics with curves that a gate, a goal or an effect of the rung names, in this order."""
     named = [c["metric"] for what in ("gates", "goals", "effects") for c in entry[what]]
     return [metric for metric in dict.fromkeys(named) if metric in entry["curves"]]
 
 
 def missed(entry: Entry) -> Bool[np.ndarray, " seed"] | None:
-    """Of each seed whether it misses a gate, or, on a goal row, the first goal; None where the report does not tell."""
+    """Return for each seed whether it misses a gate or, on a goal row, the first goal; None if the report does not say."""
     counted = count(entry)
     if counted is None:
         return None
-    asked = [c for c in (entry["goals"][:1] if entry["role"] == "goal" else entry["gates"]) if "reached" in c]
-    found = np.zeros(counted[1], dtype=bool)
-    found[[bad["seed"] for bad in entry["seeds"]["non_finite"]]] = True
-    for condition in asked:
+    conditions = [c for c in (entry["goals"][:1] if entry["role"] == "goal" else entry["gates"]) if "reached" in c]
+    misses = np.zeros(counted[1], dtype=bool)
+    misses[[bad["seed"] for bad in entry["seeds"]["non_finite"]]] = True
+    for condition in conditions:
         if condition["reached"] is not None:
-            found |= [epoch is None or epoch > condition["by"] for epoch in condition["reached"]]
-    if not asked and not found.any():  # nothing was asked of a seed by itself
+            misses |= [epoch is None or epoch > condition["by"] for epoch in condition["reached"]]
+    if not conditions and not misses.any():  # no condition applies to a single seed
         return None
-    return found if np.sum(~found) == counted[0] else None
+    return misses if np.sum(~misses) == counted[0] else None
 
 
 def chart(entry: Entry, metric: str, document: Document) -> Chart:
-    """The curves of all seeds of a rung, with what its gates and goals ask of that metric."""
+    """Return the chart of a metric: the curves of all seeds, with the limits of the rung's gates and goals."""
     values = np.array(entry["curves"][metric], dtype=np.float64)
     epochs = entry["epochs"]
     middle = np.array(median(entry["curves"][metric]))
     others = _others(entry, metric, document)
-    asked = [
+    targets = [
         (kind, condition)
         for kind, conditions in (("limit", entry["gates"]), ("goal", entry["goals"]))
         for condition in conditions
@@ -129,10 +129,10 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
     ]
     drawn = [
         values.ravel(),
-        *(known for _, known in others.values()),
-        *(_limit(condition, middle, epochs) for _, condition in asked),
+        *(medians for _, medians in others.values()),
+        *(_limit(condition, middle, epochs) for _, condition in targets),
     ]
-    floors = _floors(asked)
+    floors = _floors(targets)
     everything = np.concatenate([*drawn, np.array([floor for floor in floors if floor])])
     everything = everything[np.isfinite(everything)]
     logarithmic = everything.size > 0 and everything.min() > 0.0 and everything.max() > LOGARITHMIC * everything.min()
@@ -142,21 +142,23 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
     up = _heights(low, high, logarithmic)
     across = _places(epochs[0], epochs[-1])
 
-    levels, notes = _asked(asked, middle, epochs, logarithmic)
-    told = missed(entry)
-    fails = np.zeros(len(values), dtype=bool) if told is None or len(told) != len(values) else told
+    levels, notes = _levels(targets, middle, epochs, logarithmic)
+    misses = missed(entry)
+    fails = np.zeros(len(values), dtype=bool) if misses is None or len(misses) != len(values) else misses
     never = int(np.isnan(values).all(axis=1).sum())
     if never:
         notes.append(f"{never} of {len(values)} seeds have no value")
     x = across(np.array(epochs))
     return Chart(
         metric=metric,
-        words=_words(entry, metric, middle, None if told is None else fails, logarithmic, [c for _, c in asked], notes),
+        words=_description(
+            entry, metric, middle, None if misses is None else fails, logarithmic, [c for _, c in targets], notes
+        ),
         met=_lines(x, up(values[~fails])),
         missed=_lines(x, up(values[fails])),
         lost=_crosses(x, up(values)),
         median=_lines(x, up(middle[None])),
-        others={id: _lines(across(at), up(known[None])) for id, (at, known) in others.items()},
+        others={id: _lines(across(at), up(medians[None])) for id, (at, medians) in others.items()},
         levels=_labelled(levels, across, up),
         across=tuple((_rounded(across(tick)), f"{tick:g}") for tick in _epochs(epochs[0], epochs[-1])),
         up=tuple((_rounded(up(tick)), f"{tick:.6g}") for tick in _ticks(low, high, logarithmic)),
@@ -165,13 +167,13 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
 
 
 def spark(values: Sequence[float | None], metric: str) -> Spark:
-    """A curve without axes, from its smallest value to its largest; logarithmic where a chart would be."""
+    """Return a curve without axes, scaled from its smallest value to its largest; logarithmic if a chart would be."""
     curve = np.array(values, dtype=np.float64)
-    known = np.clip(curve[np.isfinite(curve)], -MOST, MOST)
-    if not known.size:
+    finite = np.clip(curve[np.isfinite(curve)], -MOST, MOST)
+    if not finite.size:
         return Spark("", None, f"{metric} has no value")
-    logarithmic = bool(known.min() > 0.0 and known.max() > LOGARITHMIC * known.min())
-    low, high = float(known.min()), float(known.max())
+    logarithmic = bool(finite.min() > 0.0 and finite.max() > LOGARITHMIC * finite.min())
+    low, high = float(finite.min()), float(finite.max())
     top, bottom = SPARK_EDGE, SPARK_HEIGHT - SPARK_EDGE
     up = _heights(low, high, logarithmic, top, bottom) if high > low else lambda y: np.where(np.isfinite(y), bottom, y)
     x = np.linspace(SPARK_EDGE, SPARK_WIDTH - SPARK_EDGE, len(curve)) if len(curve) > 1 else np.array([SPARK_WIDTH / 2])
@@ -180,40 +182,40 @@ def spark(values: Sequence[float | None], metric: str) -> Spark:
 
 
 def spread(curve: Sequence[Sequence[float | None]]) -> dict[str, list[float | None]]:
-    """Median and range over the seeds that have a value, epoch by epoch, as the report has it of metrics without curves."""
-    known = [[value for value in column if value is not None] for column in zip(*curve, strict=True)]
+    """Return median, low and high over the seeds that have a value, by epoch, as a report has them for its other metrics."""
+    columns = [[value for value in column if value is not None] for column in zip(*curve, strict=True)]
     return {
         "median": [value if math.isfinite(value) else None for value in median(curve)],
-        "low": [min(column, default=None) for column in known],
-        "high": [max(column, default=None) for column in known],
+        "low": [min(column, default=None) for column in columns],
+        "high": [max(column, default=None) for column in columns],
     }
 
 
 def _others(
     entry: Entry, metric: str, document: Document
 ) -> dict[str, tuple[Float[np.ndarray, " epoch"], Float[np.ndarray, " epoch"]]]:
-    """Epochs and medians of the rungs that this one is held against, as far as it was trained itself."""
+    """Return the epochs and medians of each rung that this one is compared with, up to its own last epoch."""
     conditions = (*entry["gates"], *entry["goals"])
     against = [c["against"] for c in conditions if c["kind"] == "comparison" and c["metric"] == metric]
-    found = {}
+    curves = {}
     for id in dict.fromkeys([entry["parent"], *against]):
         other = find(document, id)
         if other and metric in other["curves"]:
             epochs = np.array(other["epochs"], dtype=np.float64)
-            there = epochs <= entry["epochs"][-1]
-            found[id] = epochs[there], np.array(median(other["curves"][metric]))[there]
-    return found
+            included = epochs <= entry["epochs"][-1]
+            curves[id] = epochs[included], np.array(median(other["curves"][metric]))[included]
+    return curves
 
 
-def _asked(
-    asked: Sequence[tuple[str, dict[str, Any]]],
+def _levels(
+    targets: Sequence[tuple[str, dict[str, Any]]],
     middle: Float[np.ndarray, " epoch"],
     epochs: list[int],
     logarithmic: bool,
 ) -> tuple[list[_Line], list[str]]:
-    """Limits and floors that have a place on the axis, and a note on each that has none."""
+    """Return the limits and floors that lie on the axis, and a note on each one that does not."""
     levels, notes = [], []
-    for kind, condition in asked:
+    for kind, condition in targets:
         (limit,) = _limit(condition, middle, epochs)
         if math.isfinite(limit):
             label = f"{kind} {'×' if condition['kind'] == 'falls' else ''}{format_number(condition['limit'])}"
@@ -224,7 +226,7 @@ def _asked(
                 )
         else:
             notes.append(f"{condition['text']} has no line: the median has no value at epoch {condition['since']}")
-    for floor, kind in _floors(asked).items():
+    for floor, kind in _floors(targets).items():
         word = "ceiling" if kind == "above" else "floor"
         if logarithmic and floor <= 0.0:
             notes.append(f"the {word} of {format_number(floor)} is not on a logarithmic axis")
@@ -233,13 +235,13 @@ def _asked(
     return levels, notes
 
 
-def _floors(asked: Sequence[tuple[str, dict[str, Any]]]) -> dict[float, str]:
-    """Each floor once, with the kind of condition that it belongs to."""
-    return {condition["floor"]["value"]: condition["kind"] for _, condition in asked if condition["floor"]}
+def _floors(targets: Sequence[tuple[str, dict[str, Any]]]) -> dict[float, str]:
+    """Return the floors, each once, with the kind of condition that it belongs to."""
+    return {condition["floor"]["value"]: condition["kind"] for _, condition in targets if condition["floor"]}
 
 
 def _limit(condition: dict[str, Any], middle: Float[np.ndarray, " epoch"], epochs: list[int]) -> np.ndarray:
-    """Where the limit lies: of a fall it is a share of where the median began."""
+    """Return the level of a limit, for ``falls`` relative to the median at the start, in an array of one value."""
     if condition["kind"] != "falls":
         return np.array([condition["limit"]])
     if condition["since"] not in epochs:
@@ -248,19 +250,19 @@ def _limit(condition: dict[str, Any], middle: Float[np.ndarray, " epoch"], epoch
 
 
 def _range(values: Float[np.ndarray, " value"], logarithmic: bool) -> tuple[float, float]:
-    """The values with some room around them."""
+    """Return the range of the values with a margin."""
     if not values.size:
         return 0.0, 1.0
     low, high = max(float(values.min()), -MOST), min(float(values.max()), MOST)
     if logarithmic:
-        room = math.exp(ROOM * (math.log(high) - math.log(low)))
-        return max(low / room, sys.float_info.min), high * room
-    room = ROOM * (high - low) if high > low else 0.5 * abs(high) or 1.0
-    return low - room, high + room
+        margin = math.exp(ROOM * (math.log(high) - math.log(low)))
+        return max(low / margin, sys.float_info.min), high * margin
+    margin = ROOM * (high - low) if high > low else 0.5 * abs(high) or 1.0
+    return low - margin, high + margin
 
 
 def _heights(low: float, high: float, logarithmic: bool, top: float = TOP, bottom: float = BOTTOM) -> Scale:
-    """From values to places, ``low`` at the bottom."""
+    """Return a function from values to heights in the picture, with ``low`` at the bottom."""
     if logarithmic:
         start, span = math.log(low), math.log(high) - math.log(low)
     else:
@@ -275,7 +277,7 @@ def _heights(low: float, high: float, logarithmic: bool, top: float = TOP, botto
 
 
 def _places(first: int, last: int) -> Scale:
-    """From epochs to places."""
+    """Return a function from epochs to horizontal positions in the picture."""
     end = RIGHT - BEYOND
     if last == first:
         return lambda epoch: np.full(np.shape(epoch), (LEFT + end) / 2)
@@ -283,18 +285,18 @@ def _places(first: int, last: int) -> Scale:
 
 
 def _lines(x: Float[np.ndarray, " epoch"], y: Float[np.ndarray, "seed epoch"]) -> Path:
-    """Each row a line, broken where it has no value; a value between two breaks is a dot."""
+    """Return the path of the rows, each broken where it has no value; a value between two breaks is a dot."""
     tenths = np.round(10 * x).astype(int).tolist()
-    known = np.isfinite(y)
-    heights = np.round(10 * np.where(known, y, 0.0)).astype(int).tolist()
-    return "".join(_line(tenths, row, told) for row, told in zip(heights, known.tolist(), strict=True))
+    finite = np.isfinite(y)
+    heights = np.round(10 * np.where(finite, y, 0.0)).astype(int).tolist()
+    return "".join(_line(tenths, row, present) for row, present in zip(heights, finite.tolist(), strict=True))
 
 
-def _line(x: list[int], y: list[int], known: list[bool]) -> Path:
+def _line(x: list[int], y: list[int], finite: list[bool]) -> Path:
     parts: list[str] = []
     last: tuple[int, int] | None = None
-    for across, up, told in zip(x, y, known, strict=True):
-        if not told:
+    for across, up, present in zip(x, y, finite, strict=True):
+        if not present:
             last = None
         elif last is None:
             parts.append(f"M{_tenth(across)} {_tenth(up)}h0")
@@ -307,7 +309,7 @@ def _line(x: list[int], y: list[int], known: list[bool]) -> Path:
 
 
 def _crosses(x: Float[np.ndarray, " epoch"], y: Float[np.ndarray, "seed epoch"]) -> Path:
-    """A cross at the last value of each row that ends without one."""
+    """Return the path of crosses, at the last value of each row that ends without one."""
     ends = [(row, int(np.flatnonzero(np.isfinite(row))[-1])) for row in y if np.isfinite(row).any()]
     return "".join(f"M{_rounded(x[at])} {_rounded(row[at])}{CROSS}" for row, at in ends if at < len(row) - 1)
 
@@ -319,7 +321,7 @@ def _tenth(tenths: int) -> str:
 
 @cache
 def _step(across: int, up: int) -> str:
-    """A step of a line as short as SVG has it."""
+    """Return a relative step of a line in the shortest form of SVG."""
     return f" {_tenth(across)}{_tenth(up)}" if up < 0 else f" {_tenth(across)} {_tenth(up)}"
 
 
@@ -328,7 +330,7 @@ def _rounded(place: Any) -> float:
 
 
 def _labelled(lines: Sequence[_Line], across: Scale, up: Scale) -> tuple[Level, ...]:
-    """Lines with labels beside them; labels too close are moved apart, and none out of the picture."""
+    """Return lines with labels beside them; labels too close are moved apart, but stay in the picture."""
     lines = sorted(lines, key=lambda line: line.value)
     places = [float(up(line.value)) for line in lines]
     labels, free = [], float(BOTTOM)
@@ -339,24 +341,24 @@ def _labelled(lines: Sequence[_Line], across: Scale, up: Scale) -> tuple[Level, 
     for n in reversed(range(len(labels))):
         labels[n] = max(labels[n], free)
         free = labels[n] + APART
-    found = []
+    levels = []
     for line, place, at in zip(lines, places, labels, strict=True):
         start = _rounded(LEFT if line.by is None else across(line.by))
         path, wrong = f"M{start} {_rounded(place)}H{RIGHT}", ""
         if line.by is not None:
             wrong = f"{path}V{BOTTOM if line.above else TOP}H{start}z"
-        found.append(Level(line.kind, line.label, path, wrong, _rounded(at)))
-    return tuple(found)
+        levels.append(Level(line.kind, line.label, path, wrong, _rounded(at)))
+    return tuple(levels)
 
 
 def _epochs(first: int, last: int) -> list[int]:
-    """Whole numbers for an axis of epochs, the first among them."""
+    """Return the ticks of an axis of epochs, whole numbers with the first epoch among them."""
     step = max(1, round(_nice((last - first) / TICKS)))
     return [first, *(n for n in range(step, last + 1, step) if n - first > 0.5 * step)]
 
 
 def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
-    """Round numbers within a range of values."""
+    """Return the ticks of an axis of values, round numbers within their range."""
     if not logarithmic:
         step = _nice((high - low) / TICKS)
         first = math.ceil(low / step)
@@ -370,37 +372,39 @@ def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
 
 
 def _nice(step: float) -> float:
-    """The next 1, 2 or 5 times a power of ten."""
+    """Return the next 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step)) if step > 0.0 and math.isfinite(step) else 1.0
     return next((m * power for m in (1, 2, 5) if m * power >= step), 10.0 * power)
 
 
-def _words(
+def _description(
     entry: Entry,
     metric: str,
     middle: Float[np.ndarray, " epoch"],
     fails: Bool[np.ndarray, " seed"] | None,
     logarithmic: bool,
-    asked: Sequence[dict[str, Any]],
+    conditions: Sequence[dict[str, Any]],
     notes: Sequence[str],
 ) -> str:
     seeds, epochs = len(entry["curves"][metric]), entry["epochs"]
     axis = ", on a logarithmic axis" if logarithmic else ""
-    told = [f"{metric} of {seeds} seeds, epochs {epochs[0]} to {epochs[-1]}{axis}", _course("median", middle)]
+    sentences = [f"{metric} of {seeds} seeds, epochs {epochs[0]} to {epochs[-1]}{axis}", _course("median", middle)]
     if fails is not None:
         what = "the first goal" if entry["role"] == "goal" else "every gate"
-        told.append(f"{int(np.sum(~fails))} of {seeds} seeds meet {what}")
-    for condition in asked:
-        told.append(f"asked: {condition['text']}, met by {condition['passed']}")
+        sentences.append(f"{int(np.sum(~fails))} of {seeds} seeds meet {what}")
+    for condition in conditions:
+        sentences.append(f"asked: {condition['text']}, met by {condition['passed']}")
         if floor := condition["floor"]:
-            told.append(f"{'ceiling' if condition['kind'] == 'above' else 'floor'} {format_number(floor['value'])}")
-    return ". ".join(f"{part[:1].upper()}{part[1:]}" for part in (*dict.fromkeys(told), *notes)) + "."
+            sentences.append(
+                f"{'ceiling' if condition['kind'] == 'above' else 'floor'} {format_number(floor['value'])}"
+            )
+    return ". ".join(f"{part[:1].upper()}{part[1:]}" for part in (*dict.fromkeys(sentences), *notes)) + "."
 
 
 def _course(what: str, curve: Float[np.ndarray, " epoch"]) -> str:
-    """``median from 1.2 to 0.15``."""
-    known = curve[np.isfinite(curve)]
-    if not known.size:
+    """Return the first and the last value as text: ``median from 1.2 to 0.15``."""
+    finite = curve[np.isfinite(curve)]
+    if not finite.size:
         return f"{what} has no value"
     end = "" if math.isfinite(curve[-1]) else ", then no value"
-    return f"{what} from {format_number(float(known[0]))} to {format_number(float(known[-1]))}{end}"
+    return f"{what} from {format_number(float(finite[0]))} to {format_number(float(finite[-1]))}{end}"

@@ -1,4 +1,4 @@
-"""The rungs in the Common Test Report Format, for those who collect such files.
+"""The rungs in the Common Test Report Format, for tools that collect such files.
 
 Source: the specification of CTRF, version 0.0.0, https://ctrf.io.
 """
@@ -12,16 +12,16 @@ from ladder.report.schema import Document, Entry
 from ladder.report.text import count, findings, verdict_label
 
 STATUS = {Verdict.BLOCKED: "skipped", Verdict.UNDECIDED: "other"}
-"""Of a rung that is not green; of any other verdict it has failed."""
+"""The status of a rung that is not green, by verdict; with any other verdict it is ``failed``."""
 
 
 def ctrf(document: Document, start: float, stop: float) -> dict[str, Any]:
-    """The report as CTRF: a test for each rung, with its verdict and its seeds among the labels.
+    """Return the report as CTRF: a test for each rung, with its verdict and its seeds among the labels.
 
     Args:
         document: The report.
-        start: When the run began, in seconds since 1970.
-        stop: When it ended.
+        start: The time at which the run began, in seconds since 1970.
+        stop: The time at which it ended, in seconds since 1970.
     """
     tests = [_test(entry) for entry in document["rungs"]]
     statuses = [test["status"] for test in tests]
@@ -44,8 +44,8 @@ def ctrf(document: Document, start: float, stop: float) -> dict[str, Any]:
 
 
 def _test(entry: Entry) -> dict[str, Any]:
-    seconds, counted, where = entry["seconds"], count(entry), entry["test"]
-    found: dict[str, Any] = {
+    seconds, counted, location = entry["seconds"], count(entry), entry["test"]
+    test: dict[str, Any] = {
         "name": entry["id"],
         "status": "passed" if entry["green"] else STATUS.get(Verdict(entry["verdict"]), "failed"),
         "duration": round(1000 * (seconds["compile"] + seconds["run"])) if seconds else 0,
@@ -54,9 +54,9 @@ def _test(entry: Entry) -> dict[str, Any]:
         "labels": {"rung": entry["id"], "verdict": entry["verdict"]},
     }
     if counted:
-        found["labels"] |= {"k": counted[0], "n": counted[1]}
+        test["labels"] |= {"k": counted[0], "n": counted[1]}
     if not entry["green"]:
-        found["message"] = "\n".join([verdict_label(entry), *filter(None, [entry["error"]]), *findings(entry)])
-    if where:
-        found |= {"suite": [where["file"]], "filePath": where["file"], "line": where["line"]}
-    return found
+        test["message"] = "\n".join([verdict_label(entry), *filter(None, [entry["error"]]), *findings(entry)])
+    if location:
+        test |= {"suite": [location["file"]], "filePath": location["file"], "line": location["line"]}
+    return test

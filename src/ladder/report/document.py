@@ -1,6 +1,6 @@
-"""The report as data: outcomes in, plain Python types out, in the shape that ``schema.json`` publishes.
+"""The report as data: plain Python types, built from outcomes, in the shape that ``schema.json`` publishes.
 
-Every other form of the report is drawn from this document and from nothing else.
+Every other form of the report is rendered from this document and from nothing else.
 """
 
 import math
@@ -25,10 +25,10 @@ from ladder.report.schema import VERSION, WHOLE, Entry
 from ladder.report.text import all_printable
 from ladder.train.result import Trained
 
-ATTEMPTS = 10  # listed of each rung; the evidence has them all
-EPOCHS = 50  # of each curve, about: as many points as a small picture shows
-LONGEST = 1000  # characters of a component's value
-DIGITS = 5  # significant, of what is drawn: more than any limit is stated to; the evidence has every digit
+ATTEMPTS = 10  # listed for each rung; the evidence has them all
+EPOCHS = 50  # of each curve, about: as many points as a small picture can show
+LONGEST = 1000  # characters of a component's value, at most
+DIGITS = 5  # significant digits of drawn numbers: more than any limit is stated to; the evidence has every digit
 
 
 def entry(
@@ -38,10 +38,16 @@ def entry(
     stale: Sequence[str] = (),
     attempts: Sequence[Attempt] = (),
 ) -> Entry:
-    """One rung's entry.
+    """Return the entry of a rung.
 
-    ``stale`` says what changed since its limits were calibrated, or that they never were; ``attempts`` are all that there were at
-    it, of which the latest are listed. Where its test stands, and how to repeat it, is for the one who collected it to add.
+    The location of its test and the command that repeats it are added by the caller that collected it.
+
+    Args:
+        outcome: The rung's outcome.
+        ladder: The ladder, for the parent's experiment.
+        test: The sequential test that judged the rung.
+        stale: The parts that changed since its limits were calibrated; ``missing`` if they never were.
+        attempts: All attempts at the rung, of which the latest are listed.
     """
     return dict(all_printable(_entry(outcome, ladder, test, stale, attempts)))
 
@@ -50,7 +56,7 @@ def _entry(
     outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequence[str], attempts: Sequence[Attempt]
 ) -> Entry:
     rung, judgement, trained = outcome.rung, outcome.judgement, outcome.trained
-    found: Entry = {
+    record: Entry = {
         "id": rung.id,
         "number": rung.number,
         "name": rung.name,
@@ -81,7 +87,7 @@ def _entry(
         ],
         "attempts": {"total": len(attempts), "latest": [_attempt(attempt) for attempt in attempts[-ATTEMPTS:]]},
         "diagnosis": None if outcome.diagnosis is None else _in_json(asdict(outcome.diagnosis)),
-        "pictures": [],  # added by who draws them
+        "pictures": [],  # added by the code that draws them
         "test": None,
         "repeat": "",
         "seeds": None,
@@ -94,15 +100,19 @@ def _entry(
         "seconds": None,
     }
     if judgement is None:
-        found["asks"] = [_asked("gate", gate) for gate in rung.gates] + [_asked("goal", goal) for goal in rung.goals]
+        record["asks"] = [_unjudged("gate", gate) for gate in rung.gates] + [
+            _unjudged("goal", goal) for goal in rung.goals
+        ]
     if trained is None:
-        return found
-    found |= _curves(rung, trained, _done(trained) if outcome.verdict is Verdict.TIMED_OUT else rung.experiment.epochs)
-    found["seconds"] = {"compile": round(trained.compile_seconds, 3), "run": round(trained.run_seconds, 3)}
+        return record
+    record |= _curves(
+        rung, trained, _last_epoch(trained) if outcome.verdict is Verdict.TIMED_OUT else rung.experiment.epochs
+    )
+    record["seconds"] = {"compile": round(trained.compile_seconds, 3), "run": round(trained.run_seconds, 3)}
     if judgement is None:
-        return found
+        return record
     boundary = test.boundary(judgement.n)
-    found["seeds"] = {
+    record["seeds"] = {
         "passed": judgement.k,
         "of": judgement.n,
         "log_e": number(judgement.log_e),
@@ -111,22 +121,22 @@ def _entry(
         "names_culprit": judgement.names_culprit,
         "non_finite": [asdict(bad) for bad in trained.first_non_finite],
     }
-    found["gates"] = [_condition(gate) for gate in judgement.gates]
-    found["goals"] = [_condition(goal) for goal in judgement.goals]
-    found["effects"] = [_effect(effect) for effect in judgement.effects]
-    return found
+    record["gates"] = [_condition(gate) for gate in judgement.gates]
+    record["goals"] = [_condition(goal) for goal in judgement.goals]
+    record["effects"] = [_effect(effect) for effect in judgement.effects]
+    return record
 
 
-def _done(trained: Trained) -> int:
-    """The last epoch that any seed has a value of; of a rung that ran out of time the others are not there yet."""
-    known = np.logical_or.reduce([np.isfinite(curve).any(axis=0) for curve in trained.curves.values()])
-    return int(np.append(np.flatnonzero(known), 0).max()) + 1
+def _last_epoch(trained: Trained) -> int:
+    """Return the last epoch at which any seed has a value; a rung that timed out has no values after it."""
+    has_value = np.logical_or.reduce([np.isfinite(curve).any(axis=0) for curve in trained.curves.values()])
+    return int(np.append(np.flatnonzero(has_value), 0).max()) + 1
 
 
 def _curves(rung: Rung, trained: Trained, total: int) -> dict[str, Any]:
-    """The curves of every seed of what the rung is judged by, and of all other metrics the spread over seeds.
+    """Return the curves of every seed for the metrics that judge the rung, and the spread over seeds of all others.
 
-    Of the first ``total`` epochs, or as many of them as a curve is to have.
+    They cover the first ``total`` epochs, with about ``EPOCHS`` points if these are more.
     """
     conditions = (*rung.gates, *rung.goals)
     experiment = rung.experiment
@@ -134,30 +144,30 @@ def _curves(rung: Rung, trained: Trained, total: int) -> dict[str, Any]:
     judged |= {name for what in ("objective", "reference") if isinstance(name := getattr(experiment, what, None), str)}
     named = {e for c in conditions if isinstance(c, Criterion) for e in (c.first_epoch, c.by) if e <= total}
     epochs = sorted(named | set(np.linspace(1, total, min(total, EPOCHS)).round().astype(int).tolist()))
-    shown = {name: curve[:, np.array(epochs) - 1] for name, curve in trained.curves.items()}
+    sampled = {name: curve[:, np.array(epochs) - 1] for name, curve in trained.curves.items()}
     return {
         "epochs": epochs,
         "curves": {
             name: [[number(value, DIGITS) for value in seed] for seed in curve.tolist()]
-            for name, curve in shown.items()
+            for name, curve in sampled.items()
             if name in judged
         },
-        "others": {name: _spread(curve) for name, curve in shown.items() if name not in judged},
+        "others": {name: _spread(curve) for name, curve in sampled.items() if name not in judged},
     }
 
 
 def _spread(curve: Float[np.ndarray, "seed epoch"]) -> dict[str, list[float | None]]:
-    """Median and range over the seeds that have a value, epoch by epoch."""
-    known = np.ma.masked_invalid(curve)
+    """Return median, low and high over the seeds that have a value, by epoch."""
+    masked = np.ma.masked_invalid(curve)
     return {
-        name: [number(value, DIGITS) for value in np.ma.filled(of(known, axis=0), np.nan).tolist()]
-        for name, of in (("median", np.ma.median), ("low", np.ma.min), ("high", np.ma.max))
+        name: [number(value, DIGITS) for value in np.ma.filled(statistic(masked, axis=0), np.nan).tolist()]
+        for name, statistic in (("median", np.ma.median), ("low", np.ma.min), ("high", np.ma.max))
     }
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
-    told = asdict(attempt)
-    return {name: told[name] for name in ("date", "commit", "root", "verdict", "k", "n", "error")}
+    fields = asdict(attempt)
+    return {name: fields[name] for name in ("date", "commit", "root", "verdict", "k", "n", "error")}
 
 
 def document(
@@ -167,8 +177,16 @@ def document(
     environment: Mapping[str, Any],
     complete: bool = True,
 ) -> dict[str, Any]:
-    """The whole report, its rungs in the order given; not complete if the run was broken off."""
-    found = {
+    """Return the whole report.
+
+    Args:
+        entries: The entries of the rungs, in climbing order.
+        test: The sequential test.
+        seeds: The root of the seeds, whether it was drawn anew, and how to repeat them.
+        environment: The command, machine, versions and commit of the run.
+        complete: Whether the run was not broken off.
+    """
+    report = {
         "schema": VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "complete": complete,
@@ -186,11 +204,11 @@ def document(
         "culprit": culprit(entries),
         "rungs": list(entries),
     }
-    return dict(all_printable(found))  # also what was noted of an entry since it was made
+    return dict(all_printable(report))  # also the notes added to an entry since it was made
 
 
 def culprit(entries: Sequence[Entry]) -> dict[str, Any] | None:
-    """The component that the first failing rung added; only a suspect where its FAIL is too weak for the ladder's length."""
+    """Return the component that the first failing rung added, only a suspect if its FAIL is too weak for the ladder's length."""
     for rung in entries:
         if rung["role"] == "gate" and rung["verdict"] == Verdict.FAIL:
             return {
@@ -204,16 +222,16 @@ def culprit(entries: Sequence[Entry]) -> dict[str, Any] | None:
 
 
 def _blocked(entries: Sequence[Entry], by: str) -> list[str]:
-    """Rungs that are blocked by this one, directly or through others; entries are in climbing order."""
-    found = [by]
+    """Return the rungs that are blocked by this one, directly or through others; entries are in climbing order."""
+    blocked = [by]
     for rung in entries:
-        if not set(rung["blocked_by"]).isdisjoint(found):
-            found.append(rung["id"])
-    return found[1:]
+        if not set(rung["blocked_by"]).isdisjoint(blocked):
+            blocked.append(rung["id"])
+    return blocked[1:]
 
 
 def number(value: float, digits: int | None = None) -> float | None:
-    """A JSON number, or None for what JSON has no number for."""
+    """Return a JSON number, or None for NaN and infinity, which JSON lacks."""
     if not math.isfinite(value):
         return None
     return float(f"{value:.{digits}g}") if digits else float(value)
@@ -223,17 +241,17 @@ def _adds(outcome: Outcome, ladder: Ladder) -> dict[str, Any] | None:
     rung = outcome.rung
     if not rung.parent:
         return None
-    found = differences(ladder[rung.parent].experiment, rung.experiment)
+    changes = differences(ladder[rung.parent].experiment, rung.experiment)
     return {
         "component": rung.adds,
-        "changes": [{"component": path, "from": _plain(a), "to": _plain(b)} for path, (a, b) in found.items()],
+        "changes": [{"component": path, "from": _plain(a), "to": _plain(b)} for path, (a, b) in changes.items()],
     }
 
 
-def _asked(kind: str, asked: Criterion | Comparison) -> dict[str, Any]:
-    """A condition that could not be judged."""
-    floor = _floor(asked) if isinstance(asked, Criterion) else None
-    return {"kind": kind, "text": asked.text, "source": asked.source, "floor": floor}
+def _unjudged(kind: str, condition: Criterion | Comparison) -> dict[str, Any]:
+    """Return a condition that could not be judged."""
+    floor = _floor(condition) if isinstance(condition, Criterion) else None
+    return {"kind": kind, "text": condition.text, "source": condition.source, "floor": floor}
 
 
 def _floor(criterion: Criterion) -> dict[str, Any] | None:
@@ -295,7 +313,7 @@ def _interval(compared: ComparisonResult) -> dict[str, Any]:
 
 
 def _in_json(value: Any) -> Any:
-    """Nested data with its numbers as JSON has them."""
+    """Return nested data with its numbers as JSON has them."""
     if isinstance(value, Mapping):
         return {name: _in_json(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -304,7 +322,7 @@ def _in_json(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A component's value as JSON has it: finite numbers, strings and flags as they are, all else by its repr, kept short."""
+    """Return a component's value for JSON: finite numbers, strings and flags as they are, all else as a shortened repr."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

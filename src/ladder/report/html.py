@@ -1,6 +1,6 @@
-"""The report as a page that needs nothing but itself: no network, no font, no script from elsewhere.
+"""The report as a self-contained page: it needs no network, no font and no script from elsewhere.
 
-All that a report says is escaped, and the page's own policy lets no other style or script run than the two that it came with.
+All text of a report is escaped, and the page's own policy allows only the one style and the one script that it contains.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from ladder.report import chart, text
 from ladder.report.schema import Document, Entry
 
 TEMPLATES = Path(__file__).with_name("templates")
-LARGEST = 3 * 2**20  # bytes of a page: it is to be mailed, and opened on a phone
-WORDS = 2**14  # of them, for each rung, for all that is neither curves nor pictures
-CURVES = "curves"  # the picture that shows what the page itself draws: linked, not embedded
+LARGEST = 3 * 2**20  # bytes of a page, so that it can be mailed and opened on a phone
+WORDS = 2**14  # bytes for each rung, for everything but curves and pictures
+CURVES = "curves"  # the picture of the curves that the page draws itself: linked, not embedded
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a rung: embedded in ``data``, or else linked, or, without files, said in words.
+    """A picture of a rung: embedded in ``data``, or linked, or without files, with a caption alone.
 
     Attributes:
-        data: The file as a ``data:`` URI; empty of a picture that there was no room for.
-        size: Its width and height in pixels; zeros where it is not embedded.
-        links: Format to address, of its files.
-        note: Why it is not seen; else empty.
+        data: The file as a ``data:`` URI; empty if the picture is not embedded.
+        size: Its width and height in pixels; zeros if it is not embedded.
+        links: The addresses of its files, by format.
+        note: The reason why it is missing from the page; else empty.
     """
 
     caption: str
@@ -48,16 +48,16 @@ class Picture:
 
 
 def html(document: Document, folder: Path) -> str:
-    """The whole report. Pictures are read from ``folder``, and as many embedded as there is room for, of red rungs first.
+    """Return the whole report as a page, with as many pictures from ``folder`` embedded as fit, those of red rungs first.
 
-    A picture whose file cannot be read costs that picture.
+    If the file of a picture cannot be read, only that picture is missing.
     """
     rungs = document["rungs"]
     charts = {
         rung["id"]: [chart.chart(rung, metric, document) for metric in chart.metrics(rung) if rung["epochs"]]
         for rung in rungs
     }
-    curves = sum(len(c.met) + len(c.missed) for found in charts.values() for c in found)
+    curves = sum(len(c.met) + len(c.missed) for drawn in charts.values() for c in drawn)
     return _template().render(
         document=document,
         charts=charts,
@@ -94,55 +94,55 @@ def _template() -> Template:
 
 
 def _hash(content: str) -> str:
-    """What a policy calls a style or a script by."""
+    """Return the source expression by which a policy allows a style or a script."""
     return f"'sha256-{base64.b64encode(sha256(content.encode()).digest()).decode()}'"
 
 
-def _sentence(told: str) -> str:
-    """With a capital and a full stop."""
-    return f"{told[:1].upper()}{told[1:]}{'' if told.endswith(('.', '!', '?')) else '.'}"
+def _sentence(clause: str) -> str:
+    """Return a clause with a capital and a full stop."""
+    return f"{clause[:1].upper()}{clause[1:]}{'' if clause.endswith(('.', '!', '?')) else '.'}"
 
 
 def _anchor(id: str) -> str:
-    """The address of a rung's section."""
+    """Return the address of a rung's section."""
     return f"#{quote(id)}"
 
 
 def _breakable(id: str) -> Markup:
-    """A rung's id, which may go on in another line after its punctuation."""
+    """Return a rung's id that a browser may break after its punctuation."""
     return Markup("<wbr>").join(re.split(r"(?<=[\[,=_+])", id))
 
 
 def _others(rung: Entry) -> list[tuple[str, dict[str, Any]]]:
-    """Of metrics that have no chart, median and range by epoch."""
+    """Return median, low and high by epoch of each metric that has no chart."""
     drawn = chart.metrics(rung)
-    found = {name: chart.spread(curve) for name, curve in rung["curves"].items() if name not in drawn}
-    return sorted((found | rung["others"]).items())
+    spreads = {name: chart.spread(curve) for name, curve in rung["curves"].items() if name not in drawn}
+    return sorted((spreads | rung["others"]).items())
 
 
-def _pictures(document: Document, folder: Path, room: int) -> dict[str, list[Picture]]:
-    """Of every rung its pictures, in its order."""
+def _pictures(document: Document, folder: Path, bytes_left: int) -> dict[str, list[Picture]]:
+    """Return the pictures of every rung, in the rung's order."""
     accused = (document["culprit"] or {}).get("rung")
-    known = [rung["id"] for rung in text.expected(document)]
+    expected = [rung["id"] for rung in text.expected(document)]
 
     def urgency(rung: Entry) -> tuple[bool, bool, bool]:
-        return rung["id"] != accused, rung["green"], rung["id"] not in known
+        return rung["id"] != accused, rung["green"], rung["id"] not in expected
 
-    found: dict[str, list[Picture]] = {}
+    pictures: dict[str, list[Picture]] = {}
     for rung in sorted(document["rungs"], key=urgency):
-        found[rung["id"]] = list(_of(rung, folder, room))
-        room -= sum(len(picture.data) for picture in found[rung["id"]])
-    return found
+        pictures[rung["id"]] = list(_pictures_of(rung, folder, bytes_left))
+        bytes_left -= sum(len(picture.data) for picture in pictures[rung["id"]])
+    return pictures
 
 
-def _of(rung: Entry, folder: Path, room: int) -> Iterator[Picture]:
+def _pictures_of(rung: Entry, folder: Path, bytes_left: int) -> Iterator[Picture]:
     for picture in rung["pictures"]:
-        shown = _picture(picture, folder, room)
-        room -= len(shown.data)
-        yield shown
+        result = _picture(picture, folder, bytes_left)
+        bytes_left -= len(result.data)
+        yield result
 
 
-def _picture(picture: dict[str, Any], folder: Path, room: int) -> Picture:
+def _picture(picture: dict[str, Any], folder: Path, bytes_left: int) -> Picture:
     paths = [path for kind in ("png", "svg") if (path := picture[kind])]
     links = {PurePosixPath(path).suffix[1:].upper(): quote(path) for path in paths}
     linked = Picture(picture["caption"], "", (0, 0), links, "")
@@ -153,17 +153,17 @@ def _picture(picture: dict[str, Any], folder: Path, room: int) -> Picture:
     except (OSError, ValueError) as error:
         return replace(linked, links={}, note=f"its file cannot be read: {getattr(error, 'strerror', '') or error}")
     data = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    if len(data) > room:
+    if len(data) > bytes_left:
         return replace(linked, note="there was no room for it in this page; it lies beside it")
     return replace(linked, data=data, size=(int.from_bytes(content[16:20]), int.from_bytes(content[20:24])))
 
 
 def _read(folder: Path, path: str) -> bytes:
-    """A picture within the report's folder.
+    """Return the content of a picture within the report's folder.
 
     Raises:
-        OSError: if there is none.
-        ValueError: for a name that no file can have.
+        OSError: if there is no such picture, or it cannot be read.
+        ValueError: if the name is one that no file can have.
     """
     file = (folder / on_disk(path)).resolve()
     if not file.is_relative_to(folder.resolve()):

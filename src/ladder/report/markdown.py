@@ -1,4 +1,4 @@
-"""The report for reading, in GitHub's Markdown."""
+"""The report in GitHub's Markdown, for reading."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ SCALE = ("mean", "rms", "min", "max")
 
 
 def markdown(document: Document) -> str:
-    """The whole report; its first line is the verdict."""
+    """Return the whole report; its first line is the verdict."""
     rungs = document["rungs"]
     parts = [
         *overview(document),
@@ -25,7 +25,7 @@ def markdown(document: Document) -> str:
 
 
 def overview(document: Document) -> list[str]:
-    """The verdict, the ladder as a table, and culprits that were known."""
+    """Return the verdict, the ladder as a table, and the culprits that were expected."""
     rungs = document["rungs"]
     parts = [
         f"# {_cell(text.headline(document))}",
@@ -58,13 +58,13 @@ def overview(document: Document) -> list[str]:
 
 
 def why(document: Document) -> list[str]:
-    """A section for each rung that is not as it should be; where all are, nothing."""
+    """Return a section for each rung that is not green; empty if all are."""
     red = [_section(rung) for rung in document["rungs"] if not rung["green"]]
     return ["## Not green", *red] if red else []
 
 
 def _changes(rungs: Sequence[Entry]) -> list[str]:
-    """What each rung changed of the one below, where any is compared with one."""
+    """Return the table of what each rung changed compared with its parent; empty if no rung was compared."""
     effects = [(rung, effect) for rung in rungs for effect in rung["effects"]]
     if not effects:
         return []
@@ -79,15 +79,15 @@ def _changes(rungs: Sequence[Entry]) -> list[str]:
 
 
 def _overview(rung: Entry) -> tuple[str, ...]:
-    shown = text.condition(rung)
+    main = text.condition(rung)
     verdict = text.verdict_label(rung) + (f" by {', '.join(rung['blocked_by'])}" if rung["blocked_by"] else "")
     return (
         rung["id"],
         text.changed_components(rung) or rung["name"],
         verdict if rung["green"] else _Markup(f"**{verdict}**"),
         ", ".join(filter(None, [text.seeds(rung), text.pass_mark(rung)])),
-        text.condition_text(shown) if shown else rung["error"] or "–",
-        text.median_and_range(shown) if shown else "–",
+        text.condition_text(main) if main else rung["error"] or "–",
+        text.median_and_range(main) if main else "–",
         text.sparkline(text.median_curve(rung)),
         f"{effect['metric']} {text.median_and_range(effect)}" if (effect := text.parent_effect(rung)) else "–",
     )
@@ -95,7 +95,9 @@ def _overview(rung: Entry) -> tuple[str, ...]:
 
 def _section(rung: Entry) -> str:
     title = f"### {_plain(rung['id'])}: {_plain(rung['name'])}"
-    said = [_plain(line) for line in (rung["claim"], f"Control: {rung['control']}" if rung["control"] else "") if line]
+    paragraphs = [
+        _plain(line) for line in (rung["claim"], f"Control: {rung['control']}" if rung["control"] else "") if line
+    ]
     rows = [
         (
             kind,
@@ -120,17 +122,17 @@ def _section(rung: Entry) -> str:
     if (attempts := rung["attempts"])["total"] > 1:
         listed = "; ".join(text.attempt(attempt) for attempt in reversed(attempts["latest"]))
         notes.append(f"{attempts['total']} attempts, the latest first: {_plain(listed)}.")
-    return "\n\n".join([title, *said, *table, " ".join(notes)])
+    return "\n\n".join([title, *paragraphs, *table, " ".join(notes)])
 
 
 def _diagnosis(rung: Entry) -> list[str]:
-    """Why it did not pass, and the tables one would print by hand."""
-    found = rung["diagnosis"]
-    if found is None:
+    """Return the findings on why a rung did not pass, and the tables that one would print by hand."""
+    diagnosis = rung["diagnosis"]
+    if diagnosis is None:
         return []
     parts = ["\n".join(f"{number}. {_cell(why)}" for number, why in enumerate(text.findings(rung), 1)) or "No finding."]
     parts[0] = f"Why, the most likely cause first:\n\n{parts[0]}"
-    if found["stages"]:
+    if diagnosis["stages"]:
         rows = (
             (
                 stage["name"],
@@ -140,14 +142,14 @@ def _diagnosis(rung: Entry) -> list[str]:
                     for what in SCALE
                 ),
             )
-            for stage in found["stages"]
+            for stage in diagnosis["stages"]
         )
         parts += ["Stages of the failing seeds, before → after training:", _table(("stage", "shape", *SCALE), rows)]
-    if latent := found["latent"]:
+    if latent := diagnosis["latent"]:
         spectrum = ", ".join(map(text.format_number, latent["end_spectrum"]))
         ranks = f"{text.format_number(latent['start_rank'])} → {text.format_number(latent['end_rank'])}"
         parts.append(f"Effective rank of the latent {ranks}; eigenvalues of its covariance in the end: {spectrum}.")
-    if found["groups"]:
+    if diagnosis["groups"]:
         rows = (
             (
                 group["name"],
@@ -158,7 +160,7 @@ def _diagnosis(rung: Entry) -> list[str]:
                 ),
                 text.format_number(group["update_to_weight"]),
             )
-            for group in found["groups"]
+            for group in diagnosis["groups"]
         )
         head = (
             "parameters",
@@ -172,7 +174,7 @@ def _diagnosis(rung: Entry) -> list[str]:
 
 
 def _pictures(rung: Entry) -> list[str]:
-    """Each picture, a link to the drawing without pixels; what was not drawn, in words."""
+    """Return each picture, linked to its SVG; for one that was not drawn, its caption."""
     return [
         f"[![{_alt(picture['caption'])}]({quote(picture['png'])})]({quote(picture['svg'])})"
         if picture["png"]
@@ -211,30 +213,30 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 class _Markup(str):
-    """What is Markdown already."""
+    """A string that is Markdown already."""
 
 
 def _cell(value: str) -> str:
-    """In a table or after a bullet."""
-    told = str(value) if isinstance(value, _Markup) else _inline(value)
-    return told.replace("|", "\\|")
+    """Return a value escaped for a table or a list item."""
+    content = str(value) if isinstance(value, _Markup) else _inline(value)
+    return content.replace("|", "\\|")
 
 
-def _plain(told: str) -> str:
-    """A paragraph that means no Markdown and no HTML."""
-    return re.sub(r"^(?=[#>+=-])", r"\\", _inline(told))
+def _plain(content: str) -> str:
+    """Return a paragraph in which nothing is read as Markdown or HTML."""
+    return re.sub(r"^(?=[#>+=-])", r"\\", _inline(content))
 
 
-def _inline(told: str) -> str:
-    """Words in one line: escaped where they would mean something, and else as they are, for those who read in a terminal."""
-    return re.sub(r"([*`\\]|<(?=[A-Za-z/!?])|\](?=[(\[]))", r"\\\1", _line(told))
+def _inline(content: str) -> str:
+    """Return text in one line, escaped only where it would be markup, so that it stays readable in a terminal."""
+    return re.sub(r"([*`\\]|<(?=[A-Za-z/!?])|\](?=[(\[]))", r"\\\1", _line(content))
 
 
-def _line(told: str) -> str:
-    return " ".join(told.splitlines())
+def _line(content: str) -> str:
+    return " ".join(content.splitlines())
 
 
 def _code(command: str) -> _Markup:
-    """A command, as it is to be typed."""
+    """Return a command as code, exactly as it is typed."""
     fence = "``" if "`" in command else "`"
     return _Markup(f"{fence}{_line(command)}{fence}")

@@ -1,6 +1,6 @@
-"""Reports read back: whatever version wrote them, in the shape of the schema that is published now.
+"""The reader of reports: those of any version, in the shape of the current schema.
 
-Nothing here loads JAX: a report is read where nothing can be trained.
+Nothing here loads JAX: a report can be read where nothing can be trained.
 """
 
 import json
@@ -20,10 +20,10 @@ from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document, Entry
 from ladder.report.text import all_printable
 
 LARGEST = 2**24
-"""Bytes of a report; that of this repository's whole ladder is a thirteenth of it."""
+"""The largest size of a report in bytes; that of this repository's whole ladder is a thirteenth of it."""
 
 MOST, SEEDS = 1000, 10**6
-"""Rungs of a report and conditions of a rung, of which what compares them looks at every pair; seeds of a rung."""
+"""The largest numbers of rungs of a report and of conditions of a rung, which are compared in pairs; and of seeds of a rung."""
 
 GREEN = {"gate": Verdict.PASS, "control": Verdict.FAIL}
 """The only verdict with which a rung can be green."""
@@ -32,11 +32,11 @@ _ENTRY: Entry = {
     "error": "", "note": "", "evidence": [], "attempts": {"total": 0, "latest": []}, "diagnosis": None, "pictures": [],
     "scale": "", "expects": [], "missed": [], "others": {}, "test": None, "repeat": "", "asks": [],
 }  # fmt: skip
-"""What rungs of older reports lack, and what it is where nobody told."""
+"""The fields that rungs of older reports lack, with the values that stand for no information."""
 
 
 class ReportError(ValueError):
-    """What was to be read is no report."""
+    """An error for a file that is not a report."""
 
 
 def load(path: Path) -> Document:
@@ -44,7 +44,7 @@ def load(path: Path) -> Document:
 
     Raises:
         OSError: if the file cannot be read.
-        ReportError: if what it holds is no report, or one of a later version.
+        ReportError: if it is not a report, or a report of a later major version.
     """
     try:
         document = json.loads(
@@ -61,17 +61,17 @@ def load(path: Path) -> Document:
     try:
         later = major == newest and _minor(version) > _minor(VERSION)
         document = all_printable(document)
-        found: Document = upgraded(document) if major == "1" else _completed(document, later)
+        report: Document = upgraded(document) if major == "1" else _completed(document, later)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ReportError(f"{path} is no report of schema {version:.40}: {error!r:.200}") from None
-    if (wrong := next(_validator(later).iter_errors(found), None)) is not None:
-        where = "/".join(map(str, wrong.instance_path))
+    if (violation := next(_validator(later).iter_errors(report), None)) is not None:
+        pointer = "/".join(map(str, violation.instance_path))
         raise ReportError(
-            f"{path} is no report of schema {version:.40}: {where or 'as a whole':.200}: {wrong.message:.200}"
+            f"{path} is no report of schema {version:.40}: {pointer or 'as a whole':.200}: {violation.message:.200}"
         )
-    if contradiction := _contradiction(found):
+    if contradiction := _contradiction(report):
         raise ReportError(f"{path} is no whole report: {contradiction:.400}")
-    return found
+    return report
 
 
 def _whole(digits: str) -> int:
@@ -91,13 +91,13 @@ def _minor(version: str) -> int:
 
 
 def _completed(document: Document, later: bool) -> Document:
-    """A report of this major version, with what an earlier minor one lacks."""
+    """Return a report of this major version, with the fields that an earlier minor version lacks."""
     version = document["schema"] if later else VERSION
     return {**document, "schema": version, "rungs": [{"asks": [], **entry} for entry in document["rungs"]]}
 
 
 def _contradiction(document: Document) -> str:
-    """Where the parts of a report do not fit one another, which a schema cannot ask for; empty where they do."""
+    """Return the first contradiction between parts of a report, which a schema cannot detect; empty if there is none."""
     try:
         datetime.fromisoformat(document["created"])
     except ValueError:
@@ -125,9 +125,9 @@ def _contradiction(document: Document) -> str:
             return f"{entry['id']}, a {entry['role']}, is green and {entry['verdict']}"
         if entry["id"] == accused and (entry["verdict"] != Verdict.FAIL or not conditions):
             return f"the culprit, {accused}, is {entry['verdict']}, by {len(conditions)} conditions"
-        for counted in (*([entry["seeds"]] if entry["seeds"] else []), *conditions):
-            if "passed" in counted and not 0 <= counted["passed"] <= counted["of"] <= SEEDS:
-                return f"of {entry['id']} {counted['passed']} of {counted['of']} seeds passed"
+        for result in (*([entry["seeds"]] if entry["seeds"] else []), *conditions):
+            if "passed" in result and not 0 <= result["passed"] <= result["of"] <= SEEDS:
+                return f"of {entry['id']} {result['passed']} of {result['of']} seeds passed"
         for condition in conditions:
             if condition.get("reached") is not None and len(condition["reached"]) != of:
                 return f"{entry['id']} has {of} seeds, and {condition['text']} of others"
@@ -138,10 +138,10 @@ def _contradiction(document: Document) -> str:
 
 
 def upgraded(document: Document) -> Document:
-    """A report of schema 1 as one of this version.
+    """Return a report of schema 1 as one of this version.
 
-    What it does not tell is empty or null, but for what follows from its curves, which were complete: the epochs, and when each
-    seed met a condition.
+    Fields that it lacks are empty or null, except those that follow from its curves, which were complete: the epochs, and when
+    each seed met a condition.
     """
     rungs = [_upgraded(entry) for entry in document["rungs"]]
     without = {name: value for name, value in document.items() if name != "headline"}
@@ -176,7 +176,7 @@ def _paired(comparison: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reached(condition: dict[str, Any], entry: Entry) -> list[int | None] | None:
-    """The epoch from which each seed meets a condition at every epoch told of."""
+    """Return the epoch from which on each seed meets a condition at every recorded epoch; None for a seed that does not."""
     if condition["kind"] == "agrees" or condition["metric"] not in entry["curves"]:
         return None
     curve, limit = np.array(entry["curves"][condition["metric"]], dtype=np.float64), condition["limit"]
@@ -193,13 +193,13 @@ def _reached(condition: dict[str, Any], entry: Entry) -> list[int | None] | None
 
 @cache
 def _validator(lenient: bool) -> Any:
-    """Of reports of this version; lenient, of later ones too, which may tell more."""
+    """Return a validator of reports of this version; if lenient, of later minor ones too, which may have more fields."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     return jsonschema_rs.validator_for(_open(schema) if lenient else schema)
 
 
 def _open(schema: Any) -> Any:
-    """The same schema where everything may have other properties too."""
+    """Return the same schema with additional properties allowed everywhere."""
     if isinstance(schema, list):
         return [_open(each) for each in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Words and figures that every drawn form of the report shares."""
+"""The words and numbers that all forms of the report share."""
 
 import re
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ import numpy as np
 from ladder.judge.sequential import Verdict
 from ladder.report.schema import Document, Entry
 
-# Control characters but tabs and ends of lines, marks that no one sees or that turn the direction of what follows, ends of
-# lines that are none to a terminal, and halves of characters.
+# Control characters except tabs and newlines, invisible marks and those that change the direction of text, line separators
+# that a terminal does not know, and lone surrogates.
 UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
 BARS = "▁▂▃▄▅▆▇█"
-WIDTH = 25  # of a sparkline, at most
-LISTED = 5  # rungs, at most, that a sentence names one by one
+WIDTH = 25  # characters of a sparkline, at most
+LISTED = 5  # rungs that a sentence names one by one, at most
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One bar a value, from the smallest to the largest; what is not finite is a cross.
+    """Return one bar for each value, scaled from the smallest to the largest; a value that is not finite is a cross.
 
-    Of more values than there is room for, some are shown, evenly spread, the first and the last among them.
+    If there are more than ``WIDTH`` values, so many of them are shown, evenly spread, with the first and the last.
     """
     if len(values) > WIDTH:
         values = [values[round(i * (len(values) - 1) / (WIDTH - 1))] for i in range(WIDTH)]
@@ -41,13 +41,13 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def median_curve(entry: Entry) -> list[float]:
-    """The median over seeds, epoch by epoch, of the metric in that condition."""
-    shown = condition(entry)
-    return median(entry["curves"].get(shown["metric"], [])) if shown else []
+    """Return the median over seeds, by epoch, of the metric in the rung's main condition."""
+    main = condition(entry)
+    return median(entry["curves"].get(main["metric"], [])) if main else []
 
 
 def median(curve: Sequence[Sequence[float | None]]) -> list[float]:
-    """Over seeds, epoch by epoch; seeds without a value are left out, and where all are it is not a number."""
+    """Return the median over seeds, by epoch; seeds without a value are left out, and without any value it is NaN."""
     return [
         float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else np.nan
         for column in np.array(curve, dtype=np.float64).T
@@ -55,13 +55,13 @@ def median(curve: Sequence[Sequence[float | None]]) -> list[float]:
 
 
 def seeds(entry: Entry) -> str:
-    """``16/16``, the seeds that met every gate; of a goal row, those that met its first goal."""
+    """Return ``16/16``, the seeds that met every gate or, for a goal row, its first goal."""
     counted = count(entry)
     return f"{counted[0]}/{counted[1]}" if counted else "–"
 
 
 def count(entry: Entry) -> tuple[int, int] | None:
-    """The same as numbers; None of a rung that was not judged."""
+    """Return the numbers of ``seeds``, (passed, of); None for a rung that was not judged."""
     if entry["seeds"] is None:
         return None
     first = entry["goals"][0] if entry["role"] == "goal" else {}
@@ -70,7 +70,7 @@ def count(entry: Entry) -> tuple[int, int] | None:
 
 
 def verdict_label(entry: Entry) -> str:
-    """The verdict as the reader of a table wants it: a control's FAIL is what was expected, a goal is met or not."""
+    """Return the verdict as a table shows it: the FAIL of a control is expected, a goal is met or unmet."""
     verdict = entry["verdict"]
     if verdict in (Verdict.BLOCKED, Verdict.CRASHED, Verdict.TIMED_OUT):
         return str(verdict)
@@ -86,12 +86,12 @@ def verdict_label(entry: Entry) -> str:
 
 
 def printable(told: str) -> str:
-    """Replace all by which a text could take over a terminal, or look like another."""
+    """Replace all characters with which a text could control a terminal, or look like another text."""
     return UNPRINTABLE.sub("\ufffd", told)
 
 
 def one_line(told: str) -> str:
-    """Return a printable text without ends of lines."""
+    """Return a printable text in one line."""
     return " ".join(printable(told).splitlines())
 
 
@@ -109,24 +109,24 @@ def all_printable(value: Any, deepest: int = 64) -> Any:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
         return {printable(name): all_printable(each, deepest - 1) for name, each in value.items()}
-    if set(map(type, value)) <= {int, float, type(None)}:  # the curves of seeds, which most of a report is
+    if set(map(type, value)) <= {int, float, type(None)}:  # the curves of seeds, most of a report
         return value
     return [all_printable(each, deepest - 1) for each in value]
 
 
 def encodable(told: str, file: object) -> str:
-    """Return the text with an escape for every character that the encoding of a file lacks."""
+    """Return the text with an escape for every character that a file's encoding lacks."""
     encoding = getattr(file, "encoding", None) or "utf-8"
     return told.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def format_number(value: float | None) -> str:
-    """Four significant digits; a dash for what is not a number."""
+    """Return a number with four significant digits; a dash for None."""
     return "–" if value is None else f"{value:.4g}"
 
 
 def condition(entry: Entry) -> dict[str, Any] | None:
-    """The condition that stands for the rung in one line: the first gate, or the first that it does not meet."""
+    """Return the main condition, which stands for the rung in one line: the first gate, or the first that it misses."""
     conditions: list[dict[str, Any]] = entry["gates"] or entry["goals"]
     if entry["role"] != "goal" and entry["verdict"] != Verdict.PASS:
         worst = [[c for c in conditions if c["verdict"] == v] for v in (Verdict.FAIL, Verdict.UNDECIDED)]
@@ -135,7 +135,7 @@ def condition(entry: Entry) -> dict[str, Any] | None:
 
 
 def condition_text(condition: dict[str, Any]) -> str:
-    """The condition and the best that could be had: ``mse < 0.0365 by epoch 5 (floor 6e-05)``."""
+    """Return the condition with the best possible value: ``mse < 0.0365 by epoch 5 (floor 6e-05)``."""
     if not (floor := condition.get("floor")):
         return str(condition["text"])
     limit, value = condition["limit"], floor["value"]
@@ -146,53 +146,55 @@ def condition_text(condition: dict[str, Any]) -> str:
 
 
 def median_and_range(condition: dict[str, Any]) -> str:
-    """Median and range of the statistic, or median and interval of the paired difference."""
+    """Return median and range of the statistic, or median and interval of the paired difference."""
     spread = f"{format_number(condition['low'])}, {format_number(condition['high'])}"
     return f"{format_number(condition['median'])} [{spread}]"
 
 
 def seeds_met(condition: dict[str, Any]) -> str:
-    """``16/16``, the seeds of which it held; of a comparison its verdict."""
+    """Return ``16/16``, the seeds that met a condition; for a comparison its verdict."""
     return f"{condition['passed']}/{condition['of']}" if "passed" in condition else str(condition["verdict"])
 
 
 def remarks(entry: Entry) -> list[str]:
-    """What a reader must know besides the verdict: stale limits, seeds that turned non-finite."""
-    told = [entry["error"]] if entry["error"] else []
+    """Return remarks besides the verdict, such as stale limits and seeds that turned non-finite."""
+    lines = [entry["error"]] if entry["error"] else []
     if entry["stale_calibration"] == ["missing"]:
-        told.append("limits never calibrated, the ceilings are used; measure them: --ladder-calibrate")
+        lines.append("limits never calibrated, the ceilings are used; measure them: --ladder-calibrate")
     elif entry["stale_calibration"]:
         changed = " and ".join(entry["stale_calibration"])
-        told.append(f"limits calibrated before the {changed} changed; measure them again: --ladder-calibrate=overwrite")
-    told += [entry["note"]] if entry["note"] else []
-    told += provenance(entry)
+        lines.append(
+            f"limits calibrated before the {changed} changed; measure them again: --ladder-calibrate=overwrite"
+        )
+    lines += [entry["note"]] if entry["note"] else []
+    lines += provenance(entry)
     bad = (entry["seeds"] or {}).get("non_finite", [])
     if bad:
         seeds = ", ".join(f"{seed['seed']} at step {seed['step']} ({seed['tensor']})" for seed in bad)
-        told.append(f"seeds that turned non-finite, and what did first: {seeds}")
-    return told
+        lines.append(f"seeds that turned non-finite, and what did first: {seeds}")
+    return lines
 
 
 def provenance(entry: Entry) -> list[str]:
-    """``from evidence of 2026-11-22, commit 1a2b3c4d5e6f``, with how many of the seeds where some were trained now."""
-    told = []
-    of = entry["seeds"]["of"] if entry["seeds"] else 0
+    """Return ``from evidence of 2026-11-22, commit 1a2b3c4d5e6f``, with the number of seeds if others were trained now."""
+    lines = []
+    total = entry["seeds"]["of"] if entry["seeds"] else 0
     origins: dict[str, int] = {}
     for origin in entry["evidence"]:
-        where = f"{origin['date'][:10]}, {'commit ' + origin['commit'] if origin['commit'] else 'outside git'}"
-        origins[where] = origins.get(where, 0) + origin["seeds"]
-    for where, seeds in origins.items():
-        told.append(f"{'' if seeds == of else f'{seeds} of {of} seeds '}from evidence of {where}")
-    return told
+        origin_text = f"{origin['date'][:10]}, {'commit ' + origin['commit'] if origin['commit'] else 'outside git'}"
+        origins[origin_text] = origins.get(origin_text, 0) + origin["seeds"]
+    for origin_text, seeds in origins.items():
+        lines.append(f"{'' if seeds == total else f'{seeds} of {total} seeds '}from evidence of {origin_text}")
+    return lines
 
 
 def findings(entry: Entry) -> list[str]:
-    """Why the rung did not pass, the most likely cause first."""
+    """Return the findings on why the rung did not pass, the most likely cause first."""
     return [finding["text"] for finding in (entry["diagnosis"] or {}).get("findings", [])]
 
 
 def attempt(entry: dict[str, Any]) -> str:
-    """One attempt: ``2026-11-22 09:54, 1a2b3c4d5e6f, root 0: PASS 16/16``."""
+    """Return an attempt as text: ``2026-11-22 09:54, 1a2b3c4d5e6f, root 0: PASS 16/16``."""
     count = f" {entry['k']}/{entry['n']}" if entry["n"] else ""
     verdict = f"{entry['verdict']}{count}" if entry["verdict"] else "begun, never ended"
     return (
@@ -201,7 +203,7 @@ def attempt(entry: dict[str, Any]) -> str:
 
 
 def rule(test: dict[str, Any]) -> str:
-    """At how many seeds a rung passes, and what that tells of it."""
+    """Return the sentence that says at how many seeds a rung passes, and what a pass implies."""
     looks = ", ".join(f"{look['pass_at']}/{look['seeds']}" for look in test["looks"] if look["pass_at"] is not None)
     return (
         f"A rung passes at {looks}: it then learns on more than {test['p0']:.0%} of seeds, "
@@ -210,110 +212,110 @@ def rule(test: dict[str, Any]) -> str:
 
 
 def floor(condition: dict[str, Any]) -> str:
-    """The best that there could be, and why; a dash where nobody knows."""
+    """Return the best possible value and its source; a dash if it is unknown."""
     best = condition.get("floor")
     return f"{format_number(best['value'])}: {best['source']}" if best else "–"
 
 
 def pass_mark(entry: Entry) -> str:
-    """How many seeds it takes to pass, of a control at most to fail; empty where that is not what was counted."""
-    shown = condition(entry)
-    if not count(entry) or (entry["role"] != "gate" and shown and shown["kind"] == "comparison"):
+    """Return how many seeds are needed to pass, or at most for a control to fail; empty if seeds were not counted."""
+    main = condition(entry)
+    if not count(entry) or (entry["role"] != "gate" and main and main["kind"] == "comparison"):
         return ""
-    many = entry["seeds"]["fail_at" if entry["role"] == "control" else "pass_at"]
-    return "" if many is None else f"at most {many}" if entry["role"] == "control" else f"{many} needed"
+    needed = entry["seeds"]["fail_at" if entry["role"] == "control" else "pass_at"]
+    return "" if needed is None else f"at most {needed}" if entry["role"] == "control" else f"{needed} needed"
 
 
 def parent_effect(entry: Entry) -> dict[str, Any] | None:
-    """What the rung changed of its parent, in the metric that its first condition names, or else the first it tells."""
-    shown = condition(entry)
+    """Return the effect of the rung's change on the metric of its main condition or, without one, its first effect."""
+    main = condition(entry)
     effects: list[dict[str, Any]] = entry["effects"]
-    same = [effect for effect in effects if shown and effect["metric"] == shown["metric"]]
+    same = [effect for effect in effects if main and effect["metric"] == main["metric"]]
     return next(iter([*same, *effects]), None)
 
 
 def changed_components(entry: Entry) -> str:
-    """``latent: euclidean → sphere``; for a root, nothing."""
+    """Return ``latent: euclidean → sphere``; empty for a root."""
     if entry["adds"] is None:
         return ""
     return ", ".join(f"{c['component']}: {c['from']} → {c['to']}" for c in entry["adds"]["changes"])
 
 
 def find(document: Document, id: str | None) -> Entry | None:
-    """The rung of that id, if it was climbed."""
+    """Return the rung with this id, or None if it was not climbed."""
     return next((rung for rung in document["rungs"] if rung["id"] == id), None)
 
 
 def culprit(document: Document) -> str:
-    """The line that names what broke the model; empty where nothing failed."""
-    found = document["culprit"]
-    if found is None:
+    """Return the line that names the component that broke the model; empty if nothing failed."""
+    record = document["culprit"]
+    if record is None:
         return ""
-    entry = find(document, found["rung"])
+    entry = find(document, record["rung"])
     assert entry is not None
-    blocks = f"; blocks {who(found['blocks'])}" if found["blocks"] else ""
-    return f"{'CULPRIT' if found['certain'] else 'SUSPECT'} {_broken(entry, document)}{blocks}"
+    blocks = f"; blocks {who(record['blocks'])}" if record["blocks"] else ""
+    return f"{'CULPRIT' if record['certain'] else 'SUSPECT'} {_broken(entry, document)}{blocks}"
 
 
 def who(ids: Sequence[str], listed: int = LISTED) -> str:
-    """Return ``rung3[mse], rung4``, or of more than ``listed`` rungs ``73 rungs (3–75)``."""
+    """Return ``rung3[mse], rung4`` or, for more than ``listed`` rungs, ``73 rungs (3–75)``."""
     return ", ".join(ids) if len(ids) <= listed else f"{len(ids)} rungs ({numbers(ids)})"
 
 
 def numbers(ids: Sequence[str]) -> str:
     """Return the numbers of rungs, each once: ``1–3, 5``."""
     spans: list[tuple[int, int]] = []
-    for number in sorted({int(found[1]) for id in ids if (found := re.match(r"rung(\d{1,9})", id))}):
+    for number in sorted({int(match[1]) for id in ids if (match := re.match(r"rung(\d{1,9})", id))}):
         first = spans.pop()[0] if spans and spans[-1][1] == number - 1 else number
         spans.append((first, number))
     return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in spans)
 
 
 def expected(document: Document) -> list[Entry]:
-    """The controls that failed for the reason they were to: each shows a culprit known beforehand."""
+    """Return the controls that failed for the expected reason: each shows a culprit that was known beforehand."""
     return [rung for rung in document["rungs"] if rung["expects"] and rung["green"]]
 
 
 def expected_culprit(entry: Entry, document: Document) -> str:
-    """The line that names it."""
+    """Return the line that names the expected culprit."""
     return f"EXPECTED CULPRIT {_broken(entry, document)}"
 
 
 def _broken(entry: Entry, document: Document) -> str:
-    """What a failing rung added, the condition that it broke, and how many seeds meet the gates below it."""
+    """Return what a failing rung added, the condition that it broke, and how many seeds meet the gates of its parent."""
     parent = find(document, entry["parent"])
     broke = condition(entry)
     assert broke is not None  # a rung that failed was judged
     what = f'"+{entry["name"]}" ({changed_components(entry)})' if entry["adds"] else f'"{entry["name"]}"'
     if not entry["adds"] and entry["role"] == "gate":
         what += ", a root of the ladder"
-    if broke["verdict"] != Verdict.FAIL:  # no gate fails by itself, only all of them together
-        told = f"{seeds(entry)} seeds met every gate"
+    if broke["verdict"] != Verdict.FAIL:  # no gate fails by itself, only all together
+        result = f"{seeds(entry)} seeds met every gate"
     elif "passed" in broke:
-        told = f"{broke['passed']}/{broke['of']} seeds met {condition_text(broke)}"
+        result = f"{broke['passed']}/{broke['of']} seeds met {condition_text(broke)}"
     else:
-        told = f"{broke['text']}: {median_and_range(broke)}"
+        result = f"{broke['text']}: {median_and_range(broke)}"
     below = f" ({parent['id']}: {seeds(parent)})" if parent and parent["seeds"] else ""
-    return f"{entry['id']} {what}: {told}{below}"
+    return f"{entry['id']} {what}: {result}{below}"
 
 
-def _words(rungs: Sequence[Entry]) -> str:
-    """Return each rung with its verdict, or of many rungs each verdict with those that have it."""
+def _verdicts(rungs: Sequence[Entry]) -> str:
+    """Return each rung with its verdict or, for many rungs, each verdict with its rungs."""
     if len(rungs) <= LISTED:
         return ", ".join(f"{rung['id']} {verdict_label(rung)}" for rung in rungs)
     by_word: dict[str, list[str]] = {}
     for rung in rungs:
         by_word.setdefault(verdict_label(rung), []).append(rung["id"])
-    return "; ".join(f"{who(ids)} {told}" for told, ids in by_word.items())
+    return "; ".join(f"{who(ids)} {label}" for label, ids in by_word.items())
 
 
 def is_green(document: Document) -> bool:
-    """Whether every rung of a climb that ended is as it should be."""
+    """Return whether the climb was completed and every rung is green."""
     return bool(document["complete"] and all(rung["green"] for rung in document["rungs"]))
 
 
 def headline(document: Document) -> str:
-    """The report's first line: the culprit, or how far the climb was green."""
+    """Return the report's first line: the culprit, or how far the climb was green."""
     if line := culprit(document):
         return line if document["complete"] else f"{line}; BROKEN OFF, not every rung was climbed"
     if not document["complete"]:
@@ -321,7 +323,7 @@ def headline(document: Document) -> str:
     gates = [rung for rung in document["rungs"] if rung["role"] == "gate"]
     red = [rung for rung in document["rungs"] if not rung["green"]]
     if red:
-        return f"NOT GREEN: {_words(red)}"
+        return f"NOT GREEN: {_verdicts(red)}"
     if not gates:
         return "ALL GREEN; no rung has a gate to pass"
     return f"ALL GREEN up to rung{max(rung['number'] for rung in gates)}; gated rungs passed: {len(gates)}"
