@@ -12,7 +12,7 @@ from ladder.declare.arrays import Bool, Float
 from ladder.declare.criteria import Above, Comparison, Criterion
 from ladder.judge.judgement import ComparisonResult, CriterionResult
 from ladder.pictures import style
-from ladder.report.text import format_number as told
+from ladder.report.text import format_number
 from ladder.train.result import Trained
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def _result_text(result: CriterionResult | ComparisonResult | None) -> str:
         return f"\nheld of {result.k} of {result.n} seeds"
     if isinstance(result, ComparisonResult):
         interval = result.interval
-        return f"\n{result.verdict}: {told(interval.median)} [{told(interval.low)}, {told(interval.high)}]"
+        median, low, high = map(format_number, (interval.median, interval.low, interval.high))
+        return f"\n{result.verdict}: {median} [{low}, {high}]"
     return ""
 
 
@@ -206,10 +207,10 @@ def _draw_limit(criterion: Criterion, ax: Axes) -> dict[str, Any]:
     (legend["limit"],) = ax.plot(
         [criterion.by, right], [criterion.limit] * 2, color=style.GREEN, lw=2.2, zorder=6, solid_capstyle="butt"
     )
-    labels = [(criterion.limit, f"limit\n{told(criterion.limit)}", style.GREEN)]
+    labels = [(criterion.limit, f"limit\n{format_number(criterion.limit)}", style.GREEN)]
     if criterion.floor is not None and (criterion.floor > 0.0 or ax.get_yscale() == "linear"):
         (legend["floor"],) = ax.plot([left, right], [criterion.floor] * 2, color=style.BLACK, lw=1.4, ls=":", zorder=6)
-        labels.append((criterion.floor, f"floor\n{told(criterion.floor)}", style.BLACK))
+        labels.append((criterion.floor, f"floor\n{format_number(criterion.floor)}", style.BLACK))
     style.at_right(ax, labels)
     return legend
 
