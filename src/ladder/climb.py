@@ -26,7 +26,7 @@ MeterFactory = Callable[[Rung], ProgressMeter | None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What climbing one rung came to.
+    """The outcome of climbing one rung.
 
     A BLOCKED or CRASHED rung has neither judgement nor curves, a TIMED OUT one only the curves so far.
 
@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def green(self) -> bool:
-        """Whether it is as it should be.
+        """Return whether it is as it should be.
 
         A gate passed, a control failed, with finite numbers and for the reasons it was to, a goal row was measured.
         """
@@ -159,7 +159,7 @@ class Climb:
     def _inspected(
         self, rung: Rung, failing: Sequence[int], deadline: float
     ) -> tuple[Mapping[str, np.ndarray] | None, str]:
-        """A look into the failing seeds; trouble with it costs the look, never the verdict."""
+        """Inspect the failing seeds; if that fails, the inspection is lost but the verdict stands."""
         try:
             return self.curves.inspect(rung, failing, deadline, self.time_limit), ""
         except TimedOutError:

@@ -1,4 +1,4 @@
-"""What can be trained, how two such things are told apart, and how one is made of another."""
+"""Experiments: their form, their components, and the differences between two of them."""
 
 import dataclasses
 from numbers import Integral
@@ -26,17 +26,17 @@ class Experiment(Protocol):
 
     @property
     def epochs(self) -> int:
-        """How many epochs to train."""
+        """The number of epochs to train."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of the scalars that ``epoch`` reports."""
 
     def init(self, key: Any) -> Any:
-        """The untrained state."""
+        """Return the untrained state."""
 
     def epoch(self, state: Any, key: Any) -> tuple[Any, Any]:
-        """The state after one more epoch, and what was measured."""
+        """Return the state after one more epoch, and the metrics and traces of that epoch."""
 
 
 def check_experiment(experiment: object) -> None:
@@ -80,7 +80,7 @@ def check_name(name: object) -> None:
 
 
 def components(experiment: object) -> dict[str, Any]:
-    """The components of an experiment: its dataclass fields, nested ones by dotted path.
+    """Return the components of an experiment: its dataclass fields, nested ones by dotted path.
 
     Raises:
         TypeError: if it is not an instance of a frozen dataclass.
@@ -115,7 +115,7 @@ def _flat(experiment: object) -> dict[str, Any]:
 
 
 def differences(one: object, other: object) -> dict[str, tuple[Any, Any]]:
-    """Which components two experiments differ in: path to the pair of values.
+    """Return the components in which two experiments differ: path to the pair of values.
 
     Nested dataclasses are compared field by field. Where the type itself differs, that is one component, named after the
     field (or ``experiment``), with all the fields that only one of the types has; fields of the same name still count.
@@ -151,7 +151,7 @@ def _differences(one: object, other: object, within: str) -> dict[str, tuple[Any
 
 
 def changed(experiment: Any, component: str, value: Any) -> Any:
-    """The experiment with one component, named by its dotted path, replaced."""
+    """Return the experiment with one component, named by its dotted path, replaced."""
     field, _, inside = component.partition(".")
     inner = changed(getattr(experiment, field), inside, value) if inside else value
     return dataclasses.replace(experiment, **{field: inner})

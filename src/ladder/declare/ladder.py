@@ -44,7 +44,7 @@ class Ladder(Mapping[str, Rung]):
         return len(self._rungs)
 
     def gated(self, scale: str) -> int:
-        """The number of rungs that could be named as culprit by a run that climbs this scale."""
+        """Return the number of rungs that could be named as culprit by a run that climbs this scale."""
         return sum(
             rung.role == "gate" for rung in self.values() if rung.scale == scale or rung.number not in self.scales
         )
@@ -58,7 +58,7 @@ class Ladder(Mapping[str, Rung]):
         return {number: scales for number, scales in found.items() if scales != {""}}
 
     def standing_on(self, ids: Sequence[str]) -> list[str]:
-        """The given rungs and all that they require, in climbing order."""
+        """Return the given rungs and all that they require, in climbing order."""
         wanted: set[str] = set()
         todo = list(ids)
         while todo:

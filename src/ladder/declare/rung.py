@@ -127,7 +127,7 @@ class Rung:
             )
 
     def _check_floor(self, gate: Criterion) -> None:
-        """Of a control too: one that fails where nothing could pass shows nothing."""
+        """Check a gate against its floor, of a control too: one that fails where nothing could pass shows nothing."""
         if gate.floor is not None and gate.beyond_floor:
             raise ValueError(
                 f"{self.id}: gate {gate}: its limit of {gate.limit:.4g} ({gate.source}) lies beyond the floor of "
@@ -198,7 +198,7 @@ class Rung:
         expects: tuple[str, ...] = (),
         **change: Any,
     ) -> "Rung":
-        """A control of this rung: the same experiment but for one changed component, expected to fail.
+        """Return a control of this rung: the same experiment but for one changed component, expected to fail.
 
         Args:
             why: Why it must fail, and by whom.

@@ -1,4 +1,4 @@
-"""Why a rung failed: findings with numbers, the most likely cause first, and the tables one would print by hand."""
+"""Diagnosis of a failed rung: findings with numbers, the most likely cause first, and the tables one would print by hand."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from ladder.train.result import Trained
 
 @dataclass(frozen=True)
 class Scale:
-    """What the numbers of a tensor are like."""
+    """The scale of the numbers in a tensor."""
 
     mean: float
     rms: float
@@ -65,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why a rung failed. Findings are in order of precedence; a table is empty where nothing was reported for it."""
+    """The causes of a failure. Findings are in order of precedence; a table is empty where nothing was reported for it."""
 
     findings: tuple[Finding, ...] = ()
     stages: tuple[Stage, ...] = ()

@@ -64,17 +64,17 @@ class FailedRun:
         return tuple(g for g in traced if {f"update/{g}", f"weight/{g}"} <= self.finite.traces.keys())
 
     def steps(self, kind: str, group: str) -> Float[np.ndarray, "seed step"]:
-        """The norms of a group over all steps of the failing seeds that stayed finite."""
+        """Return the norms of a group over all steps of the failing seeds that stayed finite."""
         trace = self.finite.traces[f"{kind}/{group}"]
         return trace.reshape(len(trace), trace.shape[1] * trace.shape[2])
 
     def by_group(self, statistic: Callable[[str], Float[np.ndarray, " seed"]]) -> dict[str, float]:
-        """The median over seeds of a statistic of each group, where it is known."""
+        """Return the median over seeds of a statistic of each group, where it is known."""
         found = {group: median(statistic(group)) for group in self.groups}
         return {group: value for group, value in found.items() if not math.isnan(value)}
 
     def updates(self, over: Callable[..., Shaped[np.ndarray, " seed"]]) -> dict[str, float]:
-        """The norm of each group's update over that of its weight, reduced over the steps."""
+        """Return the norm of each group's update over that of its weight, reduced over the steps."""
 
         def ratio(group: str) -> Float[np.ndarray, " seed"]:
             weight = self.steps("weight", group)
@@ -83,11 +83,11 @@ class FailedRun:
         return self.by_group(ratio)
 
     def end(self, name: str) -> float:
-        """The median of what inspection told of the trained model, not a number if nothing."""
+        """Return the median of a number from the inspection of the trained model; NaN if there is none."""
         return median(self.inspected.get(f"end/{name}", np.empty(0)))
 
     def curve(self, attribute: str) -> tuple[str, Float[np.ndarray, "seed epoch"]] | None:
-        """The metric that the experiment declares as its ``objective`` or ``reference``."""
+        """Return the metric that the experiment declares as its ``objective`` or ``reference``, and its curves."""
         name = getattr(self.rung.experiment, attribute, None)
         return (name, self.finite.curves[name]) if isinstance(name, str) and name in self.finite.curves else None
 
@@ -105,7 +105,7 @@ def _non_finite(run: FailedRun) -> Finding | None:
 
 
 def _below_floor(run: FailedRun) -> Finding | None:
-    """Of goals alone: no rung has a gate beyond its floor."""
+    """Detect a goal beyond its floor; no rung has such a gate."""
     for held in run.judgement.goals:
         if isinstance(held, CriterionResult) and (criterion := held.criterion).beyond_floor:
             assert criterion.floor is not None
@@ -298,13 +298,13 @@ def findings(run: FailedRun) -> tuple[Finding, ...]:
 
 
 def median(values: Shaped[np.ndarray, " seed"]) -> float:
-    """Over the seeds of which it is known; not a number if of none."""
+    """Return the median of the finite values; NaN if there are none."""
     known = values[np.isfinite(values)]
     return float(np.median(known)) if known.size else math.nan
 
 
 def _extreme(groups: dict[str, float], pick: Callable[..., str]) -> tuple[str, float]:
-    """The group with the largest or smallest value; not a number if there is none."""
+    """Return the group with the largest or smallest value, and that value; NaN if there is none."""
     if not groups:
         return "", math.nan
     group = pick(groups, key=groups.__getitem__)

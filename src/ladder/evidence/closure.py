@@ -56,7 +56,7 @@ def closure(module: str, *others: str) -> Code:
 
 
 def _home_of(name: str) -> Iterator[str]:
-    """The module of an attribute that a package hands on from elsewhere, and the modules above it."""
+    """Yield the module of an attribute that a package hands on from elsewhere, and the modules above it."""
     parent, _, attribute = name.rpartition(".")
     value = getattr(sys.modules.get(parent), attribute, None)
     yield from _with_parents(getattr(value, "__module__", None) or "")
@@ -64,12 +64,12 @@ def _home_of(name: str) -> Iterator[str]:
 
 @cache
 def _imported_by(path: Path, changed: int, is_package: bool, name: str) -> tuple[str, ...]:
-    """What a file imports; read once as long as it does not change."""
+    """Return the modules that a file imports; it is read once as long as it does not change."""
     return tuple(_imports(ast.parse(path.read_bytes()), name if is_package else name.rpartition(".")[0]))
 
 
 def _file(name: str) -> str | None:
-    """Where a module's source lies, loaded or not; None if there is no such module."""
+    """Return the path of a module's source, loaded or not; None if there is no such module."""
     if name in sys.modules:
         return getattr(sys.modules[name], "__file__", None)
     try:
@@ -110,7 +110,7 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_installed(path: Path) -> bool:
-    """Whether a file belongs to a distribution; also one of another environment's, as of the system's or the user's own."""
+    """Return whether a file belongs to a distribution, be it of another environment, such as the system's or the user's own."""
     elsewhere = not PACKAGE_FOLDERS.isdisjoint(path.parts)
     return elsewhere or any(path.is_relative_to(root) for root in _roots())
 

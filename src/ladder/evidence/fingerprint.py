@@ -53,14 +53,14 @@ class Fingerprint:
     backend: str
 
     def changed_since(self, old: "Fingerprint") -> list[str]:
-        """Which parts differ, in words."""
+        """Return the names of the parts that differ."""
         return [
             name for name in ("experiment", "code", "versions", "backend") if getattr(self, name) != getattr(old, name)
         ]
 
 
 def fingerprint(experiment: object, *also: str) -> Fingerprint:
-    """The fingerprint of an experiment in this process, and of what ``also`` decides the numbers; asks JAX for its backend."""
+    """Return the fingerprint of an experiment, and of the modules ``also`` that decide the numbers; it starts JAX's backend."""
     kind = type(experiment)
     code = closure(kind.__module__, *_homes(experiment), *TRAINING_MODULES, *also)
     found = {"python": platform.python_version(), **dependency_versions(code.packages)}
@@ -73,7 +73,7 @@ def fingerprint(experiment: object, *also: str) -> Fingerprint:
 
 
 def backend() -> str:
-    """What computes, and how: platform, kind of device, XLA's flags, precision, random bits."""
+    """Return what computes, and how: platform, kind of device, XLA's flags, precision, random bits."""
     device = devices()[0]
     import jax  # an extra, and there it is
 
@@ -127,13 +127,13 @@ def _read(path: Path, changed: int) -> _Source:
 
 
 def describe(experiment: object) -> str:
-    """The components as ``name=value``, in order; of one that is a dataclass, whose fields are components too, the type."""
+    """Return the components as ``name=value``, in order; for a dataclass, whose fields are components too, its type."""
     found = components(experiment).items()
     return ", ".join(f"{path}={_kind(value) if _has_fields(value) else _stable_repr(value)}" for path, value in found)
 
 
 def _stable_repr(value: Any) -> str:
-    """All that a value is, in words that mean the same in another process.
+    """Return all that a value is, in words that mean the same in another process.
 
     A repr is that of plain values alone: NumPy leaves out the middle of an array, and a class may say what it likes.
     """
@@ -171,7 +171,7 @@ def _stable_array_repr(value: Any) -> str:
 
 
 def _kind(value: object) -> str:
-    """The class of a value; one that its module does not have under its name is another in every process."""
+    """Return the class of a value; one that its module does not have under its name is another in every process."""
     kind = type(value)
     return _name(kind) if _found_by_name(kind) else f"{_name(kind)} {id(kind)} in {PROCESS}"
 
@@ -185,7 +185,7 @@ def _name(value: Any) -> str:
 
 
 def _found_by_name(value: Any) -> bool:
-    """Whether it is a class or function that its module has under its name, and not, say, a method of some instance."""
+    """Return whether a value is a class or function that its module has under its name, and not a method of some instance."""
     if not hasattr(value, "__qualname__"):
         return False
     found: object = sys.modules.get(str(value.__module__))
@@ -195,7 +195,7 @@ def _found_by_name(value: Any) -> bool:
 
 
 def _homes(experiment: object) -> list[str]:
-    """The modules of what an experiment is made of: classes and functions among its components, and their classes' bases."""
+    """Return the modules that an experiment's parts come from: classes and functions among its components, and base classes."""
     found: set[str] = set()
     todo: list[Any] = [experiment]
     while todo:

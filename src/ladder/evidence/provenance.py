@@ -1,4 +1,4 @@
-"""Where a measurement was made: versions, commit and machine."""
+"""The provenance of a measurement: versions, commit and machine."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ NAME = re.compile(r"[\w.\-]+")  # that a requirement begins with
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of Python and of the packages that decide a result."""
+    """Return the installed versions of Python and of the packages that decide a result."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def dependency_versions(packages: frozenset[str]) -> Mapping[str, str]:
-    """Versions of the distributions that hold these packages, and of all that those require, by name."""
+    """Return the versions of the distributions that provide these packages, and of all that those require, by name."""
     # Accelerators come as plugins that nothing imports or requires.
     todo = [name for package in packages for name in _distributions_providing(package)] + list(
         _installed("jax*", "nvidia*")
@@ -53,7 +53,7 @@ def dependency_versions(packages: frozenset[str]) -> Mapping[str, str]:
 
 
 def _distributions_providing(package: str) -> list[str]:
-    """The distributions that hold a package; most are called like it, and to read the list of all files takes a while."""
+    """Return the distributions that provide a package. Most have its name, and to read the list of all files takes a while."""
     try:
         if Path(str(metadata.distribution(package).locate_file(package))).exists():
             return [package]
@@ -78,7 +78,7 @@ def _installed(*patterns: str) -> set[str]:
 
 
 def commit(folder: Path, written: Iterable[Path] = ()) -> dict[str, Any] | None:
-    """The checked-out commit and whether the work tree differs from it, but for what ladder has written; None outside git."""
+    """Return the checked-out commit and whether the work tree differs from it beside ladder's own files; None outside git."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
@@ -95,7 +95,7 @@ def commit(folder: Path, written: Iterable[Path] = ()) -> dict[str, Any] | None:
 
 
 def machine() -> dict[str, Any]:
-    """The machine: system, processor, cores, and the devices JAX finds in it if it has been loaded.
+    """Return the machine: system, processor, cores, and the devices that JAX finds in it if it has been loaded.
 
     A CPU is one device, whatever number of its cores this process shows to JAX as devices of their own: workers show fewer each.
     """

@@ -65,7 +65,7 @@ class Calibration:
                 raise ValueError(f"{value!r:.40} is not a finite number")
 
     def source(self, key: str) -> str:
-        """Where the limit comes from, in words."""
+        """Return the source of a limit, in words."""
         return (
             f"calibration of {self.created[:10]}: worst of {self.seeds} seeds (median {self.medians[key]:.4g}), "
             f"bounds {COVERAGE:.0%} of seeds at {CONFIDENCE:.0%} confidence"
@@ -107,7 +107,7 @@ def calibrate(
 
 
 def path(folder: Path, id: str) -> Path:
-    """Where the calibration of that rung is filed."""
+    """Return the file of that rung's calibration."""
     return folder / on_disk(f"{id.replace('[', '-').replace(']', '')}.json")
 
 
@@ -119,7 +119,7 @@ def save(calibration: Calibration, folder: Path) -> Path:
 
 
 def load(folder: Path, id: str) -> Calibration | None:
-    """The filed calibration of that rung, if there is one.
+    """Return the filed calibration of that rung; None if there is none.
 
     Raises:
         ValueError: for a file that cannot be read; the message names it.
@@ -142,7 +142,7 @@ def _unusable(target: Path, error: Exception) -> ValueError:
 
 
 def outdated(rung: Rung, base: Rung, folder: Path) -> list[str]:
-    """What has changed since the rung's limits were measured, on ``base``; ``missing`` if some never were."""
+    """Return what has changed since the rung's limits were measured, on ``base``; ``missing`` if some never were."""
     keys = {gate.key for gate in rung.criteria if gate.calibrated}
     if not keys:
         return []
@@ -153,7 +153,7 @@ def outdated(rung: Rung, base: Rung, folder: Path) -> list[str]:
 
 
 def tightened(rung: Rung, folder: Path) -> Rung:
-    """The rung with every calibrated gate at its measured limit, where one has been filed."""
+    """Return the rung with every calibrated gate at its measured limit, where one has been filed."""
     if not any(gate.calibrated for gate in rung.criteria):
         return rung
     calibration = load(folder, rung.calibration or rung.id)

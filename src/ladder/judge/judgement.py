@@ -51,7 +51,7 @@ class ComparisonResult:
 
 @dataclass(frozen=True)
 class Judgement:
-    """All that follows from a rung's curves.
+    """The judgement of a rung's curves.
 
     ``k`` of ``n`` seeds stayed finite and met every per-seed gate; ``failing`` are the others, or all seeds where a
     comparison alone has decided. ``names_culprit`` says whether a FAIL is strong enough to name a culprit on this ladder.

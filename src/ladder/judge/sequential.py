@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Verdict(StrEnum):
-    """What the ladder says of a rung."""
+    """The verdict on a rung."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -37,7 +37,7 @@ class Boundary(NamedTuple):
 
 
 class OperatingCharacteristics(NamedTuple):
-    """How a test ends at a given rate of learning: the chance of each verdict, and the mean number of seeds trained."""
+    """The chance of each verdict at a given rate of learning, and the mean number of seeds trained."""
 
     passes: float
     fails: float
@@ -98,13 +98,13 @@ class SequentialTest:
         return Verdict.FAIL if log_e <= math.log(self.beta) else Verdict.UNDECIDED
 
     def boundary(self, n: int, beta: float | None = None) -> Boundary:
-        """The decision table at ``n`` seeds, with ``beta`` in place of the test's own where it is given."""
+        """Return the decision at ``n`` seeds, with ``beta`` in place of the test's own where it is given."""
         passing = [k for k in range(n + 1) if self.log_e(k, n) >= -math.log(self.alpha)]
         failing = [k for k in range(n + 1) if self.log_e(k, n) <= math.log(beta or self.beta)]
         return Boundary(n, min(passing, default=None), max(failing, default=None))
 
     def operating_characteristics(self, rate: float) -> OperatingCharacteristics:
-        """How the test ends where seeds learn independently with probability ``rate``: exact, not simulated.
+        """Compute the chance of each verdict where seeds learn independently with probability ``rate``: exact, not simulated.
 
         With ``P(k, n)`` the chance that ``k`` of ``n`` seeds have learned and no look has decided,
         ``P(k, n) = rate P(k-1, n-1) + (1-rate) P(k, n-1)``, after which a look at ``n`` takes out every ``k`` it decides;
@@ -130,7 +130,7 @@ class SequentialTest:
         return OperatingCharacteristics(decided[Verdict.PASS], decided[Verdict.FAIL], sum(undecided), seeds)
 
     def names_culprit(self, k: int, n: int, tests: int) -> bool:
-        """Whether a FAIL is strong enough to name a culprit where ``tests`` tests could: ``E <= beta / tests``.
+        """Return whether a FAIL is strong enough to name a culprit where ``tests`` tests could: ``E <= beta / tests``.
 
         By Ville's inequality a rung of which at least ``p1`` of seeds learn is named with probability at most
         ``beta / tests``, whenever one stops.

@@ -79,7 +79,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
 
 
 def _handover(config: pytest.Config) -> workers.Handover | None:
-    """What the processes of this run share; None where it has but one."""
+    """Return the folder that the processes of this run share; None where there is only one."""
     if hasattr(config, "workerinput"):
         folder = Path(config.workerinput["ladder_handover"])
         workers.take_gpu(folder, config.workerinput["workercount"])
@@ -117,7 +117,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
-    """Rungs stand on each other, so one worker climbs those that do, in order; other tests are spread as always."""
+    """Return a scheduler by which one worker climbs rungs that require each other, in order; other tests are spread as always."""
     return workers.scheduler(config, log, workers.Handover(config.stash[FOLDER]))
 
 

@@ -57,7 +57,7 @@ def _from_experiment(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
-    """What ``--junitxml`` is to tell of a rung's test: rung, verdict, and that ``k`` of ``n`` seeds are as the report says."""
+    """Return the properties of a rung's test in ``--junitxml``: rung, verdict, and the ``k`` of ``n`` seeds of the report."""
     k, n = count(entry) or ("", "")
     return [("rung", entry["id"]), ("verdict", entry["verdict"]), ("k", k), ("n", n)]
 
@@ -150,7 +150,7 @@ class Climber:
         found["note"] = "; ".join(filter(None, (found["note"], *drawn.trouble)))
 
     def _start(self, ladder: Ladder) -> Climb:
-        """This process's climb, begun when its first rung is."""
+        """Return this process's climb, begun when its first rung is."""
         if self._climb is None:
             self._set_up_jax()
             self._climb = Climb(
@@ -175,7 +175,7 @@ class Climber:
                 self._cache = CompilationCache(cache.mkdir("ladder-xla"))
 
     def _give_up_if_computing(self, session: pytest.Session) -> bool:
-        """A rung still computes and keeps the devices: what is left is for another process, where there is one."""
+        """Leave what is left to another process, where there is one, if a rung still computes; return whether it does."""
         if not still_computing():
             return False
         if self._handover:

@@ -21,7 +21,7 @@ class Live:
         self._shown = False
 
     def progress(self, rung: Rung) -> "Line | None":
-        """A line for this rung, or None where nobody is looking."""
+        """Return a line for this rung, or None where nobody is looking."""
         reporter = self._reporter
         # A plugin that reports in its own way (pytest-sugar, pytest-rich) writes over a line of its own.
         if type(reporter).__module__ != "_pytest.terminal" or not reporter.isatty or reporter.verbosity < 0:
@@ -51,7 +51,7 @@ class Live:
 
 
 class Line:
-    """Tells of one rung's training; a :class:`~ladder.train.progress.ProgressMeter`."""
+    """The line of one rung's training; a :class:`~ladder.train.progress.ProgressMeter`."""
 
     def __init__(self, rung: Rung, show: Callable[[str], None]):
         self._rung = rung

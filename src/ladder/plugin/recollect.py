@@ -108,7 +108,7 @@ class Recollection:
         return list(report.result or ())
 
     def _is_ignored(self, folder: pytest.Directory, path: Path) -> bool:
-        """Whether pytest's own rules, or those of a ``conftest.py``, leave a path out, whatever ``--ignore`` says."""
+        """Return whether pytest's own rules, or those of a ``conftest.py``, leave a path out, whatever ``--ignore`` says."""
         hook = self._unfiltered("pytest_ignore_collect")
         # Before version 9 pytest asks for the path in its old form too.
         legacy = {"path": type(folder.fspath)(path)} if "path" in hook.spec.argnames else {}

@@ -108,7 +108,7 @@ class Reporter:
         return None
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """BLOCKED and UNDECIDED are neither failed nor passed, and never green."""
+        """Report BLOCKED and UNDECIDED as neither failed nor passed: they are never green."""
         entry = getattr(report, "ladder", None)
         again = report.outcome not in ("passed", "failed", "skipped")  # an attempt that a plugin repeats
         if entry is None or again or report.nodeid in self._beside:
@@ -135,7 +135,7 @@ class Reporter:
             self._notes.append(note)
 
     def _failed(self, report: pytest.TestReport) -> None:
-        """A rung that is as it should be is not green where its test asks for more, or cannot be taken down."""
+        """Note that a rung that is as it should be is not green, for its test asks for more, or cannot be torn down."""
         entry = self._entries.get(report.nodeid)
         if entry is not None and entry["green"]:
             self._beside.add(report.nodeid)
@@ -149,7 +149,7 @@ class Reporter:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
-        """A rung whose worker died has CRASHED."""
+        """Report a rung whose worker died as CRASHED."""
         planned = self._handover.plan.get(crashitem) if self._handover else None
         if planned and planned["rung"] not in self._climbed:  # else it died after the verdict, which stands
             report.ladder = planned["entry"]  # type: ignore[attr-defined]
@@ -159,14 +159,14 @@ class Reporter:
         return {entry["id"] for entry in self._entries.values()}
 
     def _planned(self) -> list[str]:
-        """The rungs that were to be climbed, in order; of a test that is skipped nothing was expected."""
+        """Return the rungs that were to be climbed, in order; nothing was expected of a test that is skipped."""
         plan = {id: test["rung"] for id, test in (self._handover.plan if self._handover else {}).items()}
         climbed = self._climbed
         found = (rung for id, rung in (plan or self._expected).items() if id not in self._skipped or rung in climbed)
         return list(dict.fromkeys(found))
 
     def _in_order(self, planned: list[str]) -> list[dict[str, Any]]:
-        """One entry a rung, in climbing order; of several tests of a rung one that is red, if there is any."""
+        """Return one entry a rung, in climbing order; where several tests climb a rung, a red one if there is any."""
         worst: dict[str, dict[str, Any]] = {}
         for entry in self._entries.values():  # workers report as they go
             if entry["id"] not in worst or (worst[entry["id"]]["green"] and not entry["green"]):

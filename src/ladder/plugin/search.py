@@ -1,4 +1,4 @@
-"""What a command line asks for: which tests by their ids, and which files may hold the rungs, judged by their source.
+"""Search: the tests that a command line names by id, and the files that may hold rungs, judged by their source.
 
 Where rungs alone are asked for, files without any need not be imported.
 """
@@ -20,7 +20,7 @@ PLUGINS = re.compile(rb"^pytest_plugins\b[^\n]*=([^\n]*(?:\n[ \t]+[^\n]*)*)", re
 
 
 def named(item: pytest.Item, itself: bool = False) -> bool:
-    """Whether an id on the command line is this test's or, unless that was asked, of something around it in its file."""
+    """Return whether an id on the command line is this test's or, unless only ``itself`` counts, of something around it."""
     inside = item.nodeid.partition("::")[2]
     for argument in item.config.args:
         path, _, id = argument.partition("::")
@@ -31,7 +31,7 @@ def named(item: pytest.Item, itself: bool = False) -> bool:
 
 
 def may_have_rungs(path: Path, expression: str) -> bool:
-    """Whether a test file may hold what an ``-m`` expression of rungs selects; when in doubt it may.
+    """Return whether a test file may hold what an ``-m`` expression of rungs selects; when in doubt it may.
 
     It may if it, a ``conftest.py`` above it, or a helper that these import asks for ``climb``, bears one of the marks, or adds
     marks. An expression that asks for anything but rungs may be met anywhere.
@@ -62,7 +62,7 @@ class _Source(NamedTuple):
 
 @cache
 def _read(file: Path, changed: int) -> _Source | None:
-    """What matters of a file, as it was when it was changed; None if it cannot be parsed."""
+    """Return what matters of a file, as it was when it was changed; None if it cannot be parsed."""
     text = file.read_bytes()
     named = (name for line in IMPORT.finditer(text) for name in _imported(*line.groups(b"")))
     plugins = (name.decode() for names in PLUGINS.findall(text) for name in re.findall(rb"[\"']([\w.]+)[\"']", names))
@@ -97,7 +97,7 @@ def _imported(module: bytes, names: bytes) -> Iterator[str]:
 
 @cache
 def _modules(name: str, folder: Path) -> list[Path]:
-    """The files that are the module of that name: in the folder, above it, or on the import path but for installed packages."""
+    """Yield the files of the module of that name: in the folder, above it, or on the import path but for installed packages."""
     top = name.partition(".")[0]
     if top == "ladder" or top in sys.stdlib_module_names:
         return []

@@ -27,7 +27,7 @@ MARKER = re.compile(r"\brung[0-9]+\b")
 
 
 def rung_of(item: pytest.Item) -> Rung | None:
-    """The rung that a test is: the value of one of its parameters."""
+    """Return the rung that a test climbs: the value of one of its parameters; None if there is none."""
     callspec = getattr(item, "callspec", None)
     if callspec is None:
         return None
@@ -84,7 +84,7 @@ def check_markers(expression: str, numbers: Iterable[int]) -> None:
 
 
 def of_other_scales(items: Sequence[pytest.Item], ladder: Ladder, scale: str, asked: bool) -> list[pytest.Item]:
-    """Rungs among the items that are of another scale than the one that is climbed.
+    """Return the rungs among the items that are of another scale than the one that is climbed.
 
     Where nobody asked for a scale, a selection that holds rungs of another one alone has chosen that.
 
@@ -112,7 +112,7 @@ def of_other_scales(items: Sequence[pytest.Item], ladder: Ladder, scale: str, as
 def climbing_order(
     items: Sequence[pytest.Item], found: CollectedRungs, ladder: Ladder, pull: bool
 ) -> list[pytest.Item]:
-    """The items with the rungs together, in climbing order, and where ``pull`` says so those that they require."""
+    """Return the items with the rungs together, in climbing order, and if ``pull`` is set those that they require."""
     chosen: dict[str, list[pytest.Item]] = {}
     for item in items:
         if rung := rung_of(item):

@@ -27,7 +27,7 @@ ROOTS = 2**31  # a root is folded into a key as an unsigned 32-bit number
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare them, in one group."""
+    """Declare the options and ini settings, in one group."""
     group = parser.getgroup("ladder", "ablation ladder")
     group.addoption(
         "--ladder-only",
@@ -112,7 +112,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user has asked for.
+    """The settings of a run.
 
     Attributes:
         test: The rule by which verdicts are reached.
@@ -188,7 +188,7 @@ class Settings:
 
     @property
     def names_rungs(self) -> bool:
-        """Whether the command line asks for rungs and for nothing else."""
+        """Return whether the command line asks for rungs and for nothing else."""
         return bool(self.marks or self.only)
 
     @property
@@ -198,7 +198,7 @@ class Settings:
 
     @property
     def written(self) -> list[Path]:
-        """What runs write, by which a commit must not differ: all but calibrations, on which verdicts depend."""
+        """The files that runs write, by which a commit must not differ: all but calibrations, on which verdicts depend."""
         folders = (self.reports, self.calibrations.parent)
         names = (*REPORT_FILES, *REPORT_FILES.values(), "pictures")
         return [*(folder / name for folder in folders for name in names), self.evidence, *filter(None, [self.ctrf])]

@@ -1,4 +1,4 @@
-"""Under pytest-xdist: who climbs what, what workers tell each other, and what becomes of a rung whose worker dies."""
+"""Workers of pytest-xdist: who climbs what, what they tell each other, and what becomes of a rung whose worker dies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Handover:
         self._plan: dict[str, dict[str, Any]] | None = None
 
     def announce(self, plan: Mapping[str, Mapping[str, Any]]) -> None:
-        """Say which tests climb rungs: node id to ``rung``, ``required``, ``group`` and the ``entry`` for a worker that dies.
+        """Announce the tests that climb rungs: node id to ``rung``, ``required``, ``group`` and the ``entry`` if its worker dies.
 
         The plan of the first worker holds for all of them.
         """
@@ -52,30 +52,30 @@ class Handover:
 
     @property
     def plan(self) -> Mapping[str, Mapping[str, Any]]:
-        """What was announced, in climbing order; nothing before that."""
+        """The plan that was announced, in climbing order; empty before that."""
         if self._plan is None and self._planned.exists():
             self._plan = json.loads(self._planned.read_text(encoding="utf-8"))
         return self._plan or {}
 
     def collect(self) -> None:
-        """A worker has collected all there is."""
+        """Note that a worker has collected all there is."""
         (self._folder / "collected").touch()
 
     @property
     def collected(self) -> bool:
-        """Whether a worker has collected all there is."""
+        """Return whether a worker has collected all there is."""
         return (self._folder / "collected").exists()
 
     def begin(self, id: str) -> None:
-        """A rung begins."""
+        """Note that a rung begins."""
         self._state(id, "begun").touch()
 
     def end(self, id: str, verdict: str) -> None:
-        """A rung has ended."""
+        """Note that a rung has ended."""
         write_atomically(self._state(id, "ended"), verdict)
 
     def verdict(self, id: str) -> Verdict | None:
-        """What a rung has come to in any process; one that began and has not ended has CRASHED. None if it never began.
+        """Return the verdict of a rung in any process; one that began and has not ended has CRASHED. None if it never began.
 
         For the process that has taken a rung's group over: nobody else climbs it any more.
         """
@@ -85,21 +85,21 @@ class Handover:
             return Verdict.CRASHED if self._state(id, "begun").exists() else None
 
     def leave(self, worker: str) -> None:
-        """A worker is about to end itself, between two tests."""
+        """Note that a worker is about to end itself, between two tests."""
         (self._folder / f"{worker}.left").touch()
 
     def has_left(self, worker: str) -> bool:
-        """Whether a worker that is gone has ended itself."""
+        """Return whether a worker that is gone has ended itself."""
         return (self._folder / f"{worker}.left").exists()
 
     def interrupt(self) -> None:
-        """The run is interrupted, and its workers are to end."""
+        """Note that the run is interrupted, and its workers are to end."""
         with suppress(OSError):
             (self._folder / "interrupted").touch()
 
     @property
     def interrupted(self) -> bool:
-        """Whether the run is interrupted."""
+        """Return whether the run is interrupted."""
         return (self._folder / "interrupted").exists()
 
     @property
@@ -139,7 +139,7 @@ def follow(handover: Handover, climbs: threading.Event, ended: threading.Event) 
 
 
 def groups(ladder: Ladder, ids: Sequence[str]) -> dict[str, str]:
-    """Rungs that one process must climb: joined by what they require or are compared with. Id to the first id of its group."""
+    """Return the groups of rungs that require each other or are compared, for one process each: id to the first of its group."""
     first = {id: id for id in ids}
 
     def root(id: str) -> str:
@@ -222,7 +222,7 @@ def take_gpu(folder: Path, workers: int) -> None:
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA names them."""
+    """Return the GPUs that this process may use, as CUDA names them."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in visible.split(",") if gpu]
     return [str(number) for number in range(len(list(DRIVER.iterdir())))] if DRIVER.is_dir() else []

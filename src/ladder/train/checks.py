@@ -95,7 +95,7 @@ def _check_state(who: str, before: dict[str, str], after: dict[str, str], alike:
 
 
 def _forms(who: str, state: Any) -> dict[str, str]:
-    """The form of every leaf of a state, by path."""
+    """Return the form of every leaf of a state, by path."""
     __tracebackhide__ = True
     found = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
     for path, leaf in found.items():
@@ -116,7 +116,7 @@ def _form(value: Any) -> str:
 
 
 def _array_of(value: Any) -> Any:
-    """The array that stands for a value, such as a variable of flax; where none does, the value."""
+    """Return the array that stands for a value, such as a variable of flax; where none does, the value."""
     convert = None if _is_array(value) else getattr(value, "__jax_array__", None)
     return convert() if convert else value
 

@@ -29,7 +29,7 @@ def trace(experiment: Experiment) -> None:
 
 
 class CompiledTrainer:
-    """Compiles an experiment for a block of seeds and trains any seeds in such blocks.
+    """A trainer that compiles an experiment for a block of seeds and trains any seeds in such blocks.
 
     On a CPU the block is spread over the devices and each device runs its seeds one after another: one seed's arrays
     fit its caches, and a product of many seeds' small matrices is no faster. Elsewhere a device runs all of
@@ -152,7 +152,7 @@ class CompiledTrainer:
         return Trained.from_epochs(history, compiled - start, time.perf_counter() - compiled).head(len(numbers))
 
     def _keys(self, seeds: Seeds, numbers: Sequence[int]) -> tuple[jax.Array, jax.Array]:
-        """Keys for initialisation and for training of a block.
+        """Return the keys for initialisation and for training of a block.
 
         A short one is filled up with seeds that are trained and dropped: one program serves all.
         """
@@ -162,14 +162,14 @@ class CompiledTrainer:
             return jax.device_put(init_keys, self._sharding), train_keys
 
     def _at(self, train_keys: jax.Array, epoch: int) -> jax.Array:
-        """Keys of an epoch, counted from 1; 0 is for looking at a state."""
+        """Return the keys of an epoch, counted from 1; 0 is for inspecting a state."""
         with jax.transfer_guard("allow"):
             return jnp.asarray(jax.device_put(_fold_in(train_keys, epoch), self._sharding))
 
     def inspect(
         self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None
     ) -> dict[str, np.ndarray] | None:
-        """What the experiment shows of these seeds, at most a block of them, before training and after it.
+        """Return what the experiment shows of these seeds, at most a block of them, before training and after it.
 
         They are trained again unless they were the last to be. Names start with ``start/`` and ``end/``; values are of shape
         (seed, ...). None for an experiment that shows nothing.
@@ -220,7 +220,7 @@ class CompiledTrainer:
 
 @jax.jit
 def _split(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Keys for initialisation and for training, apart: a model folds small numbers into its key, as epochs do here."""
+    """Return keys for initialisation and for training, apart: a model folds small numbers into its key, as epochs do here."""
     both = jax.vmap(jax.random.split)(keys)
     return both[:, 0], both[:, 1]
 
@@ -231,7 +231,7 @@ def _fold_in(keys: jax.Array, epoch: int) -> jax.Array:
 
 
 def _strong(leaf: Any) -> jax.ShapeDtypeStruct:
-    """Its shape and dtype, of which a Python number's is as firm as an array's."""
+    """Return a leaf's shape and dtype, of which a Python number's is as firm as an array's."""
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 

@@ -1,4 +1,4 @@
-"""What training some seeds yielded. Nothing here loads JAX: curves are kept, judged and drawn without it."""
+"""The result of training some seeds. Nothing here loads JAX: curves are kept, judged and drawn without it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _LOSS_ORDER, _TRACE_ORDER = 1, {"stage": 0, "gradient": 2, "update": 3, "weight"
 
 @dataclass(frozen=True)
 class NonFinite:
-    """Where a seed, counted from 0, first was not finite: the step, from 1, and the trace or metric that turned first."""
+    """The first non-finite value of a seed, counted from 0: the step, from 1, and the trace or metric that turned first."""
 
     seed: int
     step: int
@@ -25,7 +25,7 @@ class NonFinite:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training one experiment on some seeds yielded.
+    """The result of training one experiment on some seeds.
 
     Attributes:
         curves: Metric to values of shape (seed, epoch).
@@ -46,7 +46,7 @@ class Trained:
         compile_seconds: float = 0.0,
         run_seconds: float = 0.0,
     ) -> Self:
-        """From what each epoch reported: a number a seed is a metric, several are a trace."""
+        """Build a result from the reports of all epochs: a number a seed is a metric, several are a trace."""
         stacked = {name: np.stack([epoch[name] for epoch in epochs], axis=1) for name in epochs[0]}
         return cls(
             {name: values for name, values in stacked.items() if values.ndim == 2},
@@ -61,12 +61,12 @@ class Trained:
 
     @property
     def seeds(self) -> int:
-        """How many seeds were trained."""
+        """The number of seeds that were trained."""
         return len(next(iter(self.curves.values())))
 
     @cached_property
     def first_non_finite(self) -> tuple[NonFinite, ...]:
-        """Of each seed of which a number was not finite, the first such number.
+        """The first non-finite value of each seed that has one.
 
         Traces tell the step; where only a metric turned, it is the last step of that epoch. Of the numbers that turned in
         one step the first is the one computed first: stages in forward order, loss, gradients, updates, weights, and then
@@ -105,7 +105,7 @@ class Trained:
         return shapes(self) == shapes(other)
 
     def select(self, seeds: Sequence[int] | slice) -> "Trained":
-        """These seeds alone."""
+        """Return the results of these seeds alone."""
         return Trained(
             {name: curve[seeds] for name, curve in self.curves.items()},
             {name: trace[seeds] for name, trace in self.traces.items()},
@@ -114,11 +114,11 @@ class Trained:
         )
 
     def head(self, seeds: int) -> "Trained":
-        """The first seeds alone."""
+        """Return the results of the first seeds alone."""
         return self.select(slice(seeds))
 
     def concatenate(self, more: "Trained") -> "Trained":
-        """These seeds and then those."""
+        """Return the results of these seeds, followed by those of ``more``."""
         return Trained(
             {name: np.concatenate([curve, more.curves[name]]) for name, curve in self.curves.items()},
             {name: np.concatenate([trace, more.traces[name]]) for name, trace in self.traces.items()},
