@@ -76,7 +76,7 @@ class Diagnosis:
 def diagnose(
     rung: Rung, judgement: Judgement, trained: Trained, inspected: Mapping[str, Shaped[np.ndarray, "seed ..."]] | None
 ) -> Diagnosis:
-    """What the failing seeds tell; nothing of a rung that passed.
+    """Return the diagnosis of the failing seeds; it is empty for a rung that passed.
 
     Args:
         rung: What was trained; its experiment's ``objective`` and ``reference`` are read, if it has them.

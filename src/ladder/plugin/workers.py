@@ -156,7 +156,7 @@ def groups(ladder: Ladder, ids: Sequence[str]) -> dict[str, str]:
 
 
 def scheduler(config: pytest.Config, log: Any, handover: Handover) -> object | None:
-    """A scheduler that keeps a group of rungs on one worker, and all else as ``--dist`` says.
+    """Return a scheduler that keeps a group of rungs on one worker, and all else as ``--dist`` says.
 
     Of a worker that dies it gives up the test that was running and hands on the others; xdist alone would
     run that test again on every worker in turn.
