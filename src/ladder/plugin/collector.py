@@ -92,6 +92,7 @@ class Collector:
         else:
             yield
 
+    @pytest.hookimpl(tryfirst=True)  # before xdist tells the controller that this worker has collected
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Have an interruption end with the report, from here on, where rungs are climbed."""
         if self._handover and WORKER_ERROR not in getattr(self._config, "workeroutput", {}) and sys.exception() is None:

@@ -150,9 +150,8 @@ class Selection:
         try:
             collected, added = self._find(items)
         except ValueError as error:
-            if (
-                session.testsfailed and self._stops_at_failed_files
-            ):  # pytest shows them; rungs missing for that are no news
+            # pytest shows the files that failed; rungs missing for that are no news.
+            if session.testsfailed and self._stops_at_failed_files:
                 yield
                 return
             self._report_failed_collection(session)
