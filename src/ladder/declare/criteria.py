@@ -64,7 +64,7 @@ class Criterion(ABC):
 
     @property
     def beyond_floor(self) -> bool:
-        """Whether the limit asks for more than the floor allows."""
+        """Return whether the limit asks for more than the floor allows."""
         return self.floor is not None and self.limit < self.floor
 
     @property
@@ -162,7 +162,7 @@ class Above(Criterion):
 
     @property
     def beyond_floor(self) -> bool:
-        """Whether the limit lies above the highest value that can be reached."""
+        """Return whether the limit lies above the highest value that can be reached."""
         return self.floor is not None and self.limit > self.floor
 
     @property
