@@ -102,12 +102,11 @@ class Rung:
         """Check what the id is made of, before a message begins with it."""
         variant: object = self.variant  # of the wrong type it is refused with all fields
         scale: object = self.scale
+        id = self.id if self.id.isprintable() else f"rung{self.number}"
         if isinstance(variant, str) and not VARIANT.fullmatch(variant):
-            raise ValueError(f"rung{self.number}: variant {variant!r}: use letters, digits and + - . , = _")
+            raise ValueError(f"{id}: variant {variant!r}: use letters, digits and + - . , = _")
         if isinstance(scale, str) and not SCALE.fullmatch(scale):
-            raise ValueError(
-                f"rung{self.number}: scale {scale!r}: use letters, digits and _, and for the full one nothing"
-            )
+            raise ValueError(f"{id}: scale {scale!r}: use letters, digits and _, and for the full one nothing")
 
     def _check_expected(self) -> None:
         if not self.expects:
