@@ -347,8 +347,12 @@ import signal, sys, threading, time
 from pathlib import Path
 from ladder.plugin.workers import Handover, follow
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background ignore it
 signal.signal(signal.SIGTERM, getattr(signal, sys.argv[2]))
-follow(Handover(Path(sys.argv[1])), threading.Event())
+climbs = threading.Event()
+if sys.argv[3] == "climbs":
+    climbs.set()
+follow(Handover(Path(sys.argv[1])), climbs, threading.Event())
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -357,18 +361,34 @@ time.sleep(60)
 @pytest.mark.parametrize(("handler", "status"), [("SIG_DFL", -signal.SIGTERM), ("SIG_IGN", 1)])
 def test_a_worker_ends_with_its_run(tmp_path, heeds_signals, handler, status):
     """Also one whose main thread heeds no signal, for a program of JAX has it."""
-    command = [sys.executable, "-c", FOLLOW, str(tmp_path), handler]
+    command = [sys.executable, "-c", FOLLOW, str(tmp_path), handler, "climbs"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout.readline() == "ready\n"
         Handover(tmp_path).interrupt()
         assert worker.wait(30) == status
 
 
-def test_a_worker_ends_with_its_controller(tmp_path, heeds_signals):
-    command = ["sh", "-c", '"$0" -c "$1" "$2" SIG_DFL & read end', sys.executable, FOLLOW, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as controller:
-        assert controller.stdout.readline() == "ready\n"
-        controller.kill()
+def test_a_worker_without_rungs_takes_its_time(tmp_path, heeds_signals):
+    """An interruption of a run that climbs nothing is for its own tests and fixtures to heed."""
+    command = [sys.executable, "-c", FOLLOW, str(tmp_path), "SIG_DFL", "other tests"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout.readline() == "ready\n"
+        Handover(tmp_path).interrupt()
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(1.5)
+        worker.kill()
+
+
+@pytest.mark.parametrize("what", ["climbs", "other tests"])
+def test_a_worker_ends_with_its_controller(tmp_path, heeds_signals, what):
+    """Whatever it runs."""
+    command = ["sh", "-c", '"$0" -c "$1" "$2" SIG_DFL "$3" 2> /dev/null & read end', sys.executable, FOLLOW]
+    with subprocess.Popen(
+        [*command, str(tmp_path), what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as controller:
+        told = controller.stdout.readline()
+        controller.kill()  # first, or a failure would wait for it
+        assert told == "ready\n"
         began = time.monotonic()
         assert controller.stdout.read() == ""  # until the worker has closed it
         assert time.monotonic() - began < 30.0
