@@ -651,10 +651,12 @@ def test_a_list_of_nothing_but_damage_is_read_in_a_moment(tmp_path):
 
 
 def test_a_list_of_attempts_that_never_ended_is_sorted_in_a_moment(tmp_path):
+    written = {"run": "writer", "date": "2026-11-30T12:00:00+00:00", "commit": "", "rung": "rung1", "root": 0}
+    begun = [Attempt(**written, key=str(number)) for number in range(40_000)]
+    ended = [replace(attempt, verdict="PASS", k=1, n=1) for attempt in begun]
+    lines = (json.dumps({"format": 1, **asdict(attempt)}) for attempt in (*begun, *ended))
+    (tmp_path / "attempts.jsonl").write_text("\n".join(lines) + "\n")
     writer = Evidence(tmp_path, run="writer")
-    for number in range(40_000):
-        writer._attempts += [writer._attempt("rung1", str(number), 0)]
-    writer._attempts += [replace(attempt, verdict="PASS", k=1, n=1) for attempt in writer._attempts]
     with in_time():
         assert {attempt.verdict for attempt in writer.attempts.of("rung1")} == {"PASS"}
 

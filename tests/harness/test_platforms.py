@@ -327,4 +327,4 @@ def test_a_run_may_be_called_what_no_file_can_be(tmp_path):
     assert problem.startswith(f"another run is climbing in this checkout (process {os.getpid()}, since ")
     assert evidence.problems == []
     for each in (evidence, other):
-        each.close()
+        each.lock.release()

@@ -119,7 +119,7 @@ def test_an_experiment_that_raises_is_an_ordinary_failure_and_blocks(pytester, r
         (["--ladder-fresh-seeds", "--ladder-seed-root=1"], "*give one of the two"),
         (["-o", "ladder_alpha=often"], "*ladder_alpha = 'often': give a number between 0 and 1"),
         (["-o", "ladder_p0=0.99"], "*p0=0.99, p1=0.95: choose 0 < p0 < p1 < 1"),
-        (["--ladder-calibrate=again"], "*invalid choice: 'again'*"),
+        (["--ladder-calibrate=again"], "*--ladder-calibrate=again: choose missing or overwrite*"),
     ],
 )
 def test_a_wrong_option_is_one_clear_usage_error(pytester, rungs, arguments, message):
