@@ -114,7 +114,7 @@ def test_only_what_runs_counts(monkeypatch, tmp_path, name, edit, changes):
 
 
 def test_every_byte_counts_beside_what_reads_annotations(lab):
-    """Where something may read annotations, docstrings or sources, a comment is a change."""
+    """A comment is a change where something may read annotations, docstrings or sources."""
     own = sys.modules["lab.experiments"].Own()
     (lab / "sibling.py").write_text("import inspect\nx = inspect.signature(print)\n")
     before = fingerprint(own)

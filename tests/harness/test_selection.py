@@ -270,14 +270,15 @@ def test_run_that_climbs_nothing_of_its_rungs_is_not_green(pytester, rungs):
 
 @pytest.mark.parametrize("options", [["-n", "2"], ["--continue-on-collection-errors"]], ids=["workers", "continue"])
 def test_file_that_cannot_be_collected(pytester, tree, options):
-    """Where a run goes on without it, the rungs that are there are climbed, or one sentence says which is missing."""
+    """A run that goes on without it climbs the rungs that are there, or one sentence says which is missing."""
     broken = pytester.path / "tests" / "beside" / "test_broken.py"
     broken.write_text("import no_such_module")
     result = pytester.runpytest_subprocess(*options)
     assert result.ret == 1
     assert verdicts(pytester) == {"rung1": "PASS", "rung2": "PASS", "rung3": "FAIL", "rung4": "BLOCKED"}
     broken.unlink()
-    (pytester.path / "tests" / "test_rung1_coin.py").write_text("import no_such_module")
+    required = pytester.path / "tests" / "test_rung1_coin.py"
+    required.write_text(f"import no_such_module\n{required.read_text()}")  # it may hold rungs, and so it is tried
     for place in ([], ["tests/deep"]):
         result = pytester.runpytest_subprocess(*options, *place)
         assert result.ret == 4
@@ -291,7 +292,7 @@ def test_file_that_cannot_be_collected(pytester, tree, options):
     [("KeyboardInterrupt", 2), ("pytest.exit('enough', returncode=7)", 7), ("pytest.UsageError('wrong')", 4)],
 )
 def test_selection_broken_off(pytester, rungs, raises, code):
-    """What ends the selection keeps its exit code."""
+    """An end of the selection keeps its exit code."""
     rungs(coin="Coin()")
     pytester.makeconftest(f"import pytest\ndef pytest_collection_modifyitems(): raise {raises}")
     result = pytester.runpytest_subprocess()

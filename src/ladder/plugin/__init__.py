@@ -33,9 +33,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     """Declare the options, and set the report of an earlier run aside before anything can go wrong."""
     add_options(parser)
     config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
-    if (
-        config is not None and not is_started_by_xdist()
-    ):  # else its controller has done so, and may have a new one by now
+    # The controller of a worker has done so, and may have a new one by now.
+    if config is not None and not is_started_by_xdist():
         config.stash[EARLIER] = earlier = EarlierReport(reports_folder(config))
         earlier.set_aside()
 

@@ -25,7 +25,7 @@ RUNG = pytest.StashKey[str]()
 """The id of the rung that a test climbs."""
 
 REQUIRED = pytest.StashKey[bool]()
-"""Whether a test runs only because a selected rung requires its own."""
+"""The mark of a test that runs only because a selected rung requires its own."""
 
 WORKER_ERROR = "ladder_error"
 UNESCAPED = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"  # an ini option of pytest's

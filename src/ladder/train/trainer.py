@@ -61,7 +61,7 @@ class Trainer(Protocol):
 
 
 TrainerFactory = Callable[[Experiment, int], Trainer]
-"""What makes a trainer of an experiment, for blocks of that many seeds."""
+"""A maker of trainers: of an experiment, for blocks of that many seeds."""
 
 
 def compiled_trainer(experiment: Experiment, block: int) -> Trainer:

@@ -1,4 +1,4 @@
-"""What of a source counts: edits that change nothing that runs keep its syntax tree, all others change it."""
+"""Syntax: edits that change nothing that runs keep the tree of a source, all others change it."""
 
 import ast
 
@@ -110,5 +110,5 @@ def test_edits_that_change_what_runs(old, new):
 
 @pytest.mark.parametrize("use", ["inspect.signature(f)", "from typing import get_type_hints as hints", "f.__doc__"])
 def test_readers_are_seen(use):
-    """What reads annotations, docstrings or sources is found by its name, wherever that stands."""
+    """A reader of annotations, docstrings or sources is found by its name, wherever that stands."""
     assert not READERS.isdisjoint(identifiers(ast.parse(use)))
