@@ -90,7 +90,7 @@ def _matplotlib():
 @pytest.fixture
 def folder(compiled, pytester, monkeypatch):
     """Rungs whose artist is a module beside them."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     pytester.makeini(f"{INI}ladder_seeds = 16\n")
     pytester.makepyfile(test_rungs=FILE, artist=ARTIST)
     return pytester

@@ -60,7 +60,7 @@ def programs(tmp_path_factory):
 @pytest.fixture
 def run(pytester, monkeypatch, programs):
     """Runs pytest in a process of its own on a file of rungs; gives the result and the report."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)  # this suite's own workers are none of its business

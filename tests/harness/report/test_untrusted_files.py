@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_evidence import LEARNS, at, climb, play, report, same
+from played import LEARNS, at, climb, play, same
 from toys import HEAD, SOURCE, TEST, Coin, SeenFit, report_of
 
 from ladder import Ladder, Rung, Seeds, SequentialTest, Verdict, below, falls
@@ -355,7 +355,7 @@ KNOWN = cache(fingerprint)  # no source changes meanwhile
 
 
 class Player:
-    """Trains as ``test_evidence.play`` does, in no time, and tells of each block in ``log``."""
+    """Trains as ``played.play`` does, in no time, and tells of each block in ``log``."""
 
     log: list[Any] = []  # noqa: RUF012  # of the whole process
 
@@ -693,7 +693,7 @@ def test_the_folder_of_its_test_is_the_ladder_of_a_rung(pytester, rungs):
             text.replace("Coin()", f"Coin(shift=0.0{len(folder)})")
         )
         assert pytester.runpytest(folder).ret == 0
-        assert report(pytester)["rungs"][0]["attempts"]["total"] == 1
+        assert json.loads((pytester.path / "reports" / "ladder.json").read_text())["rungs"][0]["attempts"]["total"] == 1
     listed = map(json.loads, (pytester.path / "reports" / "evidence" / "attempts.jsonl").read_text().splitlines())
     assert [line["ladder"] for line in listed] == ["one", "one", "two/deep", "two/deep"]
 
@@ -877,7 +877,7 @@ def test_names_of_files_take_over_no_terminal(reports, tmp_path):
 
 @pytest.mark.parametrize("content", ["", "[" * 100_000, "{}", "[]", "\udcff", '{"complete": 1}'])
 def test_a_night_whose_report_is_spoilt_has_not_come_to_its_end(tmp_path, content):
-    nightly = runpy.run_path(str(Path(__file__).parents[2] / ".ci" / "nightly.py"))
+    nightly = runpy.run_path(str(Path(__file__).parents[3] / ".ci" / "nightly.py"))
     target = tmp_path / "ladder.json"
     assert not nightly["_complete"](target)
     target.write_bytes(content.encode(errors="surrogateescape"))

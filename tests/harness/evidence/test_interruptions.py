@@ -22,7 +22,7 @@ from ladder.evidence.store import Evidence
 from ladder.files import append_line, write_atomically
 from ladder.train.compilation import CompilationCache
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

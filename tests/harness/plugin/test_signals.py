@@ -204,7 +204,7 @@ def heeds_signals():
 @pytest.fixture
 def start(heeds_signals, pytester, monkeypatch, programs):
     """Starts pytest on three rungs, in a session of its own, at whose moment it stays for a while."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):  # of this suite, which is none of its business

@@ -10,6 +10,7 @@ import pytest
 import repository
 from repository import Facts, facts
 
+HARNESS = Path(__file__).parents[1]
 RUNGS = "rung1 rung1[p=0.0] rung2 rung3 rung4 rung5 rung6"
 RED = {"rung3", "rung4"}
 TESTS = "tests/test_rungs.py::test_rung"
@@ -262,7 +263,7 @@ def started(folder: Path, *options: str) -> Facts:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *options],
-        cwd=folder, env=kept | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])},
+        cwd=folder, env=kept | {"PYTHONPATH": os.pathsep.join([str(HARNESS), os.environ.get("PYTHONPATH", "")])},
         capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     print(result.stdout, result.stderr, sep="\n")
@@ -278,7 +279,7 @@ def evidence(tmp_path_factory):
 @pytest.fixture
 def run(plain, evidence, pytester, monkeypatch):
     """Runs pytest in the repository."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(HARNESS), prepend=os.pathsep)
     monkeypatch.setenv("PYTEST_ADDOPTS", evidence)
 
     def run(case: Case, options: tuple[str, ...], last: bool) -> tuple[Facts, str]:

@@ -95,7 +95,7 @@ def test_the_page_on_verdicts_holds_the_tables_of_the_default_test():
         f"| {rate:.2f} | {found.passes:.4f} | {found.fails:.4f} | {found.undecided:.4f} | {found.seeds:.1f} |"
         for rate, found in zip(rates, map(test.operating_characteristics, rates), strict=True)
     ]
-    page = (Path(__file__).parents[2] / "docs" / "verdict.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "verdict.md").read_text()
     assert re.findall(r"^\| [0-9].*$", page, re.M) == [*decisions, *characteristics]
     defaults = dict(re.findall(r"^\| `ladder_(\w+)` \| `(.+?)`", page, re.M))
     looks = tuple(map(int, defaults.pop("seeds").split(",")))
