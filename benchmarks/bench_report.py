@@ -17,7 +17,7 @@ import numpy as np
 from bench_rungs import met, spread, table
 from jax import Array
 
-from ladder import Ladder, Rung, SequentialTest, above, below, falls
+from ladder import Floor, Ladder, Rung, SequentialTest, above, below, falls
 from ladder.climb import Outcome
 from ladder.judge.judgement import judge
 from ladder.report import as_json
@@ -62,7 +62,7 @@ class Drawn:
 def large() -> Document:
     """A report of as many rungs, seeds and epochs as the target is for."""
     gates = (
-        below("loss", 0.2, by=150, source=SOURCE, floor=0.001, floor_source=SOURCE),
+        below("loss", 0.2, by=150, source=SOURCE, floor=Floor(0.001, SOURCE)),
         falls("mse", 0.5, by=100, source=SOURCE),
     )
     goals = (above("accuracy", 0.99, by=180, source=SOURCE),)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ladder.climb import Climb, Outcome
-    from ladder.declare.criteria import above, agrees, below, better_than, falls, no_worse_than
+    from ladder.declare.criteria import Floor, above, agrees, below, better_than, falls, no_worse_than
     from ladder.declare.experiment import Experiment
     from ladder.declare.ladder import Ladder, LadderError
-    from ladder.declare.rung import Rung
+    from ladder.declare.rung import Control, Rung
     from ladder.judge.sequential import SequentialTest, Verdict
     from ladder.train.compiled import CompiledTrainer
     from ladder.train.compiled import CompiledTrainer as Trainer
@@ -24,6 +24,8 @@ STARTED = time.time()
 
 _HOMES = {
     "Rung": "declare.rung",
+    "Control": "declare.rung",
+    "Floor": "declare.criteria",
     "Ladder": "declare.ladder",
     "LadderError": "declare.ladder",
     "Experiment": "declare.experiment",
@@ -43,8 +45,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Climb", "CompiledTrainer", "Experiment", "Ladder", "LadderError", "Outcome", "Rung", "Seeds", "SequentialTest", "Trained",
-    "Trainer", "Verdict", "above", "agrees", "below", "better_than", "falls", "no_worse_than",
+    "Climb", "CompiledTrainer", "Control", "Experiment", "Floor", "Ladder", "LadderError", "Outcome", "Rung", "Seeds",
+    "SequentialTest", "Trained", "Trainer", "Verdict", "above", "agrees", "below", "better_than", "falls", "no_worse_than",
 ]  # fmt: skip
 
 __version__ = metadata.version("pytest-ladder")

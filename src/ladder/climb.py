@@ -69,7 +69,7 @@ class Outcome:
         if self.verdict is not Verdict.FAIL:
             return ()
         found = {finding.name for finding in self.diagnosis.findings} if self.diagnosis else set()
-        return tuple(name for name in self.rung.expects if name not in found)
+        return tuple(name for name in self.rung.expected_findings if name not in found)
 
 
 class Climb:
@@ -147,7 +147,7 @@ class Climb:
             trained=trained,
             evidence=self.curves.origins(rung, trained.seeds),
         )
-        asked = rung.role == "gate" or (rung.expects and judgement.verdict is Verdict.FAIL)
+        asked = rung.role == "gate" or (rung.expected_findings and judgement.verdict is Verdict.FAIL)
         if not asked or judgement.verdict is Verdict.PASS:
             return found
         inspected, note = self._inspected(rung, judgement.failing, deadline)

@@ -43,7 +43,7 @@ RUNGS = [
     rung(4, Model(shift=-0.05, p=0.0, epochs=4), "rung3", "epochs"),
     rung(5, Model(epochs=5), gates=(), goals=(LEARNS,)),
 ]
-RUNGS.append(RUNGS[0].as_control(p=0.0, why="it never learns"))
+RUNGS.append(RUNGS[0].as_control(Control("it never learns"), p=0.0))
 """
 TEST = """
 @pytest.mark.parametrize("rung", RUNGS)

@@ -9,6 +9,8 @@ from toys import SOURCE
 
 from ladder import (
     Climb,
+    Control,
+    Floor,
     Ladder,
     Rung,
     Seeds,
@@ -23,7 +25,7 @@ from ladder import (
 
 LEARNS = below("loss", 0.5, by=1, source=SOURCE)
 NEVER = below("loss", 1e-9, by=1, source=SOURCE)
-BEYOND = below("loss", 0.01, by=1, source=SOURCE, floor=0.05, floor_source="theorem 1")  # as a goal it is a finding
+BEYOND = below("loss", 0.01, by=1, source=SOURCE, floor=Floor(0.05, "theorem 1"))  # as a goal it is a finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,12 +170,12 @@ def test_goals_do_not_touch_the_verdict():
     [(some(*range(9)), Verdict.FAIL), (some(), Verdict.PASS), (some(0, 17, 18, 19, *range(40, 47)), Verdict.UNDECIDED)],
 )
 def test_a_control_is_green_on_fail_alone(bad, verdict):
-    (outcome,) = climbed(root(experiment=Script(bad=bad), control="must fail"))
+    (outcome,) = climbed(root(experiment=Script(bad=bad), control=Control("must fail")))
     assert (outcome.verdict, outcome.green) == (verdict, verdict is Verdict.FAIL)
 
 
 def test_a_control_that_fails_for_want_of_finite_numbers_shows_nothing():
-    (outcome,) = climbed(root(experiment=Script(bad=some(*range(15)), gone=some(15)), control="must fail"))
+    (outcome,) = climbed(root(experiment=Script(bad=some(*range(15)), gone=some(15)), control=Control("must fail")))
     assert (outcome.verdict, outcome.green) == (Verdict.FAIL, False)
 
 
@@ -186,7 +188,9 @@ def test_a_control_that_fails_for_want_of_finite_numbers_shows_nothing():
     ],
 )
 def test_a_control_that_must_fail_for_a_reason_is_green_only_if_every_one_is_found(expects, missed):
-    control = root(experiment=Script(bad=some(*range(9))), goals=(BEYOND,), control="must fail", expects=expects)
+    control = root(
+        experiment=Script(bad=some(*range(9))), goals=(BEYOND,), control=Control("must fail", expects=expects)
+    )
     (outcome,) = climbed(control)
     assert [finding.name for finding in outcome.diagnosis.findings] == ["below-floor"]
     assert (outcome.verdict, outcome.missed, outcome.green) == (Verdict.FAIL, missed, not missed)
@@ -202,15 +206,17 @@ def test_a_control_that_must_fail_for_a_reason_is_green_only_if_every_one_is_fou
     ids=["passes", "undecided", "not finite"],
 )
 def test_the_reason_alone_makes_no_control_green(script, verdict):
-    (outcome,) = climbed(root(experiment=script, goals=(BEYOND,), control="must fail", expects=("below-floor",)))
+    (outcome,) = climbed(
+        root(experiment=script, goals=(BEYOND,), control=Control("must fail", expects=("below-floor",)))
+    )
     assert (outcome.verdict, outcome.missed, outcome.green) == (verdict, (), False)
 
 
 @pytest.mark.parametrize(("bad", "diagnosed"), [(some(), False), (some(*range(9)), True)])
 def test_a_control_is_diagnosed_where_it_fails_and_must_for_a_reason(bad, diagnosed):
-    control = root(experiment=Script(bad=bad), goals=(BEYOND,), control="must fail")
+    control = root(experiment=Script(bad=bad), goals=(BEYOND,), control=Control("must fail"))
     for expects, expected in (((), False), (("below-floor",), diagnosed)):
-        (outcome,) = climbed(replace(control, expects=expects))
+        (outcome,) = climbed(replace(control, control=Control("must fail", expects=expects)))
         assert (outcome.diagnosis is not None) == expected
 
 
@@ -220,7 +226,7 @@ def test_a_control_without_a_diagnosis_has_not_failed_for_its_reason(monkeypatch
 
     monkeypatch.setattr("ladder.climb.diagnose", fails)
     bad = Script(bad=some(*range(16)))
-    (outcome,) = climbed(root(experiment=bad, goals=(BEYOND,), control="must fail", expects=("below-floor",)))
+    (outcome,) = climbed(root(experiment=bad, goals=(BEYOND,), control=Control("must fail", expects=("below-floor",))))
     assert (outcome.verdict, outcome.missed, outcome.green) == (Verdict.FAIL, ("below-floor",), False)
     assert outcome.note == "not diagnosed: ZeroDivisionError()"
 
@@ -235,13 +241,13 @@ def test_a_control_without_a_diagnosis_has_not_failed_for_its_reason(monkeypatch
 )
 def test_each_gate_of_a_control_may_be_asked_to_fail_by_itself(gates, together, each):
     for each_gate_fails, verdict in ((False, together), (True, each)):
-        (outcome,) = climbed(root(gates=gates, control="must fail", each_gate_fails=each_gate_fails))
+        (outcome,) = climbed(root(gates=gates, control=Control("must fail", each_gate_fails)))
         assert outcome.verdict is verdict
 
 
 def test_a_control_with_one_undecided_gate_is_undecided():
     undecided = Script(bad=some(0, 17, 18, 19, *range(40, 47)))
-    (outcome,) = climbed(root(experiment=undecided, gates=(NEVER, LEARNS), control="must fail", each_gate_fails=True))
+    (outcome,) = climbed(root(experiment=undecided, gates=(NEVER, LEARNS), control=Control("must fail")))
     assert (outcome.verdict, outcome.green) == (Verdict.UNDECIDED, False)
 
 

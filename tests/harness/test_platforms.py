@@ -41,7 +41,7 @@ RUNGS = [
     Rung(number=2, name="stuck", experiment=Coin(p=0.0), gates=(LEARNS,), parent="rung1", adds="p", compare={"loss": ""}),
     Rung(number=3, name="apart", experiment=Coin(epochs=4), gates=(LEARNS,)),
 ]
-RUNGS.append(RUNGS[0].as_control(p=0.0, why="it never learns"))
+RUNGS.append(RUNGS[0].as_control(Control("it never learns"), p=0.0))
 
 @pytest.fixture(autouse=True)
 def gpu(request):

@@ -26,7 +26,7 @@ SOURCE = "made up for the test"
 HEAD = """
 import pytest
 from toys import Coin, Dies, Misreports, Slow
-from ladder import Rung, below, better_than
+from ladder import Control, Floor, Rung, below, better_than
 
 LEARNS = below("loss", 0.5, by=3, source="made up for the test")
 """

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ladder import Rung, above, below, no_worse_than
+from ladder import Control, Rung, above, below, no_worse_than
 from ladder.studies.purefep import Backprop, Descent, FreeEnergy, Model, Stream
 
 LAST = 5
@@ -81,10 +81,7 @@ RUNGS = [
         goals=(SOURCED,),
     ),
     MARKOV_RUNG.as_control(
-        label="reservoir",
-        gates=(SOURCED,),
-        why="only the decode bank learns",
-        **{"learning.prior_rate": 0.0},
+        Control("only the decode bank learns"), label="reservoir", gates=(SOURCED,), **{"learning.prior_rate": 0.0}
     ),
     goal(
         "recall-backprop",

@@ -7,19 +7,19 @@ import math
 
 import pytest
 
-from ladder import Rung, above, below
+from ladder import Floor, Rung, above, below
 from ladder.declare.experiment import changed
 from ladder.studies.manifoldformer import Gap
-from ladder.studies.manifoldformer.gates import REFERENCES
+from ladder.studies.manifoldformer.gates import REFERENCES, UNTRAINED
 from ladder.studies.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
 
 SIZES = {"": SUMMIT, "small": SUMMIT_SMALL}
-KNOWN = {"floor": 0.0, "floor_source": "the context leaves no doubt which of the clean sequences it is"}
+KNOWN = Floor(0.0, "the context leaves no doubt which of the clean sequences it is")
 AMPLITUDE = "IMP-3: the amplitude is preserved, 1 within a tenth"
 
 
 def mse(how, limit, source, **more):
-    return below(f"{how}_gap_mse", limit, by=5, source=source, **KNOWN, **more)
+    return below(f"{how}_gap_mse", limit, by=5, source=source, floor=KNOWN, **more)
 
 
 def filled(how, scale):
@@ -76,9 +76,7 @@ def rungs(scale):
         goals=(*filled("latent", scale), *filled("signal", scale)),
         compare=dict.fromkeys(("latent_gap_mse", "signal_gap_mse"), "not published"),
     )
-    untrained = rung.as_control(
-        learning_rate=0.0, why="an untrained model has learned nothing", gates=filled("latent", scale)[1:2]
-    )
+    untrained = rung.as_control(UNTRAINED, learning_rate=0.0, gates=filled("latent", scale)[1:2])
     return [rung, inconsistent, untrained]
 
 

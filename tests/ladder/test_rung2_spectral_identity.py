@@ -5,7 +5,7 @@ import pytest
 from ladder import Rung, above
 from ladder.studies.manifoldformer import Oscillators
 from ladder.studies.manifoldformer.data import Signals
-from ladder.studies.manifoldformer.gates import below_copy, learns
+from ladder.studies.manifoldformer.gates import UNTRAINED, below_copy, learns
 
 TARGET = below_copy("spectral", 0.04, by=5, source="GOAL-3: published target of the debug plan")
 
@@ -44,7 +44,7 @@ def recipe(loss, **training):
 
 
 RUNGS = [spectral_identity(loss) for loss in ("spectral", "mse+spectral")]
-CONTROLS = [rung.as_control(learning_rate=0.0, why="an untrained model has learned nothing") for rung in RUNGS]
+CONTROLS = [rung.as_control(UNTRAINED, learning_rate=0.0) for rung in RUNGS]
 # Of those tried, the batch size and rate that got closest; the surest way to a good spectrum is not to train on it.
 RECIPES = [recipe("spectral", batch_size=8, learning_rate=3e-3), recipe("mse", batch_size=4, learning_rate=1e-2)]
 

@@ -4,7 +4,7 @@ import pytest
 
 from ladder import Rung
 from ladder.studies.manifoldformer import Model, Oscillators
-from ladder.studies.manifoldformer.gates import learns, on_sphere
+from ladder.studies.manifoldformer.gates import UNTRAINED, learns, on_sphere
 
 PARENT = {"mse": "rung1", "spectral": "rung2[spectral]", "mse+spectral": "rung2[mse+spectral]"}
 # Published of the combined loss only, and against rungs trained on one loss alone: two changes at once.
@@ -26,10 +26,7 @@ def sphere(loss):
 
 
 RUNGS = [sphere(loss) for loss in PARENT]
-CONTROLS = [
-    rung.as_control(learning_rate=0.0, gates=learns(rung.variant), why="an untrained model has learned nothing")
-    for rung in RUNGS
-]
+CONTROLS = [rung.as_control(UNTRAINED, learning_rate=0.0, gates=learns(rung.variant)) for rung in RUNGS]
 
 
 @pytest.mark.parametrize("rung", [*RUNGS, *CONTROLS])

@@ -4,7 +4,7 @@ import pytest
 
 from ladder import Rung
 from ladder.studies.manifoldformer import Model, Oscillators, Residual
-from ladder.studies.manifoldformer.gates import learns, on_sphere
+from ladder.studies.manifoldformer.gates import UNTRAINED, learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
 PUBLISHED = {"loss": "1.93 against 1.86", "mse": "0.36 against 0.34", "spectral": "1.57 against 1.52"}
@@ -25,10 +25,7 @@ def residual_rnn(loss):
 
 
 RUNGS = [residual_rnn(loss) for loss in LOSSES]
-CONTROLS = [
-    rung.as_control(learning_rate=0.0, gates=learns(rung.variant), why="an untrained model has learned nothing")
-    for rung in RUNGS
-]
+CONTROLS = [rung.as_control(UNTRAINED, learning_rate=0.0, gates=learns(rung.variant)) for rung in RUNGS]
 
 
 @pytest.mark.parametrize("rung", [*RUNGS, *CONTROLS])

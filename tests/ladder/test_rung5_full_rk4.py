@@ -7,7 +7,7 @@ import pytest
 
 from ladder import Rung
 from ladder.studies.manifoldformer import Flow, Model, Oscillators
-from ladder.studies.manifoldformer.gates import learns, on_sphere
+from ladder.studies.manifoldformer.gates import UNTRAINED, learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
 # Published with a Euclidean encoder by mistake: between patches C and E two things changed.
@@ -29,10 +29,7 @@ def full_rk4(loss):
 
 
 RUNGS = [full_rk4(loss) for loss in LOSSES]
-CONTROLS = [
-    rung.as_control(learning_rate=0.0, gates=learns(rung.variant), why="an untrained model has learned nothing")
-    for rung in RUNGS
-]
+CONTROLS = [rung.as_control(UNTRAINED, learning_rate=0.0, gates=learns(rung.variant)) for rung in RUNGS]
 
 
 @pytest.mark.parametrize("rung", [*RUNGS, *CONTROLS])

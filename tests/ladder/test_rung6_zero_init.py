@@ -12,7 +12,7 @@ import pytest
 from ladder import Rung, better_than
 from ladder.studies.manifoldformer import Flow, Model, Oscillators
 from ladder.studies.manifoldformer.data import Signals
-from ladder.studies.manifoldformer.gates import learns, on_sphere
+from ladder.studies.manifoldformer.gates import UNTRAINED, learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
 PUBLISHED = {"loss": "1.79 against 2.67", "mse": "0.42 against 0.63", "spectral": "1.37 against 2.03"}
@@ -36,10 +36,7 @@ def zero_init(loss):
 
 
 RUNGS = [zero_init(loss) for loss in LOSSES]
-CONTROLS = [
-    rung.as_control(learning_rate=0.0, gates=learns(rung.variant), why="an untrained model has learned nothing")
-    for rung in RUNGS
-]
+CONTROLS = [rung.as_control(UNTRAINED, learning_rate=0.0, gates=learns(rung.variant)) for rung in RUNGS]
 
 
 @pytest.mark.parametrize("rung", [*RUNGS, *CONTROLS])

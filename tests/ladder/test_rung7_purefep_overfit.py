@@ -8,19 +8,19 @@ from dataclasses import replace
 
 import pytest
 
-from ladder import Rung, above, below
+from ladder import Control, Floor, Rung, above, below
 from ladder.studies.purefep import Chasing, Discriminative, FreeEnergy, Overfit
 from ladder.studies.purefep.original import FIXED, ORIGINAL
 
 LEARNED = 30  # epochs, that is 300 steps
 
 
-CERTAIN = {"floor": 0.0, "floor_source": "in the one batch there is, what comes next is certain"}
+CERTAIN = Floor(0.0, "in the one batch there is, what comes next is certain")
 
 
 def gates(by, source):
     return (
-        below("cross_entropy", 0.05, by=by, source=source, **CERTAIN),
+        below("cross_entropy", 0.05, by=by, source=source, floor=CERTAIN),
         above("accuracy", 1 - 1 / 64, by=by, source="every one of 32 predictions right"),
         above("separation", 3.0, by=by, source="the source's 'token priors visibly separate', made a number"),
     )
@@ -69,7 +69,7 @@ WHOLE = [
         experiment=replace(experiment, epochs=LEARNED),
         goals=(
             *gates(LEARNED, "as of rung 7, targets hidden"),
-            below("visible_cross_entropy", 0.05, by=LEARNED, source="the same, targets visible", **CERTAIN),
+            below("visible_cross_entropy", 0.05, by=LEARNED, source="the same, targets visible", floor=CERTAIN),
         ),
     )
     for what, experiment in {"": ORIGINAL, " with every fix": FIXED}.items()
@@ -77,7 +77,7 @@ WHOLE = [
 
 
 def control(label, why, **change):
-    return BRIEF.as_control(label=label, why=why, goals=RATIO, each_gate_fails=False, **change)
+    return BRIEF.as_control(Control(why, each_gate_fails=False), label=label, goals=RATIO, **change)
 
 
 RESERVOIR = "honesty: with frozen encoding priors only the decode bank learns, from beliefs that nobody shaped"
@@ -95,7 +95,7 @@ CONTROLS = [
     control("position-prior", "FEP-5: the self-coupling prior has no token in it", **{"model.prior": "position"}),
     SELF_ATTENTION,
     SELF_ATTENTION.as_control(
-        label="kappa=0.1", why="the original", goals=RATIO, each_gate_fails=False, **{"model.kappa": 0.1}
+        Control("the original", each_gate_fails=False), label="kappa=0.1", goals=RATIO, **{"model.kappa": 0.1}
     ),
     *(
         control(

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from ladder import Rung, below, no_worse_than
+from ladder import Control, Rung, below, no_worse_than
 from ladder.declare.experiment import changed
 from ladder.studies.manifoldformer import MINIMAL, Causal, Coupling, Fixed, Learned, Memory, Model, Oscillators
-from ladder.studies.manifoldformer.gates import bayes
+from ladder.studies.manifoldformer.gates import UNTRAINED, bayes_floor
 from ladder.studies.manifoldformer.published import CORE
 from ladder.studies.manifoldformer.summit import SMALL
 
@@ -68,7 +68,9 @@ def rebuilt(scale):
 
     def learned(task):
         strongest = "the strongest tone, perfectly, and nothing else"
-        return below("mse", second, by=5, source=strongest, calibrated=bool(scale), **bayes("mse", root.data, task))
+        return below(
+            "mse", second, by=5, source=strongest, calibrated=bool(scale), floor=bayes_floor("mse", root.data, task)
+        )
 
     rungs.append(
         Rung(
@@ -103,12 +105,13 @@ def rebuilt(scale):
         name="published losses",
         claim="LOS-1: the published losses fall while the error rises.",
         experiment=changed(top.experiment, "loss", CORE.loss),
-        parent=top.id,
+        parent=top,
         adds="loss",
         gates=costs_little(top),
         goals=(aligned(root),),
-        control="LOS-1: trained on them alone, MSE rose from 1.30 to 1.55",
-        expects=WHY[scale],
+        control=Control(
+            "LOS-1: trained on them alone, MSE rose from 1.30 to 1.55", each_gate_fails=False, expects=WHY[scale]
+        ),
     )
     core = replace(
         CORE,
@@ -124,10 +127,9 @@ def rebuilt(scale):
         claim="COR-1: the core stays at an Oracle Distance of 0.25 for 5 epochs.",
         experiment=core,
         gates=(aligned(root),),
-        control="COR-1: published as stuck, 0.241 to 0.253",
-        expects=WHY[scale],
+        control=Control("COR-1: published as stuck, 0.241 to 0.253", expects=WHY[scale]),
     )
-    untrained = rungs[0].as_control(learning_rate=0.0, why="an untrained model has learned nothing")
+    untrained = rungs[0].as_control(UNTRAINED, learning_rate=0.0)
     return [*rungs, losses, published, untrained]
 
 

@@ -8,10 +8,10 @@ import math
 
 import pytest
 
-from ladder import Rung, above, below
+from ladder import Floor, Rung, above, below
 from ladder.declare.experiment import changed
 from ladder.studies.manifoldformer import Identity
-from ladder.studies.manifoldformer.gates import REFERENCES, bayes
+from ladder.studies.manifoldformer.gates import REFERENCES, UNTRAINED, bayes_floor
 from ladder.studies.manifoldformer.published import CORE
 from ladder.studies.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
 
@@ -61,9 +61,9 @@ def beats_copying(scale, **more):
 def summit(scale):
     experiment, small = SIZES[scale], bool(scale)
     window, linear = REFERENCES[experiment.data].linear
-    of_mse, of_latent = (bayes(metric, experiment.data, "next step") for metric in ("mse", "oracle_distance"))
-    least = math.hypot(of_latent["floor"], NOISE / experiment.model.latent_dim**0.5)
-    of_latent = {"floor": least, "floor_source": f"{of_latent['floor_source']}, with the noise that is asked for"}
+    of_mse, of_latent = (bayes_floor(metric, experiment.data, "next step") for metric in ("mse", "oracle_distance"))
+    least = math.hypot(of_latent.value, NOISE / experiment.model.latent_dim**0.5)
+    of_latent = Floor(least, f"{of_latent.source}, with the noise that is asked for")
     return Rung(
         number=9,
         scale=scale,
@@ -71,14 +71,14 @@ def summit(scale):
         claim="The whole model gets below an Oracle Distance of 0.05 in 5 epochs, on sequences whose noise it has not seen.",
         experiment=experiment,
         gates=(
-            below("oracle_distance", 0.05, by=5, source=ALIGNED, calibrated=small, **of_latent),
-            beats_copying(scale, calibrated=small, **of_mse),
+            below("oracle_distance", 0.05, by=5, source=ALIGNED, calibrated=small, floor=of_latent),
+            beats_copying(scale, calibrated=small, floor=of_mse),
             above("noise", NOISE, by=1, source="of the configuration: sampling is not switched off in all but name"),
             above("moved", 0.01, by=5, source="nor do the trained dynamics stand still"),
         ),
         goals=(
-            below("oracle_distance", 0.02, by=5, source="GOAL-2: then 0.02", **of_latent),
-            below("mse", linear, by=5, source=f"the linear predictor of {window} samples", **of_mse),
+            below("oracle_distance", 0.02, by=5, source="GOAL-2: then 0.02", floor=of_latent),
+            below("mse", linear, by=5, source=f"the linear predictor of {window} samples", floor=of_mse),
         ),
     )
 
@@ -116,7 +116,7 @@ def rungs(scale):
         beside(direct, "wide-direct-oracle", "With twice the features it gets to 0.02.", "model.encoder.features", 128),
         beside(direct, "withheld-direct-oracle", "The frame of tones never seen is known.", "data.withheld", 12),
     ]
-    untrained = top.as_control(learning_rate=0.0, why="an untrained model has learned nothing", gates=top.criteria[:2])
+    untrained = top.as_control(UNTRAINED, learning_rate=0.0, gates=top.criteria[:2])
     return [top, *harder, *([] if scale else alone + without + further), untrained]
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from ladder import Rung, below
+from ladder import Control, Rung, below
 from ladder.declare.experiment import differences
 from ladder.studies.purefep import Backprop, FreeEnergy, Model, Overfit, Stream, original
 
@@ -24,7 +24,7 @@ def test_each_choice_of_the_original_is_one_component_and_trains(name):
     root = Rung(
         number=1, name="root", experiment=TINY, gates=(below("cross_entropy", 9.0, by=1, source="above log 6"),)
     )
-    control = root.as_control(why="the original", label="switched", **{path: value})
+    control = root.as_control(Control("the original"), label="switched", **{path: value})
     assert list(differences(TINY, control.experiment)) == [path]
     _, told = jax.jit(control.experiment.epoch)(control.experiment.init(jax.random.key(0)), jax.random.key(1))
     assert all(np.isfinite(value).all() for value in told.values())

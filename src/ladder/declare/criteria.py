@@ -7,8 +7,9 @@ number from epoch ``by`` on: what a calibration measures and what the report pri
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -16,6 +17,19 @@ from ladder.declare.arrays import Bool, Float
 
 MetricCurves = Mapping[str, Float[np.ndarray, "seed epoch"]]
 """Metric to learning curves; the metrics are evaluated after each epoch, so column ``n - 1`` is epoch ``n``."""
+
+
+class HasId(Protocol):
+    """Anything with the id of a rung, as a ``Rung`` is."""
+
+    @property
+    def id(self) -> str:
+        """The rung's id."""
+
+
+def rung_id(rung: HasId | str) -> str:
+    """Return the id of a rung that is given by itself or by its id."""
+    return rung if isinstance(rung, str) else rung.id
 
 
 def _check_epoch(criterion: object, by: int) -> None:
@@ -28,44 +42,75 @@ def _check_source(criterion: object, source: str) -> None:
         raise ValueError(f"{criterion}: say in source= where the number comes from")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
+class Floor:
+    """The best value of a criterion's statistic that any model could reach; of ``above``, the highest.
+
+    Attributes:
+        value: The value, in the unit of the statistic (:mod:`ladder.floors`).
+        source: Where it comes from.
+
+    Raises:
+        ValueError: for a value that is not finite, or no source.
+    """
+
+    value: float
+    source: str
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.value, Real) and math.isfinite(self.value)):
+            raise ValueError(f"Floor({self.value!r}): choose a finite number")
+        if not self.source.strip():
+            raise ValueError(f"Floor({self.value!r}): say in source= where the number comes from")
+
+
+@dataclass(frozen=True)
 class Criterion(ABC):
     """A condition on one seed's curves, met at epoch ``by`` and at every later evaluation.
 
-    ``calibrated`` asks the ladder to tighten the limit to the one that a calibration measured for the rung, kept in
-    ``reports/calibration``; the limit given here is then what no calibration may exceed.
-
-    ``floor`` is the best value of the statistic that any model could reach (:mod:`ladder.floors`); of ``above`` the highest.
-    A rung refuses a gate whose limit is beyond it. A goal's may be, as a published one is: the report tells.
+    Attributes:
+        metric: The metric that is read.
+        by: The epoch from which on it must be met, from 1.
+        source: Where the limit comes from.
+        calibrated: Ask the ladder to tighten the limit to the one that a calibration measured for the rung, kept in
+            ``reports/calibration``; the limit given here is then what no calibration may exceed.
+        floor: The best value of the statistic that any model could reach. A rung refuses a gate whose limit is beyond it.
+            A goal's may be, as a published one is: the report says so.
 
     Raises:
-        ValueError: for a limit that is not finite or cannot be met, an epoch below 1, no source, or a floor that is not
-            finite or has none.
+        ValueError: for a limit that is not finite or cannot be met, an epoch below 1, no source, or a floor that is not a
+            ``Floor``.
     """
 
     kind: ClassVar[str]
     """The name of the condition in keys and reports."""
 
     metric: str
-    limit: float
+    _: KW_ONLY
     by: int
     source: str
     calibrated: bool = False
-    floor: float | None = None
-    floor_source: str = ""
+    floor: Floor | None = None
+
+    if TYPE_CHECKING:  # a field or a property of each criterion; a property here would be in the way of a field
+
+        @property
+        def limit(self) -> float:
+            """The number that the statistic is compared with."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.limit):
             raise ValueError(f"{self.kind}({self.metric!r}, {self.limit}): choose a finite limit")
         _check_epoch(self, self.by)
         _check_source(self, self.source)
-        if self.floor is not None and not (math.isfinite(self.floor) and self.floor_source.strip()):
-            raise ValueError(f"{self}: floor={self.floor}: choose a finite floor and say its source in floor_source=")
+        floor: object = self.floor
+        if not isinstance(floor, Floor | None):
+            raise ValueError(f"{self}: floor={floor!r}: give Floor(value, source) or None")
 
     @property
     def beyond_floor(self) -> bool:
         """Return whether the limit asks for more than the floor allows."""
-        return self.floor is not None and self.limit < self.floor
+        return self.floor is not None and self.limit < self.floor.value
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -94,11 +139,11 @@ class Criterion(ABC):
 
     @property
     def key(self) -> str:
-        """The condition without its limit: what a calibration files a limit under."""
+        """The condition without its limit, under which a calibration is filed."""
         return f"{self.kind} {' '.join(self.metrics)} by {self.by}"
 
     def series(self, curves: MetricCurves) -> Float[np.ndarray, "seed epoch"]:
-        """Return the number of each seed and epoch that is held against the limit; NaN where there is none."""
+        """Return the number of each seed and epoch that is compared with the limit; NaN where there is none."""
         return curves[self.metric]
 
     def statistic(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
@@ -106,11 +151,11 @@ class Criterion(ABC):
         return np.asarray(np.max(self.series(curves)[:, self.by - 1 :], axis=1))
 
     def holds(self, curves: MetricCurves) -> Bool[np.ndarray, " seed"]:
-        """Return for each seed whether it holds. A statistic that is NaN holds of none."""
+        """Return whether each seed meets the condition. A seed whose statistic is NaN does not."""
         return self._meets(self.statistic(curves))
 
     def reached(self, curves: MetricCurves) -> Float[np.ndarray, " seed"]:
-        """Return the epoch at which each seed has met it for good, be it after ``by``; infinite for one that never does."""
+        """Return the epoch from which on each seed meets the limit, be it after ``by``; infinite for a seed that never does."""
         met = self._meets(self.series(curves))[:, self.first_epoch - 1 :]
         for_good = np.logical_and.accumulate(met[:, ::-1], axis=1)[:, ::-1]
         return np.where(for_good.any(axis=1), self.first_epoch + for_good.argmax(axis=1), np.inf)
@@ -121,7 +166,11 @@ class Criterion(ABC):
 
     def tightened(self, limit: float, source: str) -> Self:
         """Return the same condition at the stricter of its own limit and ``limit``."""
-        return replace(self, limit=limit, source=source) if limit < self.limit else self
+        return self._at(limit, source) if limit < self.limit else self
+
+    def _at(self, limit: float, source: str) -> Self:
+        change: dict[str, Any] = {"limit": limit, "source": source}
+        return replace(self, **change)
 
     def _meets(self, values: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
         return np.asarray(values <= self.limit)
@@ -130,11 +179,21 @@ class Criterion(ABC):
         return self.text
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Below(Criterion):
-    """A metric that stays below the limit."""
+    """A metric that is below a limit at epoch ``by`` and after.
+
+    >>> below("mse", 0.05, by=20, source="half of the variance of the targets").text
+    'mse < 0.05 by epoch 20'
+
+    Attributes:
+        limit: What it must be below; positive, as no loss or distance is negative.
+        signed: Allow a limit that is not positive, of a metric that may be negative.
+    """
 
     kind = "below"
+    limit: float
+    _: KW_ONLY
     signed: bool = False
 
     def __post_init__(self) -> None:
@@ -154,16 +213,21 @@ class Below(Criterion):
         return np.asarray(values < self.limit)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Above(Criterion):
-    """A metric that stays above the limit."""
+    """A metric that is above a limit at epoch ``by`` and after.
+
+    >>> above("accuracy", 0.9, by=5, source="logistic regression").text
+    'accuracy > 0.9 by epoch 5'
+    """
 
     kind = "above"
+    limit: float
 
     @property
     def beyond_floor(self) -> bool:
         """Return whether the limit lies above the highest value that can be reached."""
-        return self.floor is not None and self.limit > self.floor
+        return self.floor is not None and self.limit > self.floor.value
 
     @property
     def text(self) -> str:
@@ -180,17 +244,27 @@ class Above(Criterion):
 
     def tightened(self, limit: float, source: str) -> Self:
         """Return the same condition at the larger of the two limits."""
-        return replace(self, limit=limit, source=source) if limit > self.limit else self
+        return self._at(limit, source) if limit > self.limit else self
 
     def _meets(self, values: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
         return np.asarray(values > self.limit)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Falls(Criterion):
-    """A metric that falls to at most ``limit`` times its value at epoch ``since``."""
+    """A metric that has fallen to at most ``limit`` times its value at epoch ``since``, at epoch ``by`` and after.
+
+    >>> falls("loss", 0.5, by=10, source="the healthy rungs halve it").text
+    "loss at most 0.5 of epoch 1's by epoch 10"
+
+    Attributes:
+        limit: The factor, between 0 and 1.
+        since: The epoch whose value it is compared with, before ``by``.
+    """
 
     kind = "falls"
+    limit: float
+    _: KW_ONLY
     since: int = 1
 
     def __post_init__(self) -> None:
@@ -232,12 +306,27 @@ class Falls(Criterion):
             return np.asarray(values / np.where(start > 0.0, start, np.nan))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Agrees(Criterion):
-    """Two metrics that differ by at most ``limit``."""
+    """Two metrics that differ by at most ``within`` at epoch ``by`` and after.
+
+    >>> agrees("mse", "mse_again", within=1e-6, by=1, source="two ways to compute it").text
+    'mse and mse_again within 1e-06 by epoch 1'
+
+    Attributes:
+        other: The metric that ``metric`` is compared with.
+        within: The largest difference that is allowed.
+    """
 
     kind = "agrees"
     other: str
+    _: KW_ONLY
+    within: float
+
+    @property
+    def limit(self) -> float:
+        """The largest difference that is allowed."""
+        return self.within
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -260,6 +349,9 @@ class Agrees(Criterion):
     def label(self) -> str:
         """The series in words, for an axis."""
         return f"|{self.metric} − {self.other}|"
+
+    def _at(self, limit: float, source: str) -> Self:
+        return replace(self, within=limit, source=source)
 
     def series(self, curves: MetricCurves) -> Float[np.ndarray, "seed epoch"]:
         """Return the absolute difference of the two metrics."""
@@ -306,86 +398,17 @@ class Comparison:
         return self.text
 
 
-def below(
-    metric: str,
-    limit: float,
-    *,
-    by: int,
-    source: str,
-    signed: bool = False,
-    calibrated: bool = False,
-    floor: float | None = None,
-    floor_source: str = "",
-) -> Below:
-    """``metric`` below ``limit`` at epoch ``by`` and after."""
-    return Below(
-        metric=metric,
-        limit=limit,
-        by=by,
-        source=source,
-        signed=signed,
-        calibrated=calibrated,
-        floor=floor,
-        floor_source=floor_source,
-    )
+below = Below
+above = Above
+falls = Falls
+agrees = Agrees
 
 
-def above(
-    metric: str,
-    limit: float,
-    *,
-    by: int,
-    source: str,
-    calibrated: bool = False,
-    floor: float | None = None,
-    floor_source: str = "",
-) -> Above:
-    """``metric`` above ``limit`` at epoch ``by`` and after."""
-    return Above(
-        metric=metric,
-        limit=limit,
-        by=by,
-        source=source,
-        calibrated=calibrated,
-        floor=floor,
-        floor_source=floor_source,
-    )
+def better_than(against: HasId | str, metric: str, *, source: str) -> Comparison:
+    """Return the condition that ``metric`` ends lower than on the rung ``against``, paired over seeds."""
+    return Comparison(metric=metric, against=rung_id(against), margin=0.0, source=source)
 
 
-def falls(
-    metric: str,
-    to: float,
-    *,
-    by: int,
-    source: str,
-    since: int = 1,
-    calibrated: bool = False,
-    floor: float | None = None,
-    floor_source: str = "",
-) -> Falls:
-    """``metric`` at most ``to`` times its value at epoch ``since``, at epoch ``by`` and after."""
-    return Falls(
-        metric=metric,
-        limit=to,
-        by=by,
-        source=source,
-        since=since,
-        calibrated=calibrated,
-        floor=floor,
-        floor_source=floor_source,
-    )
-
-
-def agrees(metric: str, other: str, *, within: float, by: int, source: str) -> Agrees:
-    """``metric`` and ``other`` at most ``within`` apart at epoch ``by`` and after."""
-    return Agrees(metric=metric, other=other, limit=within, by=by, source=source)
-
-
-def better_than(against: str, metric: str, *, source: str) -> Comparison:
-    """``metric`` ends lower than on the rung ``against``, paired over seeds."""
-    return Comparison(metric=metric, against=against, margin=0.0, source=source)
-
-
-def no_worse_than(against: str, metric: str, *, margin: float, source: str) -> Comparison:
-    """``metric`` ends at most ``margin`` higher than on the rung ``against``, paired over seeds."""
-    return Comparison(metric=metric, against=against, margin=margin, source=source)
+def no_worse_than(against: HasId | str, metric: str, *, margin: float, source: str) -> Comparison:
+    """Return the condition that ``metric`` ends at most ``margin`` higher than on the rung ``against``, paired over seeds."""
+    return Comparison(metric=metric, against=rung_id(against), margin=margin, source=source)

@@ -90,9 +90,9 @@ class Ladder(Mapping[str, Rung]):
             ):
                 raise LadderError(f"{rung.id}: {condition}: {condition.against} reports no {condition.metric!r}")
         for metric in rung.compare:
-            if rung.parent and metric not in self._rungs[rung.parent].experiment.metrics:
+            if rung.parent_id and metric not in self._rungs[rung.parent_id].experiment.metrics:
                 raise LadderError(
-                    f"{rung.id}: it is compared with {rung.parent} on {metric!r}, which that rung does not report"
+                    f"{rung.id}: it is compared with {rung.parent_id} on {metric!r}, which that rung does not report"
                 )
 
     def _sorted(self) -> list[str]:
@@ -116,17 +116,17 @@ class Ladder(Mapping[str, Rung]):
         return order
 
     def _check_component(self, rung: Rung) -> None:
-        if not rung.parent:
+        if not rung.parent_id:
             return
         try:
-            found = differences(self._rungs[rung.parent].experiment, rung.experiment)
+            found = differences(self._rungs[rung.parent_id].experiment, rung.experiment)
         except TypeError as error:
             raise LadderError(
-                f"{rung.id} on {rung.parent}: {error}; give both rungs the same object, or one whose == is True or False"
+                f"{rung.id} on {rung.parent_id}: {error}; give both rungs the same object, or one whose == is True or False"
             ) from error
         if list(found) == [rung.adds] or rung.role == "goal":
             return
-        said = f"{rung.id} declares that it adds {rung.adds!r} to {rung.parent}"
+        said = f"{rung.id} declares that it adds {rung.adds!r} to {rung.parent_id}"
         if not found:
             raise LadderError(f"{said}, but the two experiments are the same: it adds nothing")
         changes = ", ".join(f"{path} ({shortened(a)} → {shortened(b)})" for path, (a, b) in found.items())

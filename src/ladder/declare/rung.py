@@ -6,13 +6,48 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ladder.declare.causes import CAUSES
-from ladder.declare.criteria import Comparison, Criterion
+from ladder.declare.criteria import Comparison, Criterion, rung_id
 from ladder.declare.experiment import Experiment, changed, check_experiment
 from ladder.declare.fields import check_fields
 from ladder.declare.values import shortened
 
 VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
 SCALE = re.compile(r"(?!full$)\w*")  # that is what the option calls the one without a name
+
+
+@dataclass(frozen=True)
+class Control:
+    """A rung's being expected to FAIL: it is green on FAIL alone, and blocks nothing.
+
+    Attributes:
+        why: Why it must fail, and by whom this was found.
+        each_gate_fails: Ask that every gate fails by itself, not only all of them together.
+        expects: Names of the findings that its diagnosis must come to: it must fail, and for this reason.
+
+    Raises:
+        ValueError: for no reason, or a finding of an unknown name.
+    """
+
+    why: str
+    each_gate_fails: bool = True
+    expects: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _make_tuples(self, "expects")
+        check_fields(self)
+        if not self.why.strip():
+            raise ValueError("Control(why=''): say why it must fail")
+        if not all(name in CAUSES for name in self.expects):
+            raise ValueError(
+                f"Control(expects={shortened(self.expects)}): give names of findings, of {', '.join(CAUSES)}"
+            )
+
+
+def _make_tuples(configuration: object, *names: str) -> None:
+    """Replace lists by tuples, for users write either."""
+    for name in names:
+        if isinstance(given := getattr(configuration, name), list):
+            object.__setattr__(configuration, name, tuple(given))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +64,11 @@ class Rung:
         variant: Task or loss, where a rung comes in several.
         scale: Of a rung that comes in several sizes, the name of a smaller one; empty for the full one. Each has limits and
             evidence of its own, and one run climbs one of them.
-        parent: Id of the rung it differs from in one component and is compared with; empty for a root.
+        parent: The rung it differs from in one component and is compared with, or its id; empty for a root.
         adds: Path of that component.
-        requires: Ids of the rungs that block it unless they pass; by default a gated rung's parent.
+        requires: The rungs, or their ids, that block it unless they pass; by default a gated rung's parent.
         compare: Metrics of the paired comparison with the parent, each with what was published of it.
-        control: Why it is expected to FAIL, and by whom; a control is green on FAIL alone and blocks nothing.
-        each_gate_fails: Ask of a control that every gate fails by itself, not only all of them together.
-        expects: Findings that the diagnosis of a control must come to, by name: it must fail, and for this reason.
+        control: Why it is expected to FAIL; None for a rung that is not a control.
         calibration: Id of the rung whose calibration tightens its limits; by default its own.
         claim: The sentence that the rung tests.
 
@@ -51,24 +84,17 @@ class Rung:
     goals: tuple[Criterion | Comparison, ...] = ()
     variant: str = ""
     scale: str = ""
-    parent: str = ""
+    parent: "Rung | str" = ""
     adds: str = ""
-    requires: tuple[str, ...] | None = None
+    requires: "tuple[Rung | str, ...] | None" = None
     compare: Mapping[str, str] = field(default_factory=dict)
-    control: str = ""
-    each_gate_fails: bool = False
-    expects: tuple[str, ...] = ()
+    control: Control | None = None
     calibration: str = ""
     claim: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("gates", "goals", "requires", "expects"):
-            if isinstance(given := getattr(self, name), list):
-                object.__setattr__(self, name, tuple(given))
+        _make_tuples(self, "gates", "goals", "requires")
         self._check_id()
-        self._check_expected()
-        if isinstance(self.parent, Rung):
-            raise ValueError(f"{self.id}: parent={shortened(self.parent)}: give its id, {self.parent.id!r}")
         try:
             check_experiment(self.experiment)
         except (TypeError, ValueError) as error:
@@ -80,15 +106,11 @@ class Rung:
             raise ValueError(f"{self.id}: give it at least one gate or goal")
         if self.control and not self.gates:
             raise ValueError(f"{self.id}: a control is a rung whose gates must fail; give it gates")
-        if (self.each_gate_fails or self.expects) and not self.control:
-            raise ValueError(
-                f"{self.id}: each_gate_fails and expects are for controls; say in control= why it must fail"
-            )
         if bool(self.parent) != bool(self.adds):
-            raise ValueError(f"{self.id}: parent={self.parent!r}, adds={self.adds!r}; a rung has both or neither")
+            raise ValueError(f"{self.id}: parent={self.parent_id!r}, adds={self.adds!r}; a rung has both or neither")
         if self.role == "gate" and self.parent and not self.compare:
             raise ValueError(
-                f"{self.id}: say in compare= on which metrics it is compared with {self.parent}, such as "
+                f"{self.id}: say in compare= on which metrics it is compared with {self.parent_id}, such as "
                 f"{{{self.headline.metric!r}: 'not published'}}"
             )
         for condition in (*self.gates, *self.goals):
@@ -96,7 +118,7 @@ class Rung:
         for gate in self.criteria:
             self._check_floor(gate)
         for metric in self.compare:
-            self._check_metric(f"the comparison of {metric!r} with {self.parent}", metric)
+            self._check_metric(f"the comparison of {metric!r} with {self.parent_id}", metric)
 
     def _check_id(self) -> None:
         """Check what the id is made of, before a message begins with it."""
@@ -107,15 +129,6 @@ class Rung:
             raise ValueError(f"{id}: variant {variant!r}: use letters, digits and + - . , = _")
         if isinstance(scale, str) and not SCALE.fullmatch(scale):
             raise ValueError(f"{id}: scale {scale!r}: use letters, digits and _, and for the full one nothing")
-
-    def _check_expected(self) -> None:
-        if not self.expects:
-            return
-        given: object = self.expects
-        if not isinstance(given, tuple) or not all(name in CAUSES for name in given):
-            raise ValueError(
-                f"{self.id}: expects={shortened(self.expects)}: give a tuple of names of findings, of {', '.join(CAUSES)}"
-            )
 
     def _check(self, condition: Criterion | Comparison) -> None:
         for metric in condition.metrics:
@@ -130,7 +143,7 @@ class Rung:
         if gate.floor is not None and gate.beyond_floor:
             raise ValueError(
                 f"{self.id}: gate {gate}: its limit of {gate.limit:.4g} ({gate.source}) lies beyond the floor of "
-                f"{gate.floor:.4g} ({gate.floor_source}), which no model gets past; ask for no more than the floor, "
+                f"{gate.floor.value:.4g} ({gate.floor.source}), which no model gets past; ask for no more than the floor, "
                 "make it a goal, or correct the floor where models did get past it"
             )
 
@@ -168,6 +181,11 @@ class Rung:
         return tuple(gate for gate in self.gates if isinstance(gate, Comparison))
 
     @property
+    def expected_findings(self) -> tuple[str, ...]:
+        """Names of the findings that the diagnosis of a control must come to."""
+        return self.control.expects if self.control else ()
+
+    @property
     def headline(self) -> Criterion | Comparison:
         """The condition whose metric stands for the rung in one line."""
         return (*self.gates, *self.goals)[0]
@@ -176,36 +194,33 @@ class Rung:
     def required(self) -> tuple[str, ...]:
         """Ids of the rungs that block it."""
         if self.requires is not None:
-            return self.requires
-        return (self.parent,) if self.parent and self.role == "gate" else ()
+            return tuple(map(rung_id, self.requires))
+        return (self.parent_id,) if self.parent and self.role == "gate" else ()
 
     @property
     def partners(self) -> tuple[str, ...]:
         """Ids of the rungs whose curves it is compared with, in order, each once."""
-        parent = [self.parent] if self.parent and self.compare else []
+        parent = [self.parent_id] if self.parent and self.compare else []
         compared = [c.against for c in (*self.gates, *self.goals) if isinstance(c, Comparison)]
         return tuple(dict.fromkeys((*parent, *compared)))
 
     def as_control(
         self,
+        control: Control,
+        /,
         *,
-        why: str,
         gates: tuple[Criterion | Comparison, ...] = (),
         goals: tuple[Criterion | Comparison, ...] = (),
         label: str = "",
-        each_gate_fails: bool = True,
-        expects: tuple[str, ...] = (),
         **change: Any,
     ) -> "Rung":
         """Return a control of this rung: the same experiment but for one changed component, expected to fail.
 
         Args:
-            why: Why it must fail, and by whom.
+            control: Why it must fail.
             gates: The gates that it must fail; by default all of the rung's.
             goals: What is reported of it besides.
             label: What its variant is called; by default after the change, ``learning_rate=0.0``.
-            each_gate_fails: Whether it must fail every gate by itself, or only all of them together.
-            expects: Findings that it must fail for, by name.
             change: The component and its value; of a nested one by path, ``**{"model.dim": 4}``.
 
         Raises:
@@ -221,20 +236,26 @@ class Rung:
             gates=gates or self.gates,
             goals=goals,
             variant=f"{self.variant},{label}" if self.variant else label,
-            parent=self.id,
+            parent=self,
             adds=component,
             requires=(),
             compare={},
-            control=why,
-            each_gate_fails=each_gate_fails,
-            expects=expects,
+            control=control,
             calibration=self.calibration or self.id,
         )
 
     @property
+    def parent_id(self) -> str:
+        """The id of the rung it differs from in one component; empty for a root."""
+        return rung_id(self.parent)
+
+    @property
     def named(self) -> tuple[str, ...]:
         """Ids of every other rung it names, each once."""
-        return tuple(dict.fromkeys(filter(None, (self.parent, *self.required, *self.partners))))
+        return tuple(dict.fromkeys(filter(None, (self.parent_id, *self.required, *self.partners))))
+
+    def __hash__(self) -> int:
+        return hash(self.id)  # an experiment may hold arrays, which have no hash
 
     def __str__(self) -> str:
         return self.id

@@ -109,10 +109,8 @@ def _below_floor(run: FailedRun) -> Finding | None:
     for held in run.judgement.goals:
         if isinstance(held, CriterionResult) and (criterion := held.criterion).beyond_floor:
             assert criterion.floor is not None
-            text = (
-                f"{criterion} asks for more than its floor of {criterion.floor:.4g} allows ({criterion.floor_source})"
-            )
-            return Finding("below-floor", text, {"limit": criterion.limit, "floor": criterion.floor})
+            text = f"{criterion} asks for more than its floor of {criterion.floor.value:.4g} allows ({criterion.floor.source})"
+            return Finding("below-floor", text, {"limit": criterion.limit, "floor": criterion.floor.value})
     return None
 
 

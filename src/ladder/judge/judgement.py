@@ -148,7 +148,7 @@ def _verdict(
     """Return the verdict of a rung, where ``of_seeds`` is that of the seeds that met every gate."""
     if rung.role == "goal":
         return Verdict.all_of([_decided(goal) for goal in goals])
-    if rung.each_gate_fails:
+    if rung.control is not None and rung.control.each_gate_fails:
         return _every_gate_fails([_decided(gate) for gate in gates])
     return Verdict.all_of([of_seeds, *(_decided(gate) for gate in gates if isinstance(gate, ComparisonResult))])
 
@@ -183,11 +183,11 @@ def _names_culprit(
 
 def _effects(rung: Rung, trained: Trained, partners: Mapping[str, Trained]) -> tuple[ComparisonResult, ...]:
     """Return the paired comparisons with the parent, which are only reported."""
-    if rung.parent not in partners:
+    if rung.parent_id not in partners:
         return ()
     effects = []
     for metric, published in rung.compare.items():
-        differences = paired_differences(trained, partners[rung.parent], metric)
+        differences = paired_differences(trained, partners[rung.parent_id], metric)
         interval = interval_of(differences, REPORT_LEVEL)
-        effects.append(ComparisonResult(metric, rung.parent, interval, tuple(differences), published))
+        effects.append(ComparisonResult(metric, rung.parent_id, interval, tuple(differences), published))
     return tuple(effects)

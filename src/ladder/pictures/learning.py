@@ -54,8 +54,8 @@ class Panel:
         lines = [self.values.ravel(), *self.others.values()]
         if self.criterion:
             lines.append(np.array([self.criterion.limit]))
-            if self.criterion.floor:
-                lines.append(np.array([self.criterion.floor]))
+            if self.criterion.floor and self.criterion.floor.value:
+                lines.append(np.array([self.criterion.floor.value]))
         everything = np.concatenate(lines)
         return np.asarray(everything[np.isfinite(everything)])
 
@@ -85,7 +85,7 @@ def _panels(outcome: Outcome, partners: Mapping[str, Trained]) -> list[Panel]:
     rung, trained, judged = outcome.rung, outcome.trained, outcome.judgement
     assert trained is not None
     none = np.zeros(trained.seeds, bool)
-    parent = {rung.parent: partners[rung.parent]} if rung.parent in partners else {}
+    parent = {rung.parent_id: partners[rung.parent_id]} if rung.parent_id in partners else {}
     panels = []
     results = [*judged.gates, *judged.goals] if judged else [None] * (len(rung.gates) + len(rung.goals))
     kinds = ["gate"] * len(rung.gates) + ["goal"] * len(rung.goals)
@@ -208,9 +208,10 @@ def _draw_limit(criterion: Criterion, ax: Axes) -> dict[str, Any]:
         [criterion.by, right], [criterion.limit] * 2, color=style.GREEN, lw=2.2, zorder=6, solid_capstyle="butt"
     )
     labels = [(criterion.limit, f"limit\n{format_number(criterion.limit)}", style.GREEN)]
-    if criterion.floor is not None and (criterion.floor > 0.0 or ax.get_yscale() == "linear"):
-        (legend["floor"],) = ax.plot([left, right], [criterion.floor] * 2, color=style.BLACK, lw=1.4, ls=":", zorder=6)
-        labels.append((criterion.floor, f"floor\n{format_number(criterion.floor)}", style.BLACK))
+    if criterion.floor is not None and (criterion.floor.value > 0.0 or ax.get_yscale() == "linear"):
+        floor = criterion.floor.value
+        (legend["floor"],) = ax.plot([left, right], [floor, floor], color=style.BLACK, lw=1.4, ls=":", zorder=6)
+        labels.append((floor, f"floor\n{format_number(floor)}", style.BLACK))
     style.at_right(ax, labels)
     return legend
 

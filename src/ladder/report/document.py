@@ -64,11 +64,11 @@ def _entry(
         "scale": rung.scale,
         "role": rung.role,
         "claim": rung.claim,
-        "control": rung.control,
-        "expects": list(rung.expects),
+        "control": rung.control.why if rung.control else "",
+        "expects": list(rung.expected_findings),
         "missed": list(outcome.missed),
         "adds": _adds(outcome, ladder),
-        "parent": rung.parent or None,
+        "parent": rung.parent_id or None,
         "requires": list(rung.required),
         "experiment": {
             "type": f"{type(rung.experiment).__module__}.{type(rung.experiment).__qualname__}",
@@ -239,9 +239,9 @@ def number(value: float, digits: int | None = None) -> float | None:
 
 def _adds(outcome: Outcome, ladder: Ladder) -> dict[str, Any] | None:
     rung = outcome.rung
-    if not rung.parent:
+    if not rung.parent_id:
         return None
-    changes = differences(ladder[rung.parent].experiment, rung.experiment)
+    changes = differences(ladder[rung.parent_id].experiment, rung.experiment)
     return {
         "component": rung.adds,
         "changes": [{"component": path, "from": _plain(a), "to": _plain(b)} for path, (a, b) in changes.items()],
@@ -255,7 +255,7 @@ def _unjudged(kind: str, condition: Criterion | Comparison) -> dict[str, Any]:
 
 
 def _floor(criterion: Criterion) -> dict[str, Any] | None:
-    return None if criterion.floor is None else {"value": criterion.floor, "source": criterion.floor_source}
+    return None if criterion.floor is None else {"value": criterion.floor.value, "source": criterion.floor.source}
 
 
 def _condition(judged: CriterionResult | ComparisonResult) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 from toys import SOURCE, Coin, SeenFit, report_of
 
-from ladder import Rung, below
+from ladder import Control, Floor, Rung, below
 from ladder.cli import COMMANDS, main
 
-LEARNS = below("loss", 0.5, by=3, source=SOURCE, floor=0.01, floor_source="the noise")
+LEARNS = below("loss", 0.5, by=3, source=SOURCE, floor=Floor(0.01, "the noise"))
 ROOT = Rung(number=1, name="coin", claim="Luck suffices: p ≈ 1.", experiment=Coin(), gates=(LEARNS,))
 BROKEN = replace(
     ROOT, number=2, name="unlucky", experiment=Coin(p=0.0), parent="rung1", adds="p", compare={"loss": "0.1"}
@@ -29,7 +29,7 @@ FROZEN = Rung(
     goals=(below("loss", 0.001, by=4, source="a wish"),),
 )
 MOVES = replace(FROZEN, variant="moves", experiment=SeenFit())
-CONTROL = ROOT.as_control(p=0.0, why="no seed learns")
+CONTROL = ROOT.as_control(Control("no seed learns"), p=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ladder.declare.criteria import above, agrees, below, better_than, falls, no_worse_than
+from ladder.declare.criteria import Floor, above, agrees, below, better_than, falls, no_worse_than
 
 SOURCE = "made up for the test"
 NAN = math.nan
@@ -173,7 +173,7 @@ def test_a_signed_metric_may_be_asked_below_zero():
 )
 def test_a_limit_beyond_its_floor_is_known_and_the_floor_changes_nothing_else(make, limit, floor, beyond):
     plain = make("loss", limit, by=2, source=SOURCE)
-    floored = make("loss", limit, by=2, source=SOURCE, floor=floor, floor_source="theorem 1")
+    floored = make("loss", limit, by=2, source=SOURCE, floor=floor and Floor(floor, "theorem 1"))
     assert floored.beyond_floor is beyond
     assert (floored.text, floored.key) == (plain.text, plain.key)
     np.testing.assert_array_equal(floored.holds(CURVES), plain.holds(CURVES))
@@ -181,11 +181,27 @@ def test_a_limit_beyond_its_floor_is_known_and_the_floor_changes_nothing_else(ma
 
 
 def test_a_tightened_limit_keeps_its_floor():
-    asked = below("loss", 2.0, by=2, source=SOURCE, floor=1.5, floor_source="theorem 1")
+    asked = below("loss", 2.0, by=2, source=SOURCE, floor=Floor(1.5, "theorem 1"))
     assert asked.tightened(1.0, "measured").beyond_floor
 
 
-@pytest.mark.parametrize(("floor", "source"), [(0.5, ""), (0.5, " "), (NAN, "theorem 1"), (math.inf, "theorem 1")])
-def test_a_floor_is_finite_and_has_a_source(floor, source):
-    with pytest.raises(ValueError, match="finite floor and say its source"):
-        below("loss", 1.0, by=1, source=SOURCE, floor=floor, floor_source=source)
+@pytest.mark.parametrize(
+    ("floor", "source", "message"),
+    [
+        (0.5, "", r"Floor\(0.5\): say in source= where the number comes from"),
+        (0.5, " ", "say in source="),
+        (NAN, "theorem 1", r"Floor\(nan\): choose a finite number"),
+        (math.inf, "theorem 1", "choose a finite number"),
+        ("0.5", "theorem 1", r"Floor\('0.5'\): choose a finite number"),
+    ],
+)
+def test_floor(floor, source, message):
+    """A floor is finite and has a source."""
+    with pytest.raises(ValueError, match=message):
+        Floor(floor, source)
+
+
+def test_floor_type():
+    """A criterion's floor is a ``Floor``, not a bare number without a source."""
+    with pytest.raises(ValueError, match=r"loss < 1 by epoch 1: floor=0.5: give Floor\(value, source\) or None"):
+        below("loss", 1.0, by=1, source=SOURCE, floor=0.5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toys import SOURCE, Coin
 
-from ladder import Ladder, LadderError, Rung, above, below, better_than, falls
+from ladder import Control, Floor, Ladder, LadderError, Rung, above, below, better_than, falls
 from ladder.declare.experiment import changed, components, differences
 from ladder.evidence.fingerprint import fingerprint
 from ladder.judge.calibration import Calibration, save, tightened
@@ -66,26 +66,19 @@ class Nest(Coin):
         ({"gates": (below("loss", 0.5, by=4, source=SOURCE),)}, "the experiment trains 3 epochs"),
         ({"goals": (falls("loss", 0.5, by=4, source=SOURCE),)}, "the experiment trains 3 epochs"),
         ({"gates": ()}, "at least one gate or goal"),
-        ({"gates": (), "goals": (LEARNS,), "control": "must fail"}, "give it gates"),
-        ({"each_gate_fails": True}, "each_gate_fails and expects are for controls; say in control= why it must fail"),
-        (
-            {"control": "why", "expects": ("game",)},
-            r"expects=\('game',\): give a tuple of names of findings, of non-finite",
-        ),
-        ({"control": "why", "expects": "gamed"}, "expects='gamed': give a tuple of names of findings"),
+        ({"gates": (), "goals": (LEARNS,), "control": Control("must fail")}, "give it gates"),
+        ({"control": "must fail"}, r"rung1: control='must fail': give Control\(...\) or None$"),
         ({"scale": "full"}, "scale 'full': use letters, digits and _, and for the full one nothing"),
-        ({"expects": ("gamed",)}, "each_gate_fails and expects are for controls; say in control= why it must fail"),
         ({"parent": "rung1"}, "a rung has both or neither"),
         ({"adds": "shift"}, "a rung has both or neither"),
         ({"parent": "rung1", "adds": "shift"}, "say in compare= on which metrics"),
-        ({"parent": ROOT, "adds": "shift"}, r"rung1: parent=Rung\(.*\): give its id, 'rung1'$"),
+        ({"parent": 1, "adds": "shift"}, r"rung1: parent=1: give Rung\(...\) or a string$"),
         ({"compare": ("loss",)}, r"rung1: compare=\('loss',\): give a dict, from a string to a string$"),
         ({"compare": {"loss": 0.1}}, r"rung1: compare=\{'loss': 0.1\}: give a dict"),
         ({"gates": LEARNS}, r"rung1: gates=Below\(.*\): give a tuple, of each Criterion"),
-        ({"requires": "rung1"}, "rung1: requires='rung1': give a tuple, of each a string or None$"),
+        ({"requires": "rung1"}, "rung1: requires='rung1': give a tuple, of each Rung\\(...\\) or a string or None$"),
         ({"number": "1"}, "rung1: number='1': give a whole number$"),
         ({"name": None}, "rung1: name=None: give a string$"),
-        ({"expects": 3, "control": "why"}, "rung1: expects=3: give a tuple of names of findings"),
     ],
 )
 def test_a_rung_that_is_not_well_formed_is_refused(change, message):
@@ -93,11 +86,41 @@ def test_a_rung_that_is_not_well_formed_is_refused(change, message):
         Rung(**({"number": 1, "name": "x", "experiment": Coin(), "gates": (LEARNS,)} | change))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"why": " "}, "say why it must fail"),
+        ({"expects": ("game",)}, r"expects=\('game',\)\): give names of findings, of non-finite, never-moves"),
+        ({"expects": "gamed"}, r"Control\(expects='gamed'\): give a tuple, of each a string"),
+        ({"each_gate_fails": "no"}, r"Control\(each_gate_fails='no'\): give True or False"),
+    ],
+)
+def test_control(change, message):
+    """A control says why it must fail, and expects findings that there are."""
+    with pytest.raises(ValueError, match=message):
+        Control(**({"why": "must fail"} | change))
+
+
+def test_rungs_by_themselves_or_by_id():
+    """A rung names another by itself as well as by its id."""
+    by_id = on_root(requires=("rung1",), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)))
+    by_itself = replace(by_id, parent=ROOT, requires=[ROOT], gates=(LEARNS, better_than(ROOT, "loss", source=SOURCE)))
+    for rung in (by_id, by_itself):
+        assert (rung.parent_id, rung.required, rung.partners, rung.named) == ("rung1", *[("rung1",)] * 3)
+        assert list(Ladder([ROOT, rung])) == ["rung1", "rung2"]
+
+
+def test_hash():
+    """Rungs are hashable, whatever their experiments hold, and equal ones have one hash."""
+    rung = replace(ROOT, number=2, experiment=Nest(layer=Layer(width=np.arange(3))))
+    assert len({rung, rung, ROOT, replace(ROOT)}) == 2
+
+
 @pytest.mark.parametrize(("make", "limit", "floor"), [(below, 0.5, 0.6), (falls, 0.1, 0.2), (above, 0.9, 0.8)])
-@pytest.mark.parametrize("control", ["", "must fail"])
+@pytest.mark.parametrize("control", [None, Control("must fail")])
 def test_a_gate_beyond_its_floor_is_refused_and_a_goal_is_not(make, limit, floor, control):
     within, beyond = (
-        make("loss", limit, by=3, source="table 2", floor=at, floor_source="theorem 1") for at in (limit, floor)
+        make("loss", limit, by=3, source="table 2", floor=Floor(at, "theorem 1")) for at in (limit, floor)
     )
     told = rf"rung1: gate loss .* by epoch 3: its limit of {limit} \(table 2\) lies beyond the floor of {floor} \(theorem 1\)"
     with pytest.raises(ValueError, match=f"{told}.*no more than the floor, make it a goal, or correct the floor"):
@@ -109,7 +132,7 @@ def test_a_gate_beyond_its_floor_is_refused_and_a_goal_is_not(make, limit, floor
 @pytest.mark.parametrize(("measured", "refused"), [(0.3, False), (0.1, True)])
 def test_a_calibration_beyond_the_floor_is_refused(measured, refused, tmp_path):
     """Its seeds got past what none can: the floor is wrong."""
-    gate = below("loss", 0.5, by=3, source=SOURCE, calibrated=True, floor=0.2, floor_source="theorem 1")
+    gate = below("loss", 0.5, by=3, source=SOURCE, calibrated=True, floor=Floor(0.2, "theorem 1"))
     rung, values = replace(ROOT, gates=(gate,)), {gate.key: measured}
     save(Calibration("rung1", 59, values, values, fingerprint(rung.experiment), "2026-11-22T09:54:37+00:00"), tmp_path)
     told = "rung1: gate .* its limit of 0.1 .calibration of 2026-11-22: worst of 59 seeds .*beyond the floor of 0.2 .theorem 1"
@@ -266,7 +289,7 @@ def test_what_cannot_be_trained_is_refused(experiment):
         ([replace(ROOT, requires=("rung2",)), on_root()], "bites its tail: rung1 → rung2 → rung1"),
         ([replace(ROOT, requires=("rung1",))], "bites its tail: rung1 → rung1"),
         (
-            [ROOT, replace(ROOT, number=2, control="must fail"), on_root(3, requires=("rung2",))],
+            [ROOT, replace(ROOT, number=2, control=Control("must fail")), on_root(3, requires=("rung2",))],
             "rung3 requires rung2, which is a control row and cannot pass",
         ),
         (
@@ -402,7 +425,7 @@ def test_one_nested_field_is_one_component():
 def test_ids_markers_and_roles():
     variant = replace(ROOT, variant="mse")
     assert [ROOT.id, variant.id, variant.marker, str(variant)] == ["rung1", "rung1[mse]", "rung1", "rung1[mse]"]
-    goal, control = replace(ROOT, gates=(), goals=(LEARNS,)), replace(ROOT, control="must fail")
+    goal, control = replace(ROOT, gates=(), goals=(LEARNS,)), replace(ROOT, control=Control("must fail"))
     assert [rung.role for rung in (ROOT, goal, control)] == ["gate", "goal", "control"]
     assert Ladder([ROOT, replace(goal, number=2), replace(control, number=3)]).gated("") == 1
 
@@ -416,9 +439,9 @@ def test_the_scale_stands_in_the_id_before_the_variant_and_not_in_the_marker():
 
 
 def test_a_control_is_of_its_rungs_scale_and_tightened_by_its_calibration():
-    control = replace(ROOT, scale="small").as_control(p=0.0, why="no seed learns")
+    control = replace(ROOT, scale="small").as_control(Control("no seed learns"), p=0.0)
     assert (control.id, control.scale) == ("rung1@small[p=0.0]", "small")
-    assert (control.parent, control.calibration) == ("rung1@small", "rung1@small")
+    assert (control.parent_id, control.calibration) == ("rung1@small", "rung1@small")
 
 
 def test_the_scales_of_a_ladder_are_of_those_rungs_that_come_in_several():
@@ -434,7 +457,7 @@ def test_a_run_can_name_the_rungs_of_the_scale_that_it_climbs_and_those_that_com
         replace(sized[-1], variant="c"),  # of the small one alone
         replace(sized[-1], number=3),
         replace(sized[0], variant="d", gates=(), goals=(LEARNS,)),
-        sized[0].as_control(p=0.0, why="no seed learns"),
+        sized[0].as_control(Control("no seed learns"), p=0.0),
     ]
     ladder = Ladder([ROOT, *sized, *more])
     assert {scale: ladder.gated(scale) for scale in ("", "small", "tiny")} == {"": 3, "small": 5, "tiny": 1}
@@ -445,24 +468,25 @@ def test_what_a_rung_requires_and_is_compared_with():
     assert (rung.required, rung.partners, rung.named) == (("rung1",), ("rung1", "rung2"), ("rung1", "rung2"))
     assert replace(rung, requires=("rung2",)).required == ("rung2",)
     assert replace(rung, requires=()).required == ()
-    assert replace(rung, control="must fail").required == ()
+    assert replace(rung, control=Control("must fail")).required == ()
 
 
 def test_as_control_changes_one_component_and_must_fail_every_gate():
     rung = on_root(variant="mse", goals=(LEARNS,))
-    control = rung.as_control(p=0.0, why="no seed learns")
+    control = rung.as_control(Control("no seed learns"), p=0.0)
     assert control.experiment == Coin(shift=0.1, p=0.0)
-    assert (control.id, control.parent, control.adds) == ("rung2[mse,p=0.0]", "rung2[mse]", "p")
+    assert (control.id, control.parent_id, control.adds) == ("rung2[mse,p=0.0]", "rung2[mse]", "p")
     assert (control.gates, control.goals, control.required) == (rung.gates, (), ())
-    assert (control.role, control.control, control.each_gate_fails) == ("control", "no seed learns", True)
-    assert (control.calibration, control.expects) == ("rung2[mse]", ())
-    assert rung.as_control(p=0.0, why="no seed learns", expects=("never-moves",)).expects == ("never-moves",)
+    assert (control.role, control.control) == ("control", Control("no seed learns", each_gate_fails=True, expects=()))
+    assert (control.calibration, control.expected_findings, rung.expected_findings) == ("rung2[mse]", (), ())
+    explained = Control("no seed learns", expects=["never-moves"])
+    assert rung.as_control(explained, p=0.0).expected_findings == ("never-moves",)
     Ladder([ROOT, rung, control])
     other = (above("loss", 1.0, by=1, source=SOURCE),)
-    assert ROOT.as_control(p=0.0, why="no seed learns", gates=other).gates == other
+    assert ROOT.as_control(Control("no seed learns"), p=0.0, gates=other).gates == other
     for change in ({}, {"p": 0.0, "shift": 1.0}):
         with pytest.raises(ValueError, match="a control changes one component"):
-            rung.as_control(why="no seed learns", **change)
+            rung.as_control(Control("no seed learns"), **change)
 
 
 def test_the_ladder_stands_in_climbing_order_whatever_the_order_of_declaration():

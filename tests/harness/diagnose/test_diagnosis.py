@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import Array
 
-from ladder import Rung, Seeds, SequentialTest, Trained, Verdict, above, below, falls
+from ladder import Floor, Rung, Seeds, SequentialTest, Trained, Verdict, above, below, falls
 from ladder.diagnose.diagnosis import Diagnosis, diagnose
 from ladder.inspection import Inspectable, Inspection, effective_rank, step_traces, summarise
 from ladder.judge.judgement import judge
@@ -269,11 +269,11 @@ def test_where_every_seed_turned_there_is_one_finding():
 @pytest.mark.parametrize(
     ("condition", "beyond"),
     [
-        (below("mse", 0.001, by=4, source=SOURCE, floor=0.01, floor_source="theorem 1"), True),
-        (below("mse", 0.02, by=4, source=SOURCE, floor=0.01, floor_source="theorem 1"), False),
-        (falls("mse", 0.1, by=4, source=SOURCE, floor=0.5, floor_source="theorem 1"), True),
-        (above("mse", 0.9, by=1, source=SOURCE, floor=0.8, floor_source="theorem 1"), True),
-        (above("mse", 0.9, by=1, source=SOURCE, floor=1.0, floor_source="theorem 1"), False),
+        (below("mse", 0.001, by=4, source=SOURCE, floor=Floor(0.01, "theorem 1")), True),
+        (below("mse", 0.02, by=4, source=SOURCE, floor=Floor(0.01, "theorem 1")), False),
+        (falls("mse", 0.1, by=4, source=SOURCE, floor=Floor(0.5, "theorem 1")), True),
+        (above("mse", 0.9, by=1, source=SOURCE, floor=Floor(0.8, "theorem 1")), True),
+        (above("mse", 0.9, by=1, source=SOURCE, floor=Floor(1.0, "theorem 1")), False),
     ],
 )
 def test_a_goal_beyond_its_floor_is_told_last(condition, beyond):

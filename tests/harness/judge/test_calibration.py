@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from toys import SOURCE, Coin, Diverges
 
-from ladder import Rung, Seeds, Trainer, above, below, falls
+from ladder import Control, Rung, Seeds, Trainer, above, below, falls
 from ladder.judge.calibration import calibrate, load, outdated, path, sample_size, save, tightened
 from ladder.train.trainer import CALIBRATION_STREAM, GATE_STREAM
 
@@ -80,7 +80,7 @@ def test_a_calibration_only_tightens(measured, tmp_path, limit, expected):
 
 def test_a_control_is_judged_by_the_limits_of_its_rung(measured, tmp_path):
     save(measured, tmp_path)
-    control = RUNG.as_control(p=0.0, why="no seed learns")
+    control = RUNG.as_control(Control("no seed learns"), p=0.0)
     assert tightened(control, tmp_path).gates == tightened(RUNG, tmp_path).gates != GATES
 
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_calibrated_is_refused():
 
 
 def test_limits_are_outdated_where_what_they_were_measured_on_has_changed(measured, tmp_path):
-    control = RUNG.as_control(p=0.0, why="no seed learns")
+    control = RUNG.as_control(Control("no seed learns"), p=0.0)
     assert outdated(RUNG, RUNG, tmp_path) == outdated(control, RUNG, tmp_path) == ["missing"]
     assert outdated(replace(RUNG, gates=GATES[2:]), RUNG, tmp_path) == []
     save(measured, tmp_path)

@@ -9,7 +9,19 @@ import numpy as np
 from scipy.stats import binom
 from toys import SOURCE
 
-from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, Verdict, below, better_than, no_worse_than
+from ladder import (
+    Climb,
+    Control,
+    Ladder,
+    Rung,
+    Seeds,
+    SequentialTest,
+    Trained,
+    Verdict,
+    below,
+    better_than,
+    no_worse_than,
+)
 from ladder.climb import Outcome
 from ladder.judge.judgement import judge
 from ladder.report.document import culprit, entry
@@ -119,9 +131,11 @@ def test_only_a_gated_rung_that_fails_is_ever_named():
             [
                 first,
                 root(2, p[0], parent="rung1", adds="number", compare={"a": "not published"}),
-                first.as_control(p=0.99 * p[2], why="learns less"),
+                first.as_control(Control("learns less"), p=0.99 * p[2]),
                 root(3, p[3], centre=2.0 * p[4], gates=(LEARNS, better_than("rung1", "a", source=SOURCE))),
-                root(4, p[5], centre=2.0, gates=(better_than("rung1", "a", source=SOURCE),), control="is worse"),
+                root(
+                    4, p[5], centre=2.0, gates=(better_than("rung1", "a", source=SOURCE),), control=Control("is worse")
+                ),
                 replace(root(5, p[6]), gates=(), goals=(LEARNS,)),
                 root(6, p[0]),
             ]

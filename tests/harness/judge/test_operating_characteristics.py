@@ -105,7 +105,7 @@ def test_only_a_run_of_passing_gates_and_failing_controls_is_green(climbed):
         rungs = climbed(
             f"[first := coin({p}, {2 * toss}), "
             f"coin({p}, {2 * toss + 1}, parent=first.id, adds='shift', compare={{'loss': 'not published'}}), "
-            f"first.as_control(p={q - 0.01}, why='it learns less')]"
+            f"first.as_control(Control('it learns less'), p={q - 0.01})]"
         )
         seen.add(tuple(rung["verdict"] for rung in rungs if rung["role"] == "gate"))
     assert seen == {

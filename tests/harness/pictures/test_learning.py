@@ -21,7 +21,21 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from toys import HEAD, INI, SOURCE, TEST, Coin, Fit
 
-from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, Trainer, Verdict, above, agrees, below, falls
+from ladder import (
+    Climb,
+    Floor,
+    Ladder,
+    Rung,
+    Seeds,
+    SequentialTest,
+    Trained,
+    Trainer,
+    Verdict,
+    above,
+    agrees,
+    below,
+    falls,
+)
 from ladder import better_than as better
 from ladder.climb import Outcome
 from ladder.evidence.closure import closure
@@ -43,7 +57,7 @@ from typing import ClassVar
 class Pictured(Coin):
     pictures: ClassVar[str] = "artist"
 
-FLOORED = below("loss", 0.5, by=3, source="made up", floor=0.001, floor_source="made up")
+FLOORED = below("loss", 0.5, by=3, source="made up", floor=Floor(0.001, "made up"))
 
 def rung(number, experiment, parent="", adds="", **more):
     told = {"name": f"r{number}", "gates": (LEARNS,), "compare": {"loss": ""} if parent else {}} | more
@@ -54,7 +68,7 @@ RUNGS = [
     rung(2, Pictured(p=0.5), "rung1", "p"),
     rung(3, Pictured(p=0.5, shift=0.1), "rung2", "shift"),
 ]
-RUNGS.append(RUNGS[0].as_control(p=0.0, why="it never learns"))
+RUNGS.append(RUNGS[0].as_control(Control("it never learns"), p=0.0))
 """
     + TEST
 )
@@ -279,7 +293,7 @@ FITS = Rung(
     number=1,
     name="fits",
     experiment=PicturedFit(),
-    gates=(below("loss", 10.0, by=4, source=SOURCE, floor=0.0, floor_source="0"),),
+    gates=(below("loss", 10.0, by=4, source=SOURCE, floor=Floor(0.0, "0")),),
 )
 
 
@@ -404,7 +418,7 @@ def test_the_scale(values, limit, scale):
 
 
 def test_floors_are_dotted_and_labels_do_not_overlap():
-    gate = below("loss", 0.1, by=3, source=SOURCE, floor=0.099, floor_source="theory")
+    gate = below("loss", 0.1, by=3, source=SOURCE, floor=Floor(0.099, "theory"))
     (ax,) = axes_of((gate,)).axes
     (floor,) = lines(ax, style.BLACK, ":")
     assert set(floor.get_ydata()) == {0.099}
@@ -415,7 +429,7 @@ def test_floors_are_dotted_and_labels_do_not_overlap():
 
 @pytest.mark.parametrize(("last", "scale", "drawn"), [(0.05, "log", 0), (0.5, "linear", 1)])
 def test_a_floor_of_zero_leaves_the_scale_to_the_curves(last, scale, drawn):
-    gate = below("loss", 0.3, by=2, source=SOURCE, floor=0.0, floor_source="theory")
+    gate = below("loss", 0.3, by=2, source=SOURCE, floor=Floor(0.0, "theory"))
     (ax,) = axes_of((gate,), np.array([[1.0, last]])).axes
     assert ax.get_yscale() == scale
     assert len(lines(ax, style.BLACK, ":")) == drawn

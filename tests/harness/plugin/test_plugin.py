@@ -622,7 +622,7 @@ def test_a_commit_does_not_differ_by_its_own_report_but_by_calibrations(pytester
 
 def test_verbose_has_a_line_for_each_rung_of_a_long_ladder(pytester, rungs):
     rungs(coin="Coin()")
-    control = "RUNGS += [RUNGS[0].as_control(p=0.0, why='x', label=f'c{n}') for n in range(20)]\n"
+    control = "RUNGS += [RUNGS[0].as_control(Control('x'), p=0.0, label=f'c{n}') for n in range(20)]\n"
     file = pytester.path / "test_rung1_coin.py"
     file.write_text(file.read_text().replace("@pytest", control + "@pytest"))
     short = pytester.runpytest()

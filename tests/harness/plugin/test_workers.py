@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from toys import HEAD, INI, TEST, Coin
 
-from ladder import Ladder, Rung, Verdict, below, better_than
+from ladder import Control, Ladder, Rung, Verdict, below, better_than
 from ladder.plugin import workers
 from ladder.plugin.workers import Handover, groups, take_gpu
 
@@ -34,7 +34,7 @@ RUNGS = [
     rung(5, Coin(epochs=5)),
     rung(6, Coin(epochs=5, p=0.9), "rung5", "p"),
 ]
-RUNGS.append(RUNGS[0].as_control(p=0.0, why="it never learns"))
+RUNGS.append(RUNGS[0].as_control(Control("it never learns"), p=0.0))
 """
 )
 ALL = (
@@ -327,7 +327,7 @@ def test_groups_are_what_is_required_or_compared():
     two = rung(2, requires=("rung1",))
     four = rung(4, gates=(LEARNS, better_than("rung3", "loss", source="made up")))
     six = rung(6, requires=("rung4", "rung2"))
-    control = one.as_control(p=0.0, why="it never learns")
+    control = one.as_control(Control("it never learns"), p=0.0)
     ladder = Ladder([one, two, three, four, five, control])
     joined = {"rung1": "rung1", "rung2": "rung1", "rung3": "rung3", "rung4": "rung3", "rung5": "rung5"}
     assert groups(ladder, list(ladder)) == joined | {control.id: control.id}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 
-from ladder import Rung, above, below, better_than, no_worse_than
+from ladder import Control, Floor, Rung, above, below, better_than, no_worse_than
 from ladder.files import append_line, check_writable, write_atomically
 from ladder.report import as_json, write
 from ladder.report.document import number
@@ -44,13 +44,13 @@ BROKEN = Rung(
 BLOCKED = replace(BROKEN, number=3, name="shifted", experiment=Coin(p=0.0, shift=0.1), parent="rung2", adds="shift")
 GOAL = Rung(number=4, name="wish", experiment=Coin(), goals=(better_than("rung1", "loss", source=SOURCE),))
 GONE = Rung(number=5, name="gone", experiment=Diverges(share=1.0, step=1), gates=(LEARNS,))
-CONTROL = ROOT.as_control(p=0.0, why="no seed learns")
+CONTROL = ROOT.as_control(Control("no seed learns"), p=0.0)
 FROZEN = Rung(
     number=6,
     name="frozen",
     experiment=SeenFit(rate=0.0),
-    gates=(below("loss", 0.01, by=4, source=SOURCE, floor=0.001, floor_source="the noise"),),
-    goals=(below("loss", 0.0004, by=4, source="published", floor=0.001, floor_source="the noise"),),
+    gates=(below("loss", 0.01, by=4, source=SOURCE, floor=Floor(0.001, "the noise")),),
+    goals=(below("loss", 0.0004, by=4, source="published", floor=Floor(0.001, "the noise")),),
 )
 FIT = Rung(
     number=1,
@@ -59,7 +59,7 @@ FIT = Rung(
     experiment=SeenFit(),
     gates=(below("loss", 0.5, by=4, source=SOURCE),),
 )
-STILL = FIT.as_control(rate=0.0, why="no step, no learning", expects=("never-moves",))
+STILL = FIT.as_control(Control("no step, no learning", expects=("never-moves",)), rate=0.0)
 RUNGS = (ROOT, CONTROL, BROKEN, BLOCKED, GOAL, GONE, FROZEN)
 
 
@@ -75,7 +75,7 @@ def green():
 
 @pytest.fixture(scope="module")
 def known():
-    return report_of(FIT, STILL, FIT.as_control(rate=0.0, label="unexplained", why="no step, no learning"))
+    return report_of(FIT, STILL, FIT.as_control(Control("no step, no learning"), rate=0.0, label="unexplained"))
 
 
 def rung(report, id):
@@ -98,7 +98,9 @@ def test_the_schema_asks_for_scale_and_expectations_and_knows_their_ids(known):
     assert (fit["id"], fit["scale"], fit["expects"]) == ("rung1@small", "small", [])
     assert (still["id"], still["scale"], still["expects"]) == ("rung1@small[rate=0.0]", "small", ["never-moves"])
     assert known["schema"] == VERSION
-    missed = rung(report_of(FIT, replace(STILL, expects=("gamed", "never-moves"))), STILL.id)["missed"]
+    missed = rung(report_of(FIT, replace(STILL, control=Control("why", expects=("gamed", "never-moves")))), STILL.id)[
+        "missed"
+    ]
     assert (missed, still["missed"], fit["missed"]) == (["gamed"], [], [])
     asked = ("scale", "expects", "missed")
     without = [{name: value for name, value in fit.items() if name != left_out} for left_out in asked]
@@ -174,14 +176,14 @@ def test_the_floor_stands_beside_its_threshold_in_every_form(report):
     ("condition", "expected"),
     [
         (below("loss", 0.1, by=2, source=SOURCE), "loss < 0.1 by epoch 2"),
-        (below("loss", 0.1, by=2, source=SOURCE, floor=0.1, floor_source="x"), "loss < 0.1 by epoch 2 (floor 0.1)"),
+        (below("loss", 0.1, by=2, source=SOURCE, floor=Floor(0.1, "x")), "loss < 0.1 by epoch 2 (floor 0.1)"),
         (
-            below("loss", 0.1, by=2, source=SOURCE, floor=0.2, floor_source="x"),
+            below("loss", 0.1, by=2, source=SOURCE, floor=Floor(0.2, "x")),
             "loss < 0.1 by epoch 2 (beyond the floor of 0.2)",
         ),
-        (above("loss", 0.1, by=2, source=SOURCE, floor=0.2, floor_source="x"), "loss > 0.1 by epoch 2 (ceiling 0.2)"),
+        (above("loss", 0.1, by=2, source=SOURCE, floor=Floor(0.2, "x")), "loss > 0.1 by epoch 2 (ceiling 0.2)"),
         (
-            above("loss", 0.3, by=2, source=SOURCE, floor=0.2, floor_source="x"),
+            above("loss", 0.3, by=2, source=SOURCE, floor=Floor(0.2, "x")),
             "loss > 0.3 by epoch 2 (beyond the ceiling of 0.2)",
         ),
         (better_than("rung1", "loss", source=SOURCE), "loss lower than rung1's (median of pairs)"),
@@ -248,7 +250,7 @@ def test_the_first_line_names_the_culprit_or_says_that_all_is_green(report, gree
 
 
 def test_a_red_control_is_no_culprit_but_not_green_either():
-    lucky = replace(ROOT, number=2, name="lucky", control="must fail")
+    lucky = replace(ROOT, number=2, name="lucky", control=Control("must fail"))
     report = report_of(ROOT, lucky)
     assert (report["rungs"][1]["green"], report["culprit"]) == (False, None)
     assert markdown(report).startswith("# NOT GREEN: rung2 PASS, must FAIL")
@@ -304,7 +306,7 @@ def test_a_known_culprit_is_told_by_the_comparison_that_it_lost_or_by_all_gates_
 
 
 def test_why_a_control_is_red_names_what_was_missed_and_what_was_found_instead():
-    report = report_of(FIT, replace(STILL, expects=("gamed",)))
+    report = report_of(FIT, replace(STILL, control=Control("why", expects=("gamed",))))
     first, *rest = why(rung(report, STILL.id)).splitlines()
     assert first == f"{STILL.id} FAIL, but no gamed: 0/16 seeds met every gate"
     assert any(line.startswith("  nothing ever moved") for line in rest)
@@ -389,7 +391,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, fa
 
 
 def test_words_are_no_markdown_and_no_html_and_stay_readable():
-    rung = replace(ROOT, name="<lambda> *new*", claim="# of `seeds` < 3 | <b>[x](y)\nall", control="")
+    rung = replace(ROOT, name="<lambda> *new*", claim="# of `seeds` < 3 | <b>[x](y)\nall", control=None)
     document = report_of(rung)
     document["rungs"][0]["repeat"] = "pytest 'a`b'"
     document["rungs"][0]["note"] = "\\alpha"

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 
-from ladder import Rung, below, better_than, falls, no_worse_than
+from ladder import Control, Floor, Rung, below, better_than, falls, no_worse_than
 from ladder.report import as_json, write
 from ladder.report.chart import BOTTOM, LEFT, RIGHT, TOP, chart, metrics, missed, spark
 from ladder.report.html import LARGEST, html
@@ -30,7 +30,7 @@ FLAGS = (  # it sees this machine alone, runs as root in a container, and has no
 )
 NASTY = """"'><script>alert(1)</script><img src=x onerror=alert(2)>&amp;{{ 1 }}"""
 FIXED = {"verdict", "role", "kind", "date"}  # the words that mean something
-LEARNS = below("loss", 0.5, by=3, source="a published value", floor=0.1, floor_source="the noise")
+LEARNS = below("loss", 0.5, by=3, source="a published value", floor=Floor(0.1, "the noise"))
 FIT = Rung(number=1, name="fit", scale="small", experiment=SeenFit(), gates=(replace(LEARNS, by=4),))
 ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS, falls("loss", 0.6, by=3, source=SOURCE)))
 BROKEN = Rung(
@@ -47,8 +47,8 @@ BLOCKED = replace(BROKEN, number=3, name="shifted", experiment=Coin(p=0.4, shift
 GOAL = Rung(number=4, name="wish", experiment=Coin(), goals=(better_than("rung1", "loss", source=SOURCE),))
 HALF = Rung(number=5, name="half", experiment=Diverges(), gates=(LEARNS,))
 FROZEN = replace(ROOT, number=6, name="frozen", experiment=SeenFit(rate=0.0), gates=(replace(LEARNS, by=4),))
-STILL = FIT.as_control(rate=0.0, why="no step, no learning", expects=("never-moves",))
-RUNGS = (ROOT, ROOT.as_control(p=0.0, why="no seed learns"), BROKEN, BLOCKED, GOAL, HALF, FROZEN, FIT, STILL)
+STILL = FIT.as_control(Control("no step, no learning", expects=("never-moves",)), rate=0.0)
+RUNGS = (ROOT, ROOT.as_control(Control("no seed learns"), p=0.0), BROKEN, BLOCKED, GOAL, HALF, FROZEN, FIT, STILL)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from toys import SOURCE, Coin, SeenFit, report_of
 
-from ladder import Rung, above, below
+from ladder import Control, Rung, above, below
 from ladder.report.terminal import GLANCE, lines
 from ladder.report.text import LISTED, headline, numbers, who
 
@@ -19,7 +19,7 @@ BLOCKED = Rung(number=3, name="above", experiment=Coin(), gates=(LEARNS,), requi
 MET = Rung(number=4, name="wish", experiment=Coin(), goals=(LEARNS,))
 UNMET = Rung(number=5, name="dream", experiment=Coin(), goals=(above("loss", 9.0, by=1, source=SOURCE),))
 FIT = Rung(number=6, name="fit", experiment=SeenFit(), gates=(below("loss", 0.5, by=4, source=SOURCE),))
-STILL = FIT.as_control(rate=0.0, why="no step, no learning", expects=("never-moves",))
+STILL = FIT.as_control(Control("no step, no learning", expects=("never-moves",)), rate=0.0)
 OLD = {"date": "2026-11-22T09:54:37+00:00", "commit": "1a2b", "seeds": 16}
 STALE = "limits calibrated before the code changed; measure them again: --ladder-calibrate=overwrite"
 REMARKED = {"stale_calibration": ["code"]}
@@ -27,7 +27,7 @@ REMARKED = {"stale_calibration": ["code"]}
 
 @pytest.fixture(scope="module")
 def entries():
-    found = report_of(ROOT, ROOT.as_control(p=0.0, why="no seed learns"), BROKEN, BLOCKED, MET, UNMET, FIT, STILL)
+    found = report_of(ROOT, ROOT.as_control(Control("no seed learns"), p=0.0), BROKEN, BLOCKED, MET, UNMET, FIT, STILL)
     names = ("passes", "control", "broken", "blocked", "met", "unmet", "fit", "still")
     return found, dict(zip(names, found["rungs"], strict=True))
 

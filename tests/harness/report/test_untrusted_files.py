@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from played import LEARNS, at, climb, play, same
 from toys import HEAD, SOURCE, TEST, Coin, SeenFit, report_of
 
-from ladder import Ladder, Rung, Seeds, SequentialTest, Verdict, below, falls
+from ladder import Control, Floor, Ladder, Rung, Seeds, SequentialTest, Verdict, below, falls
 from ladder.cli import main
 from ladder.evidence import archive as module
 from ladder.evidence.attempts import Attempt
@@ -223,7 +223,7 @@ def in_the_way(data, target):
 
 # Reports, and the command that reads them.
 
-CONTROL_GATE = below("loss", 0.5, by=3, source=SOURCE, floor=0.01, floor_source="the noise")
+CONTROL_GATE = below("loss", 0.5, by=3, source=SOURCE, floor=Floor(0.01, "the noise"))
 GREEN = Rung(number=1, name="coin", claim="Luck suffices.", experiment=Coin(), gates=(CONTROL_GATE,))
 RED = replace(
     GREEN, number=2, name="unlucky", experiment=Coin(p=0.0), parent="rung1", adds="p", compare={"loss": "0.1"}
@@ -232,7 +232,7 @@ STILL = Rung(
     number=4, name="fit", experiment=SeenFit(rate=0.0), gates=(falls("loss", 0.5, by=4, source=SOURCE),)
 )  # fmt: skip
 RUNGS = (
-    GREEN, GREEN.as_control(p=0.0, why="no seed learns"), RED,
+    GREEN, GREEN.as_control(Control("no seed learns"), p=0.0), RED,
     replace(RED, number=3, experiment=Coin(p=0.0, shift=0.1), parent="rung2", adds="shift"), STILL,
     replace(STILL, number=5, gates=(), goals=STILL.gates),
 )  # fmt: skip

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ladder.declare.criteria import Criterion, below, falls
+from ladder.declare.criteria import Criterion, Floor, below, falls
+from ladder.declare.rung import Control
 from ladder.studies.manifoldformer.data import Signals, Task
 from ladder.studies.manifoldformer.model import Model
 from ladder.studies.manifoldformer.objective import weights
@@ -48,13 +49,15 @@ REFERENCES: Mapping[Signals, References] = {
     SMALL: References(copied=0.476, linear=(63, 0.0085), held=1.20, short=(9, 0.32), long=(33, 2e-4), harmonic=3e-4),
 }
 
-below_copy = partial(below, floor=0.0, floor_source="copying the input, which is the target and has no noise")
+UNTRAINED = Control("an untrained model has learned nothing")
+
+below_copy = partial(below, floor=Floor(0.0, "copying the input, which is the target and has no noise"))
 """The criterion ``below`` for a loss on the identity task without noise, where copying the input reaches zero."""
 
 
-def bayes(metric: str, data: Signals, task: Task) -> dict[str, Any]:
-    """Return the floor of a criterion on this metric, as keyword arguments."""
-    return {"floor": BAYES[metric, data, task], "floor_source": "Bayes read-out of all samples so far"}
+def bayes_floor(metric: str, data: Signals, task: Task) -> Floor:
+    """Return the floor of a criterion on this metric."""
+    return Floor(BAYES[metric, data, task], "Bayes read-out of all samples so far")
 
 
 def learns(loss: str) -> tuple[Criterion, ...]:
