@@ -74,7 +74,7 @@ class Plain:
     """
 
     def __init__(self, experiment: Oscillators, distinct: bool):
-        signals, ids = jnp.asarray(experiment.data.clean), experiment.data.drawn.reshape(-1, BATCH)
+        signals, ids = jnp.asarray(experiment.data.clean), experiment.data.training_choices.reshape(-1, BATCH)
         count = np.stack([np.bincount(batch, minlength=len(signals)) for batch in ids])
         same = jnp.full(ids.shape[1], 1 / ids.shape[1])
         if distinct:

@@ -27,7 +27,7 @@ def filled(how, scale):
     simple = REFERENCES[SIZES[scale].data]
     window, short = simple.short
     return (
-        mse(how, simple.held, "the last sample held"),
+        mse(how, simple.hold_last, "the last sample held"),
         mse(how, short, f"a linear autoregression of {window} samples, rolled out", calibrated=bool(scale)),
         above(f"{how}_gap_amplitude", 0.9, by=5, source=AMPLITUDE),
         below(f"{how}_gap_amplitude", 1.1, by=5, source=AMPLITUDE),

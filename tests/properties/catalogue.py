@@ -206,8 +206,8 @@ def of_beliefs(function):
 
     def call(*parts):
         pairs = [Belief(*parts[place : place + 2]) for place in range(0, len(parts) - 1, 2)]
-        found = function(*pairs, *parts[2 * len(pairs) :])
-        return jnp.stack(found, axis=-1) if isinstance(found, Belief) else found
+        result = function(*pairs, *parts[2 * len(pairs) :])
+        return jnp.stack(result, axis=-1) if isinstance(result, Belief) else result
 
     return call
 
@@ -228,32 +228,32 @@ def module(build, apply=lambda built, *args: built(*args)):
     return call
 
 
-def moves(wanted):
-    return module(partial(wanted.build, TIME, DIM))
+def moves(config):
+    return module(partial(config.build, TIME, DIM))
 
 
-def remembers(**wanted):
-    return module(partial(Memory(**wanted).build, TIME, DIM, False))
+def remembers(**config):
+    return module(partial(Memory(**config).build, TIME, DIM, False))
 
 
-def couples(**wanted):
-    return module(partial(Coupling(**wanted).build, DIM, False), lambda built, query, key: built.among(key)(query))
+def couples(**config):
+    return module(partial(Coupling(**config).build, DIM, False), lambda built, query, key: built.force_from(key)(query))
 
 
-def turns(wanted):
-    return module(partial(wanted.build, DIM))
+def turns(config):
+    return module(partial(config.build, DIM))
 
 
 def drawn_around(latent):
     return lambda mean, sigma: jnp.stack(sampling.draw(mean, sigma, jax.random.key(0), latent))
 
 
-def model(key=None, **wanted):
+def model(key=None, **config):
     """A small one; with a key its latent has noise, half way through training."""
-    wanted = Model(**({"latent": "sphere", "latent_dim": DIM, "decoder": 8} | wanted))
+    config = Model(**({"latent": "sphere", "latent_dim": DIM, "decoder": 8} | config))
 
     def build(rngs):
-        return wanted.build(TIME, 3, rngs.params())
+        return config.build(TIME, 3, rngs.params())
 
     return module(build, lambda built, x: built(x, key, 0.5).signal)
 
@@ -342,12 +342,12 @@ CATALOGUE = [
     Case("sampling.Spread", module(partial(sampling.Spread, DIM, DIM)), features, 4 * VECTORS, causal=(0,)),
     Case("sampling.draw[euclidean]", drawn_around("euclidean"), mean_and_sigma, 4, causal=(0, 1), noisy=True, time=-2),
     Case("sampling.draw[sphere]", drawn_around("sphere"), mean_and_sigma, 4 * VECTORS, causal=(0, 1), noisy=True, time=-2),
-    Case("alignment.context[mean]", partial(alignment.context, of="mean"), trajectory, TIME, "vv", linear=(0,),
+    Case("alignment.context[mean]", partial(alignment.context, kind="mean"), trajectory, TIME, "vv", linear=(0,),
          padded=("latent",)),
-    Case("alignment.context[velocity]", partial(alignment.context, of="velocity"), trajectory, 2, "vv", linear=(0,),
+    Case("alignment.context[velocity]", partial(alignment.context, kind="velocity"), trajectory, 2, "vv", linear=(0,),
          padded=("latent",)),
-    Case("alignment.context[end points]", partial(alignment.context, of="end points"), trajectory, 1, linear=(0,)),
-    Case("alignment.context[covariance]", partial(alignment.context, of="covariance"), trajectory, TIME + 2),
+    Case("alignment.context[end points]", partial(alignment.context, kind="end points"), trajectory, 1, linear=(0,)),
+    Case("alignment.context[covariance]", partial(alignment.context, kind="covariance"), trajectory, TIME + 2),
     Case("alignment.rotation", alignment.rotation, square, MATRICES, padded=("matrix",)),
     Case("alignment.StaticRotation", turns(Static()), trajectory, MATRICES, batched=False),
     Case("alignment.DynamicRotation[mean]", turns(Dynamic(features=8)), trajectory, 10 * MATRICES, smooth=False),

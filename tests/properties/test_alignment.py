@@ -17,62 +17,61 @@ from ladder.studies.manifoldformer import Dynamic, Model, Static
 from ladder.studies.manifoldformer.alignment import Context, context, rotation
 
 TIME, DIM = 6, 4
-contexts = pytest.mark.parametrize("of", get_args(Context))
-said = compiled(context, static_argnames=("of", "known"))
-said_while_written = compiled(context, static_argnames="of")
+contexts = pytest.mark.parametrize("kind", get_args(Context))
+summary = compiled(context, static_argnames="kind")
 turned = compiled(rotation)
 
 
-def by_hand(z, of):
-    """Of one trajectory."""
-    if of == "mean":
+def by_hand(z, kind):
+    """Compute the context of one trajectory."""
+    if kind == "mean":
         return sum(z) / len(z)
-    if of == "velocity":
+    if kind == "velocity":
         return z[-1] - z[0]
-    if of == "end points":
+    if kind == "end points":
         return np.array([*z[0], *z[-1]])
     return sum(np.outer(point, point) for point in z).reshape(-1) / len(z)
 
 
 @contexts
 @given(generators)
-def test_a_context_is_what_it_is_named_after(of, rng):
+def test_a_context_is_what_it_is_named_after(kind, rng):
     z = np.asarray(on_sphere(rng, (3, TIME, DIM)), float)
     with DOUBLE.on():
-        found = said(z, of=of)
-    np.testing.assert_allclose(found, [by_hand(each, of) for each in z], rtol=0, atol=1e-14)
+        found = summary(z, kind=kind)
+    np.testing.assert_allclose(found, [by_hand(each, kind) for each in z], rtol=0, atol=1e-14)
 
 
 @contexts
 @given(generators, st.integers(1, TIME))
-def test_of_a_trajectory_still_being_written_only_the_known_samples_count(of, rng, known):
+def test_of_a_trajectory_still_being_written_only_the_length_samples_count(kind, rng, length):
     z = np.asarray(on_sphere(rng, (TIME, DIM)), float)
-    z[known:] = np.nan if of in ("mean", "covariance") else 7.0
+    z[length:] = np.nan if kind in ("mean", "covariance") else 7.0
     with DOUBLE.on():
-        found = said_while_written(z, of=of, known=jnp.asarray(known))
-        sliced = said(z[:known], of=of)
+        found = summary(z, kind=kind, length=jnp.asarray(length))
+        sliced = summary(z[:length], kind=kind)
     np.testing.assert_allclose(found, sliced, rtol=0, atol=1e-14)
 
 
-def predictor(of):
-    """The layers of a fresh one, and its rotations: of four known samples, of those alone, and of all."""
+def predictor(kind):
+    """Return the layers of a fresh module, and its rotations: of the first 4 samples by ``length``, of these alone, and of all."""
 
     def call(z):
-        aligner = Dynamic(context=of, features=8).build(DIM, nnx.Rngs(0))
+        aligner = Dynamic(context=kind, features=8).build(DIM, nnx.Rngs(0))
         layers = [(layer.kernel[...], layer.bias[...]) for layer in (aligner.hidden, aligner.out)]
         return layers, (aligner(z, 4), aligner(z[:, :4]), aligner(z))
 
     return compiled(call)
 
 
-predicted = {of: predictor(of) for of in get_args(Context)}
+predicted = {kind: predictor(kind) for kind in get_args(Context)}
 
 
 @contexts
-def test_a_predicted_rotation_knows_no_more_than_is_there(of):
+def test_a_predicted_rotation_knows_no_more_than_is_there(kind):
     rng = np.random.default_rng(1)
     z = on_sphere(rng, (2, TIME, DIM)).astype(np.float32)
-    written, sliced, whole = predicted[of](z)[1]
+    written, sliced, whole = predicted[kind](z)[1]
     np.testing.assert_allclose(written, sliced, rtol=0, atol=1e-6)
     assert (np.abs(whole - sliced).max(axis=(-2, -1)) > 1e-4).all()
 
@@ -100,11 +99,11 @@ def test_a_static_rotation_starts_at_the_identity_and_has_a_gradient_there():
 
 @contexts
 @given(generators)
-def test_a_dynamic_rotation_is_two_dense_layers_of_the_context(of, rng):
+def test_a_dynamic_rotation_is_two_dense_layers_of_the_context(kind, rng):
     z = SINGLE.round(on_sphere(rng, (2, TIME, DIM)))
-    (hidden, out), (_, _, found) = predicted[of](z)
+    (hidden, out), (_, _, found) = predicted[kind](z)
     for each, ours in zip(z.astype(float), found, strict=True):
-        w = (np.maximum(by_hand(each, of) @ hidden[0] + hidden[1], 0) @ out[0] + out[1]).reshape(DIM, DIM)
+        w = (np.maximum(by_hand(each, kind) @ hidden[0] + hidden[1], 0) @ out[0] + out[1]).reshape(DIM, DIM)
         a = w - w.T
         expected = (np.eye(DIM) - a) @ np.linalg.inv(np.eye(DIM) + a)
         np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5)

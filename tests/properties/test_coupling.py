@@ -129,7 +129,7 @@ def forced(wanted):
         found.out.bias.set_value(jnp.arange(4.0))
         if found.lag is not None:
             found.lag.set_value(lag)
-        return found.among(z)(query), nnx.to_pure_dict(nnx.state(found))
+        return found.force_from(z)(query), nnx.to_pure_dict(nnx.state(found))
 
     return compiled(call)
 

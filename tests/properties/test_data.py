@@ -33,7 +33,7 @@ def test_signals_are_two_tones_of_distinct_frequencies(length):
 
 
 def test_the_training_set_is_drawn_batch_by_batch():
-    found = Signals().drawn
+    found = Signals().training_choices
     assert found.shape == (960,)
     assert set(found) == set(range(KINDS))
     for batch in (0, 14):
@@ -44,14 +44,14 @@ def test_the_training_set_is_drawn_batch_by_batch():
 def test_predicting_zero_costs_the_mean_square_of_the_training_set():
     assert Signals().mean_square == pytest.approx(0.6328, abs=5e-5)
     for data in (Signals(), Signals(length=8), Signals(tones=3, length=8, batches=2)):
-        assert data.mean_square == pytest.approx(float(np.mean(data.clean[data.drawn] ** 2)), rel=1e-6)
+        assert data.mean_square == pytest.approx(float(np.mean(data.clean[data.training_choices] ** 2)), rel=1e-6)
 
 
 @given(st.sampled_from([1, 8, 20, 32, 64, 960]), st.integers(0, 2**31))
 def test_batches_weigh_every_sequence_as_often_as_it_occurs(batch_size, seed):
     data = Signals()
     order = np.random.default_rng(seed).permutation(data.sequences)
-    sequence = data.drawn[order]
+    sequence = data.training_choices[order]
     rows, number, weights = data.rows(jnp.asarray(order), batch_size)
     assert rows.shape == number.shape == weights.shape == (960 // batch_size, min(batch_size, KINDS))
 
@@ -72,7 +72,7 @@ def test_batches_weigh_every_sequence_as_often_as_it_occurs(batch_size, seed):
 def slopes(loss):
     """Loss and gradient of a freshly initialised model, of given rows at given weights."""
     experiment = Oscillators(data=Signals(length=8), model=Model(latent="sphere"), loss=loss)
-    graph, params = nnx.split(experiment.built(jax.random.key(0)))
+    graph, params = nnx.split(experiment.build(jax.random.key(0)))
 
     @compiled
     def value_and_slope(params, rows, weights):
@@ -103,7 +103,7 @@ def test_distinct_sequences_weighted_give_the_loss_and_gradient_of_all_of_them(l
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
         rows, _, weights = data.rows(sequence, 64)
         value, slope = value_and_slope(params, rows[0], jnp.asarray(weights[0], dtype))
-        everyone = jnp.asarray(data.drawn)[sequence[:64]]
+        everyone = jnp.asarray(data.training_choices)[sequence[:64]]
         plain, plain_slope = value_and_slope(params, everyone, jnp.full(64, 1 / 64, dtype))
     assert len(rows[0]) == KINDS
     # Losses are positive: 64 terms, each rounded as often as it is summed. Slopes cancel; they are held to their size.
@@ -178,7 +178,7 @@ def test_what_is_held_out_is_every_clean_sequence_with_noise_no_training_set_has
     order = jnp.arange(NOISY.sequences)
     _, number, _ = NOISY.rows(order, 64)
     assert int(number.max()) < NOISY.sequences
-    trained = shown(np.asarray(NOISY.drawn), np.arange(NOISY.sequences))
+    trained = shown(np.asarray(NOISY.training_choices), np.arange(NOISY.sequences))
     closest = min(
         np.abs(held.input[k] - held.clean[k] - (x - c)).max()
         for k in (0, 59)
@@ -191,7 +191,7 @@ def test_with_noise_every_sequence_is_computed_with_its_own_number():
     order = np.random.default_rng(0).permutation(NOISY.sequences)
     rows, number, weights = NOISY.rows(jnp.asarray(order), 64)
     np.testing.assert_array_equal(number, order.reshape(2, 64))
-    np.testing.assert_array_equal(rows, NOISY.drawn[order].reshape(2, 64))
+    np.testing.assert_array_equal(rows, NOISY.training_choices[order].reshape(2, 64))
     np.testing.assert_array_equal(weights, np.full((2, 64), 1 / 64, np.float32))
 
 
@@ -205,7 +205,7 @@ def test_the_next_step_is_one_sample_later():
 
 
 def test_the_share_is_how_often_a_sequence_is_drawn():
-    counts = [list(NOISY.drawn).count(kind) / 128 for kind in range(60)]
+    counts = [list(NOISY.training_choices).count(kind) / 128 for kind in range(60)]
     np.testing.assert_allclose(NOISY.share, counts, rtol=1e-12)
 
 
@@ -215,25 +215,25 @@ def test_the_share_is_how_often_a_sequence_is_drawn():
 @pytest.mark.parametrize(("tones", "withheld"), [(2, 4), (3, 12), (3, 1), (1, 1)])
 def test_what_is_withheld_is_never_trained_on_and_all_that_is_held_out(tones, withheld):
     data = Signals(tones=tones, length=8, batches=3, withheld=withheld)
-    assert len(data.held) == len(set(data.held)) == withheld
-    assert not set(data.drawn) & set(data.held)
-    assert data.held_share.tolist() == [1 / withheld] * withheld
+    assert len(data.held_out_choices) == len(set(data.held_out_choices)) == withheld
+    assert not set(data.training_choices) & set(data.held_out_choices)
+    assert data.held_out_share.tolist() == [1 / withheld] * withheld
     held = data.held_out("identity", 8)
-    np.testing.assert_array_equal(held.clean, data.clean[data.held])
-    np.testing.assert_array_equal(held.oracle, data.oracle(8)[data.held])
+    np.testing.assert_array_equal(held.clean, data.clean[data.held_out_choices])
+    np.testing.assert_array_equal(held.oracle, data.oracle(8)[data.held_out_choices])
 
 
 def test_of_twelve_withheld_every_tone_is_trained_on_in_every_place():
     data = Signals(tones=3, length=8, withheld=12)
-    trained = {data.tone_choices[kind] for kind in set(data.drawn)}
+    trained = {data.tone_choices[kind] for kind in set(data.training_choices)}
     assert {(place, tones[place]) for tones in trained for place in range(3)} == {
         (place, tone) for place in range(3) for tone in (1, 2, 3, 5, 8)
     }
 
 
 def test_nothing_withheld_holds_out_all_in_the_training_sets_shares():
-    np.testing.assert_array_equal(NOISY.held, np.arange(60))
-    np.testing.assert_array_equal(NOISY.held_share, NOISY.share)
+    np.testing.assert_array_equal(NOISY.held_out_choices, np.arange(60))
+    np.testing.assert_array_equal(NOISY.held_out_share, NOISY.share)
 
 
 RANDOM = Signals(tones=3, length=16, noise=0.3, batches=2, phases="random")

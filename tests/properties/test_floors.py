@@ -242,10 +242,10 @@ class Core(NamedTuple):
 @pytest.fixture(scope="module")
 def core():
     number = jnp.arange(SIGNALS.sequences)
-    training = jax.tree.map(np.asarray, SIGNALS.batch(jnp.asarray(SIGNALS.drawn), number, "next step", DIM))
+    training = jax.tree.map(np.asarray, SIGNALS.batch(jnp.asarray(SIGNALS.training_choices), number, "next step", DIM))
     held_out = jax.tree.map(np.asarray, SIGNALS.held_out("next step", DIM))
     # Which tone comes first is not linear in the signal, but is the same at all times of a sequence: the alignment finds it.
-    wanted = np.concatenate([training.target, states()[SIGNALS.drawn]], axis=-1)
+    wanted = np.concatenate([training.target, states()[SIGNALS.training_choices]], axis=-1)
     fitted = {window: LinearPredictor.fit(plane(training.input), wanted, window) for window in WINDOWS}
     found = {w: np.split(p.predict(plane(held_out.input)), [SIGNALS.channels], axis=-1) for w, p in fitted.items()}
     complete = {w: LinearPredictor.fit(plane(training.input), training.target, w, padded=False) for w in WINDOWS}
@@ -434,7 +434,7 @@ def test_references_are_what_simple_predictors_do(data, wanted):
     Weighted as the training set has the sequences, as metrics are.
     """
     everything = jax.tree.map(
-        np.asarray, data.batch(jnp.asarray(data.drawn), jnp.arange(data.sequences), "identity", 6)
+        np.asarray, data.batch(jnp.asarray(data.training_choices), jnp.arange(data.sequences), "identity", 6)
     )
     held = jax.tree.map(np.asarray, data.held_out("identity", 6))
     seen, clean, training = plane(held.input), plane(held.clean), plane(everything.input)

@@ -69,7 +69,7 @@ LOSSES = {
     ],
     "regularisers.*": [
         lambda out, target, oracle: regularisers.spectral_entropy(out.moved),
-        lambda out, target, oracle: regularisers.spectral_entropy(out.moved, of="magnitude"),
+        lambda out, target, oracle: regularisers.spectral_entropy(out.moved, spectrum="magnitude"),
         lambda out, target, oracle: regularisers.smoothness(out.moved),
         lambda out, target, oracle: regularisers.decorrelation(normalise(out.moved)),
         lambda out, target, oracle: regularisers.isometry(normalise(out.sampled), oracle),

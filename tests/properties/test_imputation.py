@@ -97,7 +97,7 @@ def both_loops(model, context, steps, key):
     def aligned(x):
         mean, sigma = model.encode(x)
         if sigma is not None and key is not None:
-            drawn = draw(mean[..., :known, :], sigma[..., :known, :], key, model.wanted.latent)[0]
+            drawn = draw(mean[..., :known, :], sigma[..., :known, :], key, model.config.latent)[0]
             mean = jnp.concatenate([drawn, mean[..., known:, :]], axis=-2)
         return model.align(mean)[0]
 
@@ -352,7 +352,7 @@ def test_a_gap_is_measured_sequence_by_sequence():
 @pytest.mark.parametrize(
     ("start", "stop", "fix"),
     [
-        (0, 3, r"start=0.*nothing is known.*at 1 or later"),
+        (0, 3, r"start=0.*there is no sample before.*at 1 or later"),
         (-2, 3, r"start=-2.*at 1 or later"),
         (4, 4, r"stop=4.*empty.*at 5 or later"),
         (4, 2, r"stop=2.*empty"),

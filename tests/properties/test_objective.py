@@ -51,7 +51,7 @@ EXPECTED = {
     "fractional_magnitude": lambda o, b: losses.fractional_log_magnitude(o.signal, b.target),
     "fractional_phase": lambda o, b: losses.fractional_phase(o.signal, b.target),
     "entropy": lambda o, b: regularisers.spectral_entropy(o.moved),
-    "magnitude_entropy": lambda o, b: regularisers.spectral_entropy(o.moved, of="magnitude"),
+    "magnitude_entropy": lambda o, b: regularisers.spectral_entropy(o.moved, spectrum="magnitude"),
     "kl": lambda o, b: regularisers.kl(o.encoded, o.sigma),
     "isometry": lambda o, b: regularisers.isometry(o.sampled, b.clean),
     "smoothness": lambda o, b: regularisers.smoothness(o.moved),

@@ -48,7 +48,7 @@ NAN = float("nan")
         (
             Oscillators,
             {"task": "next step", "gap": Gap(samples=64)},
-            "nothing is known before it; of 64 samples leave at least 1",
+            "there is no sample before it; of 64 samples leave at least 1",
         ),
         (Oscillators, {"gap": Gap(samples=16)}, "such a model continues nothing; choose task='next step'"),
         (
@@ -84,7 +84,7 @@ NAN = float("nan")
         ),
         (Dynamic, {"features": 0}, "Dynamic(features=0): choose at least 1"),
         (Memory, {"kernel": "gaussian"}, "Memory(kernel='gaussian'): choose one of 'random', 'power law'"),
-        (Memory, {"trained": False}, "noise is no memory; train it, or freeze the power law"),
+        (Memory, {"trained": False}, "noise is not a memory; train it, or freeze the power law"),
         (Memory, {"order": 1.0}, "Memory(order=1.0, taps=None): choose an order in [0, 1)"),
         (Memory, {"order": -0.1}, "order=-0.1"),
         (Memory, {"taps": 0}, "a kernel has at least one tap"),
@@ -110,7 +110,7 @@ NAN = float("nan")
         (Model, {"dynamics": Residual()}, "these dynamics move points of the sphere"),
         (Model, {"alignment": Static()}, "the Dense before it can do any rotation of a flat latent"),
         (Refine, {"after": 0, "loss": "mse"}, "Refine(after=0): choose at least 1 epoch of the first stage"),
-        (Refine, {"after": 1, "loss": "mae"}, "'mae' is no term"),
+        (Refine, {"after": 1, "loss": "mae"}, "'mae' is not a term"),
         (Oscillators, {"task": "classify"}, "Oscillators(task='classify'): choose one of 'identity', 'next step'"),
         (
             Oscillators,
@@ -125,7 +125,7 @@ NAN = float("nan")
         (Oscillators, {"learning_rate": NAN}, "learning_rate=nan"),
         (Oscillators, {"epochs": 0}, "Oscillators(epochs=0): train at least 1 epoch"),
         (Oscillators, {"refine": Refine(after=5, loss="spectral")}, "the second stage would never begin; train longer"),
-        (Oscillators, {"loss": "mae"}, "'mae' is no term"),
+        (Oscillators, {"loss": "mae"}, "'mae' is not a term"),
         (Oscillators, {"loss": "mse + kl"}, "the KL divergence is a constant of this model"),
         (Oscillators, {"refine": Refine(after=1, loss="orthogonality")}, "there is no rotation to keep orthogonal"),
         (
@@ -164,17 +164,17 @@ def test_nonsense_is_refused(make, wanted, reason):
 @pytest.mark.parametrize(
     ("loss", "reason"),
     [
-        ("", "'' is no term"),
-        ("mse +", "'' is no term"),
-        ("mse - entropy", "'mse - entropy' is no term"),
-        ("-1 entropy", "'-1 entropy' is no term"),
-        ("mse entropy", "'mse entropy' is no term"),
-        ("huber", "write them as '0.05 entropy', joined by '+', of mse, reconstruction"),
+        ("", "'' is not a term"),
+        ("mse +", "'' is not a term"),
+        ("mse - entropy", "'mse - entropy' is not a term"),
+        ("-1 entropy", "'-1 entropy' is not a term"),
+        ("mse entropy", "'mse entropy' is not a term"),
+        ("huber", "write terms as '0.05 entropy', joined by '+', of mse, reconstruction"),
         ("mse + mse", "give 'mse' one positive, finite weight"),
         ("0 mse", "give 'mse' one positive, finite weight"),
         ("0.0 mse + phase", "give 'mse' one positive, finite weight"),
         ("1e400 mse", "give 'mse' one positive, finite weight"),
-        ("1..5 mse", "'1..5 mse' is no term"),
+        ("1..5 mse", "'1..5 mse' is not a term"),
     ],
 )
 def test_an_objective_that_cannot_be_read_is_refused(loss, reason):

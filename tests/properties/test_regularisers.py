@@ -16,7 +16,7 @@ from ladder.studies.manifoldformer.losses import EPSILON
 
 TIME, DIM = 16, 2
 BINS = TIME // 2 + 1
-entropy = compiled(regularisers.spectral_entropy, static_argnames="of")
+entropy = compiled(regularisers.spectral_entropy, static_argnames="spectrum")
 fast = {
     name: compiled(getattr(regularisers, name))
     for name in ("kl", "isometry", "smoothness", "decorrelation", "orthogonality")
@@ -36,7 +36,7 @@ POWERS = ("power", "magnitude")
 @given(signals)
 def test_the_entropy_lies_between_zero_and_the_logarithm_of_the_number_of_bins(precision, of, z):
     with precision.on():
-        found = float(entropy(precision.round(z), of=of))
+        found = float(entropy(precision.round(z), spectrum=of))
     slack = 2 * EPSILON + 4 * BINS * precision.unit
     assert -slack <= found <= np.log(BINS) + slack
 
@@ -48,7 +48,7 @@ def test_the_entropy_of_equal_bins_is_the_logarithm_of_their_number(of, full, rn
     spectrum = np.zeros((BINS, 1), complex)
     spectrum[1 : full + 1] = np.exp(1j * rng.uniform(0, 2 * np.pi, size=(full, 1)))
     with DOUBLE.on():
-        found = float(entropy(np.fft.irfft(spectrum, TIME, axis=0), of=of))
+        found = float(entropy(np.fft.irfft(spectrum, TIME, axis=0), spectrum=of))
     assert found == pytest.approx(np.log(full), abs=(full + BINS) * 4 * EPSILON)
 
 
@@ -59,8 +59,8 @@ def test_the_entropy_is_as_defined_and_that_of_power_is_the_lower(of, rng):
     size = np.abs(np.fft.rfft(z, axis=-2)) ** (2 if of == "power" else 1)
     share = size / size.sum(axis=-2, keepdims=True)
     with DOUBLE.on():
-        found, power = entropy(z, of=of), entropy(z)
-        louder, turned = entropy(1e3 * z, of=of), entropy(np.roll(z, 5, axis=-2), of=of)
+        found, power = entropy(z, spectrum=of), entropy(z)
+        louder, turned = entropy(1e3 * z, spectrum=of), entropy(np.roll(z, 5, axis=-2), spectrum=of)
     limit = BINS * 4 * EPSILON
     np.testing.assert_allclose(found, -np.sum(share * np.log(share), axis=-2).mean(axis=-1), rtol=0, atol=limit)
     np.testing.assert_allclose(louder, found, rtol=0, atol=limit)
@@ -70,12 +70,12 @@ def test_the_entropy_is_as_defined_and_that_of_power_is_the_lower(of, rng):
 
 def test_silence_has_no_entropy():
     for of in POWERS:
-        assert float(entropy(jnp.zeros((TIME, 2)), of=of)) == 0.0
+        assert float(entropy(jnp.zeros((TIME, 2)), spectrum=of)) == 0.0
 
 
 def test_another_entropy_is_refused():
-    with pytest.raises(ValueError, match=r"of='energy'.*'power' or 'magnitude'"):
-        regularisers.spectral_entropy(jnp.ones((4, 1)), of="energy")
+    with pytest.raises(ValueError, match=r"spectrum='energy'.*'power' or 'magnitude'"):
+        regularisers.spectral_entropy(jnp.ones((4, 1)), spectrum="energy")
 
 
 @given(generators)

@@ -56,7 +56,7 @@ def test_the_latent_is_the_sampled_one_turned_as_near_to_the_oracle_as_it_goes(f
     oracle = np.asarray(NEXT.data.oracle(8))[0, :-1]
     np.testing.assert_array_equal(numbers["oracle"][1], oracle)
     batch = NEXT.data.held_out("next step", 8)
-    out = NEXT.trained(states[1])(batch.input[:1], jax.random.key(7), 0.0)
+    out = NEXT.model_at(states[1])(batch.input[:1], jax.random.key(7), 0.0)
     z, turned = np.asarray(out.sampled[0]), numbers["latent"][1]
     np.testing.assert_allclose(turned @ turned.T, z @ z.T, atol=ROUNDING)
     np.testing.assert_allclose(numbers["mean"][1] @ turned.T, np.asarray(out.encoded[0]) @ z.T, atol=ROUNDING)
@@ -70,7 +70,7 @@ def test_the_latent_is_the_sampled_one_turned_as_near_to_the_oracle_as_it_goes(f
 
 def test_the_last_quarter_is_filled_from_what_comes_before(following):
     states, numbers = following
-    model, batch = NEXT.trained(states[2]), NEXT.data.held_out("next step", 8)
+    model, batch = NEXT.model_at(states[2]), NEXT.data.held_out("next step", 8)
     context = batch.input[:1, :18]
     np.testing.assert_allclose(numbers["context"][2], context[0], atol=ROUNDING)
     np.testing.assert_allclose(numbers["clean"][2], NEXT.data.clean[0], atol=ROUNDING)
@@ -81,7 +81,7 @@ def test_the_last_quarter_is_filled_from_what_comes_before(following):
 def test_prediction_and_target_are_of_one_sequence(identity):
     np.testing.assert_array_equal(identity["target"][0], IDENTITY.data.clean[0])
     state = IDENTITY.init(jax.random.key(1))
-    predicted = IDENTITY.trained(state)(jnp.asarray(IDENTITY.data.clean)[:1]).signal[0]
+    predicted = IDENTITY.model_at(state)(jnp.asarray(IDENTITY.data.clean)[:1]).signal[0]
     np.testing.assert_allclose(identity["prediction"][1], predicted, atol=ROUNDING)
 
 
@@ -115,8 +115,8 @@ def test_spectra_are_in_decibels_of_the_targets_largest(identity):
 
 
 def test_the_states_shown_of_a_long_training_are_first_and_last_and_between():
-    assert pictures._some(3) == [0, 1, 2]
-    assert pictures._some(101) == [0, 20, 40, 60, 80, 100]
+    assert pictures._states_to_draw(3) == [0, 1, 2]
+    assert pictures._states_to_draw(101) == [0, 20, 40, 60, 80, 100]
 
 
 def test_pictures_of_the_published_core_are_small():

@@ -39,7 +39,7 @@ def trained():
 @jax.jit
 @jax.vmap
 def logits(state, inputs):
-    model = EXPERIMENT.priors(state)
+    model = EXPERIMENT.model_at(state)
     return predict(model, inputs, model.frame())
 
 
@@ -47,7 +47,7 @@ def logits(state, inputs):
 @jax.vmap
 def step(state):
     """The logits that one more training step makes, with the targets hidden and shown."""
-    model = EXPERIMENT.priors(state)
+    model = EXPERIMENT.model_at(state)
     _, seen = EXPERIMENT.learning.step(model, state.memory, state.batch)
     return seen.hidden, seen.visible
 
@@ -146,7 +146,7 @@ def test_differentiating_through_inference_would_be_seen():
         def epoch(self, state, key):
             def loss(scale):
                 scaled = state._replace(priors=jax.tree.map(lambda p: scale * p, state.priors))
-                model = self.priors(scaled)
+                model = self.model_at(scaled)
                 return jnp.sum(predict(model, state.batch.inputs, model.frame()))
 
             return state, {"slope": jax.jvp(loss, (1.0,), (1.0,))[1]}
