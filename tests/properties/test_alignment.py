@@ -35,7 +35,8 @@ def by_hand(z, kind):
 
 @contexts
 @given(generators)
-def test_a_context_is_what_it_is_named_after(kind, rng):
+def test_contexts(kind, rng):
+    """Each context equals its formula."""
     z = np.asarray(on_sphere(rng, (3, TIME, DIM)), float)
     with DOUBLE.on():
         found = summary(z, kind=kind)
@@ -44,7 +45,8 @@ def test_a_context_is_what_it_is_named_after(kind, rng):
 
 @contexts
 @given(generators, st.integers(1, TIME))
-def test_of_a_trajectory_still_being_written_only_the_length_samples_count(kind, rng, length):
+def test_context_length(kind, rng, length):
+    """The context of the first ``length`` samples does not read the others."""
     z = np.asarray(on_sphere(rng, (TIME, DIM)), float)
     z[length:] = np.nan if kind in ("mean", "covariance") else 7.0
     with DOUBLE.on():
@@ -54,7 +56,7 @@ def test_of_a_trajectory_still_being_written_only_the_length_samples_count(kind,
 
 
 def predictor(kind):
-    """Return the layers of a fresh module, and its rotations: of the first 4 samples by ``length``, of these alone, and of all."""
+    """Return a fresh module's layers and its rotations: of the first 4 samples by ``length``, of these alone, and of all."""
 
     def call(z):
         aligner = Dynamic(context=kind, features=8).build(DIM, nnx.Rngs(0))
@@ -68,7 +70,8 @@ predicted = {kind: predictor(kind) for kind in get_args(Context)}
 
 
 @contexts
-def test_a_predicted_rotation_knows_no_more_than_is_there(kind):
+def test_rotation_length(kind):
+    """The predicted rotation of the first ``length`` samples does not read the others."""
     rng = np.random.default_rng(1)
     z = on_sphere(rng, (2, TIME, DIM)).astype(np.float32)
     written, sliced, whole = predicted[kind](z)[1]
@@ -77,7 +80,8 @@ def test_a_predicted_rotation_knows_no_more_than_is_there(kind):
 
 
 @given(generators, st.sampled_from([1e-3, 1.0, 30.0]))
-def test_a_rotation_is_orthogonal_whatever_the_weights(rng, scale):
+def test_rotation(rng, scale):
+    """For any weights, a rotation is orthogonal with determinant 1, and is the Cayley transform of ``W - W^T``."""
     w = scale * rng.normal(size=(3, DIM, DIM))
     with DOUBLE.on():
         found = turned(w)
@@ -88,7 +92,8 @@ def test_a_rotation_is_orthogonal_whatever_the_weights(rng, scale):
     np.testing.assert_allclose(found, (identity - a) @ np.linalg.inv(identity + a), rtol=0, atol=1e-11)
 
 
-def test_a_static_rotation_starts_at_the_identity_and_has_a_gradient_there():
+def test_static_rotation():
+    """A static rotation is initially the identity and has a gradient there."""
     aligner = Static().build(DIM, nnx.Rngs(0))
     graph, params = nnx.split(aligner)
     z = jnp.asarray(on_sphere(np.random.default_rng(0), (TIME, DIM)), jnp.float32)
@@ -99,7 +104,8 @@ def test_a_static_rotation_starts_at_the_identity_and_has_a_gradient_there():
 
 @contexts
 @given(generators)
-def test_a_dynamic_rotation_is_two_dense_layers_of_the_context(kind, rng):
+def test_dynamic_rotation(kind, rng):
+    """A dynamic rotation is the Cayley transform of two Dense layers of the context."""
     z = SINGLE.round(on_sphere(rng, (2, TIME, DIM)))
     (hidden, out), (_, _, found) = predicted[kind](z)
     for each, ours in zip(z.astype(float), found, strict=True):
@@ -111,7 +117,8 @@ def test_a_dynamic_rotation_is_two_dense_layers_of_the_context(kind, rng):
 
 @pytest.mark.parametrize("wanted", [Static(), Dynamic(features=8)], ids=repr)
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
-def test_a_model_turns_its_latent_whatever_the_batch(wanted, batch):
+def test_model(wanted, batch):
+    """A model rotates its sampled latent, for any batch axes, and decodes the reconstruction without the rotation."""
     x = np.random.default_rng(0).normal(size=(*batch, TIME, 3)).astype(np.float32)
 
     @compiled
@@ -130,7 +137,8 @@ def test_a_model_turns_its_latent_whatever_the_batch(wanted, batch):
     np.testing.assert_allclose(out.signal, moved, rtol=0, atol=1e-6)
 
 
-def test_only_a_rotation_of_its_own_looks_ahead():
+def test_causality():
+    """A model with a dynamic rotation or a Fourier branch is not causal, and any other is."""
     model = Model(latent="sphere", alignment=Static())
     assert model.causal
     assert not replace(model, alignment=Dynamic()).causal

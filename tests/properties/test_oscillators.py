@@ -94,7 +94,8 @@ def hand():
 
 
 @pytest.mark.parametrize(("task", "during"), [("identity", "before"), ("next step", "after")])
-def test_training_is_adam_on_every_batch_and_its_means_are_those_of_the_losses_around_each_step(task, during, hand):
+def test_training_loop(task, during, hand):
+    """Training equals Adam by hand on every batch, and ``during`` metrics are means of the losses around each step."""
     before, after, params = hand[task]
     told = train(replace(PLAIN, task=task, during=during))
     expected = before if during == "before" else after
@@ -108,7 +109,8 @@ def test_training_is_adam_on_every_batch_and_its_means_are_those_of_the_losses_a
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
-def test_metrics_are_means_over_the_training_set_after_the_epoch(hand):
+def test_metrics(hand):
+    """Without noise, metrics are means over the training set with the parameters at the end of the epoch."""
     _, report = train(PLAIN)[-1]
     x = PLAIN.data.clean[PLAIN.data.training_choices]
     out = jax.jit(lambda params, x: nnx.merge(PLAIN._graphdef, params)(x))(hand["identity"][2], jnp.asarray(x))
@@ -119,7 +121,8 @@ def test_metrics_are_means_over_the_training_set_after_the_epoch(hand):
     assert report["loss"] == pytest.approx(error + 0.5 * entropy, rel=1e-3)
 
 
-def test_from_its_epoch_on_the_second_stage_is_trained_on_and_reported():
+def test_second_stage():
+    """From epoch ``after`` on, the second objective is trained on and reported as ``loss``."""
     plain = replace(PLAIN, loss="mse", during="")
     (first, told), (second, told_second) = train(replace(plain, refine=Refine(after=1, loss="spectral")))
     ((alone, _),) = train(plain, epochs=1)
@@ -142,7 +145,8 @@ def test_from_its_epoch_on_the_second_stage_is_trained_on_and_reported():
 DRAWN = replace(PLAIN, optimiser="sgd", schedule="cosine", shuffle=True, loss="mse", during="")
 
 
-def test_the_cosine_schedule_is_half_a_wave_over_all_of_training():
+def test_cosine_schedule():
+    """The cosine schedule decays the rate by half a cosine wave over all steps."""
     reports = [report for _, report in train(DRAWN)]
     rate = np.concatenate([report["update/mean"] / report["gradient/mean"] for report in reports])
     np.testing.assert_allclose(rate, 0.03 * 0.5 * (1 + np.cos(np.pi * np.arange(8) / 8)), rtol=1e-4)
@@ -157,7 +161,8 @@ def test_the_cosine_schedule_is_half_a_wave_over_all_of_training():
         ("adamw", lambda slope, params: -slope / (np.abs(slope) + 1e-8) - 1e-4 * params),
     ],
 )
-def test_an_optimiser_is_the_one_that_its_name_says(optimiser, by_hand):
+def test_optimisers(optimiser, by_hand):
+    """The first update of each optimiser is the one of its definition."""
     params = {"large": np.float32(100.0), "small": np.float32(0.01)}
     slope = {"large": np.float32(1e-3), "small": np.float32(-2.0)}
     rule = OPTIMISERS[optimiser]
@@ -167,8 +172,8 @@ def test_an_optimiser_is_the_one_that_its_name_says(optimiser, by_hand):
     assert replace(PLAIN, optimiser=optimiser)._optimiser is rule
 
 
-def test_muon_orthogonalises_every_kernel_and_leaves_the_rest_to_adam():
-    """Of what a kernel maps from to what it maps to, a convolution's taps among the former."""
+def test_muon():
+    """Muon orthogonalises every kernel as a matrix from all inputs to all outputs, and leaves the other parameters to Adam."""
     rng = np.random.default_rng(0)
     shapes = {"convolution": (3, 4, 6), "dense": (5, 6), "bias": (6,)}
     slope = {name: np.float32(rng.normal(size=shape)) for name, shape in shapes.items()}
@@ -185,7 +190,8 @@ def test_muon_orthogonalises_every_kernel_and_leaves_the_rest_to_adam():
         assert ((np.diag(found) > 0.6) & (np.diag(found) < 1.3)).all(), name
 
 
-def test_a_gap_is_filled_both_ways_after_every_epoch_and_training_knows_nothing_of_it():
+def test_gap():
+    """Gap metrics are those of both roll-outs after the epoch, and a gap changes nothing else."""
     plain = replace(PLAIN, task="next step", loss="mse", during="", data=Signals(length=8, batches=1, noise=0.1))
     gapped = replace(plain, gap=Gap(samples=3))
     (*_, (state, report)), (*_, (_, without)) = train(gapped), train(plain)
@@ -206,14 +212,16 @@ def test_a_gap_is_filled_both_ways_after_every_epoch_and_training_knows_nothing_
             assert report[f"{how}_{name}"] == pytest.approx(float(data.share @ value), rel=1e-3), (how, name)
 
 
-def test_what_is_withheld_is_what_is_measured():
+def test_withheld_metrics():
+    """With withheld choices of tones, metrics are means over these alone."""
     data = Signals(length=8, batches=1, withheld=4)
     ((state, report),) = train(replace(PLAIN, loss="mse", data=data, epochs=1, during=""))
     x = jnp.asarray(data.clean[data.held_out_choices])
     assert report["mse"] == pytest.approx(float(jnp.mean((PLAIN.model_at(state)(x).signal - x) ** 2)), rel=1e-3)
 
 
-def test_noise_is_annealed_by_the_steps_of_training():
+def test_annealed_noise():
+    """The noise of an annealed sampling is linear in the steps of training."""
     sigma = Annealed(start=0.4, end=0.1)
     model = replace(PLAIN.model, latent="euclidean", sampling=sigma)
     still = {"learning_rate": jnp.zeros(())}
@@ -222,7 +230,8 @@ def test_noise_is_annealed_by_the_steps_of_training():
     np.testing.assert_allclose(noise, [1.88 * 0.25, 1.88 * 0.1], rtol=0.1)
 
 
-def test_an_order_drawn_anew_is_another_order_of_the_same():
+def test_shuffle():
+    """Shuffling trains on the same sequences in another order each epoch."""
     still = {"learning_rate": jnp.zeros(())}
     reports = [report for _, report in train(DRAWN, **still)]
     plain = [report for _, report in train(replace(PLAIN, loss="mse", during=""), **still)]
@@ -232,7 +241,8 @@ def test_an_order_drawn_anew_is_another_order_of_the_same():
     np.testing.assert_array_equal(plain[0]["step_loss"], plain[1]["step_loss"])
 
 
-def test_noise_and_movement_are_what_they_say():
+def test_inspection():
+    """The metric ``noise`` is the noise's mean length, and an inspection returns the sampled latent, its noise and radius."""
     experiment = replace(PLAIN, model=replace(PLAIN.model, sampling=Learned()), loss="mse", epochs=1)
     ((state, report),) = train(experiment)
     keys = jax.random.split(jax.random.split(KEY, 1)[0], 3)
@@ -253,8 +263,8 @@ def test_noise_and_movement_are_what_they_say():
     np.testing.assert_allclose(noise, np.linalg.norm(out.step, axis=-1), rtol=1e-4)
 
 
-def test_the_published_core_has_the_published_shapes():
-    """Two causal convolutions of 64, a latent on S^20, memory as long as the signal, one coupling, a decoder of 128."""
+def test_published_shapes():
+    """The core has two convolutions of 64, a latent on S^20, memory as long as the signal, one coupling, a decoder of 128."""
     params = jax.eval_shape(lambda: nnx.split(CORE.build(KEY))[1])
     shapes = {
         jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value"): leaf.shape

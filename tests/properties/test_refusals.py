@@ -156,7 +156,8 @@ NAN = float("nan")
         (Oscillators, {"shuffle": 1}, "Oscillators(shuffle=1): give True or False"),
     ],
 )
-def test_nonsense_is_refused(make, wanted, reason):
+def test_invalid_fields(make, wanted, reason):
+    """A field with a value without a meaning raises an error with the value and the remedy."""
     with pytest.raises(ValueError, match=re.escape(reason)):
         make(**wanted)
 
@@ -177,7 +178,8 @@ def test_nonsense_is_refused(make, wanted, reason):
         ("1..5 mse", "'1..5 mse' is not a term"),
     ],
 )
-def test_an_objective_that_cannot_be_read_is_refused(loss, reason):
+def test_unreadable_objectives(loss, reason):
+    """An objective that cannot be parsed raises an error that shows the term."""
     with pytest.raises(ValueError, match=re.escape(reason)):
         objective.weights(loss)
 
@@ -196,11 +198,13 @@ def test_an_objective_that_cannot_be_read_is_refused(loss, reason):
         ("orthogonality", Model(**SPHERE, sampling=Learned()), "align with Static() or Dynamic()"),
     ],
 )
-def test_an_objective_that_says_nothing_of_the_model_is_refused(loss, model, reason):
+def test_meaningless_objectives(loss, model, reason):
+    """An objective that is meaningless for the model raises an error with the reason."""
     with pytest.raises(ValueError, match=re.escape(reason)):
         objective.check(loss, model)
 
 
-def test_the_oracle_needs_two_coordinates_a_tone():
+def test_oracle_dimensions():
+    """An oracle with fewer than two coordinates per tone raises an error."""
     with pytest.raises(ValueError, match="3 tones needs 6 dimensions, not 5"):
         Signals(tones=3).oracle(5)

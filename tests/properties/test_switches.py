@@ -110,7 +110,8 @@ EXPERIMENTS = {
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_it_trains(name):
+def test_training(name):
+    """Every switch trains: finite metrics of the declared names, and a changed value in every parameter."""
     experiment = EXPERIMENTS[name]
 
     def train(key):
