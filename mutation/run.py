@@ -1,4 +1,4 @@
-"""Do the laws bite? Mutants of the mathematics, made by cosmic-ray, each against the tests of its own room only."""
+"""Mutation tests: mutants of the mathematics, made by cosmic-ray, each against the tests of its own module only."""
 
 import argparse
 import hashlib
@@ -45,7 +45,7 @@ LEFT_OUT = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Mutant:
-    """One mutation, known by the text it changes: that stays the same while lines above it come and go."""
+    """One mutation, identified by the text it changes, which stays the same when lines above it are added or removed."""
 
     room: str
     function: str
@@ -55,27 +55,27 @@ class Mutant:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What an explanation names, and samples are drawn by."""
+        """The text by which explanations name the mutant and samples draw it."""
         return self.room, self.function, self.before, self.after
 
     @property
     def digest(self) -> str:
-        """Its place in the order that samples are drawn in."""
+        """The mutant's place in the order of the sample."""
         return hashlib.sha256("\0".join(self.key).encode()).hexdigest()[:16]
 
     @property
     def at(self) -> str:
-        """Where it is at present, and what cosmic-ray calls it."""
+        """The mutant's present place, and cosmic-ray's name for it."""
         return f"{ROOMS[self.room]}:{self.mutation.start_pos[0]} {self.mutation.operator_name.removeprefix('core/')}"
 
     def __str__(self) -> str:
-        """As an entry of survivors.toml that lacks only the reason."""
+        """Return the mutant as an entry of survivors.toml without its reason."""
         texts = (json.dumps(text, ensure_ascii=False) for text in self.key)
         return "# {}\n[[survivor]]\nroom = {}\nfunction = {}\nbefore = {}\nafter  = {}".format(self.at, *texts)
 
 
 def mutants(directory: Path) -> list[Mutant]:
-    """Every mutant of every room, in an order that no edit elsewhere changes: its start is the sample."""
+    """Return every mutant of every module, in an order that does not depend on edits elsewhere; the sample is its start."""
     with use_db(directory / "mutants.sqlite") as database:
         init([Path(path) for path in ROOMS.values()], database, {})
         mutations = [mutation for item in database.work_items for mutation in item.mutations]
@@ -92,7 +92,7 @@ def mutants(directory: Path) -> list[Mutant]:
 
 
 def explanations(existing: Collection[Mutant]) -> dict[tuple[str, str, str, str], str]:
-    """Why mutants survive, by their keys; stops at one whose mutant is gone."""
+    """Return the reasons why mutants survive, by their keys; exit if the mutant of an entry no longer exists."""
     entries = tomllib.loads((ROOT / "mutation/survivors.toml").read_text()).get("survivor", [])
     reasons = {(e["room"], e["function"], e["before"], e["after"]): e["reason"] for e in entries}
     if gone := reasons.keys() - {mutant.key for mutant in existing}:
@@ -111,13 +111,13 @@ def copy_work_tree(to: Path) -> Path:
 
 
 def move_in(copies: "Queue[Path]") -> None:
-    """Give this worker process a copy of its own to work in."""
+    """Give this worker process a copy of the work tree of its own."""
     os.chdir(copies.get())
     os.environ |= {"PYTHONPATH": str(Path("src").resolve()), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def test(room: str, mutations: Sequence[MutationSpec], limit: float, cache: Path) -> tuple[str, float, str]:
-    """Outcome, seconds and output of a room's tests under these mutations, or under none.
+    """Run a module's tests under these mutations, or under none; return outcome, seconds and output.
 
     What the code as it is compiles is kept for its mutants to read. They write nothing: JAX does not write an
     entry in one go, so another process could find half of it, and a mutant that is stopped leave half of it.
@@ -144,7 +144,7 @@ def test(room: str, mutations: Sequence[MutationSpec], limit: float, cache: Path
 
 
 def run(chosen: Collection[Mutant], workers: int, directory: Path) -> dict[Mutant, str]:
-    """The outcome of every mutant."""
+    """Run every mutant and return the outcomes."""
     copies: Queue[Path] = Queue()
     for number in range(workers):
         # Hypothesis draws constants it finds in the source, a mutant's too, except below a directory of this name.
@@ -170,7 +170,7 @@ def run(chosen: Collection[Mutant], workers: int, directory: Path) -> dict[Mutan
 
 
 def main() -> int:
-    """The command line; returns the exit status."""
+    """Read the command line, run, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--room", action="append", choices=ROOMS, help="test this one's mutants only; may be repeated")
     parser.add_argument("--sample", type=int, default=600, help="draw at most so many mutants, from all rooms together")

@@ -1,4 +1,4 @@
-"""Every public function of the mathematics, with what it takes and which of the shared laws it obeys.
+"""Every public function of the mathematics, with its arguments and the shared laws that it obeys.
 
 A law that several functions obey is written once, in ``test_shared_laws.py``, and tried on all that claim it here.
 """
@@ -69,7 +69,7 @@ DIM, TIME = 4, 6
 
 @dataclass(frozen=True)
 class Case:
-    """A function, how to draw its arguments, and what it claims.
+    """A function, a way to draw its arguments, and its claims.
 
     ``draw(rng, batch)`` returns arguments with those batch axes in front. ``roundings`` bounds the error of one evaluation in
     units of the roundoff times the largest number that goes in or comes out: the longest chain of sums and
@@ -115,7 +115,7 @@ def two_points_and_vector(rng, batch):
 
 
 def square(rng, batch):
-    """The identity and something smaller, so that nothing is singular."""
+    """Draw the identity plus a smaller matrix, so that none is singular."""
     return (np.eye(DIM) + 0.5 * rng.uniform(-1, 1, size=(*batch, DIM, DIM)) / DIM,)
 
 
@@ -125,7 +125,7 @@ def skew(rng, batch):
 
 
 def clouds(rng, batch):
-    """Two clouds of points close to each other and spread in every direction, so that their alignment is no accident."""
+    """Draw two close clouds of points, spread in every direction so that their alignment is well determined."""
     x = np.tile(2 * np.eye(DIM), (2, 1)) + 0.3 * rng.normal(size=(*batch, 2 * DIM, DIM))
     return x, x + 0.1 * rng.normal(size=x.shape)
 
@@ -167,7 +167,7 @@ def features(rng, batch):
 
 
 def trajectory_and_tones(rng, batch):
-    """A signal of two tones: its three delays of four channels have four principal components that are far from nothing."""
+    """Draw a signal of two tones, whose three delays of four channels have four principal components far from zero."""
     t, start = np.arange(TIME).reshape(-1, 1), rng.uniform(0, 2 * np.pi, size=(2, *batch, 1, DIM))
     return *trajectory(rng, batch), np.sin(0.9 * t + start[0]) + np.sin(2.1 * t + start[1])
 
@@ -181,7 +181,7 @@ def trajectory_and_signal(rng, batch):
 
 
 def near_rotations(rng, batch):
-    """Almost orthogonal: what is asked is not zero."""
+    """Draw almost orthogonal matrices, so that the loss is not zero."""
     return (np.eye(DIM) + 0.1 * rng.normal(size=(*batch, DIM, DIM)),)
 
 
@@ -202,7 +202,7 @@ def two_trajectories_of_beliefs(rng, batch):
 
 
 def of_beliefs(function):
-    """As a function of arrays: each pair of them, a mean and a log variance, is a belief."""
+    """Return the function with arrays for arguments: each pair of them, a mean and a log variance, is a belief."""
 
     def call(*parts):
         pairs = [Belief(*parts[place : place + 2]) for place in range(0, len(parts) - 1, 2)]
@@ -216,7 +216,7 @@ def of_beliefs(function):
 
 
 def module(build, apply=lambda built, *args: built(*args)):
-    """The call of a module whose every parameter, biases too, is drawn anew in the precision of the argument."""
+    """Return the call of a module whose every parameter, biases included, is drawn in the precision of the argument."""
 
     def call(*args):
         graph, params = nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))
@@ -249,7 +249,7 @@ def drawn_around(latent):
 
 
 def model(key=None, **config):
-    """A small one; with a key its latent has noise, half way through training."""
+    """Return the call of a small model; with a key its latent has noise, halfway through training."""
     config = Model(**({"latent": "sphere", "latent_dim": DIM, "decoder": 8} | config))
 
     def build(rngs):
@@ -259,7 +259,7 @@ def model(key=None, **config):
 
 
 def stepped(by):
-    """Along the tangent part of a constant vector: a field that turns with the vector it is given."""
+    """Return a step along the tangent part of a constant vector, a field that rotates with that vector."""
     return lambda x, pole: by(lambda y: sphere.project(y, pole), x, 0.5)
 
 

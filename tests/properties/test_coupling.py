@@ -27,7 +27,7 @@ order_slope = compiled(jax.grad(order_parameter))
 
 
 def summed(query, key, lag):
-    """The coupling's double sum over all pairs with the key not later than the query."""
+    """Compute the double sum over all pairs with the key not later than the query."""
     return np.tril(np.sin(query @ np.swapaxes(key, -1, -2) + lag)) @ key
 
 
@@ -128,7 +128,7 @@ def test_order_parameter_limits(rng):
 
 
 def forced(wanted):
-    """The force of a fresh module on a query among keys, and its parameters."""
+    """Return the force of a fresh module on a query, and its parameters."""
 
     def call(query, z, lag):
         found = wanted.build(4, False, nnx.Rngs(0))

@@ -1,4 +1,4 @@
-"""The oscillators and the batches cut of them, each against its definition."""
+"""The oscillators and their batches, each against its definition."""
 
 import math
 from functools import cache
@@ -74,7 +74,7 @@ def test_row_weights(batch_size, seed):
 
 @cache
 def slopes(loss):
-    """Loss and gradient of a freshly initialised model, of given rows at given weights."""
+    """Return the parameters of a fresh model, and a function that computes loss and gradient of weighted rows."""
     experiment = Oscillators(data=Signals(length=8), model=Model(latent="sphere"), loss=loss)
     graph, params = nnx.split(experiment.build(jax.random.key(0)))
 

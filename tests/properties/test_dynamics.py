@@ -1,4 +1,4 @@
-"""Laws of the dynamics: on the sphere, the identity at zero but not a dead end there, and one step of the flow they name."""
+"""Laws of the dynamics: on the sphere, initially the identity but not a dead end, and one step of their flow."""
 
 from dataclasses import replace
 from functools import reduce
@@ -51,7 +51,7 @@ def built(dynamics, init, key, length=TIME, dim=DIM):
 
 @compiled
 def all_moved(z, key):
-    """By each kind of dynamics, at each initialisation."""
+    """Move the trajectory by each kind of dynamics, at each initialisation."""
     return {
         (kind, init): built(dynamics, init, key)(z) for kind, (dynamics, _) in KINDS.items() for init in get_args(Init)
     } | {("identity", ""): Identity().build(TIME, DIM, nnx.Rngs(key))(z)}
@@ -88,7 +88,7 @@ def steps(z, key, lag):
     memory = causal_convolution(z, full.memory.kernel[...])
 
     def slope(q):
-        """Memory and keys stay at z; only the query moves."""
+        """Compute the tangent force on a query; memory and keys stay at z."""
         force = coupling(q, z, lag) @ full.coupling.out.kernel[...] + full.coupling.out.bias[...].reshape(1, -1)
         return project(q, memory + force)
 
@@ -153,7 +153,7 @@ FIELD = Flow(drift=True, memory=Memory(taps=3), coupling=None, init="random", st
 
 @compiled
 def refined(z):
-    """By each integrator over the same stretch, in 1, 2 and 4 steps; and in 16 of the better one."""
+    """Integrate the same interval by each integrator in 1, 2 and 4 steps, and by RK4 in 16."""
     wanted = {
         (name, n): replace(FIELD, integrator=name, step=FIELD.step / n, substeps=n)
         for name in ORDERS
@@ -196,7 +196,7 @@ def test_minimal_step(rng):
 
 @compiled
 def summed(z, lag):
-    """A flow of everything, and each of its forces by itself."""
+    """Return a step of a flow with all forces, and the sum of its forces computed one by one."""
     found = Flow(drift=True, coupling=Coupling(between="projections"), integrator="euler", step=0.3).build(
         TIME, DIM, nnx.Rngs(0)
     )

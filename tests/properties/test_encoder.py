@@ -21,7 +21,7 @@ causal = pytest.mark.parametrize("wanted", ENCODERS, ids=repr)
 
 
 def encoder(wanted):
-    """What a fresh one, with biases that are not zero, makes of a signal; and its kernels and biases."""
+    """Return the call of a fresh encoder with non-zero biases, which returns features, kernels and biases."""
 
     def call(x):
         found = wanted.build(CHANNELS, nnx.Rngs(0))
@@ -36,7 +36,7 @@ encoded = {wanted: encoder(wanted) for wanted in ENCODERS}
 
 
 def convolved(x, kernel, bias, dilation):
-    """One sum at a time, over what there is."""
+    """Convolve one term at a time."""
     y = np.tile(bias, (len(x), 1)).astype(float)
     for t in range(len(x)):
         for s in range(len(kernel)):
@@ -92,7 +92,7 @@ def test_initialisation():
 
 
 def fourier(x, kernel, bias):
-    """By the definition of a discrete Fourier transform, of as many samples as the branch is for."""
+    """Compute the branch by the definition of the discrete Fourier transform of ``TIME`` samples."""
     padded = np.pad(x, ((0, TIME - len(x)), (0, 0)))
     bins, t = np.arange(TIME // 2 + 1), np.arange(TIME)
     size = np.abs(np.exp(-2j * np.pi * np.outer(bins, t) / TIME) @ padded) / TIME

@@ -1,4 +1,4 @@
-"""Floors: what each predictor is by definition, what it refuses, and the figures of the core task."""
+"""Floors: the definition of each predictor, invalid arguments, and the figures of the core task."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def white(rng, *shape):
 
 
 def by_hand(x, t, window):
-    """The window that ends at ``t``, the latest sample first, with zeros before the beginning."""
+    """Return the window that ends at ``t``, the latest sample first, with zeros before the beginning."""
     return np.concatenate([x[t - lag] if t >= lag else np.zeros(x.shape[-1]) for lag in range(window)])
 
 
@@ -240,7 +240,7 @@ mse = compiled(losses.mse)
 
 
 class Core(NamedTuple):
-    """Every clean sequence once, with noise that the training set does not have; and what was fitted on that."""
+    """Every clean sequence once, with noise that the training set does not have, and predictions fitted on the training set."""
 
     batch: Batch
     next_step: dict[int, np.ndarray]
@@ -267,14 +267,14 @@ def core():
 
 
 def states():
-    """``sin(f t), cos(f t)`` of every frequency that a sequence has, in the order of the frequencies, else zero."""
+    """Return ``sin(f t), cos(f t)`` of each frequency that a sequence has, in the order of the frequencies, else zero."""
     angles = np.array(FREQUENCIES) * SIGNALS.times[:-1, None]
     there = np.array([[f in tones for f in FREQUENCIES] for tones in SIGNALS.tone_choices])[:, None, :]
     return np.concatenate([np.sin(angles) * there, np.cos(angles) * there], axis=-1)
 
 
 def distance(z, oracle):
-    """Of a latent put on the sphere, in as many dimensions as the oracle."""
+    """Compute the Oracle Distance of a latent put on the sphere and padded to the oracle's dimensions."""
     z = np.pad(z, ((0, 0), (0, 0), (0, DIM - z.shape[-1])))
     return distances((z / np.linalg.norm(z, axis=-1, keepdims=True)).astype(np.float32), oracle)
 
@@ -284,7 +284,7 @@ def constant(core):
 
 
 def plane(x):
-    """The two dimensions that 16 channels of phases 2 pi c / 16 span: in the others there is noise alone, of no use."""
+    """Project onto the two dimensions that the 16 channels span; the other dimensions have noise alone."""
     phase = 2.0 * np.pi * np.arange(SIGNALS.channels) / SIGNALS.channels
     return x @ np.stack([np.cos(phase), np.sin(phase)], axis=-1) / np.sqrt(SIGNALS.channels / 2)
 
@@ -328,12 +328,12 @@ OF_BAYES = {9: "0.00009", 17: "0.00006"}
 
 
 def rounding(figure):
-    """Half a unit in the last place that is printed."""
+    """Return half a unit in the last printed place."""
     return 0.5 * 10.0 ** -len(figure.partition(".")[2])
 
 
 def check(values, measured, stated):
-    """The mean over sequences is the figure of docs/floors.md to its last place, and the one that was stated before.
+    """Check that the mean over sequences is the figure of docs/floors.md to its last place, and agrees with the earlier figure.
 
     That one is of a batch of 64 whose tones are not known: the mean of 64 draws of these values, to three standard errors.
     """
@@ -374,7 +374,7 @@ def test_complete_windows(core, window):
 
 
 def read(core, values, window, padded=False, every=1):
-    """The Bayes read-out of every so many sequences."""
+    """Return the Bayes read-out of every ``every``-th sequence."""
     known = {"window": window, "noise": SIGNALS.noise, "padded": padded}
     return bayes_readout(core.batch.input[::every], core.batch.clean, values, **known)
 
@@ -426,7 +426,7 @@ def test_empty_bin_share(core):
     """
 
     def shares(predicted, target):
-        """In NumPy's float64, of each bin."""
+        """Return the loss of each bin, in NumPy's float64."""
         n = target.shape[1] + losses.TAPS - 1
         found = 0.0
         for order in losses.ORDERS:

@@ -1,4 +1,4 @@
-"""Gradients are finite: of every loss, through every rung's model, on whatever signal."""
+"""Finite gradients: of every loss, through every rung's model, for any signal."""
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ LOSSES = {
 
 
 def values_and_slopes(losses):
-    """Each loss's value, and its gradient in the model's output, one above the other."""
+    """Return the values of all losses, stacked, and their gradients in the model's output."""
     return compiled(
         lambda *args: jax.tree.map(lambda *g: jnp.stack(g), *[jax.value_and_grad(f)(*args) for f in losses])
     )
@@ -97,7 +97,7 @@ of_output = {name: values_and_slopes(group) for name, group in LOSSES.items()}
 
 
 def through(model):
-    """A fresh model of that kind, its output, and the pull-back of gradients in it to the parameters and the input."""
+    """Return a fresh model's parameters, its forward pass, and the pull-back of gradients to parameters and input."""
 
     def built(key):
         return model.build(TIME, CHANNELS, key)
@@ -151,7 +151,7 @@ def test_finite_gradients(model, group, data):
 
 
 def at_most_one(slope):
-    """A gradient is linear in what is pulled back: an error of 1e15 is not the model's, and may well overflow on its way."""
+    """Scale gradients to at most 1 before the pull-back, which is linear: a loss of 1e15 may overflow, but not in the model."""
     leaves = [np.abs(leaf).reshape(len(leaf), -1).max(axis=1) for leaf in jax.tree.leaves(slope)]
     largest = np.maximum(np.max(leaves, axis=0), 1.0)
     return jax.tree.map(lambda leaf: leaf / largest.reshape(-1, *[1] * (leaf.ndim - 1)), slope)

@@ -1,4 +1,4 @@
-"""The roll-outs against a loop over growing sequences, on trajectories whose continuation is known, and what they look at."""
+"""The roll-outs against a loop over growing sequences, and on trajectories with an exact continuation."""
 
 import re
 from functools import cache, partial
@@ -60,7 +60,7 @@ def shape(wanted):
 
 
 def built(name, seed=0):
-    """Every parameter is random: those that start at zero would hide what they multiply."""
+    """Return a model with random parameters throughout: parameters that are zero would hide what they multiply."""
     rng, (graph, params) = np.random.default_rng(seed), shape(MODELS.get(name, name))
     return nnx.merge(
         graph,
@@ -73,7 +73,7 @@ def signals(*batch, time=LENGTH, seed=0):
 
 
 def both(model, context, key=None, steps=STEPS):
-    """Both roll-outs, in one program."""
+    """Compute both roll-outs in one program."""
     graph, params = nnx.split(model)
     return program(both_rollouts, graph, steps)(params, context, key)
 
@@ -88,7 +88,7 @@ def both_rollouts(*args):
 
 
 def both_loops(model, context, steps, key):
-    """Growing sequences through all of the model, and what the model itself makes of the context."""
+    """Run a growing sequence through the whole model; return both roll-outs, and the model's output on the context."""
     known = context.shape[-2]
 
     def moved(z):
@@ -253,7 +253,7 @@ def test_invalid_context(how, shape, steps, reason):
 
 
 def transparent(dynamics):
-    """A model that encodes and decodes points of the sphere as themselves: ``relu(x) - relu(-x)``."""
+    """Return a model that encodes and decodes points of the sphere as themselves: ``relu(x) - relu(-x)``."""
     wanted = Model(
         encoder=Pointwise(features=2 * DIM), latent="sphere", latent_dim=DIM, dynamics=dynamics, decoder=2 * DIM
     )
@@ -270,7 +270,7 @@ DIM, ORBIT, ANGLE, OTHER = 4, 40, 0.3, 0.7
 
 
 def turning(a, b):
-    """The rotation of two planes by these angles, of row vectors."""
+    """Return the rotation of two planes by these angles, for row vectors."""
     turn = np.zeros((DIM, DIM))
     for where, angle in ((0, a), (2, b)):
         c, s = np.cos(angle), np.sin(angle)
@@ -279,14 +279,14 @@ def turning(a, b):
 
 
 def cell():
-    """``z + z (R - 1)``, by a different angle in each plane."""
+    """Return residual dynamics ``z + z (R - 1)``, with a different angle in each plane."""
     model = transparent(Residual())
     model.dynamics.step.kernel.set_value(jnp.asarray(turning(ANGLE, OTHER) - np.eye(DIM), jnp.float32))
     return model, turning(ANGLE, OTHER)
 
 
 def drift():
-    """An Euler step along a skew field goes up the tangent: of length tan(angle) it turns by the angle."""
+    """Return an Euler step along a skew field: a tangent of length tan(angle) rotates by the angle."""
     step = 0.1
     model = transparent(Flow(drift=True, memory=None, coupling=None, integrator="euler", step=step))
     skew = (turning(ANGLE, ANGLE) - turning(-ANGLE, -ANGLE)) / (2 * np.cos(ANGLE))
@@ -295,7 +295,7 @@ def drift():
 
 
 def inertia():
-    """Away from the sample before: its part tangent here is sin(angle) long, and tan(angle) is needed.
+    """Return dynamics that move away from the previous sample, whose tangent part has length sin(angle), by tan(angle).
 
     It goes on along any great circle, at this speed: what it remembers must be the sample before, and no other.
     """

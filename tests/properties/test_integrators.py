@@ -16,7 +16,7 @@ from ladder.studies.geometry.sphere import project
 
 @compiled
 def march(matrix, x, steps):
-    """From time 0 to 1 along the tangent part of a linear field."""
+    """Integrate the tangent part of a linear field from time 0 to 1."""
     return jax.lax.fori_loop(0, steps, lambda _, y: rk4_step(lambda y: project(y, y @ matrix.T), y, 1.0 / steps), x)
 
 

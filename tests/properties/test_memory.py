@@ -122,7 +122,7 @@ TIME, DIM = 9, 3
 
 
 def remembered(wanted, zero):
-    """What a fresh module remembers, and its parameters."""
+    """Return the call of a fresh module, which returns its memory and its parameters."""
 
     def call(z):
         found = wanted.build(TIME, DIM, zero, nnx.Rngs(0))

@@ -17,7 +17,7 @@ slope = compiled(jax.grad(lambda z, oracle: jnp.sum(oracle_distance(z, oracle)))
 
 
 def oracle(rng):
-    """Points of a sphere of fewer dimensions than the space: the rest of Procrustes' matrix is singular."""
+    """Draw points of a sphere of fewer dimensions than the space, so that Procrustes' matrix is singular."""
     return np.pad(on_sphere(rng, (T, RANK)), ((0, 0), (0, D - RANK))).astype(float)
 
 

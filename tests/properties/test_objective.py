@@ -1,4 +1,4 @@
-"""What is trained on: the language of objectives, and what each of its words stands for."""
+"""The training objective: the grammar of objectives, and the loss that each term stands for."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def test_weights(text, expected):
 
 
 def stages(batch):
-    """An output and a batch in which every stage is another, so that none can stand in for another."""
+    """Return an output and a batch with different values in every stage, so that none can be mistaken for another."""
     rng = np.random.default_rng(0)
     points = [on_sphere(rng, (*batch, TIME, DIM)).astype(np.float32) for _ in range(5)]
     signals = [rng.normal(size=(*batch, TIME, CHANNELS)).astype(np.float32) for _ in range(5)]

@@ -30,7 +30,7 @@ scales = st.floats(-8.0, 3.0).map(lambda power: 10.0**power)
 
 
 def skew(rng, scale=1.0, d=D):
-    """A random skew-symmetric matrix of that spectral norm."""
+    """Draw a skew-symmetric matrix of this spectral norm."""
     m = rng.normal(size=(d, d))
     return scale * (m - m.T) / np.linalg.norm(m - m.T, 2)
 
@@ -133,7 +133,7 @@ SVD = 10 * D**2
 
 
 def singular(values, rng):
-    """A matrix with these singular values."""
+    """Draw a matrix with these singular values."""
     left, right = rotation(rng, D), rotation(rng, D)
     return (left * np.asarray(values)) @ right.T
 
@@ -219,7 +219,7 @@ def test_other_libraries(rng):
 
 @compiled
 def slopes(m, dm):
-    """Along a direction forwards, and of the inner product with it backwards."""
+    """Return the polar factor, its derivative along a direction, and the gradient of the inner product with it."""
     q, pull = jax.vjp(orthogonal.polar_factor, m)
     return q, jax.jvp(orthogonal.polar_factor, (m,), (dm,))[1], pull(dm)[0]
 

@@ -1,4 +1,4 @@
-"""The experiment against a training loop written by hand, and what its stages, tasks and means say they are."""
+"""The experiment against a training loop written by hand: stages, tasks, optimisers and metrics."""
 
 from dataclasses import replace
 from functools import cache
@@ -47,7 +47,7 @@ def programs(experiment):
 
 
 def train(experiment, state=None, epochs=None, **more):
-    """The state after each epoch, and what each reports."""
+    """Return the state and the report of each epoch."""
     init, epoch = programs(experiment)
     state = (init(KEY) if state is None else state)._replace(**more)
     told = []
@@ -58,7 +58,7 @@ def train(experiment, state=None, epochs=None, **more):
 
 
 def by_hand(experiment, loss, epochs):
-    """Every sequence of every batch, in order, with Adam; the losses before and after each step, and the last parameters."""
+    """Train on every batch in order with Adam; return the losses before and after each step, and the last parameters."""
     data, task = experiment.data, experiment.task
     graph, params = experiment._graphdef, programs(experiment)[0](KEY).params
     adam = optax.adam(experiment.learning_rate)

@@ -34,7 +34,7 @@ def covariance(log_variance):
 
 
 def full(m, s, n, t):
-    """The divergence of Gaussians with any covariances."""
+    """Compute the divergence of Gaussians with any covariances."""
     inverse = np.linalg.inv(t)
     return 0.5 * (
         np.trace(inverse @ s) + (m - n) @ inverse @ (m - n) - K + np.linalg.slogdet(t)[1] - np.linalg.slogdet(s)[1]

@@ -28,7 +28,7 @@ configs = pytest.mark.parametrize("name", CONFIGS)
 
 
 def drawn(config, rng):
-    """The priors of a model, beliefs, inputs and one-hot targets."""
+    """Draw the priors of a model, beliefs, inputs and one-hot targets."""
     graph, shapes = nnx.split(nnx.eval_shape(lambda: PureFEP(config, nnx.Rngs(0))))
     priors = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), shapes)
     spread = 1 if config.covariance == "isotropic" else config.dim
@@ -40,7 +40,7 @@ def drawn(config, rng):
 
 
 def calls(method):
-    """A method of the model, as a function of its graph and priors and the method's own arguments."""
+    """Return a method of the model as a function of graph, priors and the method's arguments."""
     return compiled(lambda graph, priors, *args: method(nnx.merge(graph, priors), *args), static_argnums=0)
 
 
@@ -54,7 +54,7 @@ settled_at = calls(lambda model, q, x: settle(model, q, x, model.frame()))
 
 @calls
 def moved(model, q, x, targets):
-    """One step of the flow, and how far free energy falls along it to first order."""
+    """Return the beliefs after one step of the flow, and the first-order fall of the free energy."""
     gradient = jax.grad(model.free_energy)(q, x, model.frame(), targets)
     after = step(model, q, gradient)
     slopes = [g * (a - b) for g, a, b in zip(gradient, after, q, strict=True)]

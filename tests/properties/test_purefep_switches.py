@@ -1,4 +1,4 @@
-"""Every choice of the original PureFEP can be turned on alone, and what makes no sense is refused."""
+"""The choices of the original PureFEP, each alone, and invalid configurations."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A configuration that makes no sense is refused when it is written down, with the reason."""
+"""Invalid configurations: each raises an error when it is made, with the reason."""
 
 import re
 

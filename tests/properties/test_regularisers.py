@@ -1,4 +1,4 @@
-"""Laws of what is asked of a latent, each formula against one written out by hand."""
+"""Laws of the regularisers, each formula against one written by hand."""
 
 from itertools import pairwise
 

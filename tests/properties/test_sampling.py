@@ -1,4 +1,4 @@
-"""Laws of the noise on the latent: where it points, how large it is and when."""
+"""Laws of the noise on the latent: its direction, its size and its schedule."""
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +82,7 @@ X = np.random.default_rng(0).normal(size=(2, TIME, 3)).astype(np.float32)
 
 
 def outputs(sampling, latent="sphere"):
-    """Of a fresh model, without and with a key, and what its spread makes of its features."""
+    """Return a fresh model's output without and with a key, the noise by hand, and the learned sigma."""
 
     @compiled
     def both(x):

@@ -20,7 +20,7 @@ def cases(claims):
 
 
 def close(case, precision, found, expected, *sizes):
-    """Two evaluations that differ in nothing but rounding."""
+    """Check that two results differ by rounding alone."""
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     largest = max(np.abs(v).max(initial=0.0) for v in (expected, *sizes))
     np.testing.assert_allclose(found, expected, rtol=0, atol=2 * case.roundings * precision.unit * largest)
@@ -83,7 +83,7 @@ def test_batch(case, rng):
 
 
 def in_place(f, args, place):
-    """As a function of one argument."""
+    """Return the function of this one argument."""
     return lambda value: f(*args[:place], value, *args[place + 1 :])
 
 
@@ -179,7 +179,7 @@ def test_projection(precision, case, rng):
 
 
 def gradient(call):
-    """The value, and the gradient in every argument of its sum with unequal weights."""
+    """Return a function that computes the value, and the gradient of its weighted sum in every argument."""
 
     def both(*args):
         value, pull = jax.vjp(call, *args)

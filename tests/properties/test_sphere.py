@@ -23,7 +23,7 @@ LIBM = 4
 
 
 def angle_between(x, y):
-    """In extended precision, by another formula than the code's: from the tangent part of the shorter chord."""
+    """Compute the angle in extended precision, by another formula than the code: the tangent part of the shorter chord."""
     x, y = wide(x), wide(y)
     chord = np.where(inner(x, y)[..., None] >= 0, y - x, y + x)
     return np.arctan2(norm(chord * inner(x, x)[..., None] - inner(x, chord)[..., None] * x), inner(x, y))
@@ -182,7 +182,7 @@ def test_retract_curvature(drawn):
 
 @compiled
 def bend(x, u):
-    """The second derivative of the curve ``retract(x, t u)`` at ``t = 0``."""
+    """Compute the second derivative of the curve ``retract(x, t u)`` at ``t = 0``."""
 
     def velocity(t):
         return jax.jvp(lambda t: sphere.retract(x, t * u), (t,), (1.0,))[1]
@@ -348,7 +348,7 @@ def test_transport_isometry(precision, drawn, rng):
 
 
 def told_to(precision, x, y):
-    """How well the way from one point to another is told, near the antipode, by a chord of a few roundings.
+    """Return the relative error of the way between two nearly antipodal points, whose chord is a few roundings long.
 
     Neither the way nor what it does to a vector is to be had more precisely than the chord's own relative error.
     """
@@ -452,7 +452,7 @@ def test_finite_gradients(precision, x):
 
 @compiled
 def every_slope(x, y):
-    """Of every map of two points (or of a point and a vector), contracted with unequal weights."""
+    """Compute the gradients of every map of two points, or of a point and a vector, contracted with unequal weights."""
     weights = jnp.arange(1.0, x.size + 1.0).reshape(x.shape)
 
     def contracted(f):

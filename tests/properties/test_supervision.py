@@ -1,4 +1,4 @@
-"""Laws of the losses against the oracle, against the signal's own delays, and against the next latent."""
+"""Laws of the losses against the oracle, the signal's own delays and the next latent."""
 
 import jax
 import numpy as np
@@ -63,7 +63,7 @@ FREQUENCIES = (1, 2, 3, 5, 8)
 
 
 def tones(rng, time):
-    """Three tones of falling size anywhere, in three channels, and their state: a unit vector that has all alike."""
+    """Draw three tones of falling amplitude in three channels, and their state, a unit vector that weights all alike."""
     t, start = STEP * np.arange(time)[:, None], rng.uniform(0, 2 * np.pi, size=3)
     angle = np.array(rng.permutation(FREQUENCIES)[:3]) * t + start
     signal = np.sin(angle[:, None] + np.arange(3)[:, None]) @ np.array([1.0, 0.5, 0.25])

@@ -1,4 +1,4 @@
-"""What is drawn of an Oscillators: the numbers behind the pictures, and that every kind of model can be drawn."""
+"""The pictures of an Oscillators experiment: their arrays, and drawings of every kind of model."""
 
 import warnings
 
@@ -22,7 +22,7 @@ ROUNDING = 1e-5
 
 
 def shown(experiment, seed=0):
-    """Of an untrained state and of another, as if it had been trained for two epochs."""
+    """Return the arrays of three states of an untrained experiment, as if it had been trained for two epochs."""
     states = [experiment.init(jax.random.key(seed + k)) for k in range(3)]
     look = jax.jit(lambda state, key: pictures.shown(experiment, state, key))
     found = [look(state, jax.random.key(7)) for state in states]
@@ -40,7 +40,7 @@ def following():
 
 
 def draw(experiment, name, numbers):
-    """The picture and its files, with every warning an error."""
+    """Draw a picture and write its files, with every warning an error."""
     with style.settings(), warnings.catch_warnings():
         warnings.simplefilter("error")
         caption, figure = pictures.PICTURES[name](experiment, numbers)

@@ -1,4 +1,4 @@
-"""How a printed value is held against many seeds: digit by digit, and inside means what it says."""
+"""The comparison of a printed value with many seeds, digit by digit."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The published runs again, on many seeds: every value that was printed lies in their range, or is known not to."""
+"""The published runs on many seeds: every printed value is in their range, or listed as outside."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rung 7 cannot be passed by cheating: properties of trained models, and of the program that trains them.
+"""The honesty of rung 7: properties of trained models and of the program that trains them exclude passing by leaks.
 
 The impossible task and the reservoir, which a leak or a lucky projection would let pass, are controls of the rung.
 """
@@ -23,7 +23,7 @@ SEEDS = 3
 
 @pytest.fixture(scope="module")
 def trained():
-    """States of a few seeds that have learned their batch, stacked."""
+    """Train a few seeds until they have learned their batch, and return their states, stacked."""
 
     def train(key):
         state = EXPERIMENT.init(key)
@@ -46,7 +46,7 @@ def logits(state, inputs):
 @jax.jit
 @jax.vmap
 def step(state):
-    """The logits that one more training step makes, with the targets hidden and shown."""
+    """Return the logits of one more training step, with the targets hidden and visible."""
     model = EXPERIMENT.model_at(state)
     _, seen = EXPERIMENT.learning.step(model, state.memory, state.batch)
     return seen.hidden, seen.visible
@@ -100,7 +100,7 @@ def test_observation_reductions(reduced):
 
 
 def equations(jaxpr):
-    """Every equation of a program, those of the programs inside it too."""
+    """Yield every equation of a program, including those of inner programs."""
     for equation in jaxpr.eqns:
         yield equation
         for value in jax.tree.leaves(equation.params, is_leaf=lambda v: isinstance(v, Jaxpr | ClosedJaxpr)):
@@ -114,7 +114,7 @@ def program(experiment):
 
 
 def settlings(experiment):
-    """The loops over inference steps: of each the shapes it carries, how much it stacks up, and whether it runs backwards."""
+    """Return the loops over inference steps: the shapes that each carries, how much it stacks, and whether it runs backwards."""
     found = []
     for equation in equations(program(experiment)[1]):
         assert equation.primitive.name != "while"  # a loop that a look at scans would miss
