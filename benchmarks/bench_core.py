@@ -1,4 +1,4 @@
-"""How long the published core takes to train, how a step grows with the sequences' length, and which part of it does.
+"""The training time of the published core, its growth with the length of the sequences, and its parts.
 
 Every part of a step is an experiment of its own, so that ``Trainer`` times it as it times the whole: one seed on each core.
 Sides of a ratio are timed in turn; what is quoted is the median of the rounds and, in brackets, their range.
@@ -37,7 +37,7 @@ PEAK = 1024  # rows and columns of the product that a core's peak is measured wi
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One part of the training step of an experiment, forward and backward, over and over.
+    """One part of the training step of an experiment, forward and backward, repeated.
 
     ``noise`` draws a batch; ``encoder``, ``sampling``, ``memory`` and ``decoder`` are the module's; ``coupling`` is the whole
     of the RK4 step with no memory in it, and ``square`` the same without causal blocks; ``loss`` is all that is trained on;
@@ -52,12 +52,12 @@ class Part:
 
     @property
     def times(self) -> int:
-        """How often an epoch does it: enough for what Trainer does besides, a few milliseconds, not to count."""
+        """The number of repetitions in an epoch: enough that Trainer's overhead of a few milliseconds does not count."""
         return 4 if self.what in ("evaluation", "peak") else max(4, 2**13 // self.of.data.length)
 
     @property
     def samples(self) -> int:
-        """The length of what the model is shown."""
+        """The length of the model's input."""
         return self.of.data.length - (self.of.task == "next step")
 
     @cached_property
@@ -69,7 +69,7 @@ class Part:
         return self.of
 
     def init(self, key: Array) -> Any:
-        """Parameters, a signal and a latent trajectory for each row of a batch."""
+        """Draw parameters, a signal and a latent trajectory for each row of a batch."""
         signal, latent = jax.random.split(key)
         shape = self.of.batch_size, self.samples
         x = jax.random.normal(signal, (*shape, self.of.data.channels))
@@ -77,7 +77,7 @@ class Part:
         return self._built.init(key).params, x, z
 
     def _do(self, model: ManifoldFormer, x: Array, z: Array, key: Array) -> Array:
-        """Some number of what the part computes."""
+        """Compute the part once and return a number that depends on it."""
         of, rows = self._built, jnp.arange(self.of.batch_size)
 
         def size(*values: Array) -> Array:
@@ -113,7 +113,7 @@ class Part:
         return size(product @ product)
 
     def epoch(self, state: Any, key: Array) -> tuple[Any, dict[str, Array]]:
-        """Do it over and over, each time a little differently, so that none of it can be done beforehand."""
+        """Repeat the part, each time with slightly other arguments, so that no result can be reused."""
         params, x, z = state
         graph = self._built._graphdef
         slope_of = {"encoder": (0,), "sampling": (2,), "loss": (1, 2)}.get(self.what, (0, 2))
@@ -136,7 +136,7 @@ class Part:
 
 
 class query_block:  # noqa: N801  # a context manager
-    """The causal blocks have this many rows in what is traced within it."""
+    """Set the number of rows of a causal block, for what is traced within this context."""
 
     def __init__(self, rows: int):
         self._rows, self._was = rows, coupling.QUERY_BLOCK
@@ -149,7 +149,7 @@ class query_block:  # noqa: N801  # a context manager
 
 
 def section_core(quick: bool) -> None:
-    """The published run, as it was trained."""
+    """Time the published run as it was trained."""
     seeds, blocks, rounds = (4, (4, 2), 1) if quick else (SEEDS, BLOCKS, 3)
     experiment = replace(CORE, epochs=1, data=replace(CORE.data, batches=2)) if quick else CORE
     trainers = {block: Trainer(experiment, block) for block in blocks}
@@ -178,7 +178,7 @@ def section_core(quick: bool) -> None:
 
 
 def saved(samples: int, block: int = coupling.QUERY_BLOCK) -> float:
-    """The part of the full square of queries and keys that causal blocks never compute; the most there is, is half."""
+    """Return the fraction of the full square of queries and keys that causal blocks do not compute; at most a half."""
     done = sum(
         (min(start + block, samples) - start) * min(start + block, samples) for start in range(0, samples, block)
     )
@@ -186,7 +186,7 @@ def saved(samples: int, block: int = coupling.QUERY_BLOCK) -> float:
 
 
 def section_length(quick: bool) -> None:
-    """A training step by the length of the sequences, and by its parts."""
+    """Time a training step and its parts for sequences of growing length."""
     lengths, rounds = ((64, 128), 1) if quick else (LENGTHS, 5)
     whole = {
         t: replace(CORE, data=replace(CORE.data, length=t, batches=1 if quick else 3), batch_size=ROWS, epochs=1)

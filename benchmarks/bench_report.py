@@ -1,4 +1,4 @@
-"""How long each form of a report takes to write, and how large it is: a Markdown table. Nothing is trained.
+"""The time that each form of a report takes to write, and its size, as a Markdown table. Nothing is trained.
 
 The curves are drawn at random, judged and written up as those of a climb are; what is timed is from the report as data to the
 text of a file. What is quoted is the median of the rounds and, in brackets, their range.
@@ -47,20 +47,20 @@ class Drawn:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """All of them."""
+        """The names of the metrics."""
         return (*JUDGED, *OTHERS)
 
     def init(self, key: Array) -> Array:
-        """A key is a state."""
+        """Return the key as the state."""
         return key
 
     def epoch(self, state: Array, key: Array) -> tuple[Array, Mapping[str, Array]]:
-        """Not trained."""
+        """Raise an error: nothing is trained."""
         raise NotImplementedError
 
 
 def large() -> Document:
-    """A report of as many rungs, seeds and epochs as the target is for."""
+    """Return a report with as many rungs, seeds and epochs as the target names."""
     gates = (
         below("loss", 0.2, by=150, source=SOURCE, floor=Floor(0.001, SOURCE)),
         falls("mse", 0.5, by=100, source=SOURCE),
@@ -83,7 +83,7 @@ def large() -> Document:
 
 
 def drawn(number: int) -> Trained:
-    """Curves that fall, each by itself, with some noise."""
+    """Draw falling curves with some noise, independent for each seed."""
     random = np.random.default_rng(number)
     fall = np.exp(-np.arange(EPOCHS) / random.uniform(20.0, 60.0, (SEEDS, 1)))
     return Trained(

@@ -1,4 +1,4 @@
-"""How fast the ladder trains its rungs, against a plain training loop: Markdown tables of ratios measured in one run.
+"""The speed of the ladder's training against a plain training loop: Markdown tables of ratios measured in one run.
 
 Competitors are timed in turn (A B A B) and compared round by round; what is quoted is the median of the rounds and,
 in brackets, their range. The plain loop runs in a process of its own: in this one ``Trainer`` shows JAX every core as a
@@ -69,20 +69,20 @@ def worker() -> None:
 
 
 def looped(experiment: Oscillators, distinct: bool) -> Callable[[int], list[dict[str, Any]]]:
-    """The plain loop over the first seeds, each from the half of its key that Trainer initialises with."""
+    """Run the plain loop over the first seeds, each from the half of its key that Trainer initialises with."""
     plain = Plain(experiment, distinct)
     return lambda seeds: [plain.train(jax.random.split(key)[0]) for key in Seeds().keys(range(seeds))]
 
 
 def alone(experiment: Oscillators) -> Callable[[int], list[dict[str, Any]]]:
-    """The Trainer's program, one seed at a time, on the one device of a process that has started JAX already."""
+    """Run the Trainer's program one seed at a time, on the one device of a process that has already started JAX."""
     jax.devices()
     trainer = Trainer(experiment, 1)
     return lambda seeds: [{"seconds": trainer(Seeds(), [n]).run_seconds} for n in range(seeds)]
 
 
 def first_epoch(experiment: Oscillators) -> dict[str, float]:
-    """When the first epoch of a block of seeds was reported: by the clock, and since the Trainer was made."""
+    """Return when the first epoch of a block of seeds was reported: on the clock, and since the Trainer was made."""
     seen: list[float] = []
 
     class Watch:
@@ -97,7 +97,7 @@ def first_epoch(experiment: Oscillators) -> dict[str, float]:
 
 
 class Worker:
-    """This script in another process, with JAX as JAX starts by itself; ``born`` is when that was started."""
+    """This script in another process, with JAX's own defaults; ``born`` is the time at which it was started."""
 
     def __init__(self) -> None:
         self.born, pipe = time.time(), subprocess.PIPE
@@ -105,7 +105,7 @@ class Worker:
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=no_cache())
 
     def __call__(self, what: str, **more: int) -> Any:
-        """Ask for one thing and wait for the answer."""
+        """Send a request and wait for the answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps({"what": what} | more), file=self._process.stdin, flush=True)
@@ -114,17 +114,17 @@ class Worker:
         sys.exit(f"the process that timed {what} {more} ended early; its error is printed above")
 
     def close(self) -> None:
-        """Let it end."""
+        """End the process."""
         self._process.communicate()
 
 
 def no_cache() -> dict[str, str]:
-    """The environment without JAX's compilation cache, so that what is called cold is cold."""
+    """Return the environment without JAX's compilation cache, for cold starts."""
     return {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
 
 
 def table(title: str, columns: str, rows: Sequence[Sequence[str]], reading: str) -> None:
-    """Print it, and under it how to read it."""
+    """Print a table and the sentence on how to read it."""
     head = columns.split(" | ")
     cells = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     lines = "\n".join("| " + " | ".join(row) + " |" for row in cells)
@@ -132,22 +132,22 @@ def table(title: str, columns: str, rows: Sequence[Sequence[str]], reading: str)
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Median and range."""
+    """Return median and range as text."""
     return f"{median(values):.{digits}f} [{min(values):.{digits}f}–{max(values):.{digits}f}]"
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """Round by round."""
+    """Return the ratio of each round."""
     return [a / b for a, b in zip(above, below, strict=True)]
 
 
 def met(value: float, limit: float) -> str:
-    """Whether it is within the limit."""
+    """Return whether a value is within its limit, as text."""
     return "yes" if value <= limit else "**no**"
 
 
 def check_same_work(rung: int, plain: Sequence[float], ladder: np.ndarray) -> tuple[float, float, float]:
-    """Stop unless the first loss agrees to rounding, and the second, after an update, to a part of what that changed.
+    """Raise an error unless the first loss agrees to rounding, and the second, after an update, to a part of the change.
 
     Returns the two differences, and the largest relative one of all steps. Adam divides gradients by their size,
     those that are but rounding, too, and the spectral loss is not smooth: from the first update on differences grow.
@@ -165,7 +165,7 @@ def check_same_work(rung: int, plain: Sequence[float], ladder: np.ndarray) -> tu
 
 
 def section_rungs(quick: bool) -> None:
-    """Each published rung: plain loop against Trainer, where the speed-up comes from, and how near the peak it is."""
+    """Time each published rung: plain loop against Trainer, the factors of the speed-up, and the fraction of the peak."""
     rounds, loops, block = (2, 1, 4) if quick else (7, 2, BLOCK)
     order, other = ("plain", "distinct", "alone", "ladder"), Worker()
     peaks, speed, parts, shares, work = [], [], [], [], []
@@ -238,7 +238,7 @@ def section_rungs(quick: bool) -> None:
 
 
 def section_start(quick: bool) -> None:
-    """Compilation and the first epoch, each time in a process that did nothing before."""
+    """Time compilation and the first epoch, each in a fresh process."""
     rounds, rows = 1 if quick else 3, []
     for rung in RUNGS:
         found = []
@@ -264,7 +264,7 @@ def section_start(quick: bool) -> None:
 
 
 def interleaved(trainers: dict[Any, tuple[Trainer, int]], rounds: int) -> dict[Any, list[float]]:
-    """Run seconds of each trainer on its number of seeds, in turn, after a first run of each that compiles."""
+    """Return the run seconds of each trainer on its number of seeds, in turn, after a first run that compiles."""
     found: dict[Any, list[float]] = {key: [] for key in trainers}
     for done in range(rounds + 1):
         for key, (trainer, seeds) in trainers.items():
@@ -275,13 +275,13 @@ def interleaved(trainers: dict[Any, tuple[Trainer, int]], rounds: int) -> dict[A
 
 
 def exponents(x: Sequence[int], y: Sequence[Sequence[float]]) -> list[str]:
-    """The power of x by which y grows from one to the next, from the median of ratios round by round."""
+    """Return the power of x by which y grows between neighbours, from the median of ratios round by round."""
     steps = zip(pairwise(x), pairwise(y), strict=True)
     return ["", *(f"{math.log(median(ratios(d, c))) / math.log(b / a):.2f}" for (a, b), (c, d) in steps)]
 
 
 def section_seeds(quick: bool) -> None:
-    """How run time grows with the number of seeds, all in one block."""
+    """Time training for growing numbers of seeds, all in one block."""
     counts, rounds = ((1, 2, 4, 8), 2) if quick else ((1, 2, 4, 8, 16, 32, 64), 5)
     for rung in (3, 6):
         times = interleaved({n: (Trainer(RUNGS[rung], n), n) for n in counts}, rounds)
@@ -298,7 +298,7 @@ def section_seeds(quick: bool) -> None:
 
 
 def section_length(quick: bool) -> None:
-    """How run time grows with the length of the sequences: one epoch of a few seeds."""
+    """Time one epoch of a few seeds for sequences of growing length."""
     lengths, rounds, seeds = ((64, 128, 256), 2, 2) if quick else ((64, 128, 256, 512), 5, 4)
     cases = {(rung, t): replace(RUNGS[rung], data=Signals(length=t), epochs=1) for rung in (3, 6) for t in lengths}
     times = interleaved({key: (Trainer(case, seeds), seeds) for key, case in cases.items()}, rounds)
@@ -323,7 +323,7 @@ def section_length(quick: bool) -> None:
 
 
 def section_climb(quick: bool) -> None:
-    """Wall time of pytest climbing the published variants, with an empty compilation cache and again with it full."""
+    """Time pytest climbing the published variants, with an empty compilation cache and with a full one."""
     root, wall, said = Path(__file__).resolve().parents[1], {"cold": list[float](), "warm": list[float]()}, set[str]()
     for _ in range(1 if quick else 2):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What the ladder is measured against: the training loop a person would write, the peak of a product, and FLOPs."""
+"""The references of the benchmarks: a training loop written by hand, the peak rate of a matrix product, and FLOP counts."""
 
 import math
 import time
@@ -17,7 +17,7 @@ from ladder.studies.manifoldformer.objective import weights
 
 
 def plain_loss(experiment: Oscillators, params: Any, x: Array) -> Array:
-    """The loss of each sequence, by the textbook formulas: full T x T coupling, ``jnp.sin``, a mask.
+    """Compute the loss of each sequence by the textbook formulas: full T x T coupling, ``jnp.sin``, a mask.
 
     The phase error is half the squared distance of the phasors ``P / (|P| + 1e-8)``, without an angle, as in ``losses``: of
     empty bins, and the signals have some, every other formula says something else.
@@ -67,14 +67,14 @@ def plain_loss(experiment: Oscillators, params: Any, x: Array) -> Array:
 
 
 class Plain:
-    """The loop a person would write: one jitted step of Adam, called from Python, one seed at a time.
+    """A training loop written by hand: one jitted step of Adam, called from Python, one seed at a time.
 
     It trains and evaluates on batches of 64 sequences; with ``distinct`` it computes each of the 20 signals once and
     weights it by how often the batch holds it. Steps are queued and their losses read after the epoch.
     """
 
     def __init__(self, experiment: Oscillators, distinct: bool):
-        signals, ids = jnp.asarray(experiment.data.clean), experiment.data.drawn.reshape(-1, BATCH)
+        signals, ids = jnp.asarray(experiment.data.clean), experiment.data.training_choices.reshape(-1, BATCH)
         count = np.stack([np.bincount(batch, minlength=len(signals)) for batch in ids])
         same = jnp.full(ids.shape[1], 1 / ids.shape[1])
         if distinct:
@@ -97,7 +97,7 @@ class Plain:
         self.step, self.evaluate = jax.jit(step), jax.jit(loss)
 
     def train(self, key: Array) -> dict[str, Any]:
-        """Train one seed: the losses of all steps, and the seconds of everything and of the evaluations alone."""
+        """Train one seed; return the losses of all steps, the seconds in all, and the seconds of the evaluations."""
         began, evaluating, steps = time.perf_counter(), 0.0, []
         params = self.initial(key)
         adam = self.start(params)
@@ -113,7 +113,7 @@ class Plain:
         return {"seconds": time.perf_counter() - began, "evaluating": evaluating, "steps": steps}
 
     def compile(self) -> tuple[float, float]:
-        """Seconds to compile the step and the evaluation, and the step's FLOPs as XLA counts them."""
+        """Return the seconds that step and evaluation take to compile, and the step's FLOPs as XLA counts them."""
         began = time.perf_counter()
         params = self.initial.eval_shape(jax.random.key(0))
         step = self.step.lower(params, self.start.eval_shape(params), *self.batches[0]).compile()
@@ -122,7 +122,7 @@ class Plain:
 
 
 def peak_flops(size: int = 2048, tries: int = 6) -> float:
-    """The best rate of a square float32 product, in FLOP/s, on the default device with all its threads."""
+    """Measure the best rate of a square float32 product, in FLOP/s, on the default device with all its threads."""
     product, a, best = jax.jit(lambda a: a @ a), jnp.ones((size, size)), math.inf
     for _ in range(tries + 1):  # the first compiles, and is never the best
         began = time.perf_counter()
@@ -132,7 +132,7 @@ def peak_flops(size: int = 2048, tries: int = 6) -> float:
 
 
 def flops(experiment: Oscillators, rows: int) -> tuple[float, float]:
-    """FLOPs of one training step on ``rows`` sequences, and of one forward pass: matrix products and FFTs only.
+    """Count the FLOPs of one training step on ``rows`` sequences, and of one forward pass: matrix products and FFTs only.
 
     A product of (m, k) and (k, n) is 2 m k n; the backward pass is two such products for each one forward, save that
     nothing is propagated to the input signal. A real FFT of n is 2.5 n log2 n, its transpose as much; the target's

@@ -1,4 +1,4 @@
-"""Do the laws bite? Mutants of the mathematics, made by cosmic-ray, each against the tests of its own room only."""
+"""Mutation tests: mutants of the mathematics, made by cosmic-ray, each against the tests of its own module only."""
 
 import argparse
 import hashlib
@@ -28,7 +28,7 @@ from cosmic_ray.work_db import use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = {name: f"src/ladder/studies/geometry/{name}.py" for name in ("sphere", "orthogonal", "integrators")} | {
+MODULES = {name: f"src/ladder/studies/geometry/{name}.py" for name in ("sphere", "orthogonal", "integrators")} | {
     name: f"src/ladder/studies/manifoldformer/{name}.py"
     for name in ("memory", "coupling", "dynamics", "losses", "metrics")
 }
@@ -45,9 +45,9 @@ LEFT_OUT = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Mutant:
-    """One mutation, known by the text it changes: that stays the same while lines above it come and go."""
+    """One mutation, identified by the text it changes, which stays the same when lines above it are added or removed."""
 
-    room: str
+    module: str
     function: str
     before: str
     after: str
@@ -55,29 +55,31 @@ class Mutant:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What an explanation names, and samples are drawn by."""
-        return self.room, self.function, self.before, self.after
+        """The text by which explanations name the mutant and samples draw it."""
+        return self.module, self.function, self.before, self.after
 
     @property
     def digest(self) -> str:
-        """Its place in the order that samples are drawn in."""
+        """The mutant's place in the order of the sample."""
         return hashlib.sha256("\0".join(self.key).encode()).hexdigest()[:16]
 
     @property
     def at(self) -> str:
-        """Where it is at present, and what cosmic-ray calls it."""
-        return f"{ROOMS[self.room]}:{self.mutation.start_pos[0]} {self.mutation.operator_name.removeprefix('core/')}"
+        """The mutant's present place, and cosmic-ray's name for it."""
+        return (
+            f"{MODULES[self.module]}:{self.mutation.start_pos[0]} {self.mutation.operator_name.removeprefix('core/')}"
+        )
 
     def __str__(self) -> str:
-        """As an entry of survivors.toml that lacks only the reason."""
+        """Return the mutant as an entry of survivors.toml without its reason."""
         texts = (json.dumps(text, ensure_ascii=False) for text in self.key)
         return "# {}\n[[survivor]]\nroom = {}\nfunction = {}\nbefore = {}\nafter  = {}".format(self.at, *texts)
 
 
 def mutants(directory: Path) -> list[Mutant]:
-    """Every mutant of every room, in an order that no edit elsewhere changes: its start is the sample."""
+    """Return every mutant of every module, in an order that does not depend on edits elsewhere; the sample is its start."""
     with use_db(directory / "mutants.sqlite") as database:
-        init([Path(path) for path in ROOMS.values()], database, {})
+        init([Path(path) for path in MODULES.values()], database, {})
         mutations = [mutation for item in database.work_items for mutation in item.mutations]
     found = []
     for mutation in mutations:
@@ -92,9 +94,9 @@ def mutants(directory: Path) -> list[Mutant]:
 
 
 def explanations(existing: Collection[Mutant]) -> dict[tuple[str, str, str, str], str]:
-    """Why mutants survive, by their keys; stops at one whose mutant is gone."""
+    """Return the reasons why mutants survive, by their keys; exit if the mutant of an entry no longer exists."""
     entries = tomllib.loads((ROOT / "mutation/survivors.toml").read_text()).get("survivor", [])
-    reasons = {(e["room"], e["function"], e["before"], e["after"]): e["reason"] for e in entries}
+    reasons = {(e["module"], e["function"], e["before"], e["after"]): e["reason"] for e in entries}
     if gone := reasons.keys() - {mutant.key for mutant in existing}:
         sys.exit("\n".join(["in survivors.toml, but no mutants any more:", *map(" | ".join, gone)]))
     return reasons
@@ -111,26 +113,26 @@ def copy_work_tree(to: Path) -> Path:
 
 
 def move_in(copies: "Queue[Path]") -> None:
-    """Give this worker process a copy of its own to work in."""
+    """Give this worker process a copy of the work tree of its own."""
     os.chdir(copies.get())
     os.environ |= {"PYTHONPATH": str(Path("src").resolve()), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
-def test(room: str, mutations: Sequence[MutationSpec], limit: float, cache: Path) -> tuple[str, float, str]:
-    """Outcome, seconds and output of a room's tests under these mutations, or under none.
+def test(module: str, mutations: Sequence[MutationSpec], limit: float, cache: Path) -> tuple[str, float, str]:
+    """Run a module's tests under these mutations, or under none; return outcome, seconds and output.
 
     What the code as it is compiles is kept for its mutants to read. They write nothing: JAX does not write an
     entry in one go, so another process could find half of it, and a mutant that is stopped leave half of it.
     """
     os.environ |= {
-        "JAX_COMPILATION_CACHE_DIR": str(cache / room),
+        "JAX_COMPILATION_CACHE_DIR": str(cache / module),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9" if mutations else "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    # The room's own tests, which its name selects by their file's, and then its share of the shared laws.
-    files = [f"tests/properties/test_{name}.py" for name in (room, "shared_laws", "gradients")]
+    # The module's own tests, which its name selects by their file's, and then its share of the shared laws.
+    files = [f"tests/properties/test_{name}.py" for name in (module, "shared_laws", "gradients")]
     plugins = ["ladder.plugin", "_hypothesis_pytestplugin", "mutation.hypothesis_profile", "no:cacheprovider"]
-    options = ["-k", f"{room}.", "-x", "-q", "--no-header", *(word for plugin in plugins for word in ("-p", plugin))]
+    options = ["-k", f"{module}.", "-x", "-q", "--no-header", *(word for plugin in plugins for word in ("-p", plugin))]
     start = time.monotonic()
     result = mutate_and_test(mutations, shlex.join([sys.executable, "-m", "pytest", *files, *options]), limit)
     if result.test_outcome not in (TestOutcome.KILLED, TestOutcome.SURVIVED):
@@ -144,22 +146,22 @@ def test(room: str, mutations: Sequence[MutationSpec], limit: float, cache: Path
 
 
 def run(chosen: Collection[Mutant], workers: int, directory: Path) -> dict[Mutant, str]:
-    """The outcome of every mutant."""
+    """Run every mutant and return the outcomes."""
     copies: Queue[Path] = Queue()
     for number in range(workers):
         # Hypothesis draws constants it finds in the source, a mutant's too, except below a directory of this name.
         copies.put(copy_work_tree(directory / "test" / str(number)))
     cache, limits, outcomes = directory / "cache", {}, {}
     with ProcessPoolExecutor(workers, initializer=move_in, initargs=(copies,)) as pool:
-        rooms = sorted({mutant.room for mutant in chosen})
-        for room, unmutated in [(room, pool.submit(test, room, (), 1800.0, cache)) for room in rooms]:
+        modules = sorted({mutant.module for mutant in chosen})
+        for module, unmutated in [(module, pool.submit(test, module, (), 1800.0, cache)) for module in modules]:
             outcome, seconds, output = unmutated.result()
             if outcome != "survived":
                 pool.shutdown(cancel_futures=True)
-                sys.exit(f"{room}: its tests must pass without a mutation\n{output}")
-            print(f"{room}: passes in {seconds:.0f} s, compiling everything", flush=True)
-            limits[room] = 60.0 + 3.0 * seconds  # a mutant may have to compile everything again, on a busier machine
-        tasks = {pool.submit(test, m.room, (m.mutation,), limits[m.room], cache): m for m in chosen}
+                sys.exit(f"{module}: its tests must pass without a mutation\n{output}")
+            print(f"{module}: passes in {seconds:.0f} s, compiling everything", flush=True)
+            limits[module] = 60.0 + 3.0 * seconds  # a mutant may have to compile everything again, on a busier machine
+        tasks = {pool.submit(test, m.module, (m.mutation,), limits[m.module], cache): m for m in chosen}
         for number, task in enumerate(as_completed(tasks), 1):
             mutant, (outcome, seconds, output) = tasks[task], task.result()
             outcomes[mutant] = outcome
@@ -170,10 +172,14 @@ def run(chosen: Collection[Mutant], workers: int, directory: Path) -> dict[Mutan
 
 
 def main() -> int:
-    """The command line; returns the exit status."""
+    """Read the command line, run, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--room", action="append", choices=ROOMS, help="test this one's mutants only; may be repeated")
-    parser.add_argument("--sample", type=int, default=600, help="draw at most so many mutants, from all rooms together")
+    parser.add_argument(
+        "--module", action="append", choices=MODULES, help="test this one's mutants only; may be repeated"
+    )
+    parser.add_argument(
+        "--sample", type=int, default=600, help="draw at most so many mutants, from all modules together"
+    )
     parser.add_argument("--workers", type=int, default=2, help="mutants tested at a time")
     parser.add_argument("--open", action="store_true", help="test only those that results.json does not have as killed")
     parser.add_argument("--list", action="store_true", help="count the mutants and stop")
@@ -183,7 +189,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         existing = mutants(Path(directory))
         reasons = explanations(existing)
-        chosen = [mutant for mutant in existing[: args.sample] if mutant.room in (args.room or ROOMS)]
+        chosen = [mutant for mutant in existing[: args.sample] if mutant.module in (args.module or MODULES)]
         known = set(json.loads(RECORD.read_text())["killed"]) if args.open and RECORD.exists() else set()
         outcomes = {mutant: "killed" for mutant in chosen if mutant.digest in known}
         if not args.list:
@@ -191,14 +197,16 @@ def main() -> int:
 
     rule = f"all {len(existing)} mutants"
     if len(existing) > args.sample:
-        rule = f"the first {args.sample} of {rule} by SHA-256 of room, function, line before and line after"
-    rooms = {}
-    print(f"\n{rule}\n\n| room | mutants | drawn | {' | '.join(OUTCOMES)} |\n|{'---|' * (3 + len(OUTCOMES))}")
-    for room in args.room or ROOMS:
-        counts = Counter(outcome for mutant, outcome in outcomes.items() if mutant.room == room)
-        rooms[room] = {name: sum(m.room == room for m in ms) for name, ms in (("mutants", existing), ("drawn", chosen))}
-        rooms[room] |= {outcome: counts[outcome] for outcome in OUTCOMES}
-        print(f"| {room} | {' | '.join(map(str, rooms[room].values()))} |")
+        rule = f"the first {args.sample} of {rule} by SHA-256 of module, function, line before and line after"
+    modules = {}
+    print(f"\n{rule}\n\n| module | mutants | drawn | {' | '.join(OUTCOMES)} |\n|{'---|' * (3 + len(OUTCOMES))}")
+    for module in args.module or MODULES:
+        counts = Counter(outcome for mutant, outcome in outcomes.items() if mutant.module == module)
+        modules[module] = {
+            name: sum(m.module == module for m in ms) for name, ms in (("mutants", existing), ("drawn", chosen))
+        }
+        modules[module] |= {outcome: counts[outcome] for outcome in OUTCOMES}
+        print(f"| {module} | {' | '.join(map(str, modules[module].values()))} |")
     if args.list:
         return 0
 
@@ -218,8 +226,8 @@ def main() -> int:
     score = dead / max(1, dead + counts["survived"])
     if score < TARGET:
         wrong.append(f"fewer than {TARGET:.0%} killed")
-    if not args.room:
-        record = {"cosmic-ray": version("cosmic-ray"), "sample": rule, "score": score, "rooms": rooms, **noteworthy}
+    if not args.module:
+        record = {"cosmic-ray": version("cosmic-ray"), "sample": rule, "score": score, "modules": modules, **noteworthy}
         record |= {"killed": [mutant.digest for mutant in chosen if outcomes[mutant] == "killed"]}
         RECORD.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     print(f"\n{score:.1%} killed", *wrong, sep="\n")

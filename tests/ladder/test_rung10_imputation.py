@@ -1,6 +1,6 @@
-"""Rung 10: the last quarter of a sequence, filled from what comes before it, by roll-out in the latent and in the signal.
+"""Rung 10: the last quarter of a sequence, filled from the samples before it by roll-out in the latent and in the signal.
 
-The model is the summit's, trained on the next step; nothing is trained on a gap.
+The model is that of rung 9, trained on the next step; no gap enters the training.
 """
 
 import math
@@ -14,20 +14,20 @@ from ladder.studies.manifoldformer.gates import REFERENCES, UNTRAINED
 from ladder.studies.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
 
 SIZES = {"": SUMMIT, "small": SUMMIT_SMALL}
-KNOWN = Floor(0.0, "the context leaves no doubt which of the clean sequences it is")
-AMPLITUDE = "IMP-3: the amplitude is preserved, 1 within a tenth"
+FLOOR = Floor(0.0, "the context identifies the clean sequence")
+AMPLITUDE = "the amplitude is preserved: 1 within a tenth (IMP-3)"
 
 
 def mse(how, limit, source, **more):
-    return below(f"{how}_gap_mse", limit, by=5, source=source, floor=KNOWN, **more)
+    return below(f"{how}_gap_mse", limit, by=5, source=source, floor=FLOOR, **more)
 
 
 def filled(how, scale):
-    """What a roll-out must reach."""
+    """Return the criteria that a roll-out must meet."""
     simple = REFERENCES[SIZES[scale].data]
     window, short = simple.short
     return (
-        mse(how, simple.held, "the last sample held"),
+        mse(how, simple.hold_last, "the last sample repeated"),
         mse(how, short, f"a linear autoregression of {window} samples, rolled out", calibrated=bool(scale)),
         above(f"{how}_gap_amplitude", 0.9, by=5, source=AMPLITUDE),
         below(f"{how}_gap_amplitude", 1.1, by=5, source=AMPLITUDE),
@@ -35,13 +35,13 @@ def filled(how, scale):
 
 
 def further(how, scale):
-    """What else is told of it."""
+    """Return the goals of a roll-out."""
     data = SIZES[scale].data
     simple, sample = REFERENCES[data], 4 * math.pi / (data.length - 1)
     window, long = simple.long
     return (
         below(f"{how}_gap_phase", sample, by=5, source="one sample of the slowest tone, in radians"),
-        mse(how, simple.harmonic, "the five tones fitted to the context, and carried on"),
+        mse(how, simple.harmonic, "the five tones fitted to the context and continued"),
         mse(how, long, f"a linear autoregression of {window} samples, rolled out"),
     )
 
@@ -52,13 +52,16 @@ def rungs(scale):
     rung = Rung(
         **size,
         name="imputation",
-        claim="IMP-2, IMP-3: rolled out in the latent, the model fills a quarter of the sequence, in size and in phase.",
+        claim="Rolled out in the latent, the model fills a quarter of the sequence, in amplitude and in phase (IMP-2, IMP-3).",
         experiment=changed(experiment, "gap", Gap(samples=experiment.data.length // 4)),
         requires=(f"rung9@{scale}" if scale else "rung9",),
         gates=filled("latent", scale),
         goals=(
             below(
-                "gap_mse_ratio", 1.0, by=5, source="IMP-2: roll-out in the signal degrades, in the latent it does not"
+                "gap_mse_ratio",
+                1.0,
+                by=5,
+                source="roll-out in the signal degrades, roll-out in the latent does not (IMP-2)",
             ),
             *further("latent", scale),
             *filled("signal", scale),
@@ -69,7 +72,7 @@ def rungs(scale):
         **size,
         variant="no-consistency",
         name="imputation, no consistency",
-        claim="IMP-1: only a model held to the next latent can be rolled out in the latent; any can be in the signal.",
+        claim="Only a model trained for consistency can be rolled out in the latent; any can in the signal (IMP-1).",
         experiment=changed(rung.experiment, "loss", "mse + reconstruction + 30 gram"),
         parent=rung.id,
         adds="loss",

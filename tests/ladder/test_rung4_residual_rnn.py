@@ -1,4 +1,7 @@
-"""Rung 4: a residual cell moves the latent, z + Dense(z) put back on the sphere; nothing else changes."""
+"""Rung 4: a residual cell moves the latent by ``z + Dense(z)``, put back on the sphere; nothing else changes.
+
+The gates are those of rung 3.
+"""
 
 import pytest
 
@@ -15,7 +18,7 @@ def residual_rnn(loss):
         number=4,
         name="residual RNN",
         variant=loss,
-        claim="DYN-5: a residual cell is worse than identity dynamics. Compared and reported; not gated.",
+        claim="A residual cell is worse than identity dynamics (DYN-5). The comparison is reported, not gated.",
         experiment=Oscillators(loss=loss, model=Model(latent="sphere", dynamics=Residual())),
         parent=f"rung3[{loss}]",
         adds="model.dynamics",

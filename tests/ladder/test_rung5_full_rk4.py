@@ -1,6 +1,7 @@
 """Rung 5: the full dynamics move the latent, from random initial values; nothing else changes.
 
-A causal memory and Sakaguchi-Kuramoto coupling, their tangent part integrated by one projected RK4 step.
+The dynamics are a causal memory and Sakaguchi-Kuramoto coupling; one projected RK4 step integrates their tangent part.
+The gates are those of rung 3.
 """
 
 import pytest
@@ -10,7 +11,7 @@ from ladder.studies.manifoldformer import Flow, Model, Oscillators
 from ladder.studies.manifoldformer.gates import UNTRAINED, learns, on_sphere
 
 LOSSES = ("mse", "spectral", "mse+spectral")
-# Published with a Euclidean encoder by mistake: between patches C and E two things changed.
+# The published run had a Euclidean encoder by mistake, so two things changed between patches C and E.
 PUBLISHED = {"loss": "2.67 against 1.86", "mse": "0.63 against 0.34", "spectral": "2.03 against 1.52"}
 
 
@@ -19,7 +20,7 @@ def full_rk4(loss):
         number=5,
         name="full RK4",
         variant=loss,
-        claim="DYN-4: dynamics that start at random keep the encoder from learning. Compared and reported; not gated.",
+        claim="Randomly initialised dynamics keep the encoder from learning (DYN-4). The comparison is reported, not gated.",
         experiment=Oscillators(loss=loss, model=Model(latent="sphere", dynamics=Flow())),
         parent=f"rung3[{loss}]",
         adds="model.dynamics",

@@ -1,7 +1,7 @@
-"""Rung 7: PureFEP memorises one batch by minimising free energy, with the targets hidden when it is asked.
+"""Rung 7: PureFEP memorises one batch by minimising free energy; evaluations hide the targets.
 
-An epoch is ten training steps. Its controls are the original's choices and its listed fixes, each alone, and the ways in which
-such a test can be passed without learning.
+An epoch is ten training steps. The controls are the choices and the listed fixes of the original, each alone, and the ways to
+pass such a test without learning.
 """
 
 from dataclasses import replace
@@ -15,35 +15,35 @@ from ladder.studies.purefep.original import FIXED, ORIGINAL
 LEARNED = 30  # epochs, that is 300 steps
 
 
-CERTAIN = Floor(0.0, "in the one batch there is, what comes next is certain")
+CERTAIN = Floor(0.0, "in a single batch the next token is certain")
 
 
 def gates(by, source):
     return (
         below("cross_entropy", 0.05, by=by, source=source, floor=CERTAIN),
-        above("accuracy", 1 - 1 / 64, by=by, source="every one of 32 predictions right"),
-        above("separation", 3.0, by=by, source="the source's 'token priors visibly separate', made a number"),
+        above("accuracy", 1 - 1 / 64, by=by, source="all 32 predictions right"),
+        above("separation", 3.0, by=by, source="the source says 'token priors visibly separate'; the number is ours"),
     )
 
 
 RATIO = (
-    above("ce_kl", 1.0, by=1, source="FEP-8: a healthy ratio is 1 to 10 while learning"),
-    above("ce_kl", 0.1, by=1, source="FEP-8: below 0.1 learning fails"),
+    above("ce_kl", 1.0, by=1, source="a healthy ratio is 1 to 10 while learning (FEP-8)"),
+    above("ce_kl", 0.1, by=1, source="below 0.1 learning fails (FEP-8)"),
 )
 OVERFIT = Rung(
     number=7,
     name="PureFEP overfit",
-    claim="Free energy alone learns one batch and holds it to step 1000. The gradient ratio detects a divided observation "
-    "term, which starts out near 0.05. It cannot tell learning from failing: it falls to nothing where all is learned, and "
-    "stays at 1 where beliefs talk to no other.",
+    claim="Free energy alone learns one batch and keeps it to step 1000. The gradient ratio detects a divided observation "
+    "term, which starts near 0.05. It cannot tell learning from failing: it falls to zero when all is learned, and stays at "
+    "1 if beliefs do not attend to each other.",
     experiment=Overfit(),
-    gates=gates(LEARNED, "the source's 'train loss to 0', held from step 300 to 1000"),
+    gates=gates(LEARNED, "the source says 'train loss to 0': from step 300 to step 1000"),
     goals=(*gates(10, "the source allows 100 steps"), *RATIO),
 )
 BRIEF = replace(
     OVERFIT,
     variant="300-steps",
-    claim="What the controls differ from in one component: 300 steps tell.",
+    claim="300 steps are enough to learn; the controls differ from this rung in one component.",
     experiment=Overfit(epochs=LEARNED),
     parent="rung7",
     adds="epochs",
@@ -53,7 +53,7 @@ BRIEF = replace(
 FASTER = replace(
     BRIEF,
     variant="300-steps-faster",
-    claim="At twice the rate of the encoding priors 100 steps suffice; but then some seeds lose a token again before step 1000.",
+    claim="At twice the rate of the encoding priors 100 steps suffice, but some seeds lose a token again before step 1000.",
     experiment=Overfit(epochs=LEARNED, learning=FreeEnergy(prior_rate=0.3)),
     parent=BRIEF.id,
     adds="learning.prior_rate",
@@ -68,8 +68,10 @@ WHOLE = [
         claim="With targets visible in every step of inference the original looks as if it learned.",
         experiment=replace(experiment, epochs=LEARNED),
         goals=(
-            *gates(LEARNED, "as of rung 7, targets hidden"),
-            below("visible_cross_entropy", 0.05, by=LEARNED, source="the same, targets visible", floor=CERTAIN),
+            *gates(LEARNED, "the limits of rung 7, targets hidden"),
+            below(
+                "visible_cross_entropy", 0.05, by=LEARNED, source="the limit of rung 7, targets visible", floor=CERTAIN
+            ),
         ),
     )
     for what, experiment in {"": ORIGINAL, " with every fix": FIXED}.items()
@@ -80,19 +82,21 @@ def control(label, why, **change):
     return BRIEF.as_control(Control(why, each_gate_fails=False), label=label, goals=RATIO, **change)
 
 
-RESERVOIR = "honesty: with frozen encoding priors only the decode bank learns, from beliefs that nobody shaped"
+RESERVOIR = "honesty: with frozen encoding priors only the decode bank learns, from beliefs that are not trained"
 SELF_ATTENTION = control(
-    "self-attention", "the original: a belief that attends to itself needs no other", **{"model.self_attention": True}
+    "self-attention", "the original: a belief that attends to itself needs no others", **{"model.self_attention": True}
 )
 CONTROLS = [
     control("impossible", "honesty: two sequences share their first token, and differ in what follows", first="shared"),
     control("reservoir", RESERVOIR, **{"learning.prior_rate": 0.0}),
-    control("divided", "FEP-2: divided by B N, the observation is ignored", **{"model.observation": "sum/(B N)"}),
-    control("no-attraction", "FEP-4: repulsion alone cannot learn", **{"learning.decode.attraction": False}),
-    control("no-repulsion", "FEP-4: without repulsion priors collapse", **{"learning.decode.repulsion": False}),
-    control("chasing", "FEP-4: chasing beliefs alone collapses the priors", **{"learning.decode": Chasing()}),
-    control("no-alignment", "beliefs that talk to no other know only their own token", **{"model.lambda_beta": 0.0}),
-    control("position-prior", "FEP-5: the self-coupling prior has no token in it", **{"model.prior": "position"}),
+    control("divided", "divided by B N, the observation is ignored (FEP-2)", **{"model.observation": "sum/(B N)"}),
+    control("no-attraction", "repulsion alone cannot learn (FEP-4)", **{"learning.decode.attraction": False}),
+    control("no-repulsion", "without repulsion priors collapse (FEP-4)", **{"learning.decode.repulsion": False}),
+    control("chasing", "chasing beliefs alone collapses the priors (FEP-4)", **{"learning.decode": Chasing()}),
+    control("no-alignment", "without alignment a belief depends on its own token alone", **{"model.lambda_beta": 0.0}),
+    control(
+        "position-prior", "the self-coupling prior does not depend on the token (FEP-5)", **{"model.prior": "position"}
+    ),
     SELF_ATTENTION,
     SELF_ATTENTION.as_control(
         Control("the original", each_gate_fails=False), label="kappa=0.1", goals=RATIO, **{"model.kappa": 0.1}
@@ -100,7 +104,7 @@ CONTROLS = [
     *(
         control(
             f"discriminative={multiplier}",
-            "FEP-1: the discriminative rule alone, at each rate of the published sweep",
+            "the discriminative rule alone fails at each rate of the published sweep (FEP-1)",
             **{"learning.decode": Discriminative(multiplier, contrastive=False)},
         )
         for multiplier in (0.01, 0.1, 0.5, 1.0)

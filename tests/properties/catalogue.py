@@ -1,4 +1,4 @@
-"""Every public function of the mathematics, with what it takes and which of the shared laws it obeys.
+"""Every public function of the mathematics, with its arguments and the shared laws that it obeys.
 
 A law that several functions obey is written once, in ``test_shared_laws.py``, and tried on all that claim it here.
 """
@@ -69,7 +69,7 @@ DIM, TIME = 4, 6
 
 @dataclass(frozen=True)
 class Case:
-    """A function, how to draw its arguments, and what it claims.
+    """A function, a way to draw its arguments, and its claims.
 
     ``draw(rng, batch)`` returns arguments with those batch axes in front. ``roundings`` bounds the error of one evaluation in
     units of the roundoff times the largest number that goes in or comes out: the longest chain of sums and
@@ -115,7 +115,7 @@ def two_points_and_vector(rng, batch):
 
 
 def square(rng, batch):
-    """The identity and something smaller, so that nothing is singular."""
+    """Draw the identity plus a smaller matrix, so that none is singular."""
     return (np.eye(DIM) + 0.5 * rng.uniform(-1, 1, size=(*batch, DIM, DIM)) / DIM,)
 
 
@@ -125,7 +125,7 @@ def skew(rng, batch):
 
 
 def clouds(rng, batch):
-    """Two clouds of points close to each other and spread in every direction, so that their alignment is no accident."""
+    """Draw two close clouds of points, spread in every direction so that their alignment is well determined."""
     x = np.tile(2 * np.eye(DIM), (2, 1)) + 0.3 * rng.normal(size=(*batch, 2 * DIM, DIM))
     return x, x + 0.1 * rng.normal(size=x.shape)
 
@@ -167,7 +167,7 @@ def features(rng, batch):
 
 
 def trajectory_and_tones(rng, batch):
-    """A signal of two tones: its three delays of four channels have four principal components that are far from nothing."""
+    """Draw a signal of two tones, whose three delays of four channels have four principal components far from zero."""
     t, start = np.arange(TIME).reshape(-1, 1), rng.uniform(0, 2 * np.pi, size=(2, *batch, 1, DIM))
     return *trajectory(rng, batch), np.sin(0.9 * t + start[0]) + np.sin(2.1 * t + start[1])
 
@@ -181,7 +181,7 @@ def trajectory_and_signal(rng, batch):
 
 
 def near_rotations(rng, batch):
-    """Almost orthogonal: what is asked is not zero."""
+    """Draw almost orthogonal matrices, so that the loss is not zero."""
     return (np.eye(DIM) + 0.1 * rng.normal(size=(*batch, DIM, DIM)),)
 
 
@@ -202,12 +202,12 @@ def two_trajectories_of_beliefs(rng, batch):
 
 
 def of_beliefs(function):
-    """As a function of arrays: each pair of them, a mean and a log variance, is a belief."""
+    """Return the function with arrays for arguments: each pair of them, a mean and a log variance, is a belief."""
 
     def call(*parts):
         pairs = [Belief(*parts[place : place + 2]) for place in range(0, len(parts) - 1, 2)]
-        found = function(*pairs, *parts[2 * len(pairs) :])
-        return jnp.stack(found, axis=-1) if isinstance(found, Belief) else found
+        result = function(*pairs, *parts[2 * len(pairs) :])
+        return jnp.stack(result, axis=-1) if isinstance(result, Belief) else result
 
     return call
 
@@ -216,7 +216,7 @@ def of_beliefs(function):
 
 
 def module(build, apply=lambda built, *args: built(*args)):
-    """The call of a module whose every parameter, biases too, is drawn anew in the precision of the argument."""
+    """Return the call of a module whose every parameter, biases included, is drawn in the precision of the argument."""
 
     def call(*args):
         graph, params = nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))
@@ -228,38 +228,38 @@ def module(build, apply=lambda built, *args: built(*args)):
     return call
 
 
-def moves(wanted):
-    return module(partial(wanted.build, TIME, DIM))
+def moves(config):
+    return module(partial(config.build, TIME, DIM))
 
 
-def remembers(**wanted):
-    return module(partial(Memory(**wanted).build, TIME, DIM, False))
+def remembers(**config):
+    return module(partial(Memory(**config).build, TIME, DIM, False))
 
 
-def couples(**wanted):
-    return module(partial(Coupling(**wanted).build, DIM, False), lambda built, query, key: built.among(key)(query))
+def couples(**config):
+    return module(partial(Coupling(**config).build, DIM, False), lambda built, query, key: built.force_from(key)(query))
 
 
-def turns(wanted):
-    return module(partial(wanted.build, DIM))
+def turns(config):
+    return module(partial(config.build, DIM))
 
 
 def drawn_around(latent):
     return lambda mean, sigma: jnp.stack(sampling.draw(mean, sigma, jax.random.key(0), latent))
 
 
-def model(key=None, **wanted):
-    """A small one; with a key its latent has noise, half way through training."""
-    wanted = Model(**({"latent": "sphere", "latent_dim": DIM, "decoder": 8} | wanted))
+def model(key=None, **config):
+    """Return the call of a small model; with a key its latent has noise, halfway through training."""
+    config = Model(**({"latent": "sphere", "latent_dim": DIM, "decoder": 8} | config))
 
     def build(rngs):
-        return wanted.build(TIME, 3, rngs.params())
+        return config.build(TIME, 3, rngs.params())
 
     return module(build, lambda built, x: built(x, key, 0.5).signal)
 
 
 def stepped(by):
-    """Along the tangent part of a constant vector: a field that turns with the vector it is given."""
+    """Return a step along the tangent part of a constant vector, a field that rotates with that vector."""
     return lambda x, pole: by(lambda y: sphere.project(y, pole), x, 0.5)
 
 
@@ -342,12 +342,12 @@ CATALOGUE = [
     Case("sampling.Spread", module(partial(sampling.Spread, DIM, DIM)), features, 4 * VECTORS, causal=(0,)),
     Case("sampling.draw[euclidean]", drawn_around("euclidean"), mean_and_sigma, 4, causal=(0, 1), noisy=True, time=-2),
     Case("sampling.draw[sphere]", drawn_around("sphere"), mean_and_sigma, 4 * VECTORS, causal=(0, 1), noisy=True, time=-2),
-    Case("alignment.context[mean]", partial(alignment.context, of="mean"), trajectory, TIME, "vv", linear=(0,),
+    Case("alignment.context[mean]", partial(alignment.context, kind="mean"), trajectory, TIME, "vv", linear=(0,),
          padded=("latent",)),
-    Case("alignment.context[velocity]", partial(alignment.context, of="velocity"), trajectory, 2, "vv", linear=(0,),
+    Case("alignment.context[velocity]", partial(alignment.context, kind="velocity"), trajectory, 2, "vv", linear=(0,),
          padded=("latent",)),
-    Case("alignment.context[end points]", partial(alignment.context, of="end points"), trajectory, 1, linear=(0,)),
-    Case("alignment.context[covariance]", partial(alignment.context, of="covariance"), trajectory, TIME + 2),
+    Case("alignment.context[end points]", partial(alignment.context, kind="end points"), trajectory, 1, linear=(0,)),
+    Case("alignment.context[covariance]", partial(alignment.context, kind="covariance"), trajectory, TIME + 2),
     Case("alignment.rotation", alignment.rotation, square, MATRICES, padded=("matrix",)),
     Case("alignment.StaticRotation", turns(Static()), trajectory, MATRICES, batched=False),
     Case("alignment.DynamicRotation[mean]", turns(Dynamic(features=8)), trajectory, 10 * MATRICES, smooth=False),

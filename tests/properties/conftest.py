@@ -1,4 +1,4 @@
-"""How many examples a law is tried on, and how they are chosen."""
+"""The number of examples per law, and the way they are chosen."""
 
 import jax
 import pytest
@@ -14,7 +14,7 @@ settings.load_profile(PROFILE)
 
 @pytest.fixture(scope="module", autouse=True)
 def _quickly_compiled():
-    """Programs as small as these take longer to optimise than to run; the nightly run compiles as users do."""
+    """Disable most compiler optimisations by day: programs this small take longer to optimise than to run."""
     jax.config.update("jax_disable_most_optimizations", PROFILE != "nightly")
     yield
     jax.config.update("jax_disable_most_optimizations", False)

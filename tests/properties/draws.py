@@ -1,4 +1,4 @@
-"""What the laws are tried on: generated points, vectors, matrices and signals.
+"""Strategies and generators of points, vectors, matrices and signals for the laws.
 
 Points are made in extended precision, to be rounded once, so that a law's tolerance counts the roundings of the code and
 one of its input, and none of the generator.
@@ -31,7 +31,7 @@ def norm(x):
 
 
 def unit(x, fallback):
-    """Each vector over its norm; the fallback where it has no direction worth the name."""
+    """Divide each vector by its norm; return the fallback where the norm is next to zero."""
     size = norm(x)[..., None]
     return np.where(size > 1e-3, wide(x) / np.maximum(size, 1e-3), fallback)
 
@@ -41,19 +41,19 @@ def axes(where, dim):
 
 
 def on_sphere(rng, shape):
-    """Unit vectors, uniformly distributed."""
+    """Draw unit vectors, uniformly distributed."""
     return unit(rng.normal(size=shape), axes(np.zeros(shape[:-1], int), shape[-1]))
 
 
 @st.composite
 def points(draw):
-    """Unit vectors, often with zeros in them."""
+    """Draw unit vectors, often with zeros in them."""
     return unit(draw(arrays(np.float64, SHAPE, elements=numbers(1.0))), axes([0] * SHAPE[0], SHAPE[1]))
 
 
 @st.composite
 def directions(draw):
-    """A point and a unit tangent vector at it."""
+    """Draw a point and a unit tangent vector at it."""
     x = draw(points())
     y = draw(points())
     least = axes(np.argmin(np.abs(x), axis=-1), x.shape[-1])
@@ -69,28 +69,28 @@ angles = st.one_of(st.sampled_from(ANGLES), st.floats(0.0, np.pi, allow_subnorma
 
 @st.composite
 def geodesics(draw, angle=angles):
-    """A point, a unit tangent vector at it, how far along it to go, and the point that is there."""
+    """Draw a point, a unit tangent vector at it, an angle along it, and the point at that angle."""
     x, u = draw(directions())
     theta = wide(draw(angle))
     return x, u, theta, np.cos(theta) * x + np.sin(theta) * u
 
 
 def rotation(rng, dim):
-    """A random orthogonal matrix with determinant 1."""
+    """Draw an orthogonal matrix with determinant 1."""
     q, _ = np.linalg.qr(rng.normal(size=(dim, dim)))
     q[:, 0] *= np.sign(np.linalg.det(q))
     return q
 
 
 def orthogonal(rng, dim):
-    """A random rotation or reflection."""
+    """Draw a rotation or reflection."""
     q = rotation(rng, dim)
     q[:, 0] *= rng.choice([-1.0, 1.0])
     return q
 
 
 def without_empty_bins(rng, shape, low=1.0, high=2.0):
-    """Signals along the last axis but one whose rFFT has magnitudes from `low` to `high` and any phases.
+    """Draw signals along the last axis but one whose rFFT has magnitudes from `low` to `high` and any phases.
 
     Where a bin is nearly empty its logarithm magnifies rounding.
     """

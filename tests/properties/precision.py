@@ -1,4 +1,4 @@
-"""The two precisions every law is held to, and how the programs under test are compiled."""
+"""The two precisions that every law is tested in, and the compilation of the functions under test."""
 
 import os
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 
 def compiled(function, **options):
-    """Jitted, and with NumPy arrays for results: to measure them JAX would have to be in their precision."""
+    """Compile a function, with NumPy arrays for results: JAX would compute on them in its own precision."""
     program = jax.jit(function, compiler_options=None if PROFILE == "nightly" else QUICK, **options)
 
     @wraps(function)
@@ -27,7 +27,7 @@ def compiled(function, **options):
 
 @dataclass(frozen=True)
 class Precision:
-    """A dtype with its unit roundoff: half a unit in the last place of 1, the most that one rounding is off, relatively."""
+    """A dtype with its unit roundoff: half a unit in the last place of 1, the largest relative error of one rounding."""
 
     dtype: type
     unit: float
@@ -37,24 +37,24 @@ class Precision:
 
     @property
     def tiny(self):
-        """The smallest number there is: XLA has no subnormal ones."""
+        """The smallest positive number: XLA has no subnormal numbers."""
         return np.finfo(self.dtype).tiny
 
     @property
     def floor(self):
-        """A length whose square underflows counts as none, and so is an absolute error of that size."""
+        """The length below which squares underflow: an absolute error of this size counts as none."""
         return 4 * np.sqrt(self.tiny)
 
     def on(self):
-        """Within it JAX computes in this precision."""
+        """Return a context in which JAX computes in this precision."""
         return jax.enable_x64(self.dtype is np.float64)
 
     def all(self, values):
-        """The values in this precision; what would be subnormal, which XLA does not have, is zero."""
+        """Convert the values to this precision; what would be subnormal, which XLA does not have, becomes zero."""
         return [np.where(np.abs(v) < self.tiny, 0.0, v).astype(self.dtype) for v in map(np.asarray, values)]
 
     def round(self, *values):
-        """As many as are given."""
+        """Convert the values to this precision; return one array for one value."""
         rounded = self.all(values)
         return rounded if len(rounded) > 1 else rounded[0]
 

@@ -16,7 +16,7 @@ TOLERANCE = 1e-10
 
 
 def flow(slope, start):
-    """Where ``y' = slope(t, y)`` takes ``start`` from time 0 to 1, by diffrax's method of order 8."""
+    """Integrate ``y' = slope(t, y)`` from ``start`` at time 0 to time 1, by diffrax's method of order 8."""
     return diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, _: slope(t, y)),
         diffrax.Dopri8(),

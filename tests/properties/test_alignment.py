@@ -17,68 +17,71 @@ from ladder.studies.manifoldformer import Dynamic, Model, Static
 from ladder.studies.manifoldformer.alignment import Context, context, rotation
 
 TIME, DIM = 6, 4
-contexts = pytest.mark.parametrize("of", get_args(Context))
-said = compiled(context, static_argnames=("of", "known"))
-said_while_written = compiled(context, static_argnames="of")
+contexts = pytest.mark.parametrize("kind", get_args(Context))
+summary = compiled(context, static_argnames="kind")
 turned = compiled(rotation)
 
 
-def by_hand(z, of):
-    """Of one trajectory."""
-    if of == "mean":
+def by_hand(z, kind):
+    """Compute the context of one trajectory."""
+    if kind == "mean":
         return sum(z) / len(z)
-    if of == "velocity":
+    if kind == "velocity":
         return z[-1] - z[0]
-    if of == "end points":
+    if kind == "end points":
         return np.array([*z[0], *z[-1]])
     return sum(np.outer(point, point) for point in z).reshape(-1) / len(z)
 
 
 @contexts
 @given(generators)
-def test_a_context_is_what_it_is_named_after(of, rng):
+def test_contexts(kind, rng):
+    """Each context equals its formula."""
     z = np.asarray(on_sphere(rng, (3, TIME, DIM)), float)
     with DOUBLE.on():
-        found = said(z, of=of)
-    np.testing.assert_allclose(found, [by_hand(each, of) for each in z], rtol=0, atol=1e-14)
+        found = summary(z, kind=kind)
+    np.testing.assert_allclose(found, [by_hand(each, kind) for each in z], rtol=0, atol=1e-14)
 
 
 @contexts
 @given(generators, st.integers(1, TIME))
-def test_of_a_trajectory_still_being_written_only_the_known_samples_count(of, rng, known):
+def test_context_length(kind, rng, length):
+    """The context of the first ``length`` samples does not read the others."""
     z = np.asarray(on_sphere(rng, (TIME, DIM)), float)
-    z[known:] = np.nan if of in ("mean", "covariance") else 7.0
+    z[length:] = np.nan if kind in ("mean", "covariance") else 7.0
     with DOUBLE.on():
-        found = said_while_written(z, of=of, known=jnp.asarray(known))
-        sliced = said(z[:known], of=of)
+        found = summary(z, kind=kind, length=jnp.asarray(length))
+        sliced = summary(z[:length], kind=kind)
     np.testing.assert_allclose(found, sliced, rtol=0, atol=1e-14)
 
 
-def predictor(of):
-    """The layers of a fresh one, and its rotations: of four known samples, of those alone, and of all."""
+def predictor(kind):
+    """Return a fresh module's layers and its rotations: of the first 4 samples by ``length``, of these alone, and of all."""
 
     def call(z):
-        aligner = Dynamic(context=of, features=8).build(DIM, nnx.Rngs(0))
+        aligner = Dynamic(context=kind, features=8).build(DIM, nnx.Rngs(0))
         layers = [(layer.kernel[...], layer.bias[...]) for layer in (aligner.hidden, aligner.out)]
         return layers, (aligner(z, 4), aligner(z[:, :4]), aligner(z))
 
     return compiled(call)
 
 
-predicted = {of: predictor(of) for of in get_args(Context)}
+predicted = {kind: predictor(kind) for kind in get_args(Context)}
 
 
 @contexts
-def test_a_predicted_rotation_knows_no_more_than_is_there(of):
+def test_rotation_length(kind):
+    """The predicted rotation of the first ``length`` samples does not read the others."""
     rng = np.random.default_rng(1)
     z = on_sphere(rng, (2, TIME, DIM)).astype(np.float32)
-    written, sliced, whole = predicted[of](z)[1]
+    written, sliced, whole = predicted[kind](z)[1]
     np.testing.assert_allclose(written, sliced, rtol=0, atol=1e-6)
     assert (np.abs(whole - sliced).max(axis=(-2, -1)) > 1e-4).all()
 
 
 @given(generators, st.sampled_from([1e-3, 1.0, 30.0]))
-def test_a_rotation_is_orthogonal_whatever_the_weights(rng, scale):
+def test_rotation(rng, scale):
+    """For any weights, a rotation is orthogonal with determinant 1, and is the Cayley transform of ``W - W^T``."""
     w = scale * rng.normal(size=(3, DIM, DIM))
     with DOUBLE.on():
         found = turned(w)
@@ -89,7 +92,8 @@ def test_a_rotation_is_orthogonal_whatever_the_weights(rng, scale):
     np.testing.assert_allclose(found, (identity - a) @ np.linalg.inv(identity + a), rtol=0, atol=1e-11)
 
 
-def test_a_static_rotation_starts_at_the_identity_and_has_a_gradient_there():
+def test_static_rotation():
+    """A static rotation is initially the identity and has a gradient there."""
     aligner = Static().build(DIM, nnx.Rngs(0))
     graph, params = nnx.split(aligner)
     z = jnp.asarray(on_sphere(np.random.default_rng(0), (TIME, DIM)), jnp.float32)
@@ -100,11 +104,12 @@ def test_a_static_rotation_starts_at_the_identity_and_has_a_gradient_there():
 
 @contexts
 @given(generators)
-def test_a_dynamic_rotation_is_two_dense_layers_of_the_context(of, rng):
+def test_dynamic_rotation(kind, rng):
+    """A dynamic rotation is the Cayley transform of two Dense layers of the context."""
     z = SINGLE.round(on_sphere(rng, (2, TIME, DIM)))
-    (hidden, out), (_, _, found) = predicted[of](z)
+    (hidden, out), (_, _, found) = predicted[kind](z)
     for each, ours in zip(z.astype(float), found, strict=True):
-        w = (np.maximum(by_hand(each, of) @ hidden[0] + hidden[1], 0) @ out[0] + out[1]).reshape(DIM, DIM)
+        w = (np.maximum(by_hand(each, kind) @ hidden[0] + hidden[1], 0) @ out[0] + out[1]).reshape(DIM, DIM)
         a = w - w.T
         expected = (np.eye(DIM) - a) @ np.linalg.inv(np.eye(DIM) + a)
         np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5)
@@ -112,7 +117,8 @@ def test_a_dynamic_rotation_is_two_dense_layers_of_the_context(of, rng):
 
 @pytest.mark.parametrize("wanted", [Static(), Dynamic(features=8)], ids=repr)
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
-def test_a_model_turns_its_latent_whatever_the_batch(wanted, batch):
+def test_model(wanted, batch):
+    """A model rotates its sampled latent, for any batch axes, and decodes the reconstruction without the rotation."""
     x = np.random.default_rng(0).normal(size=(*batch, TIME, 3)).astype(np.float32)
 
     @compiled
@@ -131,7 +137,8 @@ def test_a_model_turns_its_latent_whatever_the_batch(wanted, batch):
     np.testing.assert_allclose(out.signal, moved, rtol=0, atol=1e-6)
 
 
-def test_only_a_rotation_of_its_own_looks_ahead():
+def test_causality():
+    """A model with a dynamic rotation or a Fourier branch is not causal, and any other is."""
     model = Model(latent="sphere", alignment=Static())
     assert model.causal
     assert not replace(model, alignment=Dynamic()).causal

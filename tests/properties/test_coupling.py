@@ -27,13 +27,14 @@ order_slope = compiled(jax.grad(order_parameter))
 
 
 def summed(query, key, lag):
-    """The coupling's double sum over all pairs with the key not later than the query."""
+    """Compute the double sum over all pairs with the key not later than the query."""
     return np.tril(np.sin(query @ np.swapaxes(key, -1, -2) + lag)) @ key
 
 
 @precisions
 @given(generators, shapes, lags)
-def test_coupling_is_the_double_sum(precision, rng, shape, lag):
+def test_coupling(precision, rng, shape, lag):
+    """The coupling equals its double sum over pairs."""
     query, key, lag = precision.round(*on_sphere(rng, (2, *shape)), lag)
     expected = summed(query.astype(np.float64), key.astype(np.float64), float(lag))
     with precision.on():
@@ -45,7 +46,8 @@ def test_coupling_is_the_double_sum(precision, rng, shape, lag):
 
 
 @pytest.mark.parametrize(("time", "block"), [(QUERY_BLOCK + 6, QUERY_BLOCK), (8, 3), (6, 3), (1, 3)])
-def test_coupling_in_blocks_of_queries_is_the_double_sum(time, block, monkeypatch):
+def test_query_blocks(time, block, monkeypatch):
+    """The coupling does not depend on the size of a block of queries."""
     monkeypatch.setattr(module, "QUERY_BLOCK", block)
     query, key = on_sphere(np.random.default_rng(time), (2, 2, time, 4)).astype(np.float64)
     with DOUBLE.on():
@@ -55,8 +57,8 @@ def test_coupling_in_blocks_of_queries_is_the_double_sum(time, block, monkeypatc
 
 @precisions
 @given(generators, shapes, lags)
-def test_the_force_turns_round_with_its_query_and_lag_to_the_bit(precision, rng, shape, lag):
-    """The sine is odd; so is its polynomial, and a sign is exact."""
+def test_odd_symmetry(precision, rng, shape, lag):
+    """The force of minus the query and minus the lag is minus the force, bit for bit: the sine's polynomial is odd."""
     query, key, lag = precision.round(*on_sphere(rng, (2, *shape)), lag)
     with precision.on():
         np.testing.assert_array_equal(coupled(-query, key, -lag), -coupled(query, key, lag))
@@ -64,7 +66,8 @@ def test_the_force_turns_round_with_its_query_and_lag_to_the_bit(precision, rng,
 
 @precisions
 @given(generators, lags)
-def test_of_equal_points_the_force_is_their_number_times_the_sine_of_one_radian_and_the_lag(precision, rng, lag):
+def test_equal_points(precision, rng, lag):
+    """Of ``n`` equal points the force is ``n sin(1 + lag)`` times the point."""
     (x,) = on_sphere(rng, (1, 4))
     z, lag = precision.round(np.tile(x, (9, 1)), lag)
     with precision.on():
@@ -85,15 +88,16 @@ SLOPES = [compiled(jax.value_and_grad(f, argnums=(0, 1))) for f in (ours, plain)
 
 
 @given(arrays(np.float64, (7,), elements=st.floats(-1.0, 1.0, allow_subnormal=False)), lags, generators)
-def test_lagged_sine_is_the_sine_and_so_is_its_gradient(u, lag, rng):
+def test_lagged_sine(u, lag, rng):
+    """The lagged sine and its gradient equal those of ``sin(u + lag)``."""
     weight = rng.uniform(-1, 1, size=7)
     with DOUBLE.on():
         found, expected = (slopes(u, lag, weight) for slopes in SLOPES)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=7 * TAYLOR), found, expected)
 
 
-def test_the_series_end_where_the_first_term_left_out_says():
-    """At 1 they are off by 1/13! and 1/12! less the next term: a coefficient that is wrong shows, however small."""
+def test_series():
+    """At 1 the series are off by the first terms left out, 1/13! and 1/12!: a wrong coefficient, however small, shows."""
     with DOUBLE.on():
         sine, cosine = (float(v) for v in module.sin_cos(jnp.asarray(1.0)))
     assert np.sin(1.0) - sine == pytest.approx(1 / 6227020800, rel=0.01)
@@ -102,7 +106,8 @@ def test_the_series_end_where_the_first_term_left_out_says():
 
 @precisions
 @given(generators, shapes)
-def test_the_order_parameter_is_the_norm_of_the_mean_between_zero_and_one(precision, rng, shape):
+def test_order_parameter(precision, rng, shape):
+    """The order parameter is the norm of the mean, in [0, 1]."""
     z = precision.round(on_sphere(rng, shape))
     with precision.on():
         found = wide(ordered(z))
@@ -113,7 +118,8 @@ def test_the_order_parameter_is_the_norm_of_the_mean_between_zero_and_one(precis
 
 
 @given(generators)
-def test_the_order_parameter_is_one_in_step_and_zero_out_of_step(rng):
+def test_order_parameter_limits(rng):
+    """The order parameter is 1 for equal points, and 0 for points that cancel, with a finite gradient."""
     (x,) = SINGLE.round(on_sphere(rng, (1, 4)))
     together, apart = np.tile(x, (6, 1)), np.tile(np.stack([x, -x]), (3, 1))
     np.testing.assert_allclose(ordered(together), 1.0, rtol=0, atol=14 * SINGLE.unit)
@@ -122,14 +128,14 @@ def test_the_order_parameter_is_one_in_step_and_zero_out_of_step(rng):
 
 
 def forced(wanted):
-    """The force of a fresh module on a query among keys, and its parameters."""
+    """Return the force of a fresh module on a query, and its parameters."""
 
     def call(query, z, lag):
         found = wanted.build(4, False, nnx.Rngs(0))
         found.out.bias.set_value(jnp.arange(4.0))
         if found.lag is not None:
             found.lag.set_value(lag)
-        return found.among(z)(query), nnx.to_pure_dict(nnx.state(found))
+        return found.force_from(z)(query), nnx.to_pure_dict(nnx.state(found))
 
     return compiled(call)
 
@@ -140,7 +146,8 @@ forces = {wanted: forced(wanted) for wanted in WANTED}
 
 @pytest.mark.parametrize("wanted", WANTED, ids=repr)
 @given(generators, lags)
-def test_a_coupling_is_a_dense_of_the_double_sum_of_what_it_is_between(wanted, rng, lag):
+def test_coupling_module(wanted, rng, lag):
+    """A coupling module is a Dense of the double sum between points, or between their projections."""
     query, z, lag = SINGLE.round(*on_sphere(rng, (2, 6, 4)), lag)
     found, params = forces[wanted](query, z, lag)
 
@@ -155,7 +162,8 @@ def test_a_coupling_is_a_dense_of_the_double_sum_of_what_it_is_between(wanted, r
 
 
 @pytest.mark.parametrize("wanted", WANTED, ids=repr)
-def test_a_coupling_has_no_parameter_it_does_not_use(wanted):
+def test_coupling_parameters(wanted):
+    """A coupling module has only the parameters that it uses."""
     params = nnx.to_pure_dict(jax.eval_shape(lambda: nnx.state(wanted.build(4, False, nnx.Rngs(0)))))
     expected = {"out"} | ({"query", "key"} if wanted.between == "projections" else set())
     assert set(params) == expected | ({"lag"} if wanted.lag == "learned" else set())

@@ -1,4 +1,4 @@
-"""The oscillators and the batches cut of them, each against its definition."""
+"""The oscillators and their batches, each against its definition."""
 
 import math
 from functools import cache
@@ -20,7 +20,8 @@ KINDS = 20
 
 
 @pytest.mark.parametrize("length", [5, 64])
-def test_signals_are_two_tones_of_distinct_frequencies(length):
+def test_signals(length):
+    """A clean sequence is the sum of two tones of distinct frequencies, in 16 phases."""
     found = Signals(length=length).clean
     pairs = [(f, g) for f in (1, 2, 3, 5, 8) for g in (1, 2, 3, 5, 8) if f != g]
     assert found.shape == (len(pairs), length, 16)
@@ -32,8 +33,9 @@ def test_signals_are_two_tones_of_distinct_frequencies(length):
             assert found[n, i, c] == pytest.approx(expected, abs=2 * ROUNDING)
 
 
-def test_the_training_set_is_drawn_batch_by_batch():
-    found = Signals().drawn
+def test_training_set():
+    """Batch ``i`` of the training set is drawn with seed ``i``."""
+    found = Signals().training_choices
     assert found.shape == (960,)
     assert set(found) == set(range(KINDS))
     for batch in (0, 14):
@@ -41,17 +43,19 @@ def test_the_training_set_is_drawn_batch_by_batch():
         np.testing.assert_array_equal(found[64 * batch : 64 * (batch + 1)], again)
 
 
-def test_predicting_zero_costs_the_mean_square_of_the_training_set():
+def test_mean_square():
+    """``mean_square`` is the mean square of the training set."""
     assert Signals().mean_square == pytest.approx(0.6328, abs=5e-5)
     for data in (Signals(), Signals(length=8), Signals(tones=3, length=8, batches=2)):
-        assert data.mean_square == pytest.approx(float(np.mean(data.clean[data.drawn] ** 2)), rel=1e-6)
+        assert data.mean_square == pytest.approx(float(np.mean(data.clean[data.training_choices] ** 2)), rel=1e-6)
 
 
 @given(st.sampled_from([1, 8, 20, 32, 64, 960]), st.integers(0, 2**31))
-def test_batches_weigh_every_sequence_as_often_as_it_occurs(batch_size, seed):
+def test_row_weights(batch_size, seed):
+    """The weight of a row is how often its sequence occurs in the batch."""
     data = Signals()
     order = np.random.default_rng(seed).permutation(data.sequences)
-    sequence = data.drawn[order]
+    sequence = data.training_choices[order]
     rows, number, weights = data.rows(jnp.asarray(order), batch_size)
     assert rows.shape == number.shape == weights.shape == (960 // batch_size, min(batch_size, KINDS))
 
@@ -70,9 +74,9 @@ def test_batches_weigh_every_sequence_as_often_as_it_occurs(batch_size, seed):
 
 @cache
 def slopes(loss):
-    """Loss and gradient of a freshly initialised model, of given rows at given weights."""
+    """Return the parameters of a fresh model, and a function that computes loss and gradient of weighted rows."""
     experiment = Oscillators(data=Signals(length=8), model=Model(latent="sphere"), loss=loss)
-    graph, params = nnx.split(experiment.built(jax.random.key(0)))
+    graph, params = nnx.split(experiment.build(jax.random.key(0)))
 
     @compiled
     def value_and_slope(params, rows, weights):
@@ -94,7 +98,8 @@ def slopes(loss):
     # The logarithm of a bin that is nearly empty magnifies rounding; that loss is compared where there is room for it.
     [("mse", False, ROUNDING), ("mse + spectral", True, 2.0**-40)],
 )
-def test_distinct_sequences_weighted_give_the_loss_and_gradient_of_all_of_them(loss, wide, rounding, seed):
+def test_weighted_loss(loss, wide, rounding, seed):
+    """The weighted loss of distinct sequences, and its gradient, equal the mean over all sequences."""
     params, value_and_slope = slopes(loss)
     data = Signals(length=8)
     sequence = jnp.asarray(np.random.default_rng(seed).permutation(data.sequences))
@@ -103,7 +108,7 @@ def test_distinct_sequences_weighted_give_the_loss_and_gradient_of_all_of_them(l
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
         rows, _, weights = data.rows(sequence, 64)
         value, slope = value_and_slope(params, rows[0], jnp.asarray(weights[0], dtype))
-        everyone = jnp.asarray(data.drawn)[sequence[:64]]
+        everyone = jnp.asarray(data.training_choices)[sequence[:64]]
         plain, plain_slope = value_and_slope(params, everyone, jnp.full(64, 1 / 64, dtype))
     assert len(rows[0]) == KINDS
     # Losses are positive: 64 terms, each rounded as often as it is summed. Slopes cancel; they are held to their size.
@@ -118,7 +123,8 @@ shown = compiled(lambda kind, number: NOISY.batch(kind, number, "identity", 7))
 
 
 @pytest.mark.parametrize(("tones", "kinds"), [(1, 5), (2, 20), (3, 60), (5, 120)])
-def test_there_are_as_many_clean_sequences_as_ordered_choices_of_tones(tones, kinds):
+def test_tone_choices(tones, kinds):
+    """There are as many clean sequences as ordered choices of tones, each the sum of its tones."""
     data = Signals(tones=tones, length=5)
     assert data.clean.shape == (kinds, 5, 16)
     assert len(set(data.tone_choices)) == kinds
@@ -127,7 +133,8 @@ def test_there_are_as_many_clean_sequences_as_ordered_choices_of_tones(tones, ki
     assert data.clean[n, 3, 3] == pytest.approx(expected, abs=4 * ROUNDING)
 
 
-def test_the_oracle_is_the_oscillators_own_state_on_the_sphere():
+def test_oracle():
+    """The oracle is the sine and cosine of each tone on the unit sphere, padded with zeros."""
     oracle = NOISY.oracle(7)
     assert oracle.shape == (60, 16, 7)
     for n, i in [(0, 0), (17, 5), (59, 15)]:
@@ -146,7 +153,8 @@ def test_the_oracle_is_the_oscillators_own_state_on_the_sphere():
     np.testing.assert_allclose(np.linalg.norm(oracle, axis=-1), 1.0, rtol=0, atol=1e-6)
 
 
-def test_the_noise_of_a_sequence_is_the_same_whatever_batch_it_is_in():
+def test_noise_number():
+    """The noise of a sequence depends on its number alone, not on the batch."""
     kinds, numbers = np.arange(8), np.arange(100, 108)
     together = shown(kinds, numbers).input
     for row in (0, 5):
@@ -156,7 +164,8 @@ def test_the_noise_of_a_sequence_is_the_same_whatever_batch_it_is_in():
     np.testing.assert_array_equal(backwards[::-1], together)
 
 
-def test_noise_is_white_of_the_size_asked_for_another_for_every_number_and_never_in_what_is_aimed_at():
+def test_noise():
+    """Noise is white, has the declared size, differs between numbers, and is not in the target."""
     number = np.arange(NOISY.sequences + len(NOISY.tone_choices))
     batch = shown(np.zeros(len(number), int), number)
     np.testing.assert_array_equal(batch.clean, np.tile(NOISY.clean[:1], (len(number), 1, 1)))
@@ -169,7 +178,8 @@ def test_noise_is_white_of_the_size_asked_for_another_for_every_number_and_never
     assert np.abs(correlation).max() <= 6 / 256**0.5
 
 
-def test_what_is_held_out_is_every_clean_sequence_with_noise_no_training_set_has():
+def test_held_out():
+    """The held-out set has every clean sequence once, with noise that the training set does not have."""
     held = jax.tree.map(np.asarray, NOISY.held_out("identity", 7))
     np.testing.assert_array_equal(held.clean, NOISY.clean)
     np.testing.assert_array_equal(held.oracle, NOISY.oracle(7))
@@ -178,7 +188,7 @@ def test_what_is_held_out_is_every_clean_sequence_with_noise_no_training_set_has
     order = jnp.arange(NOISY.sequences)
     _, number, _ = NOISY.rows(order, 64)
     assert int(number.max()) < NOISY.sequences
-    trained = shown(np.asarray(NOISY.drawn), np.arange(NOISY.sequences))
+    trained = shown(np.asarray(NOISY.training_choices), np.arange(NOISY.sequences))
     closest = min(
         np.abs(held.input[k] - held.clean[k] - (x - c)).max()
         for k in (0, 59)
@@ -187,15 +197,17 @@ def test_what_is_held_out_is_every_clean_sequence_with_noise_no_training_set_has
     assert closest > 0.1
 
 
-def test_with_noise_every_sequence_is_computed_with_its_own_number():
+def test_noisy_rows():
+    """With noise every sequence is a row of its own, with its own number."""
     order = np.random.default_rng(0).permutation(NOISY.sequences)
     rows, number, weights = NOISY.rows(jnp.asarray(order), 64)
     np.testing.assert_array_equal(number, order.reshape(2, 64))
-    np.testing.assert_array_equal(rows, NOISY.drawn[order].reshape(2, 64))
+    np.testing.assert_array_equal(rows, NOISY.training_choices[order].reshape(2, 64))
     np.testing.assert_array_equal(weights, np.full((2, 64), 1 / 64, np.float32))
 
 
-def test_the_next_step_is_one_sample_later():
+def test_next_step():
+    """In the next-step task the target is the clean signal one sample later."""
     kinds, numbers = jnp.arange(3), jnp.arange(3)
     here, later = NOISY.batch(kinds, numbers, "identity", 7), NOISY.batch(kinds, numbers, "next step", 7)
     np.testing.assert_array_equal(later.input, here.input[:, :-1])
@@ -204,8 +216,9 @@ def test_the_next_step_is_one_sample_later():
     np.testing.assert_array_equal(later.target, here.clean[:, 1:])
 
 
-def test_the_share_is_how_often_a_sequence_is_drawn():
-    counts = [list(NOISY.drawn).count(kind) / 128 for kind in range(60)]
+def test_share():
+    """``share`` is the fraction of the training set that each clean sequence makes up."""
+    counts = [list(NOISY.training_choices).count(kind) / 128 for kind in range(60)]
     np.testing.assert_allclose(NOISY.share, counts, rtol=1e-12)
 
 
@@ -213,34 +226,38 @@ def test_the_share_is_how_often_a_sequence_is_drawn():
 
 
 @pytest.mark.parametrize(("tones", "withheld"), [(2, 4), (3, 12), (3, 1), (1, 1)])
-def test_what_is_withheld_is_never_trained_on_and_all_that_is_held_out(tones, withheld):
+def test_withheld(tones, withheld):
+    """Withheld choices of tones are not in the training set, and they alone are held out."""
     data = Signals(tones=tones, length=8, batches=3, withheld=withheld)
-    assert len(data.held) == len(set(data.held)) == withheld
-    assert not set(data.drawn) & set(data.held)
-    assert data.held_share.tolist() == [1 / withheld] * withheld
+    assert len(data.held_out_choices) == len(set(data.held_out_choices)) == withheld
+    assert not set(data.training_choices) & set(data.held_out_choices)
+    assert data.held_out_share.tolist() == [1 / withheld] * withheld
     held = data.held_out("identity", 8)
-    np.testing.assert_array_equal(held.clean, data.clean[data.held])
-    np.testing.assert_array_equal(held.oracle, data.oracle(8)[data.held])
+    np.testing.assert_array_equal(held.clean, data.clean[data.held_out_choices])
+    np.testing.assert_array_equal(held.oracle, data.oracle(8)[data.held_out_choices])
 
 
-def test_of_twelve_withheld_every_tone_is_trained_on_in_every_place():
+def test_withheld_coverage():
+    """With 12 choices withheld, training still has every tone in every place."""
     data = Signals(tones=3, length=8, withheld=12)
-    trained = {data.tone_choices[kind] for kind in set(data.drawn)}
+    trained = {data.tone_choices[kind] for kind in set(data.training_choices)}
     assert {(place, tones[place]) for tones in trained for place in range(3)} == {
         (place, tone) for place in range(3) for tone in (1, 2, 3, 5, 8)
     }
 
 
-def test_nothing_withheld_holds_out_all_in_the_training_sets_shares():
-    np.testing.assert_array_equal(NOISY.held, np.arange(60))
-    np.testing.assert_array_equal(NOISY.held_share, NOISY.share)
+def test_nothing_withheld():
+    """With nothing withheld all choices are held out, weighted as in the training set."""
+    np.testing.assert_array_equal(NOISY.held_out_choices, np.arange(60))
+    np.testing.assert_array_equal(NOISY.held_out_share, NOISY.share)
 
 
 RANDOM = Signals(tones=3, length=16, noise=0.3, batches=2, phases="random")
 anywhere = compiled(lambda kind, number: RANDOM.batch(kind, number, "next step", 7))
 
 
-def test_with_random_phases_each_tone_of_the_signal_and_its_oracle_starts_at_one_angle():
+def test_random_phases():
+    """With random phases a tone starts at the same angle in the signal and in the oracle."""
     kinds, numbers = np.array([0, 17, 17]), np.array([3, 5, 6])
     found = jax.tree.map(np.asarray, anywhere(kinds, numbers))
     t, channel = RANDOM.times[:, None], 2 * math.pi * np.arange(16) / 16
@@ -258,7 +275,8 @@ def test_with_random_phases_each_tone_of_the_signal_and_its_oracle_starts_at_one
     assert np.abs(found.clean[1] - found.clean[2]).max() > 0.1
 
 
-def test_phases_are_drawn_evenly_and_apart_from_the_noise_for_every_number():
+def test_phase_distribution():
+    """Random phases are uniform, and independent of the noise."""
     numbers = np.arange(600)
     found = jax.tree.map(np.asarray, anywhere(np.zeros(600, int), numbers))
     start = np.arctan2(found.oracle[:, 0, 0:6:2], found.oracle[:, 0, 1:6:2])
@@ -269,7 +287,8 @@ def test_phases_are_drawn_evenly_and_apart_from_the_noise_for_every_number():
     assert abs(np.corrcoef(noise[:, 0, 0], np.cos(start[:, 0]))[0, 1]) <= 4 / 600**0.5
 
 
-def test_with_random_phases_every_sequence_is_computed_by_itself_even_without_noise():
+def test_random_phase_rows():
+    """With random phases every sequence is a row of its own, even without noise."""
     data = Signals(length=8, batches=2, phases="random")
     _, number, weights = data.rows(jnp.arange(data.sequences), 64)
     np.testing.assert_array_equal(number, np.arange(128).reshape(2, 64))

@@ -1,4 +1,4 @@
-"""Laws of the dynamics: on the sphere, the identity at zero but not a dead end there, and one step of the flow they name."""
+"""Laws of the dynamics: on the sphere, initially the identity but not a dead end, and one step of their flow."""
 
 from dataclasses import replace
 from functools import reduce
@@ -51,14 +51,15 @@ def built(dynamics, init, key, length=TIME, dim=DIM):
 
 @compiled
 def all_moved(z, key):
-    """By each kind of dynamics, at each initialisation."""
+    """Move the trajectory by each kind of dynamics, at each initialisation."""
     return {
         (kind, init): built(dynamics, init, key)(z) for kind, (dynamics, _) in KINDS.items() for init in get_args(Init)
     } | {("identity", ""): Identity().build(TIME, DIM, nnx.Rngs(key))(z)}
 
 
 @given(generators, shapes)
-def test_they_start_at_nothing_to_the_bit_or_move_on_the_sphere(rng, shape):
+def test_initial_value(rng, shape):
+    """Zero-initialised dynamics return the trajectory bit for bit; randomly initialised ones move it on the sphere."""
     z = SINGLE.round(on_sphere(rng, shape))
     moved = all_moved(z, jax.random.key(rng.integers(2**31)))
     np.testing.assert_array_equal(moved["identity", ""], z)
@@ -69,7 +70,8 @@ def test_they_start_at_nothing_to_the_bit_or_move_on_the_sphere(rng, shape):
 
 
 @given(generators)
-def test_they_are_what_their_docstrings_say(rng):
+def test_definitions(rng):
+    """Residual dynamics and a full RK4 step equal their formulas."""
     z = SINGLE.round(on_sphere(rng, (TIME, DIM)))
     key = jax.random.key(rng.integers(2**31))
     found, expected = steps(z, key, np.float32(rng.uniform(-2, 2)))
@@ -86,7 +88,7 @@ def steps(z, key, lag):
     memory = causal_convolution(z, full.memory.kernel[...])
 
     def slope(q):
-        """Memory and keys stay at z; only the query moves."""
+        """Compute the tangent force on a query; memory and keys stay at z."""
         force = coupling(q, z, lag) @ full.coupling.out.kernel[...] + full.coupling.out.bias[...].reshape(1, -1)
         return project(q, memory + force)
 
@@ -99,8 +101,11 @@ def steps(z, key, lag):
     return (residual(z), full(z)), (cell, stepped)
 
 
-def test_random_initialisation_is_lecun_normal():
-    """Of as many inputs as the kernel sums over: taps for the memory, latent coordinates for each Dense."""
+def test_initialisation():
+    """Randomly initialised kernels are LeCun-normal, of as many inputs as they sum over.
+
+    The memory's kernel sums over taps, each Dense over latent coordinates.
+    """
     length, dim = 200, 100
     wanted = Flow(drift=True, memory=Memory(projection=True), coupling=Coupling(between="projections"))
     full = nnx.jit(lambda: built(wanted, "random", jax.random.key(0), length, dim))()
@@ -114,8 +119,8 @@ def test_random_initialisation_is_lecun_normal():
 
 
 @kinds
-def test_zero_force_is_learned_from(kind):
-    """At zero the step is the identity, but not a dead end: the loss has a gradient in the force's own parameters."""
+def test_gradient_at_zero(kind):
+    """Zero-initialised dynamics are not a dead end: the loss has a gradient in the last kernel of every force."""
     z = normalise(jax.random.normal(jax.random.key(1), (TIME, DIM)))
     dynamics, learning = KINDS[kind]
     graph, params = nnx.split(nnx.jit(lambda: built(dynamics, "zero", jax.random.key(0)))())
@@ -125,8 +130,8 @@ def test_zero_force_is_learned_from(kind):
         assert float(jnp.abs(weight[...]).max()) > 1e-3, path
 
 
-def test_a_step_of_constant_memory_alone_is_the_flow_towards_it():
-    """Without coupling the field is the projection of a constant vector, whose flow is known in closed form."""
+def test_constant_memory():
+    """A step with constant memory alone is the flow towards it, which has a closed form."""
     angle = np.arccos(0.6)
     moved = pulled(SINGLE.round(np.array([[0.6, 0.8, 0.0]])), SINGLE.round(np.array([[0.1 / 0.6, 0.0, 0.0]])))
     # Its only tap sees z itself: the memory is 0.1 times the first axis. The angle to it obeys a' = -0.1 sin(a), so
@@ -148,7 +153,7 @@ FIELD = Flow(drift=True, memory=Memory(taps=3), coupling=None, init="random", st
 
 @compiled
 def refined(z):
-    """By each integrator over the same stretch, in 1, 2 and 4 steps; and in 16 of the better one."""
+    """Integrate the same interval by each integrator in 1, 2 and 4 steps, and by RK4 in 16."""
     wanted = {
         (name, n): replace(FIELD, integrator=name, step=FIELD.step / n, substeps=n)
         for name in ORDERS
@@ -159,8 +164,11 @@ def refined(z):
 
 
 @pytest.mark.parametrize("integrator", ORDERS)
-def test_more_and_smaller_steps_come_to_the_same_flow_by_the_integrators_order(integrator):
-    """The memory is of the trajectory that was encoded, whatever step is taken: else there would be no one flow."""
+def test_convergence(integrator):
+    """More and smaller steps converge to one flow at the order of the integrator.
+
+    The memory is that of the encoded trajectory, whatever the step: otherwise there would be no common flow.
+    """
     with DOUBLE.on():
         found = refined(np.asarray(on_sphere(np.random.default_rng(0), (TIME, DIM)), float))
     error = [np.linalg.norm(found[integrator, n] - found["rk4", 16]) for n in (1, 2, 4)]
@@ -176,7 +184,8 @@ def minimal(z):
 
 
 @given(generators)
-def test_the_minimal_step_is_the_debug_plans(rng):
+def test_minimal_step(rng):
+    """``MINIMAL`` is ``(z + 0.1 v) / |z + 0.1 v|`` with ``v`` the tangent part of ``W z``."""
     z = SINGLE.round(on_sphere(rng, (TIME, DIM)))
     found, kernel = minimal(z)
     v = z @ kernel
@@ -187,7 +196,7 @@ def test_the_minimal_step_is_the_debug_plans(rng):
 
 @compiled
 def summed(z, lag):
-    """A flow of everything, and each of its forces by itself."""
+    """Return a step of a flow with all forces, and the sum of its forces computed one by one."""
     found = Flow(drift=True, coupling=Coupling(between="projections"), integrator="euler", step=0.3).build(
         TIME, DIM, nnx.Rngs(0)
     )
@@ -198,7 +207,8 @@ def summed(z, lag):
 
 
 @given(generators, st.floats(-2.0, 2.0))
-def test_forces_add_up_and_their_tangent_part_moves(rng, lag):
+def test_sum_of_forces(rng, lag):
+    """The field is the tangent part of the sum of all forces."""
     z = SINGLE.round(on_sphere(rng, (TIME, DIM)))
     found, force = summed(z, np.float32(lag))
     force = force - np.sum(force * z, axis=-1, keepdims=True) * z

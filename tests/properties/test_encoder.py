@@ -21,7 +21,7 @@ causal = pytest.mark.parametrize("wanted", ENCODERS, ids=repr)
 
 
 def encoder(wanted):
-    """What a fresh one, with biases that are not zero, makes of a signal; and its kernels and biases."""
+    """Return the call of a fresh encoder with non-zero biases, which returns features, kernels and biases."""
 
     def call(x):
         found = wanted.build(CHANNELS, nnx.Rngs(0))
@@ -36,7 +36,7 @@ encoded = {wanted: encoder(wanted) for wanted in ENCODERS}
 
 
 def convolved(x, kernel, bias, dilation):
-    """One sum at a time, over what there is."""
+    """Convolve one term at a time."""
     y = np.tile(bias, (len(x), 1)).astype(float)
     for t in range(len(x)):
         for s in range(len(kernel)):
@@ -47,7 +47,8 @@ def convolved(x, kernel, bias, dilation):
 
 @causal
 @given(generators)
-def test_a_causal_encoder_is_a_row_of_convolutions_each_with_a_relu(wanted, rng):
+def test_causal_encoder(wanted, rng):
+    """A causal encoder is a sequence of convolutions, each followed by a ReLU and, from the second on, optionally residual."""
     x = SINGLE.round(rng.normal(size=(TIME, CHANNELS)))
     found, layers = encoded[wanted](x)
     expected = x.astype(float)
@@ -59,8 +60,8 @@ def test_a_causal_encoder_is_a_row_of_convolutions_each_with_a_relu(wanted, rng)
 
 
 @causal
-def test_the_receptive_field_is_exactly_what_a_feature_depends_on(wanted):
-    """With positive kernels no ReLU hides anything."""
+def test_receptive_field(wanted):
+    """A feature has a gradient in exactly its receptive field; with positive kernels no ReLU hides a sample."""
 
     def last(x):
         encoder = wanted.build(CHANNELS, nnx.Rngs(0))
@@ -75,13 +76,15 @@ def test_the_receptive_field_is_exactly_what_a_feature_depends_on(wanted):
     assert felt.max() == time - 1
 
 
-def test_the_published_encoder_sees_nine_samples_and_the_pointwise_one():
+def test_published_receptive_field():
+    """The published encoder has a receptive field of 9 samples, and the pointwise one of 1."""
     assert Causal().receptive_field == 9
     assert Pointwise().receptive_field == 1
     assert RESIDUAL.receptive_field == 1 + 1 + 2 + 3
 
 
-def test_kernels_start_lecun_normal_and_biases_at_zero():
+def test_initialisation():
+    """Initial kernels are LeCun-normal, and initial biases zero."""
     wide = nnx.jit(lambda: Causal(features=50, taps=4, dilations=(1, 1)).build(100, nnx.Rngs(0)))()
     for layer, fan_in in zip(wide.layers, (400, 200), strict=True):
         assert float(jnp.std(layer.kernel[...])) == pytest.approx(fan_in**-0.5, rel=0.04)
@@ -89,7 +92,7 @@ def test_kernels_start_lecun_normal_and_biases_at_zero():
 
 
 def fourier(x, kernel, bias):
-    """By the definition of a discrete Fourier transform, of as many samples as the branch is for."""
+    """Compute the branch by the definition of the discrete Fourier transform of ``TIME`` samples."""
     padded = np.pad(x, ((0, TIME - len(x)), (0, 0)))
     bins, t = np.arange(TIME // 2 + 1), np.arange(TIME)
     size = np.abs(np.exp(-2j * np.pi * np.outer(bins, t) / TIME) @ padded) / TIME
@@ -105,26 +108,30 @@ def branched(x):
 
 @pytest.mark.parametrize("time", [TIME, TIME - 1, 1])
 @given(generators)
-def test_the_fourier_branch_is_a_dense_of_the_sizes_of_all_bins(time, rng):
+def test_fourier_branch(time, rng):
+    """The Fourier branch is a Dense of the magnitudes of all bins, padded with zeros."""
     x = SINGLE.round(rng.normal(size=(time, CHANNELS)))
     found, kernel, bias = branched(x)
     assert found.shape == (1, 4)
     np.testing.assert_allclose(found, fourier(x, kernel, bias), rtol=0, atol=1e-5)
 
 
-def test_the_fourier_branch_takes_no_longer_sequence():
+def test_fourier_branch_length():
+    """A sequence longer than the branch was built for raises an error."""
     branch = FourierBranch(TIME, CHANNELS, 4, nnx.Rngs(0))
     with pytest.raises(ValueError, match="built for 11 samples, not 12"):
         branch(jnp.zeros((TIME + 1, CHANNELS)))
 
 
-def test_the_fourier_branch_has_a_gradient_of_zero_at_silence_however_much_is_asked_of_it():
+def test_fourier_branch_silence():
+    """At silence the gradient of the Fourier branch is zero, whatever it is multiplied by, and near silence it is finite."""
     slope = compiled(jax.grad(lambda x, much: much * jnp.sum(branched.__wrapped__(x)[0])))
     np.testing.assert_array_equal(slope(jnp.zeros((TIME, CHANNELS)), 1e35), 0.0)
     assert np.isfinite(slope(jnp.full((TIME, CHANNELS), 1e-30), 1.0)).all()
 
 
-def test_a_tone_is_in_its_own_bin():
+def test_tone_bin():
+    """A tone of whole periods has its magnitude in its own bin alone."""
     branch = FourierBranch(8, 1, 5, nnx.Rngs(0))
     with DOUBLE.on():
         branch.out.kernel.set_value(jnp.eye(5))

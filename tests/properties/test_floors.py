@@ -1,4 +1,4 @@
-"""Floors: what each predictor is by definition, what it refuses, and the figures of the core task."""
+"""Floors: the definition of each predictor, invalid arguments, and the figures of the core task."""
 
 import subprocess
 import sys
@@ -42,14 +42,15 @@ def white(rng, *shape):
 
 
 def by_hand(x, t, window):
-    """The window that ends at ``t``, the latest sample first, with zeros before the beginning."""
+    """Return the window that ends at ``t``, the latest sample first, with zeros before the beginning."""
     return np.concatenate([x[t - lag] if t >= lag else np.zeros(x.shape[-1]) for lag in range(window)])
 
 
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("window", [1, 2, 5, 9])
 @given(generators)
-def test_a_linear_predictor_is_least_squares_over_windows(padded, window, rng):
+def test_linear_predictor(padded, window, rng):
+    """A linear predictor is the least-squares solution over windows and a constant."""
     x, y, new = white(rng, 7, 9, 2), white(rng, 7, 9, 3) + 4.0, white(rng, 2, 9, 2)
     x = 10.0 ** rng.integers(-6, 6) * x
     found = LinearPredictor.fit(x, y, window, padded=padded)
@@ -65,8 +66,8 @@ def test_a_linear_predictor_is_least_squares_over_windows(padded, window, rng):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_it_continues_what_is_linear_for_as_long_as_one_asks(channels):
-    """Two tones without noise obey a linear recurrence of four samples, and more windows than that have no one solution."""
+def test_continuation(channels):
+    """A linear predictor continues two tones, which obey a linear recurrence of four samples, for many steps."""
     t = np.arange(120)[:, None]
     tones = np.sin(0.3 * t + np.arange(channels)) + 0.5 * np.sin(0.11 * t + 2.0 * np.arange(channels))
     shown, rest = tones[:80], tones[80:]
@@ -76,7 +77,8 @@ def test_it_continues_what_is_linear_for_as_long_as_one_asks(channels):
         np.testing.assert_allclose(found.continue_(shown, 1)[0], found.predict(shown)[-1], atol=1e-12)
 
 
-def test_a_padded_predictor_sees_zeros_before_the_first_sample():
+def test_padding():
+    """A padded predictor reads zeros before the first sample."""
     rng = np.random.default_rng(0)
     found = LinearPredictor.fit(white(rng, 20, 6, 2), white(rng, 20, 6, 2), 4)
     short = white(rng, 2, 2)
@@ -85,14 +87,16 @@ def test_a_padded_predictor_sees_zeros_before_the_first_sample():
     np.testing.assert_allclose(found.continue_(short, 2), found.continue_(padded, 2), atol=1e-12)
 
 
-def test_of_nothing_but_zeros_the_mean_is_predicted():
+def test_zero_inputs():
+    """Fitted on zeros alone, a linear predictor returns the mean target."""
     y = np.arange(6.0).reshape(2, 3, 1)
     found = LinearPredictor.fit(np.zeros((2, 3, 2)), y, 2)
     np.testing.assert_allclose(found.predict(np.zeros((1, 3, 2))), 2.5, rtol=1e-9)
 
 
 @given(generators)
-def test_tones_of_known_frequencies_are_continued_exactly_and_the_fit_is_least_squares(rng):
+def test_harmonic_continuation(rng):
+    """Tones of known frequencies are continued exactly, and noisy ones by the least-squares fit."""
     frequencies, n, steps = (0.3, 0.7, 2.0), 20, 15
     t, start = np.arange(n + steps)[:, None, None], rng.uniform(0, 2 * np.pi, size=(2, 1, 3, 3))
     tones = np.sum(rng.normal(size=(2, 1, 3, 3)) * np.sin(np.array(frequencies) * t + start), axis=-1)
@@ -104,7 +108,8 @@ def test_tones_of_known_frequencies_are_continued_exactly_and_the_fit_is_least_s
     np.testing.assert_allclose(harmonic_continuation(shown, frequencies, steps), waves[n:] @ fitted, atol=1e-9)
 
 
-def test_what_is_held_is_what_was_shown_last():
+def test_hold_last():
+    """``hold_last`` and ``carry_forward`` repeat the last sample before the prediction."""
     x = np.arange(10.0).reshape(1, 5, 2)
     for ahead in (1, 3):
         np.testing.assert_array_equal(hold_last(x, ahead) + 2.0 * ahead, x[:, ahead:])
@@ -113,8 +118,8 @@ def test_what_is_held_is_what_was_shown_last():
 
 @pytest.mark.parametrize(("candidates", "features"), [(3, 7), (40, 2), (40, 6)])
 @given(generators)
-def test_a_posterior_mean_is_the_sum_over_candidates(candidates, features, rng):
-    """Also where candidates span less than the space, and in more than one block."""
+def test_posterior_mean(candidates, features, rng):
+    """A posterior mean is the weighted sum over candidates, also if they span less than the space or more than one block."""
     noise, prior = 10.0 ** rng.uniform(-1, 1), rng.integers(0, 4, size=candidates) + np.eye(candidates)[0]
     clean, values = (
         5.0 + white(rng, candidates, min(features, 4)) @ white(rng, min(features, 4), features),
@@ -139,7 +144,8 @@ def test_a_posterior_mean_is_the_sum_over_candidates(candidates, features, rng):
 
 @pytest.mark.parametrize("place", ["known", "unknown"])
 @pytest.mark.parametrize("padded", [True, False])
-def test_a_bayes_readout_reads_windows_of_its_place(place, padded):
+def test_bayes_readout(place, padded):
+    """A Bayes read-out is the posterior mean over windows that end at its own time, or at any time if that is unknown."""
     rng, window, noise = np.random.default_rng(0), 3, 0.8
     clean, values = white(rng, 4, 6, 2), white(rng, 4, 6, 1)
     observed = clean[[0, 2]] + noise * white(rng, 2, 6, 2)
@@ -156,7 +162,8 @@ def test_a_bayes_readout_reads_windows_of_its_place(place, padded):
         np.testing.assert_allclose(found[:, row], expected, atol=1e-6)
 
 
-def test_a_metric_of_noise_is_a_mean_with_its_error():
+def test_noisy():
+    """``noisy`` returns a metric's mean over draws of noise, and its standard error."""
     target = np.zeros((4, 50, 3), np.float32)
     found = noisy(losses.mse, target, rms=0.3, draws=40)
     # The mean square of n normal numbers has a relative standard deviation of sqrt(2 / n).
@@ -209,12 +216,14 @@ FITTED = LinearPredictor.fit(X, Y, 4, padded=False)
         (partial(noisy, losses.mse, X, rms=0.1, draws=1), r"draws=1\): choose at least 2"),
     ],
 )  # fmt: skip
-def test_what_has_no_answer_is_refused(make, message):
+def test_invalid_arguments(make, message):
+    """An argument without a meaning raises an error with its value and the remedy."""
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_it_knows_no_model_and_needs_no_jax():
+def test_imports():
+    """``ladder.floors`` imports neither JAX nor a case study."""
     names = "('jax.', 'ladder.studies.manifoldformer', 'ladder.studies.purefep')"
     code = f"import sys, ladder.floors; sys.exit(any(name.startswith({names}) for name in sys.modules))"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -231,7 +240,7 @@ mse = compiled(losses.mse)
 
 
 class Core(NamedTuple):
-    """Every clean sequence once, with noise that the training set does not have; and what was fitted on that."""
+    """Every clean sequence once, with noise that the training set does not have, and predictions fitted on the training set."""
 
     batch: Batch
     next_step: dict[int, np.ndarray]
@@ -242,10 +251,10 @@ class Core(NamedTuple):
 @pytest.fixture(scope="module")
 def core():
     number = jnp.arange(SIGNALS.sequences)
-    training = jax.tree.map(np.asarray, SIGNALS.batch(jnp.asarray(SIGNALS.drawn), number, "next step", DIM))
+    training = jax.tree.map(np.asarray, SIGNALS.batch(jnp.asarray(SIGNALS.training_choices), number, "next step", DIM))
     held_out = jax.tree.map(np.asarray, SIGNALS.held_out("next step", DIM))
     # Which tone comes first is not linear in the signal, but is the same at all times of a sequence: the alignment finds it.
-    wanted = np.concatenate([training.target, states()[SIGNALS.drawn]], axis=-1)
+    wanted = np.concatenate([training.target, states()[SIGNALS.training_choices]], axis=-1)
     fitted = {window: LinearPredictor.fit(plane(training.input), wanted, window) for window in WINDOWS}
     found = {w: np.split(p.predict(plane(held_out.input)), [SIGNALS.channels], axis=-1) for w, p in fitted.items()}
     complete = {w: LinearPredictor.fit(plane(training.input), training.target, w, padded=False) for w in WINDOWS}
@@ -258,14 +267,14 @@ def core():
 
 
 def states():
-    """``sin(f t), cos(f t)`` of every frequency that a sequence has, in the order of the frequencies, else zero."""
+    """Return ``sin(f t), cos(f t)`` of each frequency that a sequence has, in the order of the frequencies, else zero."""
     angles = np.array(FREQUENCIES) * SIGNALS.times[:-1, None]
     there = np.array([[f in tones for f in FREQUENCIES] for tones in SIGNALS.tone_choices])[:, None, :]
     return np.concatenate([np.sin(angles) * there, np.cos(angles) * there], axis=-1)
 
 
 def distance(z, oracle):
-    """Of a latent put on the sphere, in as many dimensions as the oracle."""
+    """Compute the Oracle Distance of a latent put on the sphere and padded to the oracle's dimensions."""
     z = np.pad(z, ((0, 0), (0, 0), (0, DIM - z.shape[-1])))
     return distances((z / np.linalg.norm(z, axis=-1, keepdims=True)).astype(np.float32), oracle)
 
@@ -275,7 +284,7 @@ def constant(core):
 
 
 def plane(x):
-    """The two dimensions that 16 channels of phases 2 pi c / 16 span: in the others there is noise alone, of no use."""
+    """Project onto the two dimensions that the 16 channels span; the other dimensions have noise alone."""
     phase = 2.0 * np.pi * np.arange(SIGNALS.channels) / SIGNALS.channels
     return x @ np.stack([np.cos(phase), np.sin(phase)], axis=-1) / np.sqrt(SIGNALS.channels / 2)
 
@@ -319,12 +328,12 @@ OF_BAYES = {9: "0.00009", 17: "0.00006"}
 
 
 def rounding(figure):
-    """Half a unit in the last place that is printed."""
+    """Return half a unit in the last printed place."""
     return 0.5 * 10.0 ** -len(figure.partition(".")[2])
 
 
 def check(values, measured, stated):
-    """The mean over sequences is the figure of docs/floors.md to its last place, and the one that was stated before.
+    """Check that the mean over sequences is the figure of docs/floors.md to its last place, and agrees with the earlier figure.
 
     That one is of a batch of 64 whose tones are not known: the mean of 64 draws of these values, to three standard errors.
     """
@@ -336,24 +345,28 @@ def check(values, measured, stated):
 
 @pytest.mark.parametrize("name", OF_LATENTS)
 def test_oracle_distances(core, name):
+    """The Oracle Distance of each simple latent is the figure of docs/floors.md."""
     measured, stated, latent = OF_LATENTS[name]
     check(distance(latent(core), core.batch.oracle), measured, stated)
 
 
 @pytest.mark.parametrize("name", OF_SIGNALS)
-def test_losses_of_the_next_step(core, name):
+def test_next_step_losses(core, name):
+    """The loss of each simple predictor of the next step is the figure of docs/floors.md."""
     loss, measured, stated, predicted = OF_SIGNALS[name]
     check(loss(predicted(core), core.batch.target), measured, stated)
 
 
-def test_copying_the_input_is_what_hold_last_does(core):
+def test_copied_input(core):
+    """Copying the input is ``hold_last`` on the next-step task."""
     signal = SIGNALS.clean
     np.testing.assert_array_equal(hold_last(signal), core.batch.clean)
     np.testing.assert_array_equal(signal[:, 1:], core.batch.target)
 
 
 @pytest.mark.parametrize("window", COMPLETE)
-def test_the_linear_predictor_of_complete_windows(core, window):
+def test_complete_windows(core, window):
+    """The error of the linear predictor of complete windows is the figure of docs/floors.md."""
     found = core.complete[window]
     assert found.shape[1] == core.batch.target.shape[1] - window + 1
     error = np.mean((found - core.batch.target[:, window - 1 :]) ** 2)
@@ -361,7 +374,7 @@ def test_the_linear_predictor_of_complete_windows(core, window):
 
 
 def read(core, values, window, padded=False, every=1):
-    """The Bayes read-out of every so many sequences."""
+    """Return the Bayes read-out of every ``every``-th sequence."""
     known = {"window": window, "noise": SIGNALS.noise, "padded": padded}
     return bayes_readout(core.batch.input[::every], core.batch.clean, values, **known)
 
@@ -373,39 +386,47 @@ def bayes(core, window, padded=False, every=1):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("window", PADDED)
-def test_oracle_distance_of_the_padded_bayes_readout(core, window):
+def test_padded_bayes_oracle_distance(core, window):
+    """The Oracle Distance of the padded Bayes read-out is the figure of docs/floors.md."""
     assert abs(np.mean(bayes(core, window, padded=True)) - float(PADDED[window])) <= rounding(PADDED[window])
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("window", OF_BAYES)
-def test_next_step_of_the_padded_bayes_readout(core, window):
+def test_padded_bayes_next_step(core, window):
+    """The next-step error of the padded Bayes read-out is the figure of docs/floors.md."""
     found = mse(read(core, core.batch.target, window, padded=True), core.batch.target)
     assert abs(np.mean(found) - float(OF_BAYES[window])) <= rounding(OF_BAYES[window])
 
 
 @pytest.mark.parametrize("window", BAYES)
-def test_oracle_distance_of_the_bayes_readout_of_every_third_sequence(core, window):
+def test_bayes_oracle_distance_sample(core, window):
+    """The Oracle Distance of the Bayes read-out of every third sequence agrees with the earlier figure."""
     check(bayes(core, window, every=3), None, BAYES[window][1])
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("window", BAYES)
-def test_oracle_distance_of_the_bayes_readout(core, window):
+def test_bayes_oracle_distance(core, window):
+    """The Oracle Distance of the Bayes read-out is the figure of docs/floors.md."""
     check(bayes(core, window), *BAYES[window])
 
 
 @pytest.mark.parametrize("rms", OF_NOISE)
-def test_spectral_loss_of_the_exact_target_plus_noise(core, rms):
+def test_spectral_loss_of_noise(core, rms):
+    """The spectral loss of the exact target plus noise is the figure of docs/floors.md."""
     found = noisy(fractional, core.batch.target, rms=rms, draws=4)
     assert abs(found.mean - float(OF_NOISE[rms])) <= rounding(OF_NOISE[rms]) + 3.0 * found.error
 
 
-def test_most_of_the_spectral_loss_of_a_small_error_is_one_bin_where_the_target_is_zero(core):
-    """Which makes it a matter of rounding and of the epsilon: for an RMS of 0.001, 0.081 was stated before."""
+def test_empty_bin_share(core):
+    """Most of the spectral loss of a small error is the one bin where the target is zero, which is rounding and the epsilon.
+
+    For an RMS of 0.001 the earlier figure was 0.081.
+    """
 
     def shares(predicted, target):
-        """In NumPy's float64, of each bin."""
+        """Return the loss of each bin, in NumPy's float64."""
         n = target.shape[1] + losses.TAPS - 1
         found = 0.0
         for order in losses.ORDERS:
@@ -428,13 +449,13 @@ def test_most_of_the_spectral_loss_of_a_small_error_is_one_bin_where_the_target_
 
 
 @pytest.mark.parametrize(("data", "wanted"), REFERENCES.items(), ids=("core", "small"))
-def test_references_are_what_simple_predictors_do(data, wanted):
-    """Fitted in the plane of the channels, which is all that a target lies in: two of sixteen dimensions. Held in all of them.
+def test_references(data, wanted):
+    """Each reference of the rungs is the error of its simple predictor, weighted as in the training set.
 
-    Weighted as the training set has the sequences, as metrics are.
+    Predictors are fitted in the plane of the 16 channels in which every target lies, but ``hold_last`` has all channels.
     """
     everything = jax.tree.map(
-        np.asarray, data.batch(jnp.asarray(data.drawn), jnp.arange(data.sequences), "identity", 6)
+        np.asarray, data.batch(jnp.asarray(data.training_choices), jnp.arange(data.sequences), "identity", 6)
     )
     held = jax.tree.map(np.asarray, data.held_out("identity", 6))
     seen, clean, training = plane(held.input), plane(held.clean), plane(everything.input)
@@ -467,8 +488,8 @@ def test_references_are_what_simple_predictors_do(data, wanted):
 
 
 @pytest.mark.parametrize(("metric", "data", "task"), BAYES_FLOORS)
-def test_floors_of_the_case_study_are_read_outs_of_the_whole_past(metric, data, task):
-    """On average over the noise they are not below the floor, nor far above it."""
+def test_rung_floors(metric, data, task):
+    """Each floor of the rungs is at most the mean error of the Bayes read-out of the whole past, and at least 1/1.3 of it."""
     draws = 2 if data == SIGNALS else 32
     kinds = jnp.tile(jnp.arange(len(data.tone_choices)), draws)
     batch = jax.tree.map(np.asarray, data.batch(kinds, 10**6 + jnp.arange(len(kinds)), task, 6))

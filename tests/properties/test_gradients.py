@@ -1,4 +1,4 @@
-"""Gradients are finite: of every loss, through every rung's model, on whatever signal."""
+"""Finite gradients: of every loss, through every rung's model, for any signal."""
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ LOSSES = {
     ],
     "regularisers.*": [
         lambda out, target, oracle: regularisers.spectral_entropy(out.moved),
-        lambda out, target, oracle: regularisers.spectral_entropy(out.moved, of="magnitude"),
+        lambda out, target, oracle: regularisers.spectral_entropy(out.moved, spectrum="magnitude"),
         lambda out, target, oracle: regularisers.smoothness(out.moved),
         lambda out, target, oracle: regularisers.decorrelation(normalise(out.moved)),
         lambda out, target, oracle: regularisers.isometry(normalise(out.sampled), oracle),
@@ -87,7 +87,7 @@ LOSSES = {
 
 
 def values_and_slopes(losses):
-    """Each loss's value, and its gradient in the model's output, one above the other."""
+    """Return the values of all losses, stacked, and their gradients in the model's output."""
     return compiled(
         lambda *args: jax.tree.map(lambda *g: jnp.stack(g), *[jax.value_and_grad(f)(*args) for f in losses])
     )
@@ -97,7 +97,7 @@ of_output = {name: values_and_slopes(group) for name, group in LOSSES.items()}
 
 
 def through(model):
-    """A fresh model of that kind, its output, and the pull-back of gradients in it to the parameters and the input."""
+    """Return a fresh model's parameters, its forward pass, and the pull-back of gradients to parameters and input."""
 
     def built(key):
         return model.build(TIME, CHANNELS, key)
@@ -137,7 +137,8 @@ def signals(draw):
 @pytest.mark.parametrize("group", LOSSES)
 @pytest.mark.parametrize("model", MODELS)
 @given(st.data())
-def test_every_gradient_is_finite(model, group, data):
+def test_finite_gradients(model, group, data):
+    """In float32 every loss of every model has a finite value and gradient, for silent, degenerate and extreme signals."""
     x, y = SINGLE.round(data.draw(signals()), data.draw(signals()))
     target = data.draw(st.sampled_from([x, y]), label="target")
     fresh, forward, pulled_back = of_model[model]
@@ -150,7 +151,7 @@ def test_every_gradient_is_finite(model, group, data):
 
 
 def at_most_one(slope):
-    """A gradient is linear in what is pulled back: an error of 1e15 is not the model's, and may well overflow on its way."""
+    """Scale gradients to at most 1 before the pull-back, which is linear: a loss of 1e15 may overflow, but not in the model."""
     leaves = [np.abs(leaf).reshape(len(leaf), -1).max(axis=1) for leaf in jax.tree.leaves(slope)]
     largest = np.maximum(np.max(leaves, axis=0), 1.0)
     return jax.tree.map(lambda leaf: leaf / largest.reshape(-1, *[1] * (leaf.ndim - 1)), slope)

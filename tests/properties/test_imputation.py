@@ -1,4 +1,4 @@
-"""The roll-outs against a loop over growing sequences, on trajectories whose continuation is known, and what they look at."""
+"""The roll-outs against a loop over growing sequences, and on trajectories with an exact continuation."""
 
 import re
 from functools import cache, partial
@@ -60,7 +60,7 @@ def shape(wanted):
 
 
 def built(name, seed=0):
-    """Every parameter is random: those that start at zero would hide what they multiply."""
+    """Return a model with random parameters throughout: parameters that are zero would hide what they multiply."""
     rng, (graph, params) = np.random.default_rng(seed), shape(MODELS.get(name, name))
     return nnx.merge(
         graph,
@@ -73,7 +73,7 @@ def signals(*batch, time=LENGTH, seed=0):
 
 
 def both(model, context, key=None, steps=STEPS):
-    """Both roll-outs, in one program."""
+    """Compute both roll-outs in one program."""
     graph, params = nnx.split(model)
     return program(both_rollouts, graph, steps)(params, context, key)
 
@@ -88,7 +88,7 @@ def both_rollouts(*args):
 
 
 def both_loops(model, context, steps, key):
-    """Growing sequences through all of the model, and what the model itself makes of the context."""
+    """Run a growing sequence through the whole model; return both roll-outs, and the model's output on the context."""
     known = context.shape[-2]
 
     def moved(z):
@@ -97,7 +97,7 @@ def both_loops(model, context, steps, key):
     def aligned(x):
         mean, sigma = model.encode(x)
         if sigma is not None and key is not None:
-            drawn = draw(mean[..., :known, :], sigma[..., :known, :], key, model.wanted.latent)[0]
+            drawn = draw(mean[..., :known, :], sigma[..., :known, :], key, model.config.latent)[0]
             mean = jnp.concatenate([drawn, mean[..., known:, :]], axis=-2)
         return model.align(mean)[0]
 
@@ -109,7 +109,8 @@ def both_loops(model, context, steps, key):
 
 
 @models
-def test_they_are_loops_over_growing_sequences_and_begin_with_the_models_own_prediction(name):
+def test_rollouts(name):
+    """Both roll-outs equal a loop of the whole model over a growing sequence, and begin with the model's own prediction."""
     model, context, key = built(name), signals(2, time=START), jax.random.key(3)
     graph, params = nnx.split(model)
     expected, own = program(both_loops, graph, STEPS)(params, context, key)
@@ -120,7 +121,8 @@ def test_they_are_loops_over_growing_sequences_and_begin_with_the_models_own_pre
 
 
 @pytest.mark.parametrize("name", ["flat", "spectrum"])
-def test_the_noise_is_of_the_key_and_without_one_there_is_none(name):
+def test_noise(name):
+    """Roll-outs have the noise of their key, and none without a key."""
     model, context = built(name), signals(time=START)
     drawn = [both(model, context, key) for key in map(jax.random.key, (3, 3, 4))]
     mean = both(model, context)
@@ -134,7 +136,8 @@ def test_the_noise_is_of_the_key_and_without_one_there_is_none(name):
 
 
 @pytest.mark.parametrize("name", ["flow", "spectrum", "covariance"])
-def test_a_batch_is_its_sequences(name):
+def test_batch(name):
+    """The roll-out of a batch is that of each sequence by itself."""
     model, contexts = built(name), signals(2, 2, time=START)
     together = both(model, contexts)
     for where in np.ndindex(2, 2):
@@ -143,7 +146,8 @@ def test_a_batch_is_its_sequences(name):
             np.testing.assert_allclose(together[how][where], alone, rtol=0, atol=CLOSE)
 
 
-def test_models_may_be_mapped_over_and_learn_through_every_step():
+def test_transformations():
+    """Roll-outs may be mapped over models, and their gradient goes through every step."""
     wanted = Model(latent="sphere", dynamics=Flow(coupling=None, integrator="euler"))
     context, each = signals(time=START), [built(wanted, seed) for seed in (0, 1)]
     graph = shape(wanted)[0]
@@ -173,8 +177,8 @@ def test_models_may_be_mapped_over_and_learn_through_every_step():
 
 
 @ways
-def test_it_is_traced_once_for_each_shape(how, monkeypatch):
-    """Whatever the weights, the values of the context and the noise."""
+def test_tracing(how, monkeypatch):
+    """A roll-out is traced once per shape, whatever the weights, the values of the context and the noise."""
     wanted = Model(sampling=Learned(), latent_dim=5)  # no other test's, which would have been traced already
     traced, encode = [], ManifoldFormer.encode
     monkeypatch.setattr(ManifoldFormer, "encode", lambda *args: traced.append(1) or encode(*args))
@@ -190,8 +194,8 @@ def test_it_is_traced_once_for_each_shape(how, monkeypatch):
 
 
 @pytest.mark.parametrize(("start", "stop"), [(START, START + 1), (3, 6), (1, LENGTH)])
-def test_a_gap_is_filled_from_what_is_before_it(start, stop):
-    """Were anything else looked at, the gap would be filled with what is written there: nothing."""
+def test_fill(start, stop):
+    """A gap is filled from the samples before it alone: NaN in the gap and after it changes nothing."""
     model, whole, unknown = built("spectrum"), signals(2), signals(2)
     unknown[:, start:] = np.nan
     expected = both(model, whole[:, :start], steps=stop - start)
@@ -207,7 +211,8 @@ def test_a_gap_is_filled_from_what_is_before_it(start, stop):
             np.testing.assert_allclose(found[:, start:stop], expected[how], rtol=0, atol=CLOSE)
 
 
-def test_a_gap_is_filled_in_the_way_and_with_the_noise_asked_for():
+def test_fill_options():
+    """``fill`` uses the roll-out and the key that it is given."""
     model, whole, key = built("spectrum"), signals(), jax.random.key(3)
     stop = START + STEPS
     found = {how: np.asarray(fill(model, whole, START, stop, how, key)[START:stop]) for how in ROLLOUTS}
@@ -217,8 +222,8 @@ def test_a_gap_is_filled_in_the_way_and_with_the_noise_asked_for():
     np.testing.assert_array_equal(fill(model, whole, START, stop, key=key)[START:stop], found["latent"])
 
 
-def test_whole_numbers_are_continued_as_numbers_are():
-    """What is predicted is put behind the context: in whole numbers it would be cut off."""
+def test_integer_context():
+    """A context of integers is continued in float32: as integers, predictions appended to it would be truncated."""
     model = built("spectrum")
     context = np.round(9 * signals()[:START]).astype(np.int16)
     for how, found in both(model, context).items():
@@ -241,13 +246,14 @@ def test_whole_numbers_are_continued_as_numbers_are():
         ((START, CHANNELS), 2.5, "(steps=2.5): predict a whole number"),
     ],
 )
-def test_a_context_that_cannot_be_continued_is_refused(how, shape, steps, reason):
+def test_invalid_context(how, shape, steps, reason):
+    """A context of a wrong shape, or no steps, raises an error."""
     with pytest.raises(ValueError, match=re.escape(reason)):
         ROLLOUTS[how](built("spectrum"), jnp.zeros(shape), steps)
 
 
 def transparent(dynamics):
-    """A model that encodes and decodes points of the sphere as themselves: ``relu(x) - relu(-x)``."""
+    """Return a model that encodes and decodes points of the sphere as themselves: ``relu(x) - relu(-x)``."""
     wanted = Model(
         encoder=Pointwise(features=2 * DIM), latent="sphere", latent_dim=DIM, dynamics=dynamics, decoder=2 * DIM
     )
@@ -264,7 +270,7 @@ DIM, ORBIT, ANGLE, OTHER = 4, 40, 0.3, 0.7
 
 
 def turning(a, b):
-    """The rotation of two planes by these angles, of row vectors."""
+    """Return the rotation of two planes by these angles, for row vectors."""
     turn = np.zeros((DIM, DIM))
     for where, angle in ((0, a), (2, b)):
         c, s = np.cos(angle), np.sin(angle)
@@ -273,14 +279,14 @@ def turning(a, b):
 
 
 def cell():
-    """``z + z (R - 1)``, by a different angle in each plane."""
+    """Return residual dynamics ``z + z (R - 1)``, with a different angle in each plane."""
     model = transparent(Residual())
     model.dynamics.step.kernel.set_value(jnp.asarray(turning(ANGLE, OTHER) - np.eye(DIM), jnp.float32))
     return model, turning(ANGLE, OTHER)
 
 
 def drift():
-    """An Euler step along a skew field goes up the tangent: of length tan(angle) it turns by the angle."""
+    """Return an Euler step along a skew field: a tangent of length tan(angle) rotates by the angle."""
     step = 0.1
     model = transparent(Flow(drift=True, memory=None, coupling=None, integrator="euler", step=step))
     skew = (turning(ANGLE, ANGLE) - turning(-ANGLE, -ANGLE)) / (2 * np.cos(ANGLE))
@@ -289,7 +295,7 @@ def drift():
 
 
 def inertia():
-    """Away from the sample before: its part tangent here is sin(angle) long, and tan(angle) is needed.
+    """Return dynamics that move away from the previous sample, whose tangent part has length sin(angle), by tan(angle).
 
     It goes on along any great circle, at this speed: what it remembers must be the sample before, and no other.
     """
@@ -300,7 +306,8 @@ def inertia():
 
 
 @pytest.mark.parametrize("dynamics", [cell, drift, inertia])
-def test_an_exact_rotation_continues_a_rotating_trajectory(dynamics):
+def test_rotating_trajectory(dynamics):
+    """Dynamics that are an exact rotation continue a rotating trajectory."""
     model, turn = dynamics()
     first = np.random.default_rng(0).normal(size=DIM)
     orbit = [first / np.linalg.norm(first)]
@@ -317,7 +324,8 @@ def test_an_exact_rotation_continues_a_rotating_trajectory(dynamics):
 
 
 @pytest.mark.parametrize("angle", [-2.0, 0.0, 0.5, 3.0])
-def test_the_phase_error_is_the_angle_that_every_tone_is_ahead_by(angle):
+def test_phase_error(angle):
+    """The phase error is the angle by which all tones of the prediction are ahead."""
     rng, time = np.random.default_rng(0), np.arange(16)[:, None]
     size, start = rng.uniform(0.1, 1.0, size=(3, CHANNELS)), rng.uniform(0, 6, size=(3, CHANNELS))
 
@@ -330,7 +338,8 @@ def test_the_phase_error_is_the_angle_that_every_tone_is_ahead_by(angle):
     assert phase_error(np.zeros((16, CHANNELS)), tones(0)) == 0.0
 
 
-def test_the_phase_error_counts_tones_by_their_energy():
+def test_phase_error_weights():
+    """The phase error weights tones by their energy."""
     time = 2 * np.pi * np.arange(16)[:, None] / 16
     target = np.concatenate([2 * np.cos(time), np.cos(3 * time)], axis=-1)
     predicted = np.concatenate([2 * np.cos(time + 0.5), np.cos(3 * time - 1.0)], axis=-1)
@@ -338,7 +347,8 @@ def test_the_phase_error_counts_tones_by_their_energy():
     assert phase_error(predicted, target) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_gap_is_measured_sequence_by_sequence():
+def test_measure():
+    """The measures of a gap are one number per sequence, and equal their formulas."""
     target = signals(2, 3)
     found = measure(-2 * target, target)
     assert {name: value.shape for name, value in found.items()} == dict.fromkeys(
@@ -352,7 +362,7 @@ def test_a_gap_is_measured_sequence_by_sequence():
 @pytest.mark.parametrize(
     ("start", "stop", "fix"),
     [
-        (0, 3, r"start=0.*nothing is known.*at 1 or later"),
+        (0, 3, r"start=0.*there is no sample before.*at 1 or later"),
         (-2, 3, r"start=-2.*at 1 or later"),
         (4, 4, r"stop=4.*empty.*at 5 or later"),
         (4, 2, r"stop=2.*empty"),
@@ -360,18 +370,23 @@ def test_a_gap_is_measured_sequence_by_sequence():
         (LENGTH, LENGTH + 1, rf"{LENGTH} samples"),
     ],
 )
-def test_a_gap_that_makes_no_sense_is_refused(start, stop, fix):
+def test_invalid_gap(start, stop, fix):
+    """A gap that starts at 0, is empty or ends after the signal raises an error with the remedy."""
     with pytest.raises(ValueError, match=fix):
         fill(built("flat"), signals(), start, stop)
 
 
-def test_another_way_is_refused():
+def test_invalid_rollout():
+    """Another kind of roll-out raises an error with those there are."""
     with pytest.raises(ValueError, match=r"how='both'.*'latent', 'signal'"):
         fill(built("flat"), signals(), 1, 2, "both")
 
 
-def test_a_fourier_branch_takes_no_more_than_it_was_built_for():
-    """All but the last prediction are encoded in the signal, and the context alone in the latent."""
+def test_fourier_branch_length():
+    """A roll-out that encodes more samples than the Fourier branch was built for raises an error.
+
+    In the signal all predictions but the last are encoded, in the latent the context alone.
+    """
     model, longer = built("spectrum"), signals(time=LENGTH + 1)
     assert both(model, signals(), steps=1)["signal"].shape == (1, CHANNELS)
     for rollout, context, steps in ((signal_rollout, signals(), 2), (latent_rollout, longer, 1)):
@@ -380,7 +395,8 @@ def test_a_fourier_branch_takes_no_more_than_it_was_built_for():
     assert latent_rollout(model, signals(), 2).shape == (2, CHANNELS)
 
 
-def test_memory_and_coupling_go_on_beyond_the_length_they_were_built_for():
+def test_long_rollout():
+    """Memory and coupling continue beyond the length that they were built for."""
     model, context = built("long"), signals(time=LENGTH + 1)
     graph, params = nnx.split(model)
     expected = program(both_loops, graph, STEPS)(params, context, None)[0]

@@ -16,13 +16,14 @@ from ladder.studies.geometry.sphere import project
 
 @compiled
 def march(matrix, x, steps):
-    """From time 0 to 1 along the tangent part of a linear field."""
+    """Integrate the tangent part of a linear field from time 0 to 1."""
     return jax.lax.fori_loop(0, steps, lambda _, y: rk4_step(lambda y: project(y, y @ matrix.T), y, 1.0 / steps), x)
 
 
 @precisions
 @given(points())
-def test_a_step_along_no_field_changes_no_bit(precision, x):
+def test_zero_field(precision, x):
+    """A step along a zero field returns its start bit for bit."""
     x = precision.round(x)
     with precision.on():
         np.testing.assert_array_equal(stay(x), x)
@@ -35,7 +36,8 @@ def stay(x):
 
 @pytest.mark.parametrize("kind", ["rotation", "any linear map"])
 @given(generators)
-def test_the_integrator_is_of_order_four(kind, rng):
+def test_order(kind, rng):
+    """The error of RK4 falls by the fourth power of the step."""
     matrix, x = rng.normal(size=(3, 3)), on_sphere(rng, (3,))
     matrix = (matrix - matrix.T if kind == "rotation" else matrix) / np.linalg.norm(matrix, 2)
     x = DOUBLE.round(x)
@@ -52,8 +54,8 @@ def test_the_integrator_is_of_order_four(kind, rng):
 
 
 @given(generators)
-def test_one_step_is_the_classical_method_with_its_stages_on_the_sphere(rng):
-    """Butcher's tableau written out, each stage and the end divided by its norm."""
+def test_rk4_step(rng):
+    """One step is Butcher's tableau, with each stage and the end divided by its norm."""
     matrix, (x,), h = rng.normal(size=(3, 3)), on_sphere(rng, (1, 3)).astype(float), 0.3
 
     def field(y):
@@ -80,7 +82,8 @@ def swirl(matrix, x, h):
 
 @precisions
 @given(generators, numbers(3.0))
-def test_a_thousand_steps_stay_on_the_sphere(precision, rng, size):
+def test_norm_drift(precision, rng, size):
+    """After 1000 steps a point is on the sphere to the rounding of one step."""
     matrix, x = rng.normal(size=(5, 5)), on_sphere(rng, (4, 5))
     matrix *= size / np.linalg.norm(matrix, 2)
     with precision.on():
@@ -90,7 +93,8 @@ def test_a_thousand_steps_stay_on_the_sphere(precision, rng, size):
 
 
 @given(generators)
-def test_the_flow_agrees_with_diffrax(rng):
+def test_diffrax(rng):
+    """The flow agrees with diffrax."""
     matrix, x = rng.normal(size=(5, 5)), DOUBLE.round(on_sphere(rng, (4, 5)))
     matrix /= np.linalg.norm(matrix, 2)
     with DOUBLE.on():

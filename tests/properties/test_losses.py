@@ -33,7 +33,8 @@ signals = arrays(np.float64, (TIME, CHANNELS), elements=st.floats(-1e15, 1e15, a
 @distances
 @precisions
 @given(signals, signals)
-def test_distances_are_zero_at_equality_never_negative_and_symmetric(precision, name, p, y):
+def test_distance_axioms(precision, name, p, y):
+    """Every loss but the amplitude is zero for equal signals, never negative, finite and symmetric."""
     p, y = precision.round(p, y)
     with precision.on():
         there, back = float(fast[name](p, y)), float(fast[name](y, p))
@@ -47,15 +48,16 @@ def test_distances_are_zero_at_equality_never_negative_and_symmetric(precision, 
 
 @pytest.mark.parametrize("name", ["log_magnitude"])
 @given(signals, signals, signals)
-def test_the_log_magnitude_obeys_the_triangle_inequality(name, p, q, y):
+def test_triangle_inequality(name, p, q, y):
+    """The log-magnitude loss obeys the triangle inequality."""
     with DOUBLE.on():
         direct, first, second = (float(fast[name](*DOUBLE.round(*pair))) for pair in ((p, y), (p, q), (q, y)))
     assert direct <= (first + second) * (1 + 100 * DOUBLE.unit)
 
 
 @given(generators)
-def test_they_are_what_they_are_named_after(rng):
-    """Each formula written out in NumPy, with the angles that the code does without."""
+def test_definitions(rng):
+    """Each loss equals its formula in NumPy, written with the angles that the code avoids."""
     p, y = signal(rng), signal(rng)
     a, b = np.fft.rfft(p, axis=-2), np.fft.rfft(y, axis=-2)
     size = np.abs(np.log(np.abs(a)) - np.log(np.abs(b))).mean(axis=(-2, -1))
@@ -78,7 +80,8 @@ def test_they_are_what_they_are_named_after(rng):
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.5, 1.0, 2.0, 1e6])
 @given(generators)
-def test_a_prediction_of_the_right_shape_costs_the_logarithm_of_its_size(scale, rng):
+def test_scaled_prediction(scale, rng):
+    """A prediction of ``c`` times the target has the log-magnitude loss ``|log c|``, no phase loss, and amplitude ``c``."""
     y = signal(rng)
     with DOUBLE.on():
         magnitude, phase = (np.asarray(fast[name](scale * y, y)) for name in ("log_magnitude", "phase"))
@@ -93,7 +96,8 @@ def test_a_prediction_of_the_right_shape_costs_the_logarithm_of_its_size(scale, 
 
 
 @given(generators, st.floats(0.0, np.pi))
-def test_the_phase_error_is_one_minus_the_cosine_of_a_common_lag_and_blind_to_size(rng, lag):
+def test_phase(rng, lag):
+    """The phase loss of a common lag is one minus its cosine, whatever the size of the signals."""
     y = signal(rng)
     turned = np.fft.rfft(y, axis=-2)
     turned[:, 1:-1] *= np.exp(1j * lag)  # the first and the last bin are real and cannot turn
@@ -106,8 +110,8 @@ def test_the_phase_error_is_one_minus_the_cosine_of_a_common_lag_and_blind_to_si
 
 
 @given(generators)
-def test_small_phase_errors_keep_their_digits(rng):
-    """One minus a cosine would be zero: in float32 below 3e-4 radians."""
+def test_small_phase(rng):
+    """A phase loss of 1e-4 radians is right in float32, where one minus a cosine is zero below 3e-4 radians."""
     y = signal(rng)
     turned = np.fft.rfft(y, axis=-2)
     turned[:, 1:-1] *= np.exp(1e-4j)
@@ -120,21 +124,24 @@ def test_small_phase_errors_keep_their_digits(rng):
 
 @pytest.mark.parametrize("name", ["log_magnitude", "phase", "spectral", "energy_spectral"])
 @given(generators, st.integers(1, TIME - 1))
-def test_the_spectral_losses_do_not_see_a_common_shift(name, rng, by):
+def test_shift_invariance(name, rng, by):
+    """The spectral losses are invariant to a common circular shift."""
     p, y = signal(rng), signal(rng)
     with DOUBLE.on():
         plain, shifted = fast[name](p, y), fast[name](np.roll(p, by, axis=-2), np.roll(y, by, axis=-2))
     np.testing.assert_allclose(shifted, plain, rtol=0, atol=1e-12)
 
 
-def test_silence_has_no_amplitude_and_nothing_to_compare_with():
+def test_silent_amplitude():
+    """The amplitude is 0 for a silent prediction, infinite for a silent target, and NaN for both."""
     y, nothing = jnp.ones((TIME, 1)), jnp.zeros((TIME, 1))
     assert float(fast["amplitude"](nothing, y)) == 0.0
     assert float(fast["amplitude"](y, nothing)) == np.inf
     assert np.isnan(fast["amplitude"](nothing, nothing))
 
 
-def test_an_empty_bin_has_no_phase():
+def test_empty_bin_phase():
+    """Two empty bins have no phase loss, and an empty one against a full one has a half."""
     y = np.ones((TIME, 1))  # all in the first bin
     tone = np.sin(2 * np.pi * 3 * np.arange(TIME) / TIME)[:, None]
     with DOUBLE.on():
@@ -145,8 +152,8 @@ def test_an_empty_bin_has_no_phase():
     assert both == pytest.approx(0.5 / BINS, rel=1e-6)
 
 
-def test_leakage_wins_the_spectral_loss_and_not_the_one_that_counts_energy():
-    """Of a strong tone beside weak noise: all but the tone against the tone and nothing else."""
+def test_leakage():
+    """Of a strong tone beside weak noise, the spectral loss prefers the noise alone, the energy-weighted loss the tone alone."""
     rng, t = np.random.default_rng(0), np.arange(TIME)[:, None]
     noise = 1e-3 * rng.normal(size=(TIME, 1))
     tone = np.sin(2 * np.pi * 3 * t / TIME)
@@ -162,8 +169,8 @@ def test_leakage_wins_the_spectral_loss_and_not_the_one_that_counts_energy():
 
 
 @given(generators)
-def test_the_fractional_bank_does_not_depend_on_its_order(rng):
-    """The documented surprise: a common factor cancels in the log ratio and in the phase difference."""
+def test_fractional_orders(rng):
+    """The fractional loss is the same for every order: a common kernel cancels in the log ratio and in the phase difference."""
     p, y = signal(rng), signal(rng)
     with DOUBLE.on():
         each = [np.asarray(of_one_order(p, y, orders=(order,))) for order in (0.0, *ORDERS)]
@@ -178,7 +185,8 @@ def test_the_fractional_bank_does_not_depend_on_its_order(rng):
 
 
 @given(generators)
-def test_the_fractional_loss_is_the_spectral_loss_of_the_convolved_signals(rng):
+def test_fractional(rng):
+    """The fractional loss is the spectral loss of the signals convolved with the power-law kernel."""
     p, y, taps = signal(rng), signal(rng), 5
     kernel = np.arange(1.0, taps + 1) ** -0.5 / np.sqrt(np.pi)  # Gamma(1/2)
     full = [np.apply_along_axis(np.convolve, -2, x, kernel) for x in (p, y)]
@@ -188,7 +196,8 @@ def test_the_fractional_loss_is_the_spectral_loss_of_the_convolved_signals(rng):
 
 
 @given(generators)
-def test_size_and_phase_are_the_parts_of_the_bank(rng):
+def test_fractional_parts(rng):
+    """The fractional loss is the sum of its magnitude part and its phase part."""
     p, y = signal(rng), signal(rng)
     with DOUBLE.on():
         whole, size, angle = (np.asarray(fast[name](p, y)) for name in ("fractional", *PARTS))
@@ -198,7 +207,8 @@ def test_size_and_phase_are_the_parts_of_the_bank(rng):
 
 
 @given(generators)
-def test_whole_numbers_are_signals_too(rng):
+def test_integer_signals(rng):
+    """Signals of integers give the losses of the same signals in float32."""
     p, y = rng.integers(-9, 9, size=(2, TIME, CHANNELS))
     for name in SPECTRAL:
         found, expected = (float(fast[name](*pair)) for pair in ((p, y), SINGLE.round(p, y)))
@@ -209,6 +219,7 @@ def test_whole_numbers_are_signals_too(rng):
     ("options", "message"),
     [({"orders": ()}, "at least one order"), ({"orders": (0.5, 1.0)}, "order=1.0"), ({"taps": 0}, "taps=0")],
 )
-def test_a_bank_that_makes_no_sense_is_refused(options, message):
+def test_invalid_bank(options, message):
+    """An empty bank, an order outside its range or no taps raise an error."""
     with pytest.raises(ValueError, match=message):
         losses.fractional(jnp.ones((4, 1)), jnp.ones((4, 1)), **options)

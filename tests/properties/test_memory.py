@@ -25,7 +25,8 @@ times = st.sampled_from([(9, 3), (2, 16, 2)])
 
 @precisions
 @given(orders)
-def test_the_kernel_is_the_power_over_the_gamma_function(precision, order):
+def test_kernel(precision, order):
+    """The kernel is ``t^-order / Gamma(1 - order)``."""
     order = precision.round(order)
     t = np.arange(1, 129, dtype=np.longdouble)
     expected = t ** -np.longdouble(order) / np.longdouble(scipy.special.gamma(1.0 - np.float64(order)))
@@ -39,7 +40,8 @@ def test_the_kernel_is_the_power_over_the_gamma_function(precision, order):
 
 
 @precisions
-def test_the_kernel_of_a_number_has_the_precision_jax_is_set_to(precision):
+def test_kernel_precision(precision):
+    """The kernel of a Python number has JAX's default dtype."""
     with precision.on():
         kernel = power_law_kernel(0.5, 3)
     assert kernel.dtype == precision.dtype
@@ -47,7 +49,8 @@ def test_the_kernel_of_a_number_has_the_precision_jax_is_set_to(precision):
 
 
 @given(generators, times)
-def test_memory_of_order_zero_is_the_running_sum(rng, shape):
+def test_order_zero(rng, shape):
+    """Memory of order 0 is the cumulative sum."""
     z = rng.normal(size=shape)
     with DOUBLE.on():
         kernel = jnp.broadcast_to(power_law_kernel(0.0, shape[-2])[:, None], shape[-2:])
@@ -56,12 +59,14 @@ def test_memory_of_order_zero_is_the_running_sum(rng, shape):
 
 
 @pytest.mark.parametrize("order", [-0.1, 1.0, 1, 2.5, float("nan"), np.float32(1.0), jnp.float32(-1.0)])
-def test_an_order_outside_its_range_is_refused(order):
+def test_invalid_order(order):
+    """An order outside [0, 1) raises an error that shows it."""
     with pytest.raises(ValueError, match=r"order=.*\[0, 1\)"):
         power_law_kernel(order, 4)
 
 
-def test_a_kernel_without_taps_is_refused():
+def test_no_taps():
+    """A kernel without taps raises an error."""
     with pytest.raises(ValueError, match=r"taps=0.*at least one"):
         power_law_kernel(0.5, 0)
     assert power_law_kernel(0, 1).shape == (1,)
@@ -69,7 +74,8 @@ def test_a_kernel_without_taps_is_refused():
 
 @precisions
 @given(generators, times, taps)
-def test_the_convolution_is_the_direct_sum(precision, rng, shape, taps):
+def test_convolution(precision, rng, shape, taps):
+    """The FFT convolution equals the direct sum to rounding."""
     z, kernel = precision.round(rng.normal(size=shape), rng.normal(size=(taps, shape[-1])))
     with precision.on():
         found = convolved(z, kernel)
@@ -82,7 +88,8 @@ def test_the_convolution_is_the_direct_sum(precision, rng, shape, taps):
     np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
 
 
-def test_an_impulse_answers_with_the_kernel():
+def test_impulse_response():
+    """The response to an impulse is the kernel from that sample on."""
     kernel = np.random.default_rng(0).normal(size=(5, 2))
     impulse = np.zeros((9, 2))
     impulse[3] = 1.0
@@ -92,8 +99,8 @@ def test_an_impulse_answers_with_the_kernel():
 
 
 @pytest.mark.parametrize(("time", "taps", "n"), [(64, 64, 128), (64, 65, 128), (64, 66, 256), (1, 1, 1), (3, 3, 8)])
-def test_the_transform_is_the_shortest_power_of_two_in_which_nothing_wraps_round(time, taps, n):
-    """Not needed for a right answer, but for a fast one."""
+def test_transform_length(time, taps, n):
+    """The FFT has the shortest power of two that avoids wrap-around: a matter of speed, not of correctness."""
     program = jax.jit(causal_convolution).lower(jnp.zeros((time, 2)), jnp.zeros((taps, 2))).as_text()
     lengths = set(
         re.findall(r"stablehlo.fft .*?length = array<i64: (\d+)>|stablehlo.fft .*?length = \[(\d+)\]", program)
@@ -115,7 +122,7 @@ TIME, DIM = 9, 3
 
 
 def remembered(wanted, zero):
-    """What a fresh module remembers, and its parameters."""
+    """Return the call of a fresh module, which returns its memory and its parameters."""
 
     def call(z):
         found = wanted.build(TIME, DIM, zero, nnx.Rngs(0))
@@ -129,7 +136,8 @@ remembering = {(name, zero): remembered(wanted, zero) for name, wanted in MEMORI
 
 @pytest.mark.parametrize("name", MEMORIES)
 @given(generators)
-def test_a_memory_convolves_with_its_kernel_then_projects(name, rng):
+def test_memory_module(name, rng):
+    """A memory module convolves with its kernel, then projects, and has no other parameters."""
     wanted, z = MEMORIES[name], rng.normal(size=(TIME, DIM)).astype(np.float32)
     found, params = remembering[name, False](z)
     reach = wanted.taps or TIME
@@ -148,7 +156,8 @@ def test_a_memory_convolves_with_its_kernel_then_projects(name, rng):
 
 
 @pytest.mark.parametrize("name", ["random", "random, projected", "power law, projected", "frozen, projected"])
-def test_a_memory_that_starts_at_nothing_keeps_what_it_learns_from(name):
+def test_zero_initialisation(name):
+    """A zero-initialised memory returns zero, but only its last kernel is zero."""
     found, params = remembering[name, True](np.random.default_rng(0).normal(size=(TIME, DIM)).astype(np.float32))
     assert not found.any()
     if MEMORIES[name].projection:

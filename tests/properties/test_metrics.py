@@ -17,13 +17,14 @@ slope = compiled(jax.grad(lambda z, oracle: jnp.sum(oracle_distance(z, oracle)))
 
 
 def oracle(rng):
-    """Points of a sphere of fewer dimensions than the space: the rest of Procrustes' matrix is singular."""
+    """Draw points of a sphere of fewer dimensions than the space, so that Procrustes' matrix is singular."""
     return np.pad(on_sphere(rng, (T, RANK)), ((0, 0), (0, D - RANK))).astype(float)
 
 
 @precisions
 @given(generators)
-def test_oracle_distance_does_not_see_rotations_and_reflections_and_is_zero_on_itself(precision, rng):
+def test_invariance(precision, rng):
+    """Oracle Distance is invariant to rotations and reflections, and zero for the oracle itself."""
     z, o, q = on_sphere(rng, (T, D)), oracle(rng), orthogonal(rng, D)
     with precision.on():
         plain, turned, both = (measured(*precision.round(*pair)) for pair in ((z, o), (z @ q, o), (z @ q, o @ q.T)))
@@ -37,7 +38,8 @@ def test_oracle_distance_does_not_see_rotations_and_reflections_and_is_zero_on_i
 
 
 @given(generators)
-def test_oracle_distance_is_the_rmse_after_scipys_procrustes(rng):
+def test_definition(rng):
+    """Oracle Distance is the RMSE after SciPy's Procrustes, and equals its closed form in singular values."""
     z, o = on_sphere(rng, (2, T, D)).astype(float), np.stack([oracle(rng), oracle(rng)])
     with DOUBLE.on():
         found = measured(z, o)
@@ -55,8 +57,8 @@ def test_oracle_distance_is_the_rmse_after_scipys_procrustes(rng):
 
 
 @given(generators)
-def test_its_gradient_is_that_of_the_aligned_distance_with_the_alignment_held_still(rng):
-    """The envelope theorem: at its best the alignment's own derivative does not count. The oracle is of low rank."""
+def test_gradient(rng):
+    """The gradient is that of the distance at a constant alignment (the envelope theorem), for an oracle of low rank too."""
     z, o = on_sphere(rng, (T, D)).astype(float), oracle(rng)
     q, _ = scipy.linalg.orthogonal_procrustes(z, o)
     with DOUBLE.on():
@@ -66,7 +68,8 @@ def test_its_gradient_is_that_of_the_aligned_distance_with_the_alignment_held_st
 
 @pytest.mark.parametrize("name", ["itself", "rotated", "constant", "one spike", "nothing"])
 @given(generators)
-def test_its_gradient_is_finite_in_single_precision(name, rng):
+def test_finite_gradient(name, rng):
+    """In float32 the gradient is finite, also where the distance is zero."""
     o = oracle(rng)
     z = {
         "itself": o,

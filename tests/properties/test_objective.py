@@ -1,4 +1,4 @@
-"""What is trained on: the language of objectives, and what each of its words stands for."""
+"""The training objective: the grammar of objectives, and the loss that each term stands for."""
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +25,13 @@ TIME, DIM, CHANNELS = 5, 4, 3
         ("1e3 magnitude_entropy", {"magnitude_entropy": 1e3}),
     ],
 )
-def test_an_objective_is_read_in_order(text, expected):
+def test_weights(text, expected):
+    """An objective is parsed into its terms and weights, in order."""
     assert list(weights(text).items()) == list(expected.items())
 
 
 def stages(batch):
-    """An output and a batch in which every stage is another, so that none can stand in for another."""
+    """Return an output and a batch with different values in every stage, so that none can be mistaken for another."""
     rng = np.random.default_rng(0)
     points = [on_sphere(rng, (*batch, TIME, DIM)).astype(np.float32) for _ in range(5)]
     signals = [rng.normal(size=(*batch, TIME, CHANNELS)).astype(np.float32) for _ in range(5)]
@@ -51,7 +52,7 @@ EXPECTED = {
     "fractional_magnitude": lambda o, b: losses.fractional_log_magnitude(o.signal, b.target),
     "fractional_phase": lambda o, b: losses.fractional_phase(o.signal, b.target),
     "entropy": lambda o, b: regularisers.spectral_entropy(o.moved),
-    "magnitude_entropy": lambda o, b: regularisers.spectral_entropy(o.moved, of="magnitude"),
+    "magnitude_entropy": lambda o, b: regularisers.spectral_entropy(o.moved, spectrum="magnitude"),
     "kl": lambda o, b: regularisers.kl(o.encoded, o.sigma),
     "isometry": lambda o, b: regularisers.isometry(o.sampled, b.clean),
     "smoothness": lambda o, b: regularisers.smoothness(o.moved),
@@ -66,7 +67,8 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("batch", [(), (2,)])
-def test_every_term_asks_the_stage_it_says_and_yields_a_number_a_sequence(batch):
+def test_terms(batch):
+    """Every term is its loss on the documented stages, one number per sequence."""
     assert set(EXPECTED) == set(TERMS)
     out, data = stages(batch)
     found = compiled(lambda out, data: objective.evaluate(TERMS, out, data))(out, data)
@@ -77,7 +79,8 @@ def test_every_term_asks_the_stage_it_says_and_yields_a_number_a_sequence(batch)
         np.testing.assert_allclose(found[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
 
 
-def test_one_rotation_for_all_is_as_orthogonal_for_each():
+def test_static_orthogonality():
+    """The orthogonality of a rotation common to all sequences is the same number for each."""
     out, data = stages((2,))
     one = out._replace(rotation=out.rotation[0])
     found = TERMS["orthogonality"](one, data)
@@ -92,7 +95,8 @@ def test_one_rotation_for_all_is_as_orthogonal_for_each():
         ("mse + orthogonality", Model(latent="sphere", alignment=Static())),
     ],
 )
-def test_what_says_something_of_the_model_is_not_refused(loss, model):
+def test_meaningful_objectives(loss, model):
+    """An objective that has a meaning for the model passes the check and is evaluated."""
     objective.check(loss, model)
     found = weights(loss)
 

@@ -30,7 +30,7 @@ scales = st.floats(-8.0, 3.0).map(lambda power: 10.0**power)
 
 
 def skew(rng, scale=1.0, d=D):
-    """A random skew-symmetric matrix of that spectral norm."""
+    """Draw a skew-symmetric matrix of this spectral norm."""
     m = rng.normal(size=(d, d))
     return scale * (m - m.T) / np.linalg.norm(m - m.T, 2)
 
@@ -40,7 +40,8 @@ def size(m):
 
 
 @given(generators)
-def test_the_skew_part_is_what_is_not_symmetric(rng):
+def test_skew(rng):
+    """The skew part is skew-symmetric, and the rest is symmetric."""
     m, a = rng.normal(size=(D, D)), skew(rng)
     with DOUBLE.on():
         found = skew_part(m)
@@ -61,7 +62,8 @@ def solver(precision, scale):
 @pytest.mark.parametrize("d", [2, 3, D])
 @precisions
 @given(generators, scales)
-def test_cayley_gives_rotations_and_the_transposed_one_for_the_negative(precision, d, rng, scale):
+def test_cayley_rotation(precision, d, rng, scale):
+    """The Cayley transform is a rotation, and that of ``-A`` its transpose."""
     a = precision.round(skew(rng, scale, d))
     with precision.on():
         c, back = np.asarray(cayley(a), np.float64), cayley(-a)
@@ -73,7 +75,8 @@ def test_cayley_gives_rotations_and_the_transposed_one_for_the_negative(precisio
 
 @precisions
 @given(generators, scales)
-def test_cayley_is_as_defined(precision, rng, scale):
+def test_cayley_definition(precision, rng, scale):
+    """The Cayley transform is ``(I - A) (I + A)^-1``."""
     a = precision.round(skew(rng, scale)).astype(np.float64)
     with precision.on():
         c = cayley(precision.round(a))
@@ -83,7 +86,8 @@ def test_cayley_is_as_defined(precision, rng, scale):
 
 @precisions
 @given(generators, st.floats(-8.0, 1.0).map(lambda power: 10.0**power))
-def test_cayley_is_its_own_inverse(precision, rng, scale):
+def test_cayley_involution(precision, rng, scale):
+    """The Cayley transform is its own inverse."""
     a = precision.round(skew(rng, scale))
     with precision.on():
         again = cayley(cayley(a))
@@ -93,7 +97,8 @@ def test_cayley_is_its_own_inverse(precision, rng, scale):
 
 
 @given(generators)
-def test_cayley_leaves_the_exponential_at_the_third_order(rng):
+def test_cayley_order(rng):
+    """The Cayley transform of ``t A`` differs from ``expm(-2 t A)`` by ``-2/3 (t A)^3`` to third order."""
     a = skew(rng)
     steps = [0.02, 0.01, 0.005]
     with DOUBLE.on():
@@ -107,7 +112,8 @@ def test_cayley_leaves_the_exponential_at_the_third_order(rng):
 
 @precisions
 @given(generators, st.floats(-8.0, 1.0).map(lambda power: 10.0**power))
-def test_the_exponential_is_a_rotation_and_the_matrix_exponential(precision, rng, scale):
+def test_exponential(precision, rng, scale):
+    """The exponential is a rotation, and equals SciPy's."""
     a = precision.round(skew(rng, scale))
     with precision.on():
         found = np.asarray(exponential(a), np.float64)
@@ -127,7 +133,7 @@ SVD = 10 * D**2
 
 
 def singular(values, rng):
-    """A matrix with these singular values."""
+    """Draw a matrix with these singular values."""
     left, right = rotation(rng, D), rotation(rng, D)
     return (left * np.asarray(values)) @ right.T
 
@@ -137,7 +143,8 @@ conditions = st.lists(st.floats(0.5, 2.0), min_size=D, max_size=D)
 
 @precisions
 @given(generators, conditions, scales)
-def test_polar_factor_is_orthogonal_and_leaves_a_positive_factor(precision, rng, values, scale):
+def test_polar_decomposition(precision, rng, values, scale):
+    """The polar factor is orthogonal, and ``Q^T M`` is symmetric and positive definite."""
     m = precision.round(singular(values, rng) * scale)
     with precision.on():
         q = np.asarray(polar_factor(m), np.float64)
@@ -150,7 +157,8 @@ def test_polar_factor_is_orthogonal_and_leaves_a_positive_factor(precision, rng,
 
 @precisions
 @given(generators, conditions, scales)
-def test_polar_factor_turns_with_its_argument_on_both_sides(precision, rng, values, scale):
+def test_polar_equivariance(precision, rng, values, scale):
+    """For orthogonal ``R`` and ``S`` the polar factor of ``c R M S``, ``c > 0``, is ``R Q S``; that of ``Q`` is ``Q``."""
     m, r, s = singular(values, rng), rotation(rng, D), random_orthogonal(rng, D)
     with precision.on():
         plain = np.asarray(polar_factor(precision.round(m)), np.float64)
@@ -164,7 +172,8 @@ def test_polar_factor_turns_with_its_argument_on_both_sides(precision, rng, valu
 
 @precisions
 @given(generators)
-def test_procrustes_recovers_a_planted_rotation(precision, rng):
+def test_procrustes_recovery(precision, rng):
+    """Procrustes of ``x`` and ``x Q`` is ``Q``."""
     x, q = rng.normal(size=(9, D)), random_orthogonal(rng, D)
     with precision.on():
         found = procrustes(*precision.round(x, x @ q))
@@ -174,7 +183,8 @@ def test_procrustes_recovers_a_planted_rotation(precision, rng):
 
 
 @given(generators)
-def test_procrustes_is_beaten_by_no_other_rotation(rng):
+def test_procrustes_optimality(rng):
+    """No other orthogonal matrix, near or far, leaves a smaller error than Procrustes."""
     x, y = rng.normal(size=(2, 9, D))
     with DOUBLE.on():
         q = procrustes(x, y)
@@ -187,7 +197,8 @@ def test_procrustes_is_beaten_by_no_other_rotation(rng):
 
 
 @given(generators)
-def test_they_agree_with_scipy_and_pymanopt(rng):
+def test_other_libraries(rng):
+    """Polar factor and Procrustes agree with SciPy and pymanopt."""
     m, (x, y) = rng.normal(size=(D, D)), rng.normal(size=(2, 9, D))
     group = SpecialOrthogonalGroup(D, retraction="polar")
     point, step = rotation(rng, D), skew(rng)
@@ -208,7 +219,7 @@ def test_they_agree_with_scipy_and_pymanopt(rng):
 
 @compiled
 def slopes(m, dm):
-    """Along a direction forwards, and of the inner product with it backwards."""
+    """Return the polar factor, its derivative along a direction, and the gradient of the inner product with it."""
     q, pull = jax.vjp(orthogonal.polar_factor, m)
     return q, jax.jvp(orthogonal.polar_factor, (m,), (dm,))[1], pull(dm)[0]
 
@@ -227,10 +238,11 @@ VALUES = {
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 @given(generators)
-def test_the_derivative_solves_its_linear_equation(values, rng):
-    """``P W + W P = Q^T dM - dM^T Q`` and ``dQ = Q W``, solved with Kronecker products and least squares.
+def test_polar_derivative_equation(values, rng):
+    """The polar factor's derivative solves ``P W + W P = Q^T dM - dM^T Q`` with ``dQ = Q W``, forwards and backwards.
 
-    Its least solution leaves alone what the equation does not determine: what two vanishing singular values leave free.
+    The equation is solved with Kronecker products and least squares, whose least-norm solution is zero in the part that two
+    vanishing singular values leave free.
     """
     m, dm = singular(values, rng), rng.normal(size=(D, D))
     with DOUBLE.on():
@@ -254,14 +266,16 @@ def test_the_derivative_solves_its_linear_equation(values, rng):
 
 
 @pytest.mark.parametrize("name", ["distinct", "a pair", "all alike"])
-def test_the_derivative_is_that_of_finite_differences(name):
+def test_polar_finite_differences(name):
+    """The polar factor's derivative agrees with finite differences, also at repeated singular values."""
     m = singular(VALUES[name], np.random.default_rng(0))
     with DOUBLE.on():
         check_grads(orthogonal.polar_factor, (jnp.asarray(m),), order=1, atol=1e-7, rtol=1e-7)
 
 
 @given(generators)
-def test_the_derivative_of_a_batch_is_that_of_each_of_its_matrices(rng):
+def test_polar_derivative_batch(rng):
+    """The polar factor's derivative of a batch is that of each of its matrices."""
     m, dm = rng.normal(size=(2, 2, 3, D, D))
     with DOUBLE.on():
         together = slopes(m, dm)
@@ -271,8 +285,11 @@ def test_the_derivative_of_a_batch_is_that_of_each_of_its_matrices(rng):
 
 
 @pytest.mark.parametrize(("eps", "free"), [(1.0, True), (3.0, False)])
-def test_below_rounding_of_the_largest_a_sum_of_singular_values_is_zero(eps, free):
-    """The line is at d units in the last place, whatever the batch: here of one, and the sum is 2 or 6 of them."""
+def test_polar_derivative_threshold(eps, free):
+    """A sum of singular values below d units in the last place of the largest counts as zero, and a sum above does not.
+
+    The batch does not count: here it is of one matrix, and the sum is 2 or 6 units.
+    """
     small = eps * np.finfo(np.float64).eps
     m, dm = np.diag([1.0, small, small, 0.0])[None], np.zeros((1, D, D))
     dm[0, 1, 2] = 1.0
@@ -285,7 +302,8 @@ def test_below_rounding_of_the_largest_a_sum_of_singular_values_is_zero(eps, fre
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 @given(generators)
-def test_in_single_precision_the_gradient_is_finite_and_bounded(values, rng):
+def test_polar_gradient_float32(values, rng):
+    """In float32 the polar factor's derivative is finite for any singular values."""
     m, dm = SINGLE.round(singular(values, rng), rng.normal(size=(D, D)))
     _, forward, backward = slopes(m, dm)
     assert np.isfinite(forward).all()
@@ -294,13 +312,15 @@ def test_in_single_precision_the_gradient_is_finite_and_bounded(values, rng):
 
 @pytest.mark.parametrize("function", [orthogonal.cayley, orthogonal.exponential, orthogonal.polar_factor])
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (2, 4, 3)])
-def test_what_is_not_square_is_refused(function, shape):
+def test_not_square(function, shape):
+    """A matrix that is not square raises an error with its shape."""
     with pytest.raises(ValueError, match=r"square matrices .* shape \(.*\)"):
         function(jnp.zeros(shape))
 
 
 @pytest.mark.parametrize("shapes", [((5, 3), (5, 4)), ((5, 3), (4, 3)), ((3,), (3,))])
-def test_clouds_of_different_shapes_are_refused(shapes):
+def test_unequal_clouds(shapes):
+    """Procrustes of clouds of different shapes raises an error."""
     with pytest.raises(ValueError, match="procrustes needs two clouds of one shape"):
         orthogonal.procrustes(*map(jnp.zeros, shapes))
 
@@ -334,8 +354,8 @@ print(len(jax.devices()))
 """
 
 
-def test_a_wide_program_of_many_on_several_devices_ends():
-    """JAX's own solver and decomposition of a batch wait for each other on two cores, and never end."""
+def test_no_deadlock():
+    """A wide program of many decompositions on two devices ends: JAX's own batched kernels wait for each other for ever."""
     env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     ran = subprocess.run([sys.executable, "-c", WIDE], env=env, capture_output=True, text=True, timeout=240)
     assert ran.stdout.strip() == "2", ran.stderr

@@ -1,4 +1,4 @@
-"""The experiment against a training loop written by hand, and what its stages, tasks and means say they are."""
+"""The experiment against a training loop written by hand: stages, tasks, optimisers and metrics."""
 
 from dataclasses import replace
 from functools import cache
@@ -46,8 +46,8 @@ def programs(experiment):
     return jax.jit(experiment.init, compiler_options=QUICK), jax.jit(experiment.epoch, compiler_options=QUICK)
 
 
-def trained(experiment, state=None, epochs=None, **more):
-    """The state after each epoch, and what each reports."""
+def train(experiment, state=None, epochs=None, **more):
+    """Return the state and the report of each epoch."""
     init, epoch = programs(experiment)
     state = (init(KEY) if state is None else state)._replace(**more)
     told = []
@@ -58,7 +58,7 @@ def trained(experiment, state=None, epochs=None, **more):
 
 
 def by_hand(experiment, loss, epochs):
-    """Every sequence of every batch, in order, with Adam; the losses before and after each step, and the last parameters."""
+    """Train on every batch in order with Adam; return the losses before and after each step, and the last parameters."""
     data, task = experiment.data, experiment.task
     graph, params = experiment._graphdef, programs(experiment)[0](KEY).params
     adam = optax.adam(experiment.learning_rate)
@@ -76,7 +76,7 @@ def by_hand(experiment, loss, epochs):
     before, after = [], []
     for _ in range(epochs):
         for start in range(0, data.sequences, experiment.batch_size):
-            x = jnp.asarray(data.clean[data.drawn[start : start + experiment.batch_size]])
+            x = jnp.asarray(data.clean[data.training_choices[start : start + experiment.batch_size]])
             value, slope = step(params, x)
             params, moments = follow(params, moments, slope)
             before.append(float(value))
@@ -94,9 +94,10 @@ def hand():
 
 
 @pytest.mark.parametrize(("task", "during"), [("identity", "before"), ("next step", "after")])
-def test_training_is_adam_on_every_batch_and_its_means_are_those_of_the_losses_around_each_step(task, during, hand):
+def test_training_loop(task, during, hand):
+    """Training equals Adam by hand on every batch, and ``during`` metrics are means of the losses around each step."""
     before, after, params = hand[task]
-    told = trained(replace(PLAIN, task=task, during=during))
+    told = train(replace(PLAIN, task=task, during=during))
     expected = before if during == "before" else after
     for epoch, (_, report) in enumerate(told):
         np.testing.assert_allclose(report["step_loss"], before[epoch], rtol=1e-4)
@@ -108,9 +109,10 @@ def test_training_is_adam_on_every_batch_and_its_means_are_those_of_the_losses_a
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
-def test_metrics_are_means_over_the_training_set_after_the_epoch(hand):
-    _, report = trained(PLAIN)[-1]
-    x = PLAIN.data.clean[PLAIN.data.drawn]
+def test_metrics(hand):
+    """Without noise, metrics are means over the training set with the parameters at the end of the epoch."""
+    _, report = train(PLAIN)[-1]
+    x = PLAIN.data.clean[PLAIN.data.training_choices]
     out = jax.jit(lambda params, x: nnx.merge(PLAIN._graphdef, params)(x))(hand["identity"][2], jnp.asarray(x))
     error = np.mean((np.asarray(out.signal) - x) ** 2)
     entropy = float(jnp.mean(regularisers.spectral_entropy(out.moved)))
@@ -119,13 +121,14 @@ def test_metrics_are_means_over_the_training_set_after_the_epoch(hand):
     assert report["loss"] == pytest.approx(error + 0.5 * entropy, rel=1e-3)
 
 
-def test_from_its_epoch_on_the_second_stage_is_trained_on_and_reported():
+def test_second_stage():
+    """From epoch ``after`` on, the second objective is trained on and reported as ``loss``."""
     plain = replace(PLAIN, loss="mse", during="")
-    (first, told), (second, told_second) = trained(replace(plain, refine=Refine(after=1, loss="spectral")))
-    ((alone, _),) = trained(plain, epochs=1)
+    (first, told), (second, told_second) = train(replace(plain, refine=Refine(after=1, loss="spectral")))
+    ((alone, _),) = train(plain, epochs=1)
     # The second epoch's keys do not matter: nothing is drawn.
-    ((followed, _),) = trained(replace(plain, loss="spectral"), first, epochs=1)
-    ((not_followed, _),) = trained(plain, first, epochs=1)
+    ((followed, _),) = train(replace(plain, loss="spectral"), first, epochs=1)
+    ((not_followed, _),) = train(plain, first, epochs=1)
 
     def distance(one, other):
         pairs = zip(jax.tree.leaves(one.params), jax.tree.leaves(other.params), strict=True)
@@ -142,8 +145,9 @@ def test_from_its_epoch_on_the_second_stage_is_trained_on_and_reported():
 DRAWN = replace(PLAIN, optimiser="sgd", schedule="cosine", shuffle=True, loss="mse", during="")
 
 
-def test_the_cosine_schedule_is_half_a_wave_over_all_of_training():
-    reports = [report for _, report in trained(DRAWN)]
+def test_cosine_schedule():
+    """The cosine schedule decays the rate by half a cosine wave over all steps."""
+    reports = [report for _, report in train(DRAWN)]
     rate = np.concatenate([report["update/mean"] / report["gradient/mean"] for report in reports])
     np.testing.assert_allclose(rate, 0.03 * 0.5 * (1 + np.cos(np.pi * np.arange(8) / 8)), rtol=1e-4)
 
@@ -157,7 +161,8 @@ def test_the_cosine_schedule_is_half_a_wave_over_all_of_training():
         ("adamw", lambda slope, params: -slope / (np.abs(slope) + 1e-8) - 1e-4 * params),
     ],
 )
-def test_an_optimiser_is_the_one_that_its_name_says(optimiser, by_hand):
+def test_optimisers(optimiser, by_hand):
+    """The first update of each optimiser is the one of its definition."""
     params = {"large": np.float32(100.0), "small": np.float32(0.01)}
     slope = {"large": np.float32(1e-3), "small": np.float32(-2.0)}
     rule = OPTIMISERS[optimiser]
@@ -167,8 +172,8 @@ def test_an_optimiser_is_the_one_that_its_name_says(optimiser, by_hand):
     assert replace(PLAIN, optimiser=optimiser)._optimiser is rule
 
 
-def test_muon_orthogonalises_every_kernel_and_leaves_the_rest_to_adam():
-    """Of what a kernel maps from to what it maps to, a convolution's taps among the former."""
+def test_muon():
+    """Muon orthogonalises every kernel as a matrix from all inputs to all outputs, and leaves the other parameters to Adam."""
     rng = np.random.default_rng(0)
     shapes = {"convolution": (3, 4, 6), "dense": (5, 6), "bias": (6,)}
     slope = {name: np.float32(rng.normal(size=shape)) for name, shape in shapes.items()}
@@ -185,15 +190,16 @@ def test_muon_orthogonalises_every_kernel_and_leaves_the_rest_to_adam():
         assert ((np.diag(found) > 0.6) & (np.diag(found) < 1.3)).all(), name
 
 
-def test_a_gap_is_filled_both_ways_after_every_epoch_and_training_knows_nothing_of_it():
+def test_gap():
+    """Gap metrics are those of both roll-outs after the epoch, and a gap changes nothing else."""
     plain = replace(PLAIN, task="next step", loss="mse", during="", data=Signals(length=8, batches=1, noise=0.1))
     gapped = replace(plain, gap=Gap(samples=3))
-    (*_, (state, report)), (*_, (_, without)) = trained(gapped), trained(plain)
+    (*_, (state, report)), (*_, (_, without)) = train(gapped), train(plain)
     for name, value in without.items():
         np.testing.assert_allclose(report[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
     data = plain.data
     held = jax.tree.map(np.asarray, data.held_out("identity", 4))
-    model = gapped.trained(state)
+    model = gapped.model_at(state)
     for how, roll_out in {"latent": latent_rollout, "signal": signal_rollout}.items():
         filled = np.asarray(roll_out(model, jnp.asarray(held.input[:, :5]), 3))
         wanted = held.clean[:, 5:]
@@ -206,38 +212,42 @@ def test_a_gap_is_filled_both_ways_after_every_epoch_and_training_knows_nothing_
             assert report[f"{how}_{name}"] == pytest.approx(float(data.share @ value), rel=1e-3), (how, name)
 
 
-def test_what_is_withheld_is_what_is_measured():
+def test_withheld_metrics():
+    """With withheld choices of tones, metrics are means over these alone."""
     data = Signals(length=8, batches=1, withheld=4)
-    ((state, report),) = trained(replace(PLAIN, loss="mse", data=data, epochs=1, during=""))
-    x = jnp.asarray(data.clean[data.held])
-    assert report["mse"] == pytest.approx(float(jnp.mean((PLAIN.trained(state)(x).signal - x) ** 2)), rel=1e-3)
+    ((state, report),) = train(replace(PLAIN, loss="mse", data=data, epochs=1, during=""))
+    x = jnp.asarray(data.clean[data.held_out_choices])
+    assert report["mse"] == pytest.approx(float(jnp.mean((PLAIN.model_at(state)(x).signal - x) ** 2)), rel=1e-3)
 
 
-def test_noise_is_annealed_by_the_steps_of_training():
+def test_annealed_noise():
+    """The noise of an annealed sampling is linear in the steps of training."""
     sigma = Annealed(start=0.4, end=0.1)
     model = replace(PLAIN.model, latent="euclidean", sampling=sigma)
     still = {"learning_rate": jnp.zeros(())}
-    noise = [report["noise"] for _, report in trained(replace(PLAIN, model=model), **still)]
+    noise = [report["noise"] for _, report in train(replace(PLAIN, model=model), **still)]
     # Mean length of 4 normal numbers: sqrt(2) gamma(5 / 2) / gamma(2) = 1.88 of sigma.
     np.testing.assert_allclose(noise, [1.88 * 0.25, 1.88 * 0.1], rtol=0.1)
 
 
-def test_an_order_drawn_anew_is_another_order_of_the_same():
+def test_shuffle():
+    """Shuffling trains on the same sequences in another order each epoch."""
     still = {"learning_rate": jnp.zeros(())}
-    reports = [report for _, report in trained(DRAWN, **still)]
-    plain = [report for _, report in trained(replace(PLAIN, loss="mse", during=""), **still)]
+    reports = [report for _, report in train(DRAWN, **still)]
+    plain = [report for _, report in train(replace(PLAIN, loss="mse", during=""), **still)]
     totals = [np.mean(report["step_loss"]) for report in (*reports, *plain)]
     np.testing.assert_allclose(totals, totals[0], rtol=1e-5)
     assert (reports[0]["step_loss"] != reports[1]["step_loss"]).any()
     np.testing.assert_array_equal(plain[0]["step_loss"], plain[1]["step_loss"])
 
 
-def test_noise_and_movement_are_what_they_say():
+def test_inspection():
+    """The metric ``noise`` is the noise's mean length, and an inspection returns the sampled latent, its noise and radius."""
     experiment = replace(PLAIN, model=replace(PLAIN.model, sampling=Learned()), loss="mse", epochs=1)
-    ((state, report),) = trained(experiment)
+    ((state, report),) = train(experiment)
     keys = jax.random.split(jax.random.split(KEY, 1)[0], 3)
     batch = experiment.data.held_out("identity", 4)
-    out = jax.jit(lambda state: experiment.trained(state)(batch.input, keys[2], 1.0))(state)
+    out = jax.jit(lambda state: experiment.model_at(state)(batch.input, keys[2], 1.0))(state)
     assert report["noise"] == pytest.approx(float(jnp.mean(jnp.linalg.norm(out.step, axis=-1))), rel=1e-4)
     assert "moved" not in report
     named = []
@@ -253,9 +263,9 @@ def test_noise_and_movement_are_what_they_say():
     np.testing.assert_allclose(noise, np.linalg.norm(out.step, axis=-1), rtol=1e-4)
 
 
-def test_the_published_core_has_the_published_shapes():
-    """Two causal convolutions of 64, a latent on S^20, memory as long as the signal, one coupling, a decoder of 128."""
-    params = jax.eval_shape(lambda: nnx.split(CORE.built(KEY))[1])
+def test_published_shapes():
+    """The core has two convolutions of 64, a latent on S^20, memory as long as the signal, one coupling, a decoder of 128."""
+    params = jax.eval_shape(lambda: nnx.split(CORE.build(KEY))[1])
     shapes = {
         jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value"): leaf.shape
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)

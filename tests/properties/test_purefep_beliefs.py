@@ -34,7 +34,7 @@ def covariance(log_variance):
 
 
 def full(m, s, n, t):
-    """The divergence of Gaussians with any covariances."""
+    """Compute the divergence of Gaussians with any covariances."""
     inverse = np.linalg.inv(t)
     return 0.5 * (
         np.trace(inverse @ s) + (m - n) @ inverse @ (m - n) - K + np.linalg.slogdet(t)[1] - np.linalg.slogdet(s)[1]
@@ -44,7 +44,8 @@ def full(m, s, n, t):
 @precisions
 @spreads
 @given(generators, st.floats(-3, 0))
-def test_a_divergence_is_positive_and_zero_at_equality_alone(precision, spread, rng, closeness):
+def test_divergence_sign(precision, spread, rng, closeness):
+    """The divergence is zero for equal beliefs and positive otherwise."""
     m, v, step, ratio = precision.round(*belief(rng, (3,), spread), *belief(rng, (3,), spread))
     n, w = precision.round(m + 10**closeness * step, v + 10**closeness * ratio)
     with precision.on():
@@ -58,7 +59,8 @@ def test_a_divergence_is_positive_and_zero_at_equality_alone(precision, spread, 
 
 @spreads
 @given(generators)
-def test_a_divergence_is_that_of_full_covariances(spread, rng):
+def test_divergence_formula(spread, rng):
+    """The divergence of diagonal covariances equals that of full ones."""
     m, v, n, w = *belief(rng, (), spread), *belief(rng, (), spread)
     with DOUBLE.on():
         found = divergence(m, v, n, w)
@@ -67,7 +69,8 @@ def test_a_divergence_is_that_of_full_covariances(spread, rng):
 
 @spreads
 @given(generators)
-def test_the_natural_gradient_is_the_inverse_of_a_numerical_fisher_matrix_times_the_gradient(spread, rng):
+def test_natural_gradient(spread, rng):
+    """The natural gradient and the squared length are those of a numerical Fisher matrix."""
     k = 2
     m, v = rng.normal(size=k), rng.uniform(-1, 1, size=min(spread, k))
     g, h = rng.normal(size=k), rng.normal(size=min(spread, k))
@@ -95,7 +98,8 @@ def scores(m, v, points):
 
 @precisions
 @given(generators, st.sampled_from([1e-3, 1.0, 10.0]))
-def test_transport_is_orthogonal_and_composes(precision, rng, scale):
+def test_transport(precision, rng, scale):
+    """Transports are rotations with ``O_ii = I`` and ``O_ij O_jk = O_ik``."""
     phi = precision.round(scale * rng.normal(size=(TIME, K, K)))
     with precision.on():
         r = frames(phi)
@@ -114,7 +118,8 @@ def test_transport_is_orthogonal_and_composes(precision, rng, scale):
 
 
 @given(generators)
-def test_frames_are_exponentials_of_the_skew_part(rng):
+def test_frames(rng):
+    """A frame is the exponential of the skew part of ``phi``."""
     phi = rng.normal(size=(K, K))
     with DOUBLE.on():
         found = frames(phi)
@@ -123,7 +128,8 @@ def test_frames_are_exponentials_of_the_skew_part(rng):
 
 @spreads
 @given(generators)
-def test_covariances_are_carried_exactly(spread, rng):
+def test_transported_divergence(spread, rng):
+    """The transported divergence equals that of full covariances carried as ``O S O^T``."""
     m, v, n, w = *belief(rng, (TIME,), spread), *belief(rng, (TIME,), spread)
     r = np.stack([rotation(rng, K) for _ in range(TIME)])
     with DOUBLE.on():
@@ -136,7 +142,8 @@ def test_covariances_are_carried_exactly(spread, rng):
 
 @spreads
 @given(generators)
-def test_turning_the_common_frame_changes_no_divergence(spread, rng):
+def test_gauge_invariance(spread, rng):
+    """A change of the common frame, ``R_i -> R_i G``, changes no divergence."""
     m, v, n, w = *belief(rng, (TIME,), spread), *belief(rng, (TIME,), spread)
     r, g = np.stack([rotation(rng, K) for _ in range(TIME)]), rotation(rng, K)
     with DOUBLE.on():

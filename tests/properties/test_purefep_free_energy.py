@@ -28,7 +28,7 @@ configs = pytest.mark.parametrize("name", CONFIGS)
 
 
 def drawn(config, rng):
-    """The priors of a model, beliefs, inputs and one-hot targets."""
+    """Draw the priors of a model, beliefs, inputs and one-hot targets."""
     graph, shapes = nnx.split(nnx.eval_shape(lambda: PureFEP(config, nnx.Rngs(0))))
     priors = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), shapes)
     spread = 1 if config.covariance == "isotropic" else config.dim
@@ -40,7 +40,7 @@ def drawn(config, rng):
 
 
 def calls(method):
-    """A method of the model, as a function of its graph and priors and the method's own arguments."""
+    """Return a method of the model as a function of graph, priors and the method's arguments."""
     return compiled(lambda graph, priors, *args: method(nnx.merge(graph, priors), *args), static_argnums=0)
 
 
@@ -54,7 +54,7 @@ settled_at = calls(lambda model, q, x: settle(model, q, x, model.frame()))
 
 @calls
 def moved(model, q, x, targets):
-    """One step of the flow, and how far free energy falls along it to first order."""
+    """Return the beliefs after one step of the flow, and the first-order fall of the free energy."""
     gradient = jax.grad(model.free_energy)(q, x, model.frame(), targets)
     after = step(model, q, gradient)
     slopes = [g * (a - b) for g, a, b in zip(gradient, after, q, strict=True)]
@@ -71,7 +71,8 @@ def per_token(config, found):
 
 @configs
 @given(generators)
-def test_each_tokens_own_free_energy_falls_along_the_flow_while_the_others_stand_still(name, rng):
+def test_descent(name, rng):
+    """The free energy of each token falls along its own step of the flow, by the first-order amount."""
     config = Model(**{**vars(CONFIGS[name]), "mean_rate": 1e-5, "variance_rate": 1e-5})
     graph, priors, q, x, y = drawn(config, rng)
     with DOUBLE.on():
@@ -88,7 +89,8 @@ def test_each_tokens_own_free_energy_falls_along_the_flow_while_the_others_stand
 
 @configs
 @given(generators)
-def test_no_later_token_enters_a_free_energy_and_no_earlier_one_is_moved_by_a_later(name, rng):
+def test_causality(name, rng):
+    """Neither the free energy of a token nor its step depends on a later token."""
     graph, priors, q, x, y = drawn(CONFIGS[name], rng)
     t = rng.integers(1, N)
     late = np.arange(N) >= t
@@ -104,7 +106,8 @@ def test_no_later_token_enters_a_free_energy_and_no_earlier_one_is_moved_by_a_la
 
 
 @given(generators)
-def test_turning_the_latent_space_changes_no_free_energy_of_isotropic_beliefs(rng):
+def test_rotation_invariance(rng):
+    """A rotation of the latent space leaves the free energy of isotropic beliefs unchanged."""
     graph, priors, q, x, y = drawn(CONFIGS["recipe"], rng)
     g = rotation(rng, K)
     turned = jax.tree.map(lambda prior: prior @ g.T, priors)
@@ -117,7 +120,8 @@ def test_turning_the_latent_space_changes_no_free_energy_of_isotropic_beliefs(rn
 
 
 @given(generators)
-def test_nothing_to_attend_to_is_no_divergence_and_one_key_is_its_own(rng):
+def test_attention(rng):
+    """The alignment of the first token is zero, and that of the second its divergence from the first."""
     config = CONFIGS["recipe"]
     graph, priors, q, x, y = drawn(config, rng)
     priors["phi"][...] = np.zeros_like(priors["phi"][...])
@@ -135,8 +139,8 @@ WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
 @given(generators)
-def test_free_energy_is_never_below_minus_the_log_evidence(rng):
-    """One token in one dimension, where what a token's chance is can be integrated."""
+def test_evidence_bound(rng):
+    """With the exact expectation, free energy is at least minus the log evidence, integrated for one token in one dimension."""
     config = Model(vocabulary=V, length=1, dim=1, lambda_beta=0.0)
     graph, priors, *_ = drawn(config, rng)
     x, y = rng.integers(V, size=2)
@@ -159,8 +163,8 @@ def test_free_energy_is_never_below_minus_the_log_evidence(rng):
 
 
 @given(generators, st.sampled_from([1.0, 4.0]))
-def test_the_exact_bound_is_met_by_the_posterior(rng, sharpness):
-    """Of a linear observation the posterior is Gaussian: there the free energy is the evidence and nothing else."""
+def test_tight_bound(rng, sharpness):
+    """For a linear observation, whose posterior is Gaussian, the free energy of the posterior is minus the log evidence."""
     m, z_observed = rng.normal(size=2)
     posterior = Belief(np.array([(m + sharpness * z_observed) / (1 + sharpness)]), np.array([-np.log1p(sharpness)]))
     with DOUBLE.on():
@@ -172,7 +176,8 @@ def test_the_exact_bound_is_met_by_the_posterior(rng, sharpness):
 
 
 @given(generators)
-def test_decoding_is_minus_the_divergence_to_each_tokens_prior(rng):
+def test_logits(rng):
+    """A logit is minus the divergence from the token's prior, over the temperature."""
     config = CONFIGS["two layers"]
     graph, priors, q, *_ = drawn(config, rng)
     with DOUBLE.on():
@@ -184,7 +189,8 @@ def test_decoding_is_minus_the_divergence_to_each_tokens_prior(rng):
 
 @configs
 @given(generators)
-def test_the_flow_trusts_no_step_beyond_its_region_and_settles_where_free_energy_is_lower(name, rng):
+def test_trust_region(name, rng):
+    """A step of a huge gradient has exactly the length of the trust region, in the Fisher metric."""
     config = CONFIGS[name]
     graph, priors, q, *_ = drawn(config, rng)
     wild = Belief(1e3 * rng.normal(size=q.mean.shape), 1e3 * rng.normal(size=q.log_variance.shape))
@@ -198,7 +204,8 @@ def test_the_flow_trusts_no_step_beyond_its_region_and_settles_where_free_energy
 
 
 @given(generators)
-def test_settling_without_others_finds_the_minimum_of_a_convex_free_energy(rng):
+def test_settling(rng):
+    """Without alignment and observation, the flow settles at the prior."""
     config = Model(vocabulary=V, length=N, dim=K, lambda_beta=0.0, steps=200)
     graph, priors, q, x, _ = drawn(config, rng)
     with DOUBLE.on():

@@ -1,4 +1,4 @@
-"""Every choice of the original PureFEP can be turned on alone, and what makes no sense is refused."""
+"""The choices of the original PureFEP, each alone, and invalid configurations."""
 
 from dataclasses import replace
 
@@ -19,7 +19,8 @@ SWITCHES = {
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-def test_each_choice_of_the_original_is_one_component_and_trains(name):
+def test_switches(name):
+    """Each choice of the original is a change of one component, and trains with finite metrics."""
     path, value = SWITCHES[name]
     root = Rung(
         number=1, name="root", experiment=TINY, gates=(below("cross_entropy", 9.0, by=1, source="above log 6"),)
@@ -31,7 +32,8 @@ def test_each_choice_of_the_original_is_one_component_and_trains(name):
 
 
 @pytest.mark.parametrize("whole", [original.ORIGINAL, original.FIXED], ids=["original", "fixed"])
-def test_the_whole_original_has_every_default(whole):
+def test_original(whole):
+    """The original configurations have every default of the original."""
     found = differences(Overfit(), whole)
     assert {path: found[path][1] for path, _ in original.DEFAULTS.values()} == dict(original.DEFAULTS.values())
 
@@ -58,13 +60,14 @@ def test_the_whole_original_has_every_default(whole):
         (lambda: Stream(task="markov", model=Model(vocabulary=2)), "vocabulary=2"),
     ],
 )
-def test_a_choice_that_makes_no_sense_is_refused_with_its_value(make, message):
+def test_invalid_choices(make, message):
+    """A choice without a meaning raises an error that shows its value."""
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         make()
 
 
-def test_priors_learn_from_stale_beliefs_only_where_they_are_told_to():
-    """With a lag of one the first step of the decode bank is made from the beliefs inference starts with."""
+def test_lag():
+    """With a lag of 1, the first step of the decode bank learns from the beliefs that inference starts with, and so differs."""
     now, before = (
         jax.jit(e.epoch)(e.init(jax.random.key(0)), jax.random.key(1))[0].priors["decode"][...]
         for e in (replace(TINY, steps_per_epoch=1, learning=FreeEnergy(lag=lag)) for lag in (0, 1))
@@ -76,7 +79,8 @@ def test_priors_learn_from_stale_beliefs_only_where_they_are_told_to():
 @pytest.mark.parametrize(
     "learning", [FreeEnergy(frame_rate=0.1), Backprop(frames=True)], ids=["free-energy", "backprop"]
 )
-def test_streams_train_and_the_source_is_no_better_than_it_is(task, learning):
+def test_streams(task, learning):
+    """A stream trains, frames included, has the documented targets, and subtracts the entropy of its source."""
     stream = Stream(task=task, model=TINY.model, learning=learning, batch_size=4, epochs=1, steps_per_epoch=2)
     state = jax.jit(stream.init)(jax.random.key(0))
     after, told = jax.jit(stream.epoch)(state, jax.random.key(1))

@@ -1,4 +1,4 @@
-"""A configuration that makes no sense is refused when it is written down, with the reason."""
+"""Invalid configurations: each raises an error when it is made, with the reason."""
 
 import re
 
@@ -48,7 +48,7 @@ NAN = float("nan")
         (
             Oscillators,
             {"task": "next step", "gap": Gap(samples=64)},
-            "nothing is known before it; of 64 samples leave at least 1",
+            "there is no sample before it; of 64 samples leave at least 1",
         ),
         (Oscillators, {"gap": Gap(samples=16)}, "such a model continues nothing; choose task='next step'"),
         (
@@ -84,7 +84,7 @@ NAN = float("nan")
         ),
         (Dynamic, {"features": 0}, "Dynamic(features=0): choose at least 1"),
         (Memory, {"kernel": "gaussian"}, "Memory(kernel='gaussian'): choose one of 'random', 'power law'"),
-        (Memory, {"trained": False}, "noise is no memory; train it, or freeze the power law"),
+        (Memory, {"trained": False}, "noise is not a memory; train it, or freeze the power law"),
         (Memory, {"order": 1.0}, "Memory(order=1.0, taps=None): choose an order in [0, 1)"),
         (Memory, {"order": -0.1}, "order=-0.1"),
         (Memory, {"taps": 0}, "a kernel has at least one tap"),
@@ -110,7 +110,7 @@ NAN = float("nan")
         (Model, {"dynamics": Residual()}, "these dynamics move points of the sphere"),
         (Model, {"alignment": Static()}, "the Dense before it can do any rotation of a flat latent"),
         (Refine, {"after": 0, "loss": "mse"}, "Refine(after=0): choose at least 1 epoch of the first stage"),
-        (Refine, {"after": 1, "loss": "mae"}, "'mae' is no term"),
+        (Refine, {"after": 1, "loss": "mae"}, "'mae' is not a term"),
         (Oscillators, {"task": "classify"}, "Oscillators(task='classify'): choose one of 'identity', 'next step'"),
         (
             Oscillators,
@@ -125,7 +125,7 @@ NAN = float("nan")
         (Oscillators, {"learning_rate": NAN}, "learning_rate=nan"),
         (Oscillators, {"epochs": 0}, "Oscillators(epochs=0): train at least 1 epoch"),
         (Oscillators, {"refine": Refine(after=5, loss="spectral")}, "the second stage would never begin; train longer"),
-        (Oscillators, {"loss": "mae"}, "'mae' is no term"),
+        (Oscillators, {"loss": "mae"}, "'mae' is not a term"),
         (Oscillators, {"loss": "mse + kl"}, "the KL divergence is a constant of this model"),
         (Oscillators, {"refine": Refine(after=1, loss="orthogonality")}, "there is no rotation to keep orthogonal"),
         (
@@ -156,7 +156,8 @@ NAN = float("nan")
         (Oscillators, {"shuffle": 1}, "Oscillators(shuffle=1): give True or False"),
     ],
 )
-def test_nonsense_is_refused(make, wanted, reason):
+def test_invalid_fields(make, wanted, reason):
+    """A field with a value without a meaning raises an error with the value and the remedy."""
     with pytest.raises(ValueError, match=re.escape(reason)):
         make(**wanted)
 
@@ -164,20 +165,21 @@ def test_nonsense_is_refused(make, wanted, reason):
 @pytest.mark.parametrize(
     ("loss", "reason"),
     [
-        ("", "'' is no term"),
-        ("mse +", "'' is no term"),
-        ("mse - entropy", "'mse - entropy' is no term"),
-        ("-1 entropy", "'-1 entropy' is no term"),
-        ("mse entropy", "'mse entropy' is no term"),
-        ("huber", "write them as '0.05 entropy', joined by '+', of mse, reconstruction"),
+        ("", "'' is not a term"),
+        ("mse +", "'' is not a term"),
+        ("mse - entropy", "'mse - entropy' is not a term"),
+        ("-1 entropy", "'-1 entropy' is not a term"),
+        ("mse entropy", "'mse entropy' is not a term"),
+        ("huber", "write terms as '0.05 entropy', joined by '+', of mse, reconstruction"),
         ("mse + mse", "give 'mse' one positive, finite weight"),
         ("0 mse", "give 'mse' one positive, finite weight"),
         ("0.0 mse + phase", "give 'mse' one positive, finite weight"),
         ("1e400 mse", "give 'mse' one positive, finite weight"),
-        ("1..5 mse", "'1..5 mse' is no term"),
+        ("1..5 mse", "'1..5 mse' is not a term"),
     ],
 )
-def test_an_objective_that_cannot_be_read_is_refused(loss, reason):
+def test_unreadable_objectives(loss, reason):
+    """An objective that cannot be parsed raises an error that shows the term."""
     with pytest.raises(ValueError, match=re.escape(reason)):
         objective.weights(loss)
 
@@ -196,11 +198,13 @@ def test_an_objective_that_cannot_be_read_is_refused(loss, reason):
         ("orthogonality", Model(**SPHERE, sampling=Learned()), "align with Static() or Dynamic()"),
     ],
 )
-def test_an_objective_that_says_nothing_of_the_model_is_refused(loss, model, reason):
+def test_meaningless_objectives(loss, model, reason):
+    """An objective that is meaningless for the model raises an error with the reason."""
     with pytest.raises(ValueError, match=re.escape(reason)):
         objective.check(loss, model)
 
 
-def test_the_oracle_needs_two_coordinates_a_tone():
+def test_oracle_dimensions():
+    """An oracle with fewer than two coordinates per tone raises an error."""
     with pytest.raises(ValueError, match="3 tones needs 6 dimensions, not 5"):
         Signals(tones=3).oracle(5)

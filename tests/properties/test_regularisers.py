@@ -1,4 +1,4 @@
-"""Laws of what is asked of a latent, each formula against one written out by hand."""
+"""Laws of the regularisers, each formula against one written by hand."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from ladder.studies.manifoldformer.losses import EPSILON
 
 TIME, DIM = 16, 2
 BINS = TIME // 2 + 1
-entropy = compiled(regularisers.spectral_entropy, static_argnames="of")
+entropy = compiled(regularisers.spectral_entropy, static_argnames="spectrum")
 fast = {
     name: compiled(getattr(regularisers, name))
     for name in ("kl", "isometry", "smoothness", "decorrelation", "orthogonality")
@@ -34,9 +34,10 @@ POWERS = ("power", "magnitude")
 @pytest.mark.parametrize("of", POWERS)
 @precisions
 @given(signals)
-def test_the_entropy_lies_between_zero_and_the_logarithm_of_the_number_of_bins(precision, of, z):
+def test_entropy_range(precision, of, z):
+    """The entropy is between zero and the logarithm of the number of bins."""
     with precision.on():
-        found = float(entropy(precision.round(z), of=of))
+        found = float(entropy(precision.round(z), spectrum=of))
     slack = 2 * EPSILON + 4 * BINS * precision.unit
     assert -slack <= found <= np.log(BINS) + slack
 
@@ -44,23 +45,25 @@ def test_the_entropy_lies_between_zero_and_the_logarithm_of_the_number_of_bins(p
 @pytest.mark.parametrize("of", POWERS)
 @pytest.mark.parametrize("full", [1, 2, 5])
 @given(generators)
-def test_the_entropy_of_equal_bins_is_the_logarithm_of_their_number(of, full, rng):
+def test_entropy_of_equal_bins(of, full, rng):
+    """The entropy of equal bins is the logarithm of their number."""
     spectrum = np.zeros((BINS, 1), complex)
     spectrum[1 : full + 1] = np.exp(1j * rng.uniform(0, 2 * np.pi, size=(full, 1)))
     with DOUBLE.on():
-        found = float(entropy(np.fft.irfft(spectrum, TIME, axis=0), of=of))
+        found = float(entropy(np.fft.irfft(spectrum, TIME, axis=0), spectrum=of))
     assert found == pytest.approx(np.log(full), abs=(full + BINS) * 4 * EPSILON)
 
 
 @pytest.mark.parametrize("of", POWERS)
 @given(generators)
-def test_the_entropy_is_as_defined_and_that_of_power_is_the_lower(of, rng):
+def test_entropy(of, rng):
+    """The entropy equals its formula, is invariant to scale and shift, and is lower for power than for magnitude."""
     z = signal(rng, 0.1)
     size = np.abs(np.fft.rfft(z, axis=-2)) ** (2 if of == "power" else 1)
     share = size / size.sum(axis=-2, keepdims=True)
     with DOUBLE.on():
-        found, power = entropy(z, of=of), entropy(z)
-        louder, turned = entropy(1e3 * z, of=of), entropy(np.roll(z, 5, axis=-2), of=of)
+        found, power = entropy(z, spectrum=of), entropy(z)
+        louder, turned = entropy(1e3 * z, spectrum=of), entropy(np.roll(z, 5, axis=-2), spectrum=of)
     limit = BINS * 4 * EPSILON
     np.testing.assert_allclose(found, -np.sum(share * np.log(share), axis=-2).mean(axis=-1), rtol=0, atol=limit)
     np.testing.assert_allclose(louder, found, rtol=0, atol=limit)
@@ -68,19 +71,21 @@ def test_the_entropy_is_as_defined_and_that_of_power_is_the_lower(of, rng):
     assert (np.asarray(power) <= np.asarray(found)).all()
 
 
-def test_silence_has_no_entropy():
+def test_entropy_of_silence():
+    """The entropy of a silent latent is zero."""
     for of in POWERS:
-        assert float(entropy(jnp.zeros((TIME, 2)), of=of)) == 0.0
+        assert float(entropy(jnp.zeros((TIME, 2)), spectrum=of)) == 0.0
 
 
-def test_another_entropy_is_refused():
-    with pytest.raises(ValueError, match=r"of='energy'.*'power' or 'magnitude'"):
-        regularisers.spectral_entropy(jnp.ones((4, 1)), of="energy")
+def test_invalid_spectrum():
+    """Another kind of spectrum raises an error with its value."""
+    with pytest.raises(ValueError, match=r"spectrum='energy'.*'power' or 'magnitude'"):
+        regularisers.spectral_entropy(jnp.ones((4, 1)), spectrum="energy")
 
 
 @given(generators)
-def test_the_divergence_is_the_integral_it_is_named_after(rng):
-    """Of each coordinate's density, over a grid that reaches 10 deviations."""
+def test_kl(rng):
+    """The KL divergence equals its integral on a grid of 10 standard deviations."""
     mean, sigma = rng.normal(size=(5, 3)), rng.uniform(0.3, 1.5, size=(5, 3))
     u = np.linspace(-10, 10, 4001)
     x = mean[..., None] + sigma[..., None] * u
@@ -95,7 +100,8 @@ def test_the_divergence_is_the_integral_it_is_named_after(rng):
 
 
 @given(generators)
-def test_on_the_sphere_the_divergence_does_not_see_the_mean(rng):
+def test_kl_on_the_sphere(rng):
+    """On the sphere the KL divergence does not depend on the mean."""
     sigma = rng.uniform(0.3, 1.5, size=(5, 4))
     one, other = on_sphere(rng, (2, 5, 4)).astype(float)
     with DOUBLE.on():
@@ -104,7 +110,8 @@ def test_on_the_sphere_the_divergence_does_not_see_the_mean(rng):
 
 
 @given(generators)
-def test_the_isometry_is_what_no_scale_explains(rng):
+def test_isometry(rng):
+    """The isometry is the share of squared distances that no scale explains: invariant to rotation, scale and shift."""
     z, x = rng.normal(size=(6, 3)), rng.normal(size=(6, 4))
     a, b = (np.array([[np.sum((p - q) ** 2) for p in points] for q in points]) for points in (z, x))
     scale = np.sum(a * b) / np.sum(a * a)  # least squares
@@ -119,12 +126,14 @@ def test_the_isometry_is_what_no_scale_explains(rng):
     assert 0.01 < found <= 1.0
 
 
-def test_one_sample_is_smooth():
+def test_smoothness_of_one_sample():
+    """The smoothness of a single sample is zero."""
     assert float(regularisers.smoothness(jnp.ones((1, 3)))) == 0.0
 
 
 @given(generators)
-def test_smoothness_decorrelation_and_orthogonality_by_loops(rng):
+def test_formulas(rng):
+    """Smoothness, decorrelation and orthogonality equal their formulas as loops."""
     z, m = rng.normal(size=(7, 3)), rng.normal(size=(3, 3))
     steps = [np.sum((b - a) ** 2) for a, b in pairwise(z)]
     covariance = np.cov(z.T, bias=True)

@@ -1,4 +1,4 @@
-"""Laws of the noise on the latent: where it points, how large it is and when."""
+"""Laws of the noise on the latent: its direction, its size and its schedule."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,8 @@ FIXED, ANNEALED = Fixed(sigma=0.3), Annealed(start=0.5, end=0.1)
 
 
 @given(generators)
-def test_a_point_is_drawn_along_a_tangent_and_on_the_sphere_by_the_exponential_map(rng):
+def test_draw(rng):
+    """A draw is the mean plus ``sigma e``; on the sphere, the exponential map of its tangent part."""
     mean = np.asarray(on_sphere(rng, (3, TIME, DIM)), float)
     sigma, key = rng.uniform(0.01, 2.0, size=mean.shape), jax.random.key(rng.integers(2**31))
     with DOUBLE.on():
@@ -36,8 +37,11 @@ def test_a_point_is_drawn_along_a_tangent_and_on_the_sphere_by_the_exponential_m
 
 
 @pytest.mark.parametrize("latent", ["euclidean", "sphere"])
-def test_the_noise_has_the_moments_it_says(latent):
-    """Of each coordinate of 40000 draws: the mean is good to 0.5 % of sigma, the variance to 0.7 %, each five times over."""
+def test_noise_moments(latent):
+    """The noise has mean 0, the variance ``sigma^2`` in every coordinate tangent to the sphere, and no correlation.
+
+    There are 40000 draws: the mean is good to 0.5 % of sigma, the variance to 0.7 %, and each limit is five times that.
+    """
     sigma = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     mean = np.tile(np.array([1.0, 0, 0, 0], np.float32), (40000, 1))
     _, step = drawn(mean, np.broadcast_to(sigma, mean.shape), jax.random.key(3), latent=latent)
@@ -49,7 +53,8 @@ def test_the_noise_has_the_moments_it_says(latent):
 
 
 @given(st.floats(0.0, 1.0))
-def test_fixed_noise_stays_and_annealed_noise_is_linear_in_training(progress):
+def test_schedules(progress):
+    """Fixed noise is constant, and annealed noise is linear in the progress of training."""
     assert FIXED.at(progress) == 0.3
     assert ANNEALED.at(progress) == pytest.approx(0.5 - 0.4 * progress, abs=1e-12)
     assert ANNEALED.at(0.0) == 0.5
@@ -64,7 +69,8 @@ def spread(h):
 
 
 @given(generators, st.sampled_from([0.1, 10.0, 1e4]))
-def test_the_learned_spread_is_the_softplus_of_a_dense_and_never_nothing(rng, scale):
+def test_learned_sigma(rng, scale):
+    """The learned sigma is ``softplus(Dense(features)) + 1e-5``."""
     h = (rng.normal(size=(TIME, 3)) * scale).astype(np.float32)
     found, kernel, bias = spread(h)
     np.testing.assert_allclose(found, np.logaddexp(0, h @ kernel + bias) + 1e-5, rtol=1e-4)
@@ -76,7 +82,7 @@ X = np.random.default_rng(0).normal(size=(2, TIME, 3)).astype(np.float32)
 
 
 def outputs(sampling, latent="sphere"):
-    """Of a fresh model, without and with a key, and what its spread makes of its features."""
+    """Return a fresh model's output without and with a key, the noise by hand, and the learned sigma."""
 
     @compiled
     def both(x):
@@ -90,7 +96,8 @@ def outputs(sampling, latent="sphere"):
 
 @pytest.mark.parametrize("latent", ["euclidean", "sphere"])
 @pytest.mark.parametrize("sampling", [None, FIXED, ANNEALED, Learned()], ids=repr)
-def test_a_model_samples_only_with_a_key(sampling, latent):
+def test_key(sampling, latent):
+    """A model adds noise only if it is given a key, of the sigma of its configuration."""
     still, noisy, drawn, spread = outputs(sampling, latent)
     np.testing.assert_array_equal(still.sampled, still.encoded)
     np.testing.assert_array_equal(noisy.encoded, still.encoded)
@@ -111,5 +118,6 @@ def test_a_model_samples_only_with_a_key(sampling, latent):
         assert len(np.unique(noisy.sigma)) > DIM
 
 
-def test_the_same_encoder_is_drawn_whatever_samples_it():
+def test_encoder_initialisation():
+    """The encoder's initial values do not depend on the kind of sampling."""
     np.testing.assert_array_equal(outputs(None)[0].signal, outputs(Learned())[0].signal)

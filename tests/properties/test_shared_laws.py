@@ -20,7 +20,7 @@ def cases(claims):
 
 
 def close(case, precision, found, expected, *sizes):
-    """Two evaluations that differ in nothing but rounding."""
+    """Check that two results differ by rounding alone."""
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     largest = max(np.abs(v).max(initial=0.0) for v in (expected, *sizes))
     np.testing.assert_allclose(found, expected, rtol=0, atol=2 * case.roundings * precision.unit * largest)
@@ -29,8 +29,8 @@ def close(case, precision, found, expected, *sizes):
 fast = {case.name: compiled(case.call) for case in CATALOGUE}
 
 
-def test_the_catalogue_is_complete():
-    """Every public function and module of the mathematics, so that none escapes the laws."""
+def test_complete_catalogue():
+    """The catalogue has every public function and module of the mathematics, so that every one is tested."""
     for module in MODULES:
         public = [
             f"{module.__name__.rpartition('.')[2]}.{name}"
@@ -48,7 +48,8 @@ def test_the_catalogue_is_complete():
 @cases(lambda case: True)
 @settings(max_examples=settings.default.max_examples // 10)  # a call that is not compiled takes its time
 @given(generators)
-def test_jitted_is_the_same_as_not(case, rng):
+def test_jit(case, rng):
+    """A compiled function returns what it returns uncompiled."""
     args = SINGLE.all(case.draw(rng, ()))
     close(case, SINGLE, fast[case.name](*args), case.call(*map(jnp.asarray, args)), *args)
 
@@ -56,7 +57,8 @@ def test_jitted_is_the_same_as_not(case, rng):
 @cases(lambda case: not case.noisy)
 @settings(max_examples=settings.default.max_examples // 4)
 @given(generators)
-def test_single_precision_is_double_precision_rounded(case, rng):
+def test_float32(case, rng):
+    """The float32 result is the float64 result to rounding, and has its argument's dtype."""
     args = SINGLE.all(case.draw(rng, ()))
     found = fast[case.name](*args)
     assert found.dtype == SINGLE.dtype
@@ -68,7 +70,8 @@ def test_single_precision_is_double_precision_rounded(case, rng):
 
 @cases(lambda case: case.batched and not case.noisy)
 @given(generators)
-def test_a_batch_is_its_rows_whatever_else_is_in_it(case, rng):
+def test_batch(case, rng):
+    """The result of a batch is that of each row by itself, whatever the other rows."""
     args = DOUBLE.all(case.draw(rng, ROWS))
     for place in set(range(len(args))) - set(case.shared):
         args[place][-1, -1] = 0.0  # padding of the batch: what comes of it is nobody's business
@@ -80,7 +83,7 @@ def test_a_batch_is_its_rows_whatever_else_is_in_it(case, rng):
 
 
 def in_place(f, args, place):
-    """As a function of one argument."""
+    """Return the function of this one argument."""
     return lambda value: f(*args[:place], value, *args[place + 1 :])
 
 
@@ -97,7 +100,8 @@ def padded(arg, how):
     ("case", "how"), [pytest.param(case, how, id=f"{case}-{how}") for case in CATALOGUE for how in case.padded]
 )
 @given(generators)
-def test_padding_does_not_change_what_was_there(case, how, rng):
+def test_padding(case, how, rng):
+    """Padding the arguments leaves the old part of the result unchanged."""
     args = DOUBLE.all(case.draw(rng, ()))
     with DOUBLE.on():
         plain = fast[case.name](*args)
@@ -107,7 +111,8 @@ def test_padding_does_not_change_what_was_there(case, how, rng):
 
 @cases(lambda case: case.turns)
 @given(generators)
-def test_turning_the_latent_space_turns_the_result(case, rng):
+def test_equivariance(case, rng):
+    """A rotation or reflection of the latent space rotates a vector result and leaves a scalar one unchanged."""
     args = DOUBLE.all(case.draw(rng, ()))
     turn = orthogonal(rng, DIM)
     with DOUBLE.on():
@@ -122,7 +127,8 @@ def test_turning_the_latent_space_turns_the_result(case, rng):
     ("case", "place"), [pytest.param(case, n, id=f"{case}-{n}") for case in CATALOGUE for n in case.linear]
 )
 @given(generators, st.floats(-3, 3), st.floats(-3, 3))
-def test_the_result_is_linear(case, place, rng, a, b):
+def test_linearity(case, place, rng, a, b):
+    """The result is linear in the argument."""
     args, others = (DOUBLE.all(case.draw(rng, ())) for _ in range(2))
     at = in_place(fast[case.name], args, place)
     with DOUBLE.on():
@@ -135,7 +141,8 @@ def test_the_result_is_linear(case, place, rng, a, b):
     ("case", "place"), [pytest.param(case, n, id=f"{case}-{n}") for case in CATALOGUE for n in case.causal]
 )
 @given(generators, st.integers(0, TIME - 1), st.sampled_from([1e-3, 1.0, 1e3]))
-def test_a_change_never_alters_what_came_before(precision, case, place, rng, when, size):
+def test_causality(precision, case, place, rng, when, size):
+    """A change of a sample changes the result at that time, and nothing before it."""
     args = precision.all(case.draw(rng, ()))
     changed = list(args)
     changed[place] = args[place].copy()
@@ -158,7 +165,8 @@ PROJECTIONS = {"sphere.project": 1, "orthogonal.skew": 0}
 @precisions
 @cases(lambda case: case.name in PROJECTIONS)
 @given(generators)
-def test_an_orthogonal_projection_is_idempotent_and_self_adjoint(precision, case, rng):
+def test_projection(precision, case, rng):
+    """An orthogonal projection is idempotent and self-adjoint."""
     place = PROJECTIONS[case.name]
     args, others = (precision.all(case.draw(rng, ())) for _ in range(2))
     at, v, w = in_place(fast[case.name], args, place), args[place], others[place]
@@ -171,7 +179,7 @@ def test_an_orthogonal_projection_is_idempotent_and_self_adjoint(precision, case
 
 
 def gradient(call):
-    """The value, and the gradient in every argument of its sum with unequal weights."""
+    """Return a function that computes the value, and the gradient of its weighted sum in every argument."""
 
     def both(*args):
         value, pull = jax.vjp(call, *args)
@@ -188,8 +196,8 @@ H = 1e-5
 @cases(lambda case: case.smooth)
 @settings(max_examples=settings.default.max_examples // 4)
 @given(generators)
-def test_the_gradient_is_that_of_finite_differences(case, rng):
-    """In all arguments at once, along a random direction: a part that is missing or stopped would be missed."""
+def test_finite_differences(case, rng):
+    """Along a random direction of all arguments, the gradient agrees with finite differences: no part is missing or stopped."""
     args = DOUBLE.all(case.draw(rng, ()))
     along = [rng.normal(size=arg.shape) for arg in args]
     with DOUBLE.on():

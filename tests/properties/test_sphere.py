@@ -23,7 +23,7 @@ LIBM = 4
 
 
 def angle_between(x, y):
-    """In extended precision, by another formula than the code's: from the tangent part of the shorter chord."""
+    """Compute the angle in extended precision, by another formula than the code: the tangent part of the shorter chord."""
     x, y = wide(x), wide(y)
     chord = np.where(inner(x, y)[..., None] >= 0, y - x, y + x)
     return np.arctan2(norm(chord * inner(x, x)[..., None] - inner(x, chord)[..., None] * x), inner(x, y))
@@ -34,7 +34,8 @@ def angle_between(x, y):
 
 @precisions
 @given(st.data())
-def test_normalise_is_the_nearest_point_of_the_sphere(precision, data):
+def test_normalise(precision, data):
+    """``normalise`` is ``x / |x|`` to rounding."""
     x = precision.round(data.draw(arrays(np.float64, SHAPE, elements=numbers(1e3))))
     with precision.on():
         y = fast.normalise(x)
@@ -44,7 +45,8 @@ def test_normalise_is_the_nearest_point_of_the_sphere(precision, data):
     assert (norm(wide(y)[far] - wide(x)[far] / norm(x)[far][..., None]) <= limit).all()
 
 
-def test_normalise_of_nothing_is_nothing_with_the_gradient_of_division_by_the_smallest_norm():
+def test_normalise_zero():
+    """``normalise`` of zero is zero, with the gradient of a division by 1e-8, which is also the divisor of shorter vectors."""
     zero = jnp.zeros(4)
     assert (sphere.normalise(zero) == 0.0).all()
     np.testing.assert_allclose(jax.jacobian(sphere.normalise)(zero), np.eye(4) / MIN_NORM, rtol=1e-6)
@@ -55,7 +57,8 @@ def test_normalise_of_nothing_is_nothing_with_the_gradient_of_division_by_the_sm
 
 @precisions
 @given(st.data())
-def test_norm_error_measures_the_distance_from_the_sphere(precision, data):
+def test_norm_error(precision, data):
+    """``norm_error`` is ``| |x| - 1 |``."""
     x, by = data.draw(points()), data.draw(numbers(0.5))
     with precision.on():
         found = fast.norm_error(precision.round((1.0 + by) * x))
@@ -68,7 +71,8 @@ def test_norm_error_measures_the_distance_from_the_sphere(precision, data):
 
 @precisions
 @given(st.data())
-def test_project_returns_tangent_vectors(precision, data):
+def test_project(precision, data):
+    """``project`` returns vectors orthogonal to the point."""
     x = precision.round(data.draw(points()))
     v = precision.round(data.draw(arrays(np.float64, x.shape, elements=numbers(10.0))))
     with precision.on():
@@ -84,7 +88,8 @@ def test_project_returns_tangent_vectors(precision, data):
 
 @precisions
 @given(points())
-def test_going_nowhere_changes_no_bit(precision, x):
+def test_zero_step(precision, x):
+    """A zero vector and a pair of equal points change no bit, in any map."""
     x = precision.round(x)
     zero = np.zeros_like(x)
     with precision.on():
@@ -97,7 +102,8 @@ def test_going_nowhere_changes_no_bit(precision, x):
 
 @precisions
 @given(directions(), st.sampled_from([1e-3, 1.0]))
-def test_a_row_that_goes_nowhere_changes_no_bit_whatever_the_others_do(precision, drawn, size):
+def test_zero_row(precision, drawn, size):
+    """A row with a zero step is unchanged bit for bit beside rows that move."""
     x, v = precision.round(drawn[0], size * drawn[1])
     stays = np.arange(len(x)) % 2 == 0
     with precision.on():
@@ -108,7 +114,8 @@ def test_a_row_that_goes_nowhere_changes_no_bit_whatever_the_others_do(precision
 
 @precisions
 @given(directions(), numbers(10.0))
-def test_retract_stays_on_the_sphere_along_tangents(precision, drawn, size):
+def test_retract_norm(precision, drawn, size):
+    """``retract`` along a tangent returns a unit vector."""
     x, v = precision.round(drawn[0], size * drawn[1])
     with precision.on():
         y = fast.retract(x, v)
@@ -118,7 +125,8 @@ def test_retract_stays_on_the_sphere_along_tangents(precision, drawn, size):
 
 @precisions
 @given(points(), generators, st.sampled_from([-1.0, 1.0]))
-def test_a_step_divides_out_what_its_point_was_off_by(precision, x, rng, sign):
+def test_retract_renormalises(precision, x, rng, sign):
+    """``retract`` of a point off the sphere returns a unit vector."""
     off = precision.round(x * (1 + 1000 * precision.unit))
     with precision.on():
         y = fast.retract(off, precision.round(sign * 0.1 * np.abs(rng.normal(size=x.shape))))
@@ -127,7 +135,8 @@ def test_a_step_divides_out_what_its_point_was_off_by(precision, x, rng, sign):
 
 @precisions
 @given(points(), generators, st.sampled_from([1.0, 1e-1, 1e-3, 1e-6]), st.sampled_from([0.0, 1.0]))
-def test_retract_is_the_nearest_point_to_the_sum_even_where_that_nearly_vanishes(precision, x, rng, size, against):
+def test_retract_projection(precision, x, rng, size, against):
+    """``retract`` is the projection of the sum, even where the sum nearly vanishes."""
     x, v = precision.round(x, size * rng.normal(size=x.shape) - against * x)
     with precision.on():
         y = fast.retract(x, v)
@@ -137,7 +146,8 @@ def test_retract_is_the_nearest_point_to_the_sum_even_where_that_nearly_vanishes
 
 @precisions
 @given(points())
-def test_retract_to_nowhere_is_nothing_and_below_the_smallest_norm_is_less_than_a_point(precision, x):
+def test_retract_zero(precision, x):
+    """``retract`` to zero is zero, and to less than 1e-8 is shorter than 1."""
     x = precision.round(x)
     axis = precision.round(np.eye(x.shape[-1])[:1])
     with precision.on():
@@ -148,7 +158,8 @@ def test_retract_to_nowhere_is_nothing_and_below_the_smallest_norm_is_less_than_
 
 
 @given(directions())
-def test_retract_leaves_the_exponential_map_at_the_third_order(drawn):
+def test_retract_order(drawn):
+    """``retract`` differs from the exponential map by ``t^3 / 3`` to third order."""
     x, u = DOUBLE.round(*drawn)
     steps = [0.1, 0.05, 0.025]
     with DOUBLE.on():
@@ -160,7 +171,8 @@ def test_retract_leaves_the_exponential_map_at_the_third_order(drawn):
 
 
 @given(directions())
-def test_retract_bends_towards_the_centre_from_where_it_starts(drawn):
+def test_retract_curvature(drawn):
+    """The second derivative of ``retract(x, t u)`` at ``t = 0`` is ``-x``."""
     x, u = DOUBLE.round(*drawn)
     with DOUBLE.on():
         found = bend(x, u)
@@ -170,7 +182,7 @@ def test_retract_bends_towards_the_centre_from_where_it_starts(drawn):
 
 @compiled
 def bend(x, u):
-    """The second derivative of the curve ``retract(x, t u)`` at ``t = 0``."""
+    """Compute the second derivative of the curve ``retract(x, t u)`` at ``t = 0``."""
 
     def velocity(t):
         return jax.jvp(lambda t: sphere.retract(x, t * u), (t,), (1.0,))[1]
@@ -184,7 +196,8 @@ def bend(x, u):
 @precisions
 @pytest.mark.parametrize("size", [*ANGLES, 4.0, 1e2, 1e4])
 @given(directions())
-def test_exp_stays_on_the_sphere_for_every_norm(precision, size, drawn):
+def test_exp_norm(precision, size, drawn):
+    """``exp`` returns a unit vector for a tangent of any norm."""
     x, v = precision.round(drawn[0], size * drawn[1])
     with precision.on():
         y = fast.exp(x, v)
@@ -195,7 +208,8 @@ def test_exp_stays_on_the_sphere_for_every_norm(precision, size, drawn):
 
 @precisions
 @given(geodesics())
-def test_exp_goes_along_the_geodesic(precision, drawn):
+def test_exp(precision, drawn):
+    """``exp`` is ``cos(theta) x + sin(theta) u``."""
     x, u, theta, y = drawn
     with precision.on():
         found = fast.exp(*precision.round(x, theta * u))
@@ -205,7 +219,8 @@ def test_exp_goes_along_the_geodesic(precision, drawn):
 
 
 @given(directions(), st.sampled_from([0.0, 1e-3, 0.3, 2.0]))
-def test_exp_obeys_the_geodesic_equation_to_the_second_derivative(drawn, t):
+def test_geodesic_equation(drawn, t):
+    """The second derivative of ``exp(x, t u)`` is minus the point."""
     x, u = DOUBLE.round(*drawn)
 
     with DOUBLE.on():
@@ -229,7 +244,8 @@ def curvature(x, u, t):
 
 @precisions
 @given(geodesics())
-def test_distance_is_precise_at_every_angle(precision, drawn):
+def test_distance(precision, drawn):
+    """``distance`` is symmetric, and precise relative to its size at every angle."""
     x, y = precision.round(drawn[0], drawn[3])
     with precision.on():
         there, back = fast.distance(x, y), fast.distance(y, x)
@@ -245,7 +261,8 @@ def test_distance_is_precise_at_every_angle(precision, drawn):
 
 @precisions
 @given(geodesics(st.floats(0.0, 3.1, allow_subnormal=False)))
-def test_distance_to_the_end_of_a_vector_is_its_norm(precision, drawn):
+def test_distance_of_exp(precision, drawn):
+    """The distance to ``exp(x, v)`` is ``|v|``."""
     x, v = precision.round(drawn[0], drawn[2] * drawn[1])
     with precision.on():
         found = fast.distance(x, fast.exp(x, v))
@@ -256,7 +273,8 @@ def test_distance_to_the_end_of_a_vector_is_its_norm(precision, drawn):
 
 @precisions
 @given(geodesics(), st.data())
-def test_distance_obeys_the_triangle_inequality(precision, drawn, data):
+def test_triangle_inequality(precision, drawn, data):
+    """``distance`` obeys the triangle inequality."""
     x, y, z = precision.round(drawn[0], drawn[3], data.draw(points()))
     with precision.on():
         direct, first, second = (wide(fast.distance(*pair)) for pair in ((x, z), (x, y), (y, z)))
@@ -269,7 +287,8 @@ def test_distance_obeys_the_triangle_inequality(precision, drawn, data):
 
 @precisions
 @given(geodesics(st.one_of(st.sampled_from(ANGLES[:6]), st.floats(0.0, 3.1, allow_subnormal=False))))
-def test_log_undoes_exp(precision, drawn):
+def test_log_of_exp(precision, drawn):
+    """``log(x, exp(x, v))`` is ``v``."""
     x, v = precision.round(drawn[0], drawn[2] * drawn[1])
     with precision.on():
         found = fast.log(x, fast.exp(x, v))
@@ -281,7 +300,8 @@ def test_log_undoes_exp(precision, drawn):
 
 @precisions
 @given(geodesics())
-def test_exp_undoes_log_which_is_tangent_and_as_long_as_the_distance(precision, drawn):
+def test_exp_of_log(precision, drawn):
+    """``exp(x, log(x, y))`` is ``y``, and the logarithm is tangent and as long as the distance."""
     x, y = precision.round(drawn[0], drawn[3])
     with precision.on():
         v = fast.log(x, y)
@@ -295,8 +315,8 @@ def test_exp_undoes_log_which_is_tangent_and_as_long_as_the_distance(precision, 
 
 
 @given(geodesics(st.floats(1e-3, 3.1)))
-def test_log_is_minus_the_gradient_of_half_the_squared_distance(drawn):
-    """Absil, Mahony and Sepulchre, section 7.4: what makes the logarithm a descent direction."""
+def test_log_gradient(drawn):
+    """The logarithm is minus the gradient of half the squared distance (Absil, Mahony and Sepulchre, section 7.4)."""
     x, y = DOUBLE.round(drawn[0], drawn[3])
     with DOUBLE.on():
         downhill = fast.project(x, -half_squared_slope(x, y))
@@ -313,7 +333,8 @@ half_squared_slope = compiled(jax.grad(lambda x, y: 0.5 * jnp.sum(sphere.distanc
 
 @precisions
 @given(geodesics(), generators)
-def test_transport_is_a_reversible_isometry_between_tangent_spaces(precision, drawn, rng):
+def test_transport_isometry(precision, drawn, rng):
+    """Transport keeps inner products, returns tangent vectors, and is undone by the way back."""
     x, y = precision.round(drawn[0], drawn[3])
     v, w = (precision.round(v - inner(v, x)[..., None] * x) for v in wide(rng.normal(size=(2, *x.shape))))
     with precision.on():
@@ -327,7 +348,7 @@ def test_transport_is_a_reversible_isometry_between_tangent_spaces(precision, dr
 
 
 def told_to(precision, x, y):
-    """How well the way from one point to another is told, near the antipode, by a chord of a few roundings.
+    """Return the relative error of the way between two nearly antipodal points, whose chord is a few roundings long.
 
     Neither the way nor what it does to a vector is to be had more precisely than the chord's own relative error.
     """
@@ -337,7 +358,8 @@ def told_to(precision, x, y):
 
 @precisions
 @given(geodesics())
-def test_transport_carries_a_geodesic_along_itself(precision, drawn):
+def test_transport_geodesic(precision, drawn):
+    """Transport carries the velocity of a geodesic to its velocity at the end."""
     x, y = precision.round(drawn[0], drawn[3])
     with precision.on():
         found, expected = fast.transport(x, y, fast.log(x, y)), -wide(fast.log(y, x))
@@ -346,8 +368,8 @@ def test_transport_carries_a_geodesic_along_itself(precision, drawn):
 
 
 @given(geodesics(st.floats(0.1, 3.0)), generators)
-def test_transport_solves_its_differential_equation(drawn, rng):
-    """Along a curve c of the sphere, ``v' = -<v, c'> c``; by an integrator of another library."""
+def test_transport_equation(drawn, rng):
+    """Along a curve ``c`` of the sphere, transport solves ``v' = -<v, c'> c``, as diffrax integrates it."""
     x, u, theta, y = drawn
     x, velocity, y = DOUBLE.round(x, theta * u, y)
     v = DOUBLE.round(rng.normal(size=x.shape))
@@ -375,7 +397,8 @@ def solved(x, velocity, v):
 
 @precisions
 @given(geodesics(st.floats(0.0, 3.1, allow_subnormal=False)), st.floats(0.0, 1.0, allow_subnormal=False))
-def test_slerp_goes_from_end_to_end_at_constant_speed(precision, drawn, t):
+def test_slerp(precision, drawn, t):
+    """``slerp`` goes from ``x`` to ``y`` at constant speed, and is symmetric."""
     x, y = precision.round(drawn[0], drawn[3])
     with precision.on():
         place, mirrored = fast.slerp(x, y, t), fast.slerp(y, x, 1.0 - t)
@@ -391,7 +414,8 @@ def test_slerp_goes_from_end_to_end_at_constant_speed(precision, drawn, t):
 
 @precisions
 @given(geodesics(st.floats(0.1, 3.0)), st.sampled_from([-1.0, 0.3, 1.5, 2.0]))
-def test_slerp_goes_on_along_the_great_circle_outside_its_ends(precision, drawn, t):
+def test_slerp_extrapolation(precision, drawn, t):
+    """Outside [0, 1] ``slerp`` continues along the great circle."""
     x, u, theta, y = drawn
     with precision.on():
         place = fast.slerp(*precision.round(x, y), t)
@@ -402,7 +426,8 @@ def test_slerp_goes_on_along_the_great_circle_outside_its_ends(precision, drawn,
 
 
 @given(generators)
-def test_slerp_takes_one_time_for_each_point(rng):
+def test_slerp_times(rng):
+    """``slerp`` takes one time per point."""
     x, y = SINGLE.round(*on_sphere(rng, (2, 3, 4)))
     t = SINGLE.round(rng.uniform(size=3))
     together = fast.slerp(x, y, t)
@@ -415,7 +440,8 @@ def test_slerp_takes_one_time_for_each_point(rng):
 
 @precisions
 @given(points())
-def test_gradients_are_finite_where_the_maps_are_singular(precision, x):
+def test_finite_gradients(precision, x):
+    """Every map has a finite gradient at coincident, antipodal and zero arguments and next to them."""
     x = precision.round(x)
     pairs = [(x, x), (x, -x), (x, np.nextafter(x, np.zeros_like(x))), (x, np.nextafter(-x, np.zeros_like(x)))]
     with precision.on():
@@ -426,7 +452,7 @@ def test_gradients_are_finite_where_the_maps_are_singular(precision, x):
 
 @compiled
 def every_slope(x, y):
-    """Of every map of two points (or of a point and a vector), contracted with unequal weights."""
+    """Compute the gradients of every map of two points, or of a point and a vector, contracted with unequal weights."""
     weights = jnp.arange(1.0, x.size + 1.0).reshape(x.shape)
 
     def contracted(f):
@@ -448,7 +474,8 @@ def every_slope(x, y):
 
 
 @given(directions())
-def test_the_derivatives_at_the_special_pairs_are_right(drawn):
+def test_special_derivatives(drawn):
+    """At coincident points ``exp``, ``retract``, ``log`` and the squared distance have the derivatives of the formulas."""
     x, u = DOUBLE.round(*drawn)
     zero = np.zeros_like(x)
     limit = (x.shape[-1] + 10) * DOUBLE.unit
@@ -474,7 +501,8 @@ def log_slope(x, u):
 
 @precisions
 @given(points())
-def test_at_the_antipode_a_shortest_way_is_chosen(precision, x):
+def test_antipode(precision, x):
+    """At the antipode the logarithm has length pi, along the axis in which the point has the least magnitude."""
     x = precision.round(x)
     with precision.on():
         v, half, distance = fast.log(x, -x), fast.slerp(x, -x, 0.5), fast.distance(x, -x)
@@ -489,7 +517,8 @@ def test_at_the_antipode_a_shortest_way_is_chosen(precision, x):
 
 @precisions
 @given(points(), st.sampled_from([-2, 2]))
-def test_next_to_the_antipode_the_way_is_tangent_even_where_rounding_is_all_that_tells_it(precision, x, ulps):
+def test_near_antipode_tangent(precision, x, ulps):
+    """Next to the antipode the logarithm is tangent with length pi, even if its direction is only rounding."""
     x = precision.round(x)
     y = precision.round(-wide(x) * (1 + ulps * precision.unit))
     with precision.on():
@@ -501,8 +530,8 @@ def test_next_to_the_antipode_the_way_is_tangent_even_where_rounding_is_all_that
 
 @precisions
 @pytest.mark.parametrize(("told", "kept"), [(0.1, True), (1e-3, True), ("40 u", True), ("6 u", False)], ids=str)
-def test_next_to_the_antipode_a_direction_that_can_be_told_is_kept(precision, told, kept):
-    """The chord is normal but for a part that is small beside it: above 2 d u it is a direction, below it is rounding."""
+def test_near_antipode_direction(precision, told, kept):
+    """Next to the antipode the chord's tangent part gives the direction above 2 d u of the chord; below, it is rounding."""
     if isinstance(told, str):
         told = float(told.split()[0]) * precision.unit
     x, y = np.zeros((2, 5))
@@ -517,7 +546,8 @@ def test_next_to_the_antipode_a_direction_that_can_be_told_is_kept(precision, to
 
 
 @given(generators)
-def test_the_maps_agree_with_pymanopt(rng):
+def test_pymanopt(rng):
+    """The maps agree with pymanopt."""
     d = 5
     other = Sphere(d)
     x, y = DOUBLE.round(*on_sphere(rng, (2, d)))

@@ -1,4 +1,4 @@
-"""Laws of the losses against the oracle, against the signal's own delays, and against the next latent."""
+"""Laws of the losses against the oracle, the signal's own delays and the next latent."""
 
 import jax
 import numpy as np
@@ -20,7 +20,8 @@ def two(rng):
 
 
 @given(generators)
-def test_each_is_its_formula(rng):
+def test_formulas(rng):
+    """Each loss against the oracle equals its formula."""
     z, o = two(rng)
     q, _ = scipy.linalg.orthogonal_procrustes(z, o)
     pairs = [(z[s] @ z[t] - o[s] @ o[t]) ** 2 for s in range(TIME) for t in range(TIME)]
@@ -31,7 +32,8 @@ def test_each_is_its_formula(rng):
 
 
 @given(generators)
-def test_aligned_and_gram_do_not_see_a_rotation_or_reflection_of_the_latent_and_the_oracle_does(rng):
+def test_invariance(rng):
+    """``aligned`` and ``gram`` are invariant to a rotation or reflection of the latent, and ``oracle`` is not."""
     z, o = two(rng)
     q = orthogonal(rng, DIM)
     with DOUBLE.on():
@@ -43,7 +45,8 @@ def test_aligned_and_gram_do_not_see_a_rotation_or_reflection_of_the_latent_and_
 
 
 @given(generators)
-def test_to_follow_their_gradients_is_to_come_nearer(rng):
+def test_descent(rng):
+    """A small step along minus the gradient lowers each loss by the squared length of the gradient."""
     z, o = two(rng)
     with DOUBLE.on():
         for name, slope in slopes.items():
@@ -60,7 +63,7 @@ FREQUENCIES = (1, 2, 3, 5, 8)
 
 
 def tones(rng, time):
-    """Three tones of falling size anywhere, in three channels, and their state: a unit vector that has all alike."""
+    """Draw three tones of falling amplitude in three channels, and their state, a unit vector that weights all alike."""
     t, start = STEP * np.arange(time)[:, None], rng.uniform(0, 2 * np.pi, size=3)
     angle = np.array(rng.permutation(FREQUENCIES)[:3]) * t + start
     signal = np.sin(angle[:, None] + np.arange(3)[:, None]) @ np.array([1.0, 0.5, 0.25])
@@ -71,8 +74,8 @@ delays = compiled(supervision.delay_gram)
 
 
 @given(generators)
-def test_the_oracle_of_tones_is_all_but_the_best_there_is_against_their_delays(rng):
-    """Without having been told of any tone; the strongest alone, or the delays as they are, are far from it."""
+def test_delay_gram_of_tones(rng):
+    """The oracle of three tones has a delay loss near zero, without knowledge of any tone; the signal itself does not."""
     signal, state = tones(rng, 255)
     with DOUBLE.on():
         found = float(delays(state, signal))
@@ -85,7 +88,8 @@ def test_the_oracle_of_tones_is_all_but_the_best_there_is_against_their_delays(r
 
 
 @given(generators)
-def test_delays_are_whitened_by_the_definition(rng):
+def test_delay_gram(rng):
+    """The delay loss equals its formula with an eigendecomposition."""
     signal, state = tones(rng, 40)
     h = np.array([signal[t - 9 : t + 1].ravel() for t in range(9, 40)])
     values, vectors = np.linalg.eigh(h @ h.T)
@@ -96,7 +100,8 @@ def test_delays_are_whitened_by_the_definition(rng):
         np.testing.assert_allclose(delays(state, signal), expected, rtol=1e-6)  # 40 samples: a quarter of them
 
 
-def test_a_silent_signal_and_a_number_of_delays_that_cannot_be():
+def test_delay_gram_limits():
+    """A silent signal has a finite delay loss, and an impossible number of delays raises an error."""
     z = on_sphere(np.random.default_rng(0), (8, DIM)).astype(np.float32)
     assert np.isfinite(delays(z, np.zeros((8, 2), np.float32)))
     for wrong in (0, 8):
@@ -104,7 +109,8 @@ def test_a_silent_signal_and_a_number_of_delays_that_cannot_be():
             supervision.delay_gram(z, np.zeros((8, 2)), delays=wrong)
 
 
-def test_dynamics_that_lead_to_the_next_point_are_consistent_and_no_others():
+def test_consistency():
+    """The consistency loss is zero if every point is moved to the next, and else its mean squared error."""
     z = on_sphere(np.random.default_rng(0), (TIME, DIM)).astype(np.float32)
     moved = np.roll(z, -1, axis=0)
     moved[-1] = 7.0  # leads beyond the end: nobody knows

@@ -1,4 +1,4 @@
-"""Every value of every switch trains: finite metrics under the names declared, and no parameter that is left out."""
+"""Training with every value of every switch: finite metrics of the declared names, and no unused parameter."""
 
 import jax
 import numpy as np
@@ -28,7 +28,7 @@ EPOCHS = 2
 
 
 def small(data=(), model=(), **more):
-    """A few numbers each, two steps an epoch."""
+    """Return a small experiment with two steps per epoch."""
     sphere = {"encoder": Pointwise(features=6), "latent": "sphere", "latent_dim": 6, "decoder": 5}
     return Oscillators(
         data=Signals(**({"length": 8, "batches": 1} | dict(data))),
@@ -110,7 +110,8 @@ EXPERIMENTS = {
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_it_trains(name):
+def test_training(name):
+    """Every switch trains: finite metrics of the declared names, and a changed value in every parameter."""
     experiment = EXPERIMENTS[name]
 
     def train(key):

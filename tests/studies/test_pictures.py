@@ -1,4 +1,4 @@
-"""What is drawn of an Oscillators: the numbers behind the pictures, and that every kind of model can be drawn."""
+"""The pictures of an Oscillators experiment: their arrays, and drawings of every kind of model."""
 
 import warnings
 
@@ -22,7 +22,7 @@ ROUNDING = 1e-5
 
 
 def shown(experiment, seed=0):
-    """Of an untrained state and of another, as if it had been trained for two epochs."""
+    """Return the arrays of three states of an untrained experiment, as if it had been trained for two epochs."""
     states = [experiment.init(jax.random.key(seed + k)) for k in range(3)]
     look = jax.jit(lambda state, key: pictures.shown(experiment, state, key))
     found = [look(state, jax.random.key(7)) for state in states]
@@ -40,7 +40,7 @@ def following():
 
 
 def draw(experiment, name, numbers):
-    """The picture and its files, with every warning an error."""
+    """Draw a picture and write its files, with every warning an error."""
     with style.settings(), warnings.catch_warnings():
         warnings.simplefilter("error")
         caption, figure = pictures.PICTURES[name](experiment, numbers)
@@ -51,12 +51,13 @@ def distance(a, b):
     return np.sum((a - b) ** 2)
 
 
-def test_the_latent_is_the_sampled_one_turned_as_near_to_the_oracle_as_it_goes(following):
+def test_latent(following):
+    """The drawn latent is the sampled one after the rotation that brings it nearest to the oracle."""
     states, numbers = following
     oracle = np.asarray(NEXT.data.oracle(8))[0, :-1]
     np.testing.assert_array_equal(numbers["oracle"][1], oracle)
     batch = NEXT.data.held_out("next step", 8)
-    out = NEXT.trained(states[1])(batch.input[:1], jax.random.key(7), 0.0)
+    out = NEXT.model_at(states[1])(batch.input[:1], jax.random.key(7), 0.0)
     z, turned = np.asarray(out.sampled[0]), numbers["latent"][1]
     np.testing.assert_allclose(turned @ turned.T, z @ z.T, atol=ROUNDING)
     np.testing.assert_allclose(numbers["mean"][1] @ turned.T, np.asarray(out.encoded[0]) @ z.T, atol=ROUNDING)
@@ -68,9 +69,10 @@ def test_the_latent_is_the_sampled_one_turned_as_near_to_the_oracle_as_it_goes(f
         assert distance(turned @ (small * np.sign(np.diag(small))), oracle) >= best - ROUNDING
 
 
-def test_the_last_quarter_is_filled_from_what_comes_before(following):
+def test_fills(following):
+    """The last quarter is filled by both roll-outs from the samples before it."""
     states, numbers = following
-    model, batch = NEXT.trained(states[2]), NEXT.data.held_out("next step", 8)
+    model, batch = NEXT.model_at(states[2]), NEXT.data.held_out("next step", 8)
     context = batch.input[:1, :18]
     np.testing.assert_allclose(numbers["context"][2], context[0], atol=ROUNDING)
     np.testing.assert_allclose(numbers["clean"][2], NEXT.data.clean[0], atol=ROUNDING)
@@ -78,15 +80,17 @@ def test_the_last_quarter_is_filled_from_what_comes_before(following):
         np.testing.assert_allclose(numbers[name][2], how(model, context, 6)[0], atol=ROUNDING)
 
 
-def test_prediction_and_target_are_of_one_sequence(identity):
+def test_prediction(identity):
+    """Prediction and target belong to the same sequence."""
     np.testing.assert_array_equal(identity["target"][0], IDENTITY.data.clean[0])
     state = IDENTITY.init(jax.random.key(1))
-    predicted = IDENTITY.trained(state)(jnp.asarray(IDENTITY.data.clean)[:1]).signal[0]
+    predicted = IDENTITY.model_at(state)(jnp.asarray(IDENTITY.data.clean)[:1]).signal[0]
     np.testing.assert_allclose(identity["prediction"][1], predicted, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("name", pictures.PICTURES)
-def test_every_picture_is_drawn_of_every_task(name, identity, following):
+def test_pictures(name, identity, following):
+    """Every picture is drawn for every task, with its sequence in the caption and a label on every axis."""
     for experiment, numbers in ((IDENTITY, identity), (NEXT, following[1])):
         caption, figure, files = draw(experiment, name, numbers)
         if name == "imputation" and experiment is IDENTITY:
@@ -99,13 +103,15 @@ def test_every_picture_is_drawn_of_every_task(name, identity, following):
             assert ax.get_ylabel() or ax.get_shared_y_axes().get_siblings(ax) != [ax], "every axis has a name"
 
 
-def test_numbers_that_are_not_finite_can_be_drawn(following):
+def test_non_finite_numbers(following):
+    """Arrays of NaN are drawn without an error or a warning."""
     broken = {name: np.full_like(values, np.nan) for name, values in following[1].items()}
     for name in pictures.PICTURES:
         draw(NEXT, name, broken | {"target": following[1]["target"], "clean": following[1]["clean"]})
 
 
-def test_spectra_are_in_decibels_of_the_targets_largest(identity):
+def test_spectra(identity):
+    """Spectra are in decibels relative to the target's largest, with a line at each tone."""
     _, figure, _ = draw(IDENTITY, "spectra", identity | {"prediction": 0.1 * identity["target"]})
     target, prediction, *tones = figure.axes[1].lines
     assert target.get_ydata().max() == pytest.approx(0.0)
@@ -114,12 +120,14 @@ def test_spectra_are_in_decibels_of_the_targets_largest(identity):
     np.testing.assert_allclose([line.get_xdata()[0] for line in tones], expected, rtol=1e-6)
 
 
-def test_the_states_shown_of_a_long_training_are_first_and_last_and_between():
-    assert pictures._some(3) == [0, 1, 2]
-    assert pictures._some(101) == [0, 20, 40, 60, 80, 100]
+def test_drawn_states():
+    """The drawn states of a long training are the first, the last, and some between."""
+    assert pictures._states_to_draw(3) == [0, 1, 2]
+    assert pictures._states_to_draw(101) == [0, 20, 40, 60, 80, 100]
 
 
-def test_pictures_of_the_published_core_are_small():
+def test_file_sizes():
+    """The pictures of the published core are small files."""
     rng = np.random.default_rng(0)
     time, dim = CORE.data.length - 1, CORE.model.latent_dim
     sizes = {"target": 16, "prediction": 16, "oracle": dim, "latent": dim, "mean": dim}

@@ -1,4 +1,4 @@
-"""How a printed value is held against many seeds: digit by digit, and inside means what it says."""
+"""The comparison of a printed value with many seeds, digit by digit."""
 
 from dataclasses import replace
 
@@ -20,7 +20,8 @@ CURVES = {
 }
 
 
-def test_a_printed_value_is_compared_to_its_last_digit():
+def test_inside():
+    """A printed value is inside if the range has a number that rounds to it."""
     first, second, total = compare(RUN, CURVES)
     assert (first.quantity, first.epoch, first.printed) == ("mse", 1, "0.250")
     assert (first.low, first.median, first.high) == (0.2515, 0.2530, 0.2600)
@@ -32,7 +33,8 @@ def test_a_printed_value_is_compared_to_its_last_digit():
     assert replace(total, printed="1.06").inside
 
 
-def test_the_table_says_what_is_outside_and_why():
+def test_table():
+    """The table says which values are outside, and why."""
     reason = replace(RUN, outside={("mse", 1): "outside: it was raining"})
     assert "| mse | 1 | 0.250 | 0.253 [0.2515, 0.26] | outside |" in table(RUN, compare(RUN, CURVES))
     told = table(reason, compare(RUN, CURVES))
@@ -42,7 +44,8 @@ def test_the_table_says_what_is_outside_and_why():
     assert "the document has a hat" in told
 
 
-def test_every_run_reports_what_was_printed_of_it():
+def test_reported_metrics():
+    """Every run reports all metrics and epochs that were printed of it."""
     for run in RUNS:
         reported = run.experiment.metrics
         for quantity, by_epoch in run.printed.items():

@@ -1,4 +1,4 @@
-"""The published runs again, on many seeds: every value that was printed lies in their range, or is known not to."""
+"""The published runs on many seeds: every printed value is in their range, or listed as outside."""
 
 import pytest
 
@@ -7,7 +7,8 @@ from ladder.studies.manifoldformer.published import RUNS, reproduce, table
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name.partition(":")[0].replace(" ", "-"))
-def test_what_was_printed_lies_inside_the_spread(run):
+def test_published_runs(run):
+    """Every printed value is in the range of many seeds, but for those listed as outside."""
     found = reproduce(run)
     print(table(run, found))
     assert {(each.quantity, each.epoch) for each in found if not each.inside} == set(run.outside)

@@ -1,4 +1,4 @@
-"""Rung 7 cannot be passed by cheating: properties of trained models, and of the program that trains them.
+"""The honesty of rung 7: properties of trained models and of the program that trains them exclude passing by leaks.
 
 The impossible task and the reservoir, which a leak or a lucky projection would let pass, are controls of the rung.
 """
@@ -23,7 +23,7 @@ SEEDS = 3
 
 @pytest.fixture(scope="module")
 def trained():
-    """States of a few seeds that have learned their batch, stacked."""
+    """Train a few seeds until they have learned their batch, and return their states, stacked."""
 
     def train(key):
         state = EXPERIMENT.init(key)
@@ -39,20 +39,21 @@ def trained():
 @jax.jit
 @jax.vmap
 def logits(state, inputs):
-    model = EXPERIMENT.priors(state)
+    model = EXPERIMENT.model_at(state)
     return predict(model, inputs, model.frame())
 
 
 @jax.jit
 @jax.vmap
 def step(state):
-    """The logits that one more training step makes, with the targets hidden and shown."""
-    model = EXPERIMENT.priors(state)
+    """Return the logits of one more training step, with the targets hidden and visible."""
+    model = EXPERIMENT.model_at(state)
     _, seen = EXPERIMENT.learning.step(model, state.memory, state.batch)
     return seen.hidden, seen.visible
 
 
-def test_changing_every_target_changes_no_bit_of_a_free_phase(trained):
+def test_hidden_targets(trained):
+    """A change of every target changes no bit of the logits with hidden targets."""
     batch = trained.batch
     other = trained._replace(batch=Batch(batch.inputs, jnp.roll(batch.targets, 1, axis=-1)))
     (hidden, visible), (hidden_other, visible_other) = step(trained), step(other)
@@ -61,7 +62,8 @@ def test_changing_every_target_changes_no_bit_of_a_free_phase(trained):
 
 
 @pytest.mark.parametrize("t", range(1, EXPERIMENT.model.length))
-def test_changing_an_input_changes_no_bit_before_it(trained, t):
+def test_causality(trained, t):
+    """A change of the inputs from ``t`` on changes no bit of the logits before ``t``."""
     x = trained.batch.inputs
     changed = x.at[..., t:].set((x[..., t:] + 5) % EXPERIMENT.model.vocabulary)
     before, after = logits(trained, x), logits(trained, changed)
@@ -69,7 +71,8 @@ def test_changing_an_input_changes_no_bit_before_it(trained, t):
     assert not np.array_equal(before[..., t, :], after[..., t, :])
 
 
-def test_evaluation_carries_nothing_over(trained):
+def test_stateless_evaluation(trained):
+    """An evaluation leaves no trace in a later one, and no sequence affects another."""
     x = trained.batch.inputs
     first = logits(trained, x)
     logits(trained, (x + 1) % EXPERIMENT.model.vocabulary)
@@ -79,7 +82,9 @@ def test_evaluation_carries_nothing_over(trained):
 
 
 @pytest.mark.parametrize("reduced", ["mean", "sum/(B N)"])
-def test_both_normalisations_of_the_observation_make_the_same_update_which_is_not_the_sums(reduced):
+def test_observation_reductions(reduced):
+    """The two normalisations of the observation give the same update, and the sum another."""
+
     def updated(observation):
         experiment = replace(EXPERIMENT, model=Model(observation=observation), epochs=1)
         state = jax.jit(experiment.init)(jax.random.key(3))
@@ -95,7 +100,7 @@ def test_both_normalisations_of_the_observation_make_the_same_update_which_is_no
 
 
 def equations(jaxpr):
-    """Every equation of a program, those of the programs inside it too."""
+    """Yield every equation of a program, including those of inner programs."""
     for equation in jaxpr.eqns:
         yield equation
         for value in jax.tree.leaves(equation.params, is_leaf=lambda v: isinstance(v, Jaxpr | ClosedJaxpr)):
@@ -109,7 +114,7 @@ def program(experiment):
 
 
 def settlings(experiment):
-    """The loops over inference steps: of each the shapes it carries, how much it stacks up, and whether it runs backwards."""
+    """Return the loops over inference steps: the shapes that each carries, how much it stacks, and whether it runs backwards."""
     found = []
     for equation in equations(program(experiment)[1]):
         assert equation.primitive.name != "while"  # a loop that a look at scans would miss
@@ -129,24 +134,25 @@ def differentiated(experiment):
     return [loop for loop in settlings(experiment) if loop != (belief, 0, False)]
 
 
-def test_nothing_differentiates_through_inference():
-    """Each loop carries one belief and no tangent beside it, keeps nothing for a way back, and runs forwards.
+def test_no_differentiation():
+    """Training does not differentiate through inference: each loop carries one belief, stacks nothing, and runs forwards.
 
-    Reverse-mode differentiation of a loop stacks up what the way back needs and adds a loop that runs backwards;
-    forward mode carries tangents.
+    Reverse-mode differentiation of a loop stacks what the backward pass needs and adds a loop that runs backwards; forward mode
+    carries tangents.
     """
     assert len(settlings(DIFFERENT_LENGTHS)) == 3  # targets hidden, targets shown, and the check
     assert differentiated(DIFFERENT_LENGTHS) == []
 
 
-def test_differentiating_through_inference_would_be_seen():
+def test_differentiation_detected():
+    """The test above detects differentiation through inference, in reverse and in forward mode."""
     assert any(backwards for *_, backwards in differentiated(replace(DIFFERENT_LENGTHS, learning=Backprop())))
 
     class Forward(Overfit):
         def epoch(self, state, key):
             def loss(scale):
                 scaled = state._replace(priors=jax.tree.map(lambda p: scale * p, state.priors))
-                model = self.priors(scaled)
+                model = self.model_at(scaled)
                 return jnp.sum(predict(model, state.batch.inputs, model.frame()))
 
             return state, {"slope": jax.jvp(loss, (1.0,), (1.0,))[1]}
@@ -154,8 +160,8 @@ def test_differentiating_through_inference_would_be_seen():
     assert differentiated(Forward(steps_per_epoch=7))
 
 
-def test_training_keeps_the_priors_and_nothing_else():
-    """No optimiser's state: what a training step hands to the next is the priors, beside what no step changes."""
+def test_training_state():
+    """A training step passes only the priors to the next, beside constants: no optimiser state."""
     state, jaxpr = program(DIFFERENT_LENGTHS)
     assert jax.tree.leaves(state.memory) == []
     (training,) = [e for e in equations(jaxpr) if e.primitive.name == "scan" and e.params["length"] == 7]

@@ -171,7 +171,7 @@ def test_a_nan_is_traced_to_its_seed_its_step_and_the_stage_that_turned_first():
     found = Trained(
         {n: v for n, v in values.items() if v.ndim == 2}, {n: v for n, v in values.items() if v.ndim == 3}, 0.0, 0.0
     )
-    step = 1 + int(np.argmax(Broken().data.drawn[:: Broken().batch_size] == Broken.trigger))
+    step = 1 + int(np.argmax(Broken().data.training_choices[:: Broken().batch_size] == Broken.trigger))
     assert step > 3
     assert [(bad.seed, bad.step, bad.tensor) for bad in found.first_non_finite] == [
         (s, step, "stage/1/encoded") for s in (0, 1)

@@ -69,22 +69,22 @@ Alignment = Static | Dynamic
 
 
 def context(
-    z: Float[Array, "*batch time latent"], of: Context, known: int | Int[Array, ""] | None = None
+    z: Float[Array, "*batch time latent"], kind: Context, length: int | Int[Array, ""] | None = None
 ) -> Float[Array, "*batch context"]:
     """Return a summary of a trajectory as a whole; :class:`Dynamic` gives the formulas.
 
-    If a trajectory is still growing, ``known`` is the number of its samples that exist; the others are not read.
+    If a trajectory is still growing, ``length`` is the number of its samples that exist; the others are not read.
     """
     time = z.shape[-2]
-    known = time if known is None else known
-    if of in ("mean", "covariance"):
-        mask = (jnp.arange(time) < known).reshape((1,) * (z.ndim - 2) + (-1, 1))
+    length = time if length is None else length
+    if kind in ("mean", "covariance"):
+        mask = (jnp.arange(time) < length).reshape((1,) * (z.ndim - 2) + (-1, 1))
         z = jnp.where(mask, z, 0.0)
-        if of == "mean":
-            return jnp.sum(z, axis=-2) / known
-        return (jnp.swapaxes(z, -1, -2) @ z / known).reshape(*z.shape[:-2], -1)
-    first, last = z[..., 0, :], jnp.take(z, known - 1, axis=-2)
-    return last - first if of == "velocity" else jnp.concatenate([first, last], axis=-1)
+        if kind == "mean":
+            return jnp.sum(z, axis=-2) / length
+        return (jnp.swapaxes(z, -1, -2) @ z / length).reshape(*z.shape[:-2], -1)
+    first, last = z[..., 0, :], jnp.take(z, length - 1, axis=-2)
+    return last - first if kind == "velocity" else jnp.concatenate([first, last], axis=-1)
 
 
 def rotation(w: Float[Array, "*batch latent latent"]) -> Float[Array, "*batch latent latent"]:
@@ -99,7 +99,7 @@ class StaticRotation(nnx.Module):
         self.weight = nnx.Param(jnp.zeros((latent_dim, latent_dim)))
 
     def __call__(
-        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
+        self, z: Float[Array, "*batch time latent"], length: int | Int[Array, ""] | None = None
     ) -> Float[Array, "latent latent"]:
         """Return the rotation, which is the same for every trajectory."""
         return rotation(self.weight[...])
@@ -108,15 +108,15 @@ class StaticRotation(nnx.Module):
 class DynamicRotation(nnx.Module):
     """The module of :class:`Dynamic`."""
 
-    def __init__(self, wanted: Dynamic, latent_dim: int, rngs: nnx.Rngs):
-        size = {"mean": 1, "velocity": 1, "end points": 2, "covariance": latent_dim}[wanted.context] * latent_dim
-        self.hidden = nnx.Linear(size, wanted.features, rngs=rngs)
-        self.out = nnx.Linear(wanted.features, latent_dim**2, rngs=rngs)
-        self.of = wanted.context
+    def __init__(self, config: Dynamic, latent_dim: int, rngs: nnx.Rngs):
+        size = {"mean": 1, "velocity": 1, "end points": 2, "covariance": latent_dim}[config.context] * latent_dim
+        self.hidden = nnx.Linear(size, config.features, rngs=rngs)
+        self.out = nnx.Linear(config.features, latent_dim**2, rngs=rngs)
+        self.kind = config.context
 
     def __call__(
-        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
+        self, z: Float[Array, "*batch time latent"], length: int | Int[Array, ""] | None = None
     ) -> Float[Array, "*batch latent latent"]:
-        """Return the rotation of each trajectory, whose first ``known`` samples exist."""
-        w = self.out(nnx.relu(self.hidden(context(z, self.of, known))))
+        """Return the rotation of each trajectory, whose first ``length`` samples exist."""
+        w = self.out(nnx.relu(self.hidden(context(z, self.kind, length))))
         return rotation(w.reshape(*z.shape[:-2], z.shape[-1], z.shape[-1]))

@@ -60,12 +60,12 @@ class CouplingModule(nnx.Module):
         self.key = nnx.Linear(latent_dim, latent_dim, rngs=rngs) if projected else None
         self.lag = nnx.Param(jnp.zeros(())) if config.lag == "learned" else None
 
-    def among(
-        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
+    def force_from(
+        self, z: Float[Array, "*batch time latent"], length: int | Int[Array, ""] | None = None
     ) -> Callable[[Float[Array, "*batch query latent"]], Float[Array, "*batch query latent"]]:
         """Return the force as a function of queries, with the keys computed from ``z``.
 
-        Without ``known`` there are as many queries as keys, and each is pulled by the keys up to its own. With ``known``, the
+        Without ``length`` there are as many queries as keys, and each is pulled by the keys up to its own. With ``length``, the
         number of keys that exist, there may be any number of queries, and each is pulled by all of these keys.
         """
         keys = z if self.key is None else normalise(self.key(z))
@@ -73,9 +73,9 @@ class CouplingModule(nnx.Module):
 
         def force(query: Array) -> Array:
             query = query if self.query is None else normalise(self.query(query))
-            if known is None:
+            if length is None:
                 return jnp.asarray(self.out(coupling(query, keys, lag)))
-            mask = (jnp.arange(z.shape[-2]) < known).reshape((1,) * (z.ndim - 1) + (-1,))
+            mask = (jnp.arange(z.shape[-2]) < length).reshape((1,) * (z.ndim - 1) + (-1,))
             weight = lagged_sine(query @ jnp.swapaxes(keys, -1, -2), jnp.cos(lag), jnp.sin(lag))
             return jnp.asarray(self.out(jnp.where(mask, weight, 0.0) @ keys))
 

@@ -105,7 +105,7 @@ class Signals:
         return self.batches * BATCH
 
     @cached_property
-    def held(self) -> Int[np.ndarray, " kind"]:
+    def held_out_choices(self) -> Int[np.ndarray, " kind"]:
         """The indices of the held-out choices of tones: those withheld, or else all."""
         kinds = len(self.tone_choices)
         return np.sort(np.random.default_rng(WITHHELD_STREAM).permutation(kinds)[: self.withheld or kinds])
@@ -141,10 +141,10 @@ class Signals:
         return np.asarray(padded / np.sqrt(self.tones), np.float32)
 
     @cached_property
-    def drawn(self) -> Int[np.ndarray, " sequence"]:
+    def training_choices(self) -> Int[np.ndarray, " sequence"]:
         """The index of the clean sequence that each sequence of the training set is drawn from."""
         every = np.arange(len(self.tone_choices))
-        kinds = np.setdiff1d(every, self.held) if self.withheld else every
+        kinds = np.setdiff1d(every, self.held_out_choices) if self.withheld else every
         return np.concatenate(
             [kinds[np.random.default_rng(batch).integers(len(kinds), size=BATCH)] for batch in range(self.batches)]
         )
@@ -152,12 +152,12 @@ class Signals:
     @property
     def share(self) -> Float[np.ndarray, " kind"]:
         """The fraction of the training set that each clean sequence makes up."""
-        return np.bincount(self.drawn, minlength=len(self.tone_choices)) / self.sequences
+        return np.bincount(self.training_choices, minlength=len(self.tone_choices)) / self.sequences
 
     @property
-    def held_share(self) -> Float[np.ndarray, " kind"]:
+    def held_out_share(self) -> Float[np.ndarray, " kind"]:
         """The weight of each held-out sequence: its fraction of the training set, or equal weights if that has none of them."""
-        return np.full(len(self.held), 1.0 / len(self.held)) if self.withheld else self.share
+        return np.full(len(self.held_out_choices), 1.0 / len(self.held_out_choices)) if self.withheld else self.share
 
     @property
     def mean_square(self) -> float:
@@ -174,10 +174,10 @@ class Signals:
         batch with noise or random phases, or one too small to gain from that, has one row per sequence, with equal weights.
         """
         number = sequence.reshape(-1, batch_size)
-        drawn, kinds = jnp.asarray(self.drawn)[number], len(self.tone_choices)
+        drawn, kinds = jnp.asarray(self.training_choices)[number], len(self.tone_choices)
         if self.noise or self.phases == "random" or batch_size <= kinds:
             return drawn, number, jnp.full(number.shape, 1.0 / batch_size)
-        trained = jnp.asarray(np.unique(self.drawn) if self.withheld else np.arange(kinds))
+        trained = jnp.asarray(np.unique(self.training_choices) if self.withheld else np.arange(kinds))
         every = jnp.broadcast_to(trained, (len(number), len(trained)))
         return every, every, jnp.mean(jax.nn.one_hot(drawn, kinds), axis=1)[:, trained]
 
@@ -197,7 +197,7 @@ class Signals:
             clean, oracle = self._with_phases(kind, _phases(number, self.tones), dim)
         else:
             clean, oracle = jnp.asarray(self.clean)[kind], jnp.asarray(self.oracle(dim))[kind]
-        noisy = clean + self.noise * _white(number, clean.shape[1:]) if self.noise else clean
+        noisy = clean + self.noise * _white_noise(number, clean.shape[1:]) if self.noise else clean
         if task == "identity":
             return Batch(noisy, clean, clean, oracle)
         return Batch(noisy[:, :-1], clean[:, :-1], clean[:, 1:], oracle[:, :-1])
@@ -207,7 +207,7 @@ class Signals:
 
         Its noise, and its phases where they are random, do not occur in any training set.
         """
-        kinds = jnp.asarray(self.held)
+        kinds = jnp.asarray(self.held_out_choices)
         return self.batch(kinds, self.sequences + kinds, task, dim)
 
     def _with_phases(
@@ -224,7 +224,7 @@ class Signals:
         return clean, jnp.pad(state, ((0, 0), (0, 0), (0, dim - 2 * self.tones))) / math.sqrt(self.tones)
 
 
-def _white(number: Int[Array, " row"], shape: tuple[int, ...]) -> Float[Array, "row time channel"]:
+def _white_noise(number: Int[Array, " row"], shape: tuple[int, ...]) -> Float[Array, "row time channel"]:
     """Draw noise of unit variance: a row is the same in every batch."""
     key = jax.random.key(NOISE_STREAM)
     return jax.vmap(lambda n: jax.random.normal(jax.random.fold_in(key, n), shape))(number)

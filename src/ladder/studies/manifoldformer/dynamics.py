@@ -106,10 +106,10 @@ class DynamicsModule(nnx.Module):
         """Move the trajectory."""
 
     def last(
-        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
+        self, z: Float[Array, "*batch time latent"], length: int | Int[Array, ""]
     ) -> Float[Array, "*batch 1 latent"]:
-        """Return the last of the points of ``self(z[..., :known, :])``, without those before it; ``known`` may be traced."""
-        return self(_at(z, known))
+        """Return the last of the points of ``self(z[..., :length, :])``, without those before it; ``length`` may be traced."""
+        return self(_last_point(z, length))
 
 
 class IdentityDynamics(DynamicsModule):
@@ -148,19 +148,21 @@ class FlowDynamics(DynamicsModule):
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """Move every point along the flow."""
         memory = None if self.memory is None else self.memory(z)
-        return self._along(z, memory, None if self.coupling is None else self.coupling.among(z))
+        return self._integrate(z, memory, None if self.coupling is None else self.coupling.force_from(z))
 
     def last(
-        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
+        self, z: Float[Array, "*batch time latent"], length: int | Int[Array, ""]
     ) -> Float[Array, "*batch 1 latent"]:
         """Return the last point, as :meth:`DynamicsModule.last` does.
 
         Each integration step costs as many products as there are samples, not the square of their number.
         """
-        memory = None if self.memory is None else self.memory.last(z, known)
-        return self._along(_at(z, known), memory, None if self.coupling is None else self.coupling.among(z, known))
+        memory = None if self.memory is None else self.memory.last(z, length)
+        return self._integrate(
+            _last_point(z, length), memory, None if self.coupling is None else self.coupling.force_from(z, length)
+        )
 
-    def _along(self, z: Array, memory: Array | None, coupling: Callable[[Array], Array] | None) -> Array:
+    def _integrate(self, z: Array, memory: Array | None, coupling: Callable[[Array], Array] | None) -> Array:
         forces: list[Callable[[Array], Array]] = [] if memory is None else [lambda point: memory]
         forces += [force for force in (coupling, self.drift) if force is not None]
 
@@ -172,7 +174,7 @@ class FlowDynamics(DynamicsModule):
         return z
 
 
-def _at(z: Float[Array, "*batch time latent"], length: int | Int[Array, ""]) -> Float[Array, "*batch 1 latent"]:
+def _last_point(z: Float[Array, "*batch time latent"], length: int | Int[Array, ""]) -> Float[Array, "*batch 1 latent"]:
     """Return the last of the first ``length`` points."""
     return jax.lax.dynamic_slice_in_dim(z, length - 1, 1, axis=z.ndim - 2)
 

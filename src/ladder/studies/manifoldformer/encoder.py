@@ -111,15 +111,15 @@ class CausalConvolution(nnx.Module):
 class CausalFeatures(nnx.Module):
     """The module of :class:`Causal`."""
 
-    def __init__(self, channels: int, wanted: Causal, rngs: nnx.Rngs):
-        widths = [channels, *[wanted.features] * (len(wanted.dilations) - 1)]
+    def __init__(self, channels: int, config: Causal, rngs: nnx.Rngs):
+        widths = [channels, *[config.features] * (len(config.dilations) - 1)]
         self.layers = nnx.List(
             [
-                CausalConvolution(width, wanted.features, wanted.taps, dilation, rngs)
-                for width, dilation in zip(widths, wanted.dilations, strict=True)
+                CausalConvolution(width, config.features, config.taps, dilation, rngs)
+                for width, dilation in zip(widths, config.dilations, strict=True)
             ]
         )
-        self.residual = wanted.residual
+        self.residual = config.residual
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch time feature"]:
         """Return features of each sample and those before it."""

@@ -134,7 +134,7 @@ class Oscillators:
             )
         if self.gap and self.gap.samples >= self.data.length:
             raise ValueError(
-                f"Oscillators(gap={self.gap!r}): nothing is known before it; of {self.data.length} samples leave at least 1"
+                f"Oscillators(gap={self.gap!r}): there is no sample before it; of {self.data.length} samples leave at least 1"
             )
         identity = self.task == "identity"
         if identity and self.gap:
@@ -194,13 +194,13 @@ class Oscillators:
         """The number of optimiser steps in one epoch."""
         return self.data.sequences // self.batch_size
 
-    def built(self, key: Key[Array, ""]) -> ManifoldFormer:
+    def build(self, key: Key[Array, ""]) -> ManifoldFormer:
         """Build a freshly initialised model."""
         return self.model.build(self.data.length, self.data.channels, key)
 
     @cached_property
     def _graphdef(self) -> nnx.GraphDef[ManifoldFormer]:
-        return nnx.split(nnx.eval_shape(lambda: self.built(jax.random.key(0))))[0]
+        return nnx.split(nnx.eval_shape(lambda: self.build(jax.random.key(0))))[0]
 
     @property
     def _optimiser(self) -> optax.GradientTransformation:
@@ -208,12 +208,12 @@ class Oscillators:
 
     def init(self, key: Key[Array, ""]) -> TrainingState:
         """Return fresh parameters and optimiser state."""
-        params = nnx.split(self.built(key))[1]
+        params = nnx.split(self.build(key))[1]
         return TrainingState(
             params, self._optimiser.init(params), jnp.asarray(self.learning_rate), jnp.zeros((), jnp.int32)
         )
 
-    def trained(self, state: TrainingState) -> ManifoldFormer:
+    def model_at(self, state: TrainingState) -> ManifoldFormer:
         """Return the model with the parameters of this state."""
         return nnx.merge(self._graphdef, state.params)
 
@@ -247,44 +247,55 @@ class Oscillators:
         )
 
     def epoch(self, state: TrainingState, key: Key[Array, ""]) -> tuple[TrainingState, dict[str, Array]]:
-        """Train for one epoch and evaluate."""
-        data, dim = self.data, self.model.latent_dim
+        """Train for one epoch, evaluate, and return the new state with the metrics (scalars) and traces (one number per step)."""
+        data = self.data
         order_key, step_key, last_key = jax.random.split(key, 3)
         sequence = jnp.arange(data.sequences)
         rows = data.rows(jax.random.permutation(order_key, sequence) if self.shuffle else sequence, self.batch_size)
-
-        def batch_loss(
-            params: Any, batch: Batch, weights: Array, key: Array, step: Array
-        ) -> tuple[Array, tuple[Output, dict[str, Array]]]:
-            out = nnx.merge(self._graphdef, params)(batch.input, key, self._progress(step))
-            means = {name: jnp.sum(weights * each) for name, each in self.measure(out, batch, step).items()}
-            return means["loss"], (out, means)
-
-        def step(state: TrainingState, rows: tuple[Array, ...]) -> tuple[TrainingState, tuple[Any, ...]]:
-            kind, number, weights, key = rows
-            batch = data.batch(kind, number, self.task, dim)
-            (loss, (out, means)), gradient = jax.value_and_grad(batch_loss, has_aux=True)(
-                state.params, batch, weights, key, state.step
-            )
-            direction, optimiser = self._optimiser.update(gradient, state.optimiser, state.params)
-            rate = self._rate(state)
-            update = jax.tree.map(lambda u: rate * u, direction)
-            params = optax.apply_updates(state.params, update)
-            if self.during == "after":
-                means = batch_loss(params, batch, weights, key, state.step)[1][1]
-            traces = step_traces(
-                stages=self._forward_stages(batch.input, out), params=params, gradient=gradient, update=update
-            )
-            outputs = _off_sphere(out), means if self.during else {}, {"step_loss": loss} | traces
-            return TrainingState(params, optimiser, state.learning_rate, state.step + 1), outputs
-
         keys = jax.random.split(step_key, self.steps_per_epoch)
-        state, (norm_errors, during, traces) = jax.lax.scan(step, state, (*rows, keys))
+        state, (norm_errors, during, traces) = jax.lax.scan(self._train_step, state, (*rows, keys))
+        metrics, out = self._evaluate(state, last_key)
+        metrics |= {f"during_{name}": jnp.mean(value) for name, value in during.items()}
+        if self.model.latent == "sphere":
+            metrics["norm_error"] = jnp.maximum(jnp.max(norm_errors), _off_sphere(out))
+        return state, metrics | traces
 
+    def _train_step(
+        self, state: TrainingState, rows: tuple[Array, ...]
+    ) -> tuple[TrainingState, tuple[Array, dict[str, Array], dict[str, Array]]]:
+        """Take one optimiser step on one batch; return the new state, the norm error, the batch's losses, and the traces."""
+        kind, number, weights, key = rows
+        batch = self.data.batch(kind, number, self.task, self.model.latent_dim)
+        (loss, (out, means)), gradient = jax.value_and_grad(self._batch_loss, has_aux=True)(
+            state.params, batch, weights, key, state.step
+        )
+        direction, optimiser = self._optimiser.update(gradient, state.optimiser, state.params)
+        rate = self._rate(state)
+        update = jax.tree.map(lambda u: rate * u, direction)
+        params = optax.apply_updates(state.params, update)
+        if self.during == "after":
+            means = self._batch_loss(params, batch, weights, key, state.step)[1][1]
+        traces = step_traces(
+            stages=self._forward_stages(batch.input, out), params=params, gradient=gradient, update=update
+        )
+        outputs = _off_sphere(out), means if self.during else {}, {"step_loss": loss} | traces
+        return TrainingState(params, optimiser, state.learning_rate, state.step + 1), outputs
+
+    def _batch_loss(
+        self, params: Any, batch: Batch, weights: Array, key: Array, step: Array
+    ) -> tuple[Array, tuple[Output, dict[str, Array]]]:
+        """Return the objective on a batch and, beside it, the output of the model and all losses as weighted means."""
+        out = nnx.merge(self._graphdef, params)(batch.input, key, self._progress(step))
+        means = {name: jnp.sum(weights * each) for name, each in self.measure(out, batch, step).items()}
+        return means["loss"], (out, means)
+
+    def _evaluate(self, state: TrainingState, key: Array) -> tuple[dict[str, Array], Output]:
+        """Compute the metrics on the held-out sequences, all but those that need the epoch's steps; return also the output."""
+        data = self.data
         # Without the barrier XLA spends minutes on constant folding of everything that depends on the data alone.
-        batch = jax.lax.optimization_barrier(data.held_out(self.task, dim))
-        share = jnp.asarray(data.held_share, jnp.float32)
-        out = self.trained(state)(batch.input, last_key, self._progress(state.step))
+        batch = jax.lax.optimization_barrier(data.held_out(self.task, self.model.latent_dim))
+        share = jnp.asarray(data.held_out_share, jnp.float32)
+        out = self.model_at(state)(batch.input, key, self._progress(state.step))
         # The previous step's loss: the next step may begin another stage than the epoch was trained in.
         parts = self.measure(out, batch, state.step - 1) | {"amplitude": losses.amplitude(out.signal, batch.target)}
         if self.gap:
@@ -292,20 +303,17 @@ class Oscillators:
         metrics = {name: jnp.sum(share * value) for name, value in parts.items()}
         if self.gap:
             metrics["gap_mse_ratio"] = metrics["latent_gap_mse"] / metrics["signal_gap_mse"]
-        metrics |= {f"during_{name}": jnp.mean(value) for name, value in during.items()}
-        if self.model.latent == "sphere":
-            metrics["norm_error"] = jnp.maximum(jnp.max(norm_errors), _off_sphere(out))
         if out.step is not None:
             metrics["noise"] = jnp.mean(_length(out.step))
         if not isinstance(self.model.dynamics, Identity):
             metrics["moved"] = _rms(out.moved - out.aligned) / _rms(out.aligned)
-        return state, metrics | traces
+        return metrics, out
 
     def _impute(self, state: TrainingState, batch: Batch, samples: int) -> dict[str, Float[Array, "*batch"]]:
         """Measure how well each roll-out fills the end of each sequence."""
         whole = jnp.concatenate([batch.clean[..., :1, :], batch.target], axis=-2)
         context, gap = batch.input[..., : whole.shape[-2] - samples, :], whole[..., -samples:, :]
-        model = self.trained(state)
+        model = self.model_at(state)
         measures: dict[str, Array] = {}
         for how, roll_out in ROLLOUTS.items():
             measured = imputation.measure(roll_out(model, context, samples), gap)
@@ -315,7 +323,7 @@ class Oscillators:
     def inspect(self, state: TrainingState, key: Key[Array, ""]) -> Inspection:
         """Run every held-out sequence through the model."""
         batch = self.data.held_out(self.task, self.model.latent_dim)
-        out = self.trained(state)(batch.input, key, self._progress(state.step))
+        out = self.model_at(state)(batch.input, key, self._progress(state.step))
         return Inspection(
             stages=self._forward_stages(batch.input, out),
             latent="sampled" if self.model.sampling else "encoded",

@@ -21,22 +21,29 @@ BAYES: Mapping[tuple[str, Signals, Task], float] = {
     ("oracle_distance", CORE.data, "next step"): 5e-3,
     ("oracle_distance", SMALL, "next step"): 2e-3,
 }
-"""The error of the Bayes read-out of all samples so far, which knows the time, rounded down.
+"""The error of the Bayes read-out of all samples so far, which knows the time, rounded down: the least expected error.
 
-On average no model gets below it.
+The keys are the metric, the data and the task.
 """
 
 
 class References(NamedTuple):
     """The mean squared errors of simple predictors on a task, with sequences weighted as in its training set: docs/floors.md.
 
-    The first two are for the next step, the others for a gap of the last quarter. ``linear``, ``short`` and ``long`` give the
-    window in samples and the error of a linear predictor with that window; the windows of the short one are padded.
+    A linear predictor is given as its window in samples and its error.
+
+    Attributes:
+        copied: The next step, predicted by a copy of the clean input.
+        linear: The next step, predicted by a linear predictor.
+        hold_last: A gap of the last quarter, filled with the last sample before it.
+        short: The same gap, filled by a linear predictor with a short window, padded with zeros.
+        long: The same gap, filled by a linear predictor with a long window.
+        harmonic: The same gap, filled by the five tones fitted to the samples before it.
     """
 
     copied: float
     linear: tuple[int, float]
-    held: float
+    hold_last: float
     short: tuple[int, float]
     long: tuple[int, float]
     harmonic: float
@@ -44,9 +51,11 @@ class References(NamedTuple):
 
 REFERENCES: Mapping[Signals, References] = {
     CORE.data: References(
-        copied=0.0344, linear=(129, 0.0014), held=1.17, short=(33, 0.37), long=(129, 6e-5), harmonic=8e-5
+        copied=0.0344, linear=(129, 0.0014), hold_last=1.17, short=(33, 0.37), long=(129, 6e-5), harmonic=8e-5
     ),
-    SMALL: References(copied=0.476, linear=(63, 0.0085), held=1.20, short=(9, 0.32), long=(33, 2e-4), harmonic=3e-4),
+    SMALL: References(
+        copied=0.476, linear=(63, 0.0085), hold_last=1.20, short=(9, 0.32), long=(33, 2e-4), harmonic=3e-4
+    ),
 }
 
 UNTRAINED = Control("an untrained model has learned nothing")

@@ -48,7 +48,7 @@ def latent_rollout(
             takes.
     """
     graph, params = nnx.split(model)
-    context = _checked("latent_rollout", model, params, context, steps)
+    context = _validated("latent_rollout", model, params, context, steps)
     return jnp.asarray(_latent_rollout(graph, params, context, steps, key))
 
 
@@ -74,7 +74,7 @@ def signal_rollout(
             the last, are longer than a Fourier branch takes.
     """
     graph, params = nnx.split(model)
-    context = _checked("signal_rollout", model, params, context, steps)
+    context = _validated("signal_rollout", model, params, context, steps)
     return jnp.asarray(_signal_rollout(graph, params, context, steps, key))
 
 
@@ -124,7 +124,7 @@ def fill(
     signal = jnp.asarray(signal)
     time, gap = signal.shape[-2], f"fill(start={start}, stop={stop})"
     if start < 1:
-        raise ValueError(f"{gap}: nothing is known before the gap; start it at 1 or later")
+        raise ValueError(f"{gap}: there is no sample before the gap; start it at 1 or later")
     if stop <= start:
         raise ValueError(f"{gap}: the gap is empty; stop it at {start + 1} or later")
     if stop > time:
@@ -164,7 +164,7 @@ MEASURES: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def _checked(name: str, model: ManifoldFormer, params: Any, context: Array, steps: int) -> Array:
+def _validated(name: str, model: ManifoldFormer, params: Any, context: Array, steps: int) -> Array:
     """Return the context in a dtype that predictions can be appended to, after checks of shape and steps."""
     context, channels = jnp.asarray(context), model.decoder.out.out_features
     if context.ndim < 2 or context.shape[-2] < 1 or context.shape[-1] != channels:
@@ -181,11 +181,11 @@ def _latent_rollout(
     graph: nnx.GraphDef[ManifoldFormer], params: Any, context: Array, steps: int, key: Array | None
 ) -> Array:
     model, time = nnx.merge(graph, params), context.shape[-2]
-    z = _zero_pad(model.align(_encoded(model, context, time, key))[0], steps - 1)
+    z = _zero_pad(model.align(_encode(model, context, time, key))[0], steps - 1)
 
     def step(z: Array, length: Array) -> tuple[Array, Array]:
         point = model.dynamics.last(z, length)
-        return _put(z, point, length), point[..., 0, :]
+        return _set_sample(z, point, length), point[..., 0, :]
 
     points = jax.lax.scan(step, z, jnp.arange(time, time + steps))[1]
     return jnp.asarray(model.decoder(jnp.moveaxis(points, 0, -2)))
@@ -198,22 +198,22 @@ def _signal_rollout(
     model, time = nnx.merge(graph, params), context.shape[-2]
 
     def step(x: Array, length: Array) -> tuple[Array, Array]:
-        z = model.align(_encoded(model, x, time, key), length)[0]
+        z = model.align(_encode(model, x, time, key), length)[0]
         sample = model.decoder(model.dynamics.last(z, length))
-        return _put(x, sample, length), sample[..., 0, :]
+        return _set_sample(x, sample, length), sample[..., 0, :]
 
     samples = jax.lax.scan(step, _zero_pad(context, steps - 1), jnp.arange(time, time + steps))[1]
     return jnp.moveaxis(samples, 0, -2)
 
 
-def _encoded(
+def _encode(
     model: ManifoldFormer, x: Float[Array, "*batch time channel"], context: int, key: Array | None
 ) -> Float[Array, "*batch time latent"]:
     """Return the latent, with noise on the context alone."""
     mean, sigma = model.encode(x)
     if sigma is None or key is None:
         return mean
-    noisy = draw(mean[..., :context, :], sigma[..., :context, :], key, model.wanted.latent)[0]
+    noisy = draw(mean[..., :context, :], sigma[..., :context, :], key, model.config.latent)[0]
     return jnp.concatenate([noisy, mean[..., context:, :]], axis=-2)
 
 
@@ -222,7 +222,7 @@ def _zero_pad(x: Float[Array, "*batch time value"], more: int) -> Float[Array, "
     return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, more), (0, 0)])
 
 
-def _put(
+def _set_sample(
     x: Float[Array, "*batch time value"], sample: Float[Array, "*batch 1 value"], at: Int[Array, ""]
 ) -> Float[Array, "*batch time value"]:
     # The last sample is out of bounds and dropped; no later step reads it.

@@ -42,7 +42,7 @@ class Memory:
         check_fields(self)
         if not self.trained and self.kernel == "random":
             raise ValueError(
-                "Memory(kernel='random', trained=False): noise is no memory; train it, or freeze the power law"
+                "Memory(kernel='random', trained=False): noise is not a memory; train it, or freeze the power law"
             )
         _check(f"Memory(order={self.order}, taps={self.taps})", self.order, 1 if self.taps is None else self.taps)
 
@@ -85,10 +85,10 @@ class MemoryModule(nnx.Module):
         return self._read(causal_convolution(z, self._taps(z)))
 
     def last(
-        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""]
+        self, z: Float[Array, "*batch time latent"], length: int | Int[Array, ""]
     ) -> Float[Array, "*batch 1 latent"]:
-        """Return the memory of the first ``known`` points at the last of them: one sum of the convolution."""
-        kernel, age = self._taps(z), known - 1 - jnp.arange(z.shape[-2])
+        """Return the memory of the first ``length`` points at the last of them: one sum of the convolution."""
+        kernel, age = self._taps(z), length - 1 - jnp.arange(z.shape[-2])
         in_reach = ((age >= 0) & (age < self.taps))[:, None]
         weight = jnp.where(in_reach, kernel[jnp.clip(age, 0, self.taps - 1)], 0.0)
         return self._read(jnp.sum(weight.reshape((1,) * (z.ndim - 2) + weight.shape) * z, axis=-2, keepdims=True))

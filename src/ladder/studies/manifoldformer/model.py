@@ -106,23 +106,23 @@ class ManifoldFormer(nnx.Module):
     same values elsewhere under the same key.
 
     Args:
-        wanted: The choice of components.
+        config: The choice of components.
         length: The number of samples of the longest sequence.
         channels: The number of channels of the signal.
         key: The random key of the initial values.
     """
 
-    def __init__(self, wanted: Model, length: int, channels: int, key: Key[Array, ""]):
+    def __init__(self, config: Model, length: int, channels: int, key: Key[Array, ""]):
         streams = (nnx.Rngs(jax.random.fold_in(key, n)) for n in range(7))
         encoder, mean, branch, spread, alignment, dynamics, decoder = streams
-        self.wanted, features, dim = wanted, wanted.encoder.features, wanted.latent_dim
-        self.encoder = wanted.encoder.build(channels, encoder)
+        self.config, features, dim = config, config.encoder.features, config.latent_dim
+        self.encoder = config.encoder.build(channels, encoder)
         self.mean = nnx.Linear(features, dim, rngs=mean)
-        self.branch = FourierBranch(length, channels, features, branch) if wanted.fourier_branch else None
-        self.spread = Spread(features, dim, spread) if isinstance(wanted.sampling, Learned) else None
-        self.alignment = wanted.alignment.build(dim, alignment) if wanted.alignment else None
-        self.dynamics = wanted.dynamics.build(length, dim, dynamics)
-        self.decoder = Decoder(dim, wanted.decoder, channels, decoder)
+        self.branch = FourierBranch(length, channels, features, branch) if config.fourier_branch else None
+        self.spread = Spread(features, dim, spread) if isinstance(config.sampling, Learned) else None
+        self.alignment = config.alignment.build(dim, alignment) if config.alignment else None
+        self.dynamics = config.dynamics.build(length, dim, dynamics)
+        self.decoder = Decoder(dim, config.decoder, channels, decoder)
 
     def encode(
         self, x: Float[Array, "*batch time channel"], progress: float | Float[Array, ""] = 1.0
@@ -132,24 +132,24 @@ class ManifoldFormer(nnx.Module):
         if self.branch is not None:
             h = h + self.branch(x)
         mean = self.mean(h)
-        if self.wanted.latent == "sphere":
+        if self.config.latent == "sphere":
             mean = normalise(mean)
         if self.spread is not None:
             return mean, self.spread(h)
-        if isinstance(sampling := self.wanted.sampling, Fixed | Annealed):
+        if isinstance(sampling := self.config.sampling, Fixed | Annealed):
             return mean, jnp.full(mean.shape, sampling.at(progress), mean.dtype)
         return mean, None
 
     def align(
-        self, z: Float[Array, "*batch time latent"], known: int | Int[Array, ""] | None = None
+        self, z: Float[Array, "*batch time latent"], length: int | Int[Array, ""] | None = None
     ) -> tuple[Float[Array, "*batch time latent"], Float[Array, "*group latent latent"] | None]:
         """Rotate the latent; return it and the rotation, which is None without alignment.
 
-        ``known`` is the number of samples that exist, as in :func:`~ladder.studies.manifoldformer.alignment.context`.
+        ``length`` is the number of samples that exist, as in :func:`~ladder.studies.manifoldformer.alignment.context`.
         """
         if self.alignment is None:
             return z, None
-        rotation = self.alignment(z, known)
+        rotation = self.alignment(z, length)
         return z @ rotation, rotation
 
     def __call__(
@@ -168,7 +168,7 @@ class ManifoldFormer(nnx.Module):
         encoded, sigma = self.encode(x, progress)
         sampled, step = encoded, None
         if sigma is not None and key is not None:
-            sampled, step = draw(encoded, sigma, key, self.wanted.latent)
+            sampled, step = draw(encoded, sigma, key, self.config.latent)
         aligned, rotation = self.align(sampled)
         moved = self.dynamics(aligned)
         return Output(

@@ -40,8 +40,8 @@ TERMS: Mapping[str, Term] = {
     "fractional": lambda out, batch: losses.fractional(out.signal, batch.target),
     "fractional_magnitude": lambda out, batch: losses.fractional_log_magnitude(out.signal, batch.target),
     "fractional_phase": lambda out, batch: losses.fractional_phase(out.signal, batch.target),
-    "entropy": lambda out, batch: regularisers.spectral_entropy(out.moved, of="power"),
-    "magnitude_entropy": lambda out, batch: regularisers.spectral_entropy(out.moved, of="magnitude"),
+    "entropy": lambda out, batch: regularisers.spectral_entropy(out.moved, spectrum="power"),
+    "magnitude_entropy": lambda out, batch: regularisers.spectral_entropy(out.moved, spectrum="magnitude"),
     "kl": lambda out, batch: regularisers.kl(out.encoded, _sigma(out)),
     "isometry": lambda out, batch: regularisers.isometry(out.sampled, batch.clean),
     "smoothness": lambda out, batch: regularisers.smoothness(out.moved),
@@ -92,7 +92,8 @@ def weights(loss: str) -> dict[str, float]:
         term = TERM.fullmatch(part.strip())
         if term is None or term["name"] not in TERMS:
             raise ValueError(
-                f"loss={loss!r}: {part.strip()!r} is no term; write them as '0.05 entropy', joined by '+', of {', '.join(TERMS)}"
+                f"loss={loss!r}: {part.strip()!r} is not a term; write terms as '0.05 entropy', joined by '+', of "
+                f"{', '.join(TERMS)}"
             )
         name, weight = term["name"], float(term["weight"] or 1.0)
         if name in terms or not 0.0 < weight < math.inf:

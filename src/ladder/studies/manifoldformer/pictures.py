@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,22 +16,25 @@ from ladder.studies.geometry.sphere import normalise
 from ladder.studies.manifoldformer.imputation import latent_rollout, signal_rollout
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
     from ladder.studies.manifoldformer.experiments import Oscillators, TrainingState
 
-SEQUENCE = (
-    0  # index among the held-out ones; where none are withheld its tones are the lowest, the easiest to follow by eye
-)
+# The index of the drawn sequence among the held-out ones; if no tones are withheld, its tones are the lowest, which the eye
+# follows most easily.
+SEQUENCE = 0
 CHANNEL = 0
-STATES = 6  # most states to draw of a training run: before it, after its last epoch, and some between
-MARKED = 100  # most samples for which each has a marker
-TINY = 1e-9  # least magnitude of a spectrum: decibels of zero are not finite
-FLOOR_DB = -60.0  # below the largest of the target's spectrum; nothing of interest lies lower
-GAP = 4  # the last 1/GAP of a sequence is imputed
+STATES = 6  # the largest number of states drawn: before training, after the last epoch, and some between
+MARKED = 100  # the largest number of samples drawn with markers
+TINY = 1e-9  # the least magnitude of a spectrum: decibels of zero are not finite
+FLOOR_DB = -60.0  # the lowest level drawn, relative to the largest of the target's spectrum
+GAP = 4  # without a gap in the experiment the last 1/GAP of a sequence is imputed
 FILLS = {
     "latent roll-out": ("latent_fill", style.BLUE, "-"),
     "signal roll-out": ("signal_fill", style.VERMILLION, "-."),
 }
-LINEAR_BINS = 16  # on a linear axis in a long spectrum: every tone lies among them
+LINEAR_BINS = 16  # the bins on the linear part of the axis of a long spectrum: every tone lies among them
 PI_TICKS = ([0, np.pi, 2 * np.pi, 3 * np.pi, 4 * np.pi], ["0", "π", "2π", "3π", "4π"])
 
 
@@ -45,7 +48,7 @@ def shown(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) ->
     data, dim = experiment.data, experiment.model.latent_dim
     batch = data.held_out(experiment.task, dim)
     x, clean, target, oracle = (part[SEQUENCE] for part in batch)
-    model = experiment.trained(state)
+    model = experiment.model_at(state)
     progress = state.step / (experiment.epochs * experiment.steps_per_epoch)
     out = model(x[None], key, progress)
     z = normalise(out.sampled[0])
@@ -72,7 +75,7 @@ def shown(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) ->
 
 def prediction(experiment: Oscillators, shown: Shown) -> Picture:
     """Draw prediction and target over time, in some epochs."""
-    states = _some(len(shown["target"]))
+    states = _states_to_draw(len(shown["target"]))
     columns = min(len(states), 3 if experiment.data.length <= MARKED else 2)
     rows = -(-len(states) // columns)
     figure, axes = style.panels(rows, columns, 3.7 if columns == 3 else 5.4, 2.0, sharex=True, sharey=True)
@@ -103,40 +106,15 @@ def latent(experiment: Oscillators, shown: Shown) -> Picture:
     times = experiment.data.times[: shown["latent"].shape[1]]
     colours = style.over_time(figure, axes, 0.0, float(times[-1]), "time t [rad]")
     radius = 1.0 / np.sqrt(len(tones))
-    circle = np.exp(1j * np.linspace(0.0, 2.0 * np.pi, 181)) * radius
     sampled = experiment.model.sampling is not None
-    marker = "." if len(times) <= MARKED and not sampled else ""
-    handles = {}
+    handles: dict[str, Any] = {}
     for state, row in zip(states, axes, strict=True):
         z, mean, oracle = shown["latent"][state], shown["mean"][state], shown["oracle"][state]
         for pair, (tone, ax) in enumerate(zip(tones, row, strict=True)):
-            x, y = z[:, 2 * pair], z[:, 2 * pair + 1]
-            (handles["oracle: a circle a tone"],) = ax.plot(
-                circle.real, circle.imag, color=style.BLACK, lw=1.2, ls="--", zorder=2
-            )
-            for part in np.array_split(np.arange(len(times)), min(len(times), 32)):
-                colour = colours(times[part[0]] / times[-1])
-                until = slice(part[0], part[-1] + 2)  # up to where the next part begins
-                (line,) = ax.plot(
-                    mean[until, 2 * pair],
-                    mean[until, 2 * pair + 1],
-                    color=colour,
-                    lw=1.4,
-                    marker=marker,
-                    ms=4,
-                    zorder=4,
-                )
-                if sampled:
-                    (points,) = ax.plot(
-                        x[part], y[part], ".", color=colour, ms=4, mec="none", zorder=3, rasterized=True
-                    )
-                    handles["sampled latent"] = points
-            handles[f"{'what is sampled around' if sampled else 'latent'}, dark to light in time"] = line
-            for index in np.linspace(0, len(times) - 1, 16).astype(int):
-                end = oracle[index, 2 * pair : 2 * pair + 2]
-                (handles["from the latent to the oracle at the same time"],) = ax.plot(
-                    [x[index], end[0]], [y[index], end[1]], color=style.VERMILLION, lw=0.8, zorder=4
-                )
+            plane = slice(2 * pair, 2 * pair + 2)
+            handles["oracle: one circle per tone"] = _draw_circle(ax, radius)
+            handles |= _draw_trajectory(ax, times, colours, mean[:, plane], z[:, plane] if sampled else None)
+            handles["from the latent to the oracle at the same time"] = _draw_errors(ax, z[:, plane], oracle[:, plane])
             ax.set_title(f"{_state_label(state)}\n{_share(z, pair)} of |z|² (oracle {_share(oracle, pair)})")
             ax.set_aspect("equal")
             ax.set_ylabel(f"coordinate {2 * pair + 2}: cos {_factor(tone)}t")
@@ -201,7 +179,7 @@ def imputation(experiment: Oscillators, shown: Shown) -> Picture:
     """Draw the gap, or the last quarter, filled by the trained model in two ways."""
     if experiment.task != "next step":
         return Picture(
-            "no imputation: a model trained on the identity repeats what it is shown and continues nothing", None
+            "no imputation: a model trained on the identity repeats its input and does not continue it", None
         )
     figure, axes = style.panels(1, 2, 5.3, 2.8, width_ratios=[2, 1])
     clean, context = shown["clean"][-1], shown["context"][-1]
@@ -236,6 +214,53 @@ def imputation(experiment: Oscillators, shown: Shown) -> Picture:
     )
 
 
+def _draw_circle(ax: Axes, radius: float) -> Line2D:
+    """Draw the oracle of one tone, a circle, and return its line for the legend."""
+    circle = np.exp(1j * np.linspace(0.0, 2.0 * np.pi, 181)) * radius
+    (line,) = ax.plot(circle.real, circle.imag, color=style.BLACK, lw=1.2, ls="--", zorder=2)
+    return line
+
+
+def _draw_trajectory(
+    ax: Axes,
+    times: Float[np.ndarray, " time"],
+    colours: Callable[[float], Any],
+    mean: Float[np.ndarray, "time 2"],
+    sampled: Float[np.ndarray, "time 2"] | None,
+) -> dict[str, Line2D]:
+    """Draw the mean of the latent as a line that changes colour in time, and sampled points if given.
+
+    Args:
+        ax: The axes of one pair of coordinates.
+        times: The times of the samples, in radians.
+        colours: The colour at a fraction of the last time.
+        mean: The mean of the latent.
+        sampled: The sampled latent; None without sampling.
+
+    Returns:
+        One line of each kind, by its label in the legend.
+    """
+    marker = "." if len(times) <= MARKED and sampled is None else ""
+    handles = {}
+    for part in np.array_split(np.arange(len(times)), min(len(times), 32)):
+        colour = colours(times[part[0]] / times[-1])
+        until = slice(part[0], part[-1] + 2)  # up to where the next part begins
+        (line,) = ax.plot(*mean[until].T, color=colour, lw=1.4, marker=marker, ms=4, zorder=4)
+        if sampled is not None:
+            (handles["sampled latent"],) = ax.plot(
+                *sampled[part].T, ".", color=colour, ms=4, mec="none", zorder=3, rasterized=True
+            )
+    handles[f"{'latent' if sampled is None else 'mean of the latent'}, dark to light in time"] = line
+    return handles
+
+
+def _draw_errors(ax: Axes, z: Float[np.ndarray, "time 2"], oracle: Float[np.ndarray, "time 2"]) -> Line2D:
+    """Join 16 points of the latent with the oracle at the same time, and return a line for the legend."""
+    for index in np.linspace(0, len(z) - 1, 16).astype(int):
+        (line,) = ax.plot(*np.stack([z[index], oracle[index]]).T, color=style.VERMILLION, lw=0.8, zorder=4)
+    return line
+
+
 PICTURES: Mapping[str, Callable[[Oscillators, Shown], Picture]] = {
     "prediction": prediction,
     "latent": latent,
@@ -253,8 +278,8 @@ def _target_times(experiment: Oscillators) -> Float[np.ndarray, " time"]:
     return times if experiment.task == "identity" else times[1:]
 
 
-def _some(states: int) -> list[int]:
-    """Return the first state, the last, and some evenly between them; state 0 is before training."""
+def _states_to_draw(states: int) -> list[int]:
+    """Return the first state, the last, and some at even distances between them; state 0 is before training."""
     if states <= STATES:
         return list(range(states))
     return [round(i * (states - 1) / (STATES - 1)) for i in range(STATES)]
@@ -267,7 +292,7 @@ def _state_label(state: int) -> str:
 def _tones(experiment: Oscillators) -> tuple[int, ...]:
     """Return the frequencies of the sequence."""
     data = experiment.data
-    return data.tone_choices[int(data.held[SEQUENCE])]
+    return data.tone_choices[int(data.held_out_choices[SEQUENCE])]
 
 
 def _sequence_label(experiment: Oscillators) -> str:
@@ -276,11 +301,13 @@ def _sequence_label(experiment: Oscillators) -> str:
 
 
 def _share(z: Float[np.ndarray, "time latent"], pair: int) -> str:
+    """Return the percentage of the squared norm that this pair of coordinates has."""
     total = np.sum(z**2)
     return f"{np.sum(z[:, 2 * pair : 2 * pair + 2] ** 2) / total:.0%}" if total > 0.0 else "–"
 
 
 def _factor(tone: int) -> str:
+    """Return the frequency as a factor of ``t``: nothing for 1."""
     return "" if tone == 1 else f"{tone}"
 
 
@@ -289,6 +316,7 @@ def _format_number(value: float) -> str:
 
 
 def _magnitude(signal: Float[np.ndarray, "time channel"]) -> Float[np.ndarray, " bin"]:
+    """Return the magnitude of each rFFT bin, averaged over channels."""
     return np.asarray(np.mean(np.abs(np.fft.rfft(signal, axis=0)), axis=1))
 
 
@@ -299,7 +327,7 @@ def _bin(experiment: Oscillators, tone: int, shown: Shown) -> float:
 
 
 def _label_outside(axes: np.ndarray, used: int, x: str, y: str) -> None:
-    """Label the axes at the left and below alone; the others share them."""
+    """Label only the axes at the left and at the bottom; the others share their scales."""
     columns = axes.shape[1]
     for i, ax in enumerate(axes.flat[:used]):
         if i % columns == 0:

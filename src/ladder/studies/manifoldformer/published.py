@@ -45,9 +45,9 @@ class Run:
         experiment: The experiment that it trained, set to report means during the epoch.
         printed: The printed values, digit by digit: quantity to epoch to value. A quantity is a metric, or the sum of several,
             joined by ``+``.
-        differs: The differences between its document, the published code and this configuration.
+        differs: How its document, the published code and this configuration differ; empty if they agree.
         seeds: The number of seeds that it is compared with.
-        outside: The values that many seeds do not reach, with the reason: quantity and epoch to it.
+        outside: The reason why no seed reaches a printed value, by quantity and epoch; empty where some seed does.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Reproduced:
+class Comparison:
     """A printed value beside the results of many seeds: their median and range."""
 
     quantity: str
@@ -76,7 +76,7 @@ class Reproduced:
         return self.low - half <= float(self.printed) <= self.high + half
 
 
-def compare(run: Run, curves: Mapping[str, Float[np.ndarray, "seed epoch"]]) -> list[Reproduced]:
+def compare(run: Run, curves: Mapping[str, Float[np.ndarray, "seed epoch"]]) -> list[Comparison]:
     """Compare every printed value of a run with the curves of many seeds of its experiment."""
     comparisons = []
     for quantity, by_epoch in run.printed.items():
@@ -84,27 +84,27 @@ def compare(run: Run, curves: Mapping[str, Float[np.ndarray, "seed epoch"]]) -> 
         for epoch, printed in by_epoch.items():
             by_seed = values[:, epoch - 1]
             low, median, high = map(float, np.quantile(by_seed, (0.0, 0.5, 1.0)))
-            comparisons.append(Reproduced(quantity, epoch, printed, median, low, high))
+            comparisons.append(Comparison(quantity, epoch, printed, median, low, high))
     return comparisons
 
 
-def reproduce(run: Run, seeds: Seeds | None = None) -> list[Reproduced]:
+def reproduce(run: Run, seeds: Seeds | None = None) -> list[Comparison]:
     """Train the run on its seeds and compare."""
     return compare(run, CompiledTrainer(run.experiment, 8)(seeds or Seeds(), range(run.seeds)).curves)
 
 
-def table(run: Run, found: Sequence[Reproduced]) -> str:
+def table(run: Run, comparisons: Sequence[Comparison]) -> str:
     """Return the comparison as a Markdown table."""
     rows = [
         f"| {each.quantity} | {each.epoch} | {each.printed} | {each.median:.4g} [{each.low:.4g}, {each.high:.4g}] "
         f"| {'inside' if each.inside else run.outside.get((each.quantity, each.epoch), 'outside')} |"
-        for each in found
+        for each in comparisons
     ]
     head = [
         "| quantity | epoch | printed | median and range | |",
         "| --- | ---: | ---: | ---: | --- |",
     ]
-    note = [f"To be known: {run.differs}.", ""] if run.differs else []
+    note = [f"Note: {run.differs}.", ""] if run.differs else []
     return "\n".join([f"{run.name}, {run.seeds} seeds:", "", *note, *head, *rows])
 
 

@@ -11,7 +11,7 @@ from ladder.studies.manifoldformer.losses import EPSILON
 
 
 def spectral_entropy(
-    z: Float[Array, "*batch time latent"], of: Literal["power", "magnitude"] = "power"
+    z: Float[Array, "*batch time latent"], spectrum: Literal["power", "magnitude"] = "power"
 ) -> Float[Array, "*batch"]:
     """Compute the entropy in nats of each latent coordinate's spectrum along time, averaged over the coordinates.
 
@@ -21,12 +21,12 @@ def spectral_entropy(
     Source: the published latent entropy (status document of the core, section 7).
 
     Raises:
-        ValueError: for another ``of``.
+        ValueError: for another spectrum.
     """
-    if of not in ("power", "magnitude"):
-        raise ValueError(f"spectral_entropy(of={of!r}): choose 'power' or 'magnitude'")
+    if spectrum not in ("power", "magnitude"):
+        raise ValueError(f"spectral_entropy(spectrum={spectrum!r}): choose 'power' or 'magnitude'")
     s = jnp.fft.rfft(z, axis=-2)
-    size = jnp.abs(s) if of == "magnitude" else s.real**2 + s.imag**2
+    size = jnp.abs(s) if spectrum == "magnitude" else s.real**2 + s.imag**2
     share = size / (jnp.sum(size, axis=-2, keepdims=True) + EPSILON)
     return jnp.mean(-jnp.sum(share * jnp.log(share + EPSILON), axis=-2), axis=-1)
 

@@ -90,7 +90,7 @@ class Overfit:
             "gradient_self", "gradient_alignment", "gradient_observation", "ce_kl",
         )  # fmt: skip
 
-    def priors(self, state: OverfitState) -> PureFEP:
+    def model_at(self, state: OverfitState) -> PureFEP:
         """Return the model as trained so far."""
         return nnx.merge(graph(self.model), state.priors)
 
@@ -108,22 +108,22 @@ class Overfit:
         """Train for ``steps_per_epoch`` steps and evaluate; the key is not used."""
 
         def step(state: OverfitState, _: None) -> tuple[OverfitState, dict[str, Array]]:
-            model = self.priors(state)
+            model = self.model_at(state)
             memory, outputs = self.learning.step(model, state.memory, state.batch)
             targets = state.batch.targets
             traces = {
                 "cross_entropy": cross_entropy(outputs.hidden, targets),
                 "visible_cross_entropy": cross_entropy(outputs.visible, targets),
                 "visible_accuracy": accuracy(outputs.visible, targets),
-                "gradient_self": outputs.pull.self_coupling,
-                "gradient_alignment": outputs.pull.alignment,
-                "gradient_observation": outputs.pull.observation,
-                "ce_kl": outputs.pull.observation / outputs.pull.self_coupling,
+                "gradient_self": outputs.gradients.self_coupling,
+                "gradient_alignment": outputs.gradients.alignment,
+                "gradient_observation": outputs.gradients.observation,
+                "ce_kl": outputs.gradients.observation / outputs.gradients.self_coupling,
             }
             return state._replace(priors=nnx.split(model)[1], memory=memory), traces
 
         state, traces = jax.lax.scan(step, state, None, length=self.steps_per_epoch)
-        model = self.priors(state)
+        model = self.model_at(state)
         logits = predict(model, state.batch.inputs, model.frame(), self.evaluation_steps)
         evaluated = {
             "cross_entropy": cross_entropy(logits, state.batch.targets),
@@ -196,7 +196,7 @@ class Stream:
 
     metrics: ClassVar[tuple[str, ...]] = ("cross_entropy", "accuracy", "excess")
 
-    def priors(self, state: StreamState) -> PureFEP:
+    def model_at(self, state: StreamState) -> PureFEP:
         """Return the model as trained so far."""
         return nnx.merge(graph(self.model), state.priors)
 
@@ -223,14 +223,14 @@ class Stream:
         """Train on fresh batches and evaluate."""
 
         def step(state: StreamState, key: Array) -> tuple[StreamState, Array]:
-            model, batch = self.priors(state), self.draw(key, state.source, self.batch_size)
+            model, batch = self.model_at(state), self.draw(key, state.source, self.batch_size)
             memory, outputs = self.learning.step(model, state.memory, batch)
             return state._replace(priors=nnx.split(model)[1], memory=memory), cross_entropy(
                 outputs.hidden, batch.targets
             )
 
         state, trace = jax.lax.scan(step, state, jax.random.split(key, self.steps_per_epoch))
-        model, (x, targets) = self.priors(state), state.held_out
+        model, (x, targets) = self.model_at(state), state.held_out
         logits = predict(model, x, model.frame())
         entropy = cross_entropy(logits, targets)
         source_entropy = cross_entropy(jnp.log(state.source[x] + 1e-30), targets) if self.task == "markov" else 0.0

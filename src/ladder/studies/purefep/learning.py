@@ -26,19 +26,19 @@ class Batch(NamedTuple):
     targets: Float[Array, "batch time vocabulary"]
 
 
-class Seen(NamedTuple):
+class StepOutputs(NamedTuple):
     """The quantities that a training step computes along the way.
 
     Attributes:
         hidden: The logits before the step, with the targets hidden.
         visible: The logits of beliefs that have seen the targets.
-        pull: The mean magnitude of the gradient in the means, of each part of the free energy, once beliefs have seen the
+        gradients: The mean magnitude of the gradient in the means, of each part of the free energy, once beliefs have seen the
             targets and the parts have come to balance.
     """
 
     hidden: Float[Array, "batch time vocabulary"]
     visible: Float[Array, "batch time vocabulary"]
-    pull: Terms
+    gradients: Terms
 
 
 @runtime_checkable
@@ -163,14 +163,16 @@ class FreeEnergy:
             return ()
         return jax.tree.map(lambda part: jnp.broadcast_to(part, (self.lag, *part.shape)), model.initial(x))
 
-    def step(self, model: PureFEP, memory: Any, batch: Batch) -> tuple[Any, Seen]:
+    def step(self, model: PureFEP, memory: Any, batch: Batch) -> tuple[Any, StepOutputs]:
         """Move the model's priors by one step, in place; return the new state, and the quantities computed along the way."""
         x, targets = batch
         frame = model.frame()
         start = model.initial(x)
         free = settle(model, start, x, frame)
         clamped = settle(model, start if self.phases == "visible" else free, x, frame, targets)
-        outputs = Seen(model.logits(free), model.logits(clamped), pulls(model, clamped, x, frame, targets))
+        outputs = StepOutputs(
+            model.logits(free), model.logits(clamped), gradient_magnitudes(model, clamped, x, frame, targets)
+        )
 
         slope = self._slope(model, clamped, x, frame)
         if self.phases == "contrast":
@@ -218,7 +220,7 @@ class FreeEnergy:
         prior[...] = (1.0 - self.hyperprior) * prior[...] + scale * change
 
 
-def pulls(model: PureFEP, q: Belief, x: Array, frame: Array, targets: Array) -> Terms:
+def gradient_magnitudes(model: PureFEP, q: Belief, x: Array, frame: Array, targets: Array) -> Terms:
     """Return the mean magnitude of the gradient in the beliefs' means of each weighted part of the free energy.
 
     Args:
@@ -257,7 +259,7 @@ class Backprop:
         """Return the initial state of the optimiser."""
         return optax.adam(self.rate).init(nnx.split(model)[1])
 
-    def step(self, model: PureFEP, memory: optax.OptState, batch: Batch) -> tuple[optax.OptState, Seen]:
+    def step(self, model: PureFEP, memory: optax.OptState, batch: Batch) -> tuple[optax.OptState, StepOutputs]:
         """Move the model's priors by one step, in place; return the optimiser's state, and the quantities computed."""
         graph, priors = nnx.split(model)
 
@@ -271,7 +273,7 @@ class Backprop:
         update, memory = optax.adam(self.rate).update(gradient, memory)
         nnx.update(model, optax.apply_updates(priors, update))
         zero = jnp.zeros(())
-        return memory, Seen(logits, logits, Terms(zero, zero, zero))
+        return memory, StepOutputs(logits, logits, Terms(zero, zero, zero))
 
 
 def cross_entropy(

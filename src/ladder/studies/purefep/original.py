@@ -43,7 +43,7 @@ DEFAULTS: dict[str, Switch] = {
     "self-attention": ("model.self_attention", True),
     "no frames": ("model.frames", "identity"),
     "tied banks": ("model.banks", "tied"),
-    "a variance a direction": ("model.covariance", "diagonal"),
+    "one variance per direction": ("model.covariance", "diagonal"),
     "rate of variances": ("model.variance_rate", 0.025),
     "rate of priors": ("learning.prior_rate", 0.01),
     "targets visible": ("learning.phases", "visible"),
