@@ -74,7 +74,7 @@ def rungs(scale):
         name="imputation, no consistency",
         claim="Only a model trained for consistency can be rolled out in the latent; any can in the signal (IMP-1).",
         experiment=changed(rung.experiment, "loss", "mse + reconstruction + 30 gram"),
-        parent=rung.id,
+        parent=rung,
         adds="loss",
         goals=(*filled("latent", scale), *filled("signal", scale)),
         compare=dict.fromkeys(("latent_gap_mse", "signal_gap_mse"), "not published"),

@@ -55,7 +55,7 @@ FASTER = replace(
     variant="300-steps-faster",
     claim="At twice the rate of the encoding priors 100 steps suffice, but some seeds lose a token again before step 1000.",
     experiment=Overfit(epochs=LEARNED, learning=FreeEnergy(prior_rate=0.3)),
-    parent=BRIEF.id,
+    parent=BRIEF,
     adds="learning.prior_rate",
     gates=(),
     goals=gates(10, "the source allows 100 steps"),

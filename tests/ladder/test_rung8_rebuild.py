@@ -60,8 +60,8 @@ def costs_little(below_it):
     tenth = "convention of this ladder: a tenth of the signal's mean square"
     harm = "a rise from 0.215 to 0.237 was published as harm (LOS-5)"
     return (
-        no_worse_than(below_it.id, "mse", margin=0.1 * experiment.data.mean_square, source=tenth),
-        no_worse_than(below_it.id, "oracle_distance", margin=sized(0.022, experiment), source=harm),
+        no_worse_than(below_it, "mse", margin=0.1 * experiment.data.mean_square, source=tenth),
+        no_worse_than(below_it, "oracle_distance", margin=sized(0.022, experiment), source=harm),
     )
 
 
@@ -94,7 +94,7 @@ def rebuilt(scale):
                 name=step.replace("-", " "),
                 claim=claim,
                 experiment=changed(parent.experiment, adds, value),
-                parent=parent.id,
+                parent=parent,
                 adds=adds,
                 gates=(learned("next step"), *costs_little(parent)),
                 goals=(aligned(root),),

@@ -100,7 +100,7 @@ def beside(rung, variant, claim, path, value):
         name=f"summit, {variant.replace('-', ' ')}",
         claim=claim,
         experiment=changed(rung.experiment, path, value),
-        parent=rung.id,
+        parent=rung,
         adds=path,
         goals=(
             below("oracle_distance", 0.05, by=5, source=ALIGNED),
