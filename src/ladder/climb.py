@@ -178,7 +178,7 @@ class Climb:
             return
         key, judged = self.curves.key(rung), outcome.judgement
         k, n = (judged.k, judged.n) if judged else (None, None)
-        before = [attempt for attempt in self._evidence.attempts.of(rung.id) if attempt.key == key]
+        before = [attempt for attempt in self._evidence.attempts.for_rung(rung.id) if attempt.key == key]
         known = before and (before[-1].verdict, before[-1].k, before[-1].n) == (outcome.verdict, k, n)
         if rung.id in self._begun or not known:
             self._evidence.attempts.end(
