@@ -136,7 +136,7 @@ class Climb:
                 self._begin(rung)
             trained, *others = (self.curves(each, look, progress(each), deadline, self.time_limit) for each in compared)
             partners = dict(zip(rung.partners, others, strict=True))
-            judgement = judge(rung, trained, partners, self.test, self.ladder.gated(rung.scale))
+            judgement = judge(rung, trained, partners, self.test, self.ladder.gate_count(rung.scale))
             # A goal is measured, not decided: it never asks for more seeds.
             if judgement.verdict is not Verdict.UNDECIDED or rung.role == "goal":
                 break

@@ -16,7 +16,7 @@ import numpy as np
 
 import ladder
 from ladder.declare.experiment import components
-from ladder.declare.values import inside, is_array
+from ladder.declare.values import contents, is_array
 from ladder.evidence.closure import closure
 from ladder.evidence.provenance import dependency_versions
 from ladder.evidence.syntax import Source, read_source
@@ -125,7 +125,7 @@ def _stable_repr(value: Any) -> str:
     if isinstance(value, set | frozenset):
         return f"{_type_name(value)}({', '.join(sorted(map(_stable_repr, value)))})"
     if _has_fields(value):
-        fields = (f"{name}={_stable_repr(inner)}" for name, inner in (inside(value) or {}).items())
+        fields = (f"{name}={_stable_repr(inner)}" for name, inner in (contents(value) or {}).items())
         return f"{_type_name(value)}({', '.join(fields)})"
     if is_array(value):
         with suppress(Exception):  # a deleted array, or one that NumPy cannot convert
@@ -180,6 +180,6 @@ def _defining_modules(experiment: object) -> list[str]:
     todo: list[Any] = [experiment]
     while todo:
         value = todo.pop()
-        todo.extend((inside(value) or {}).values())
+        todo.extend((contents(value) or {}).values())
         modules.update(getattr(part, "__module__", None) or "builtins" for part in (value, *type(value).__mro__))
     return sorted(modules)
