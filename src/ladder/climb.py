@@ -136,7 +136,7 @@ class Climb:
                 self._begin(rung)
             trained, *others = (self.curves(each, look, progress(each), deadline, self.time_limit) for each in compared)
             partners = dict(zip(rung.partners, others, strict=True))
-            judgement = judge(rung, trained, partners, self.test, self.ladder.gated(rung.scale))
+            judgement = judge(rung, trained, partners, self.test, self.ladder.gate_count(rung.scale))
             # A goal is measured, not decided: it never asks for more seeds.
             if judgement.verdict is not Verdict.UNDECIDED or rung.role == "goal":
                 break
@@ -178,7 +178,7 @@ class Climb:
             return
         key, judged = self.curves.key(rung), outcome.judgement
         k, n = (judged.k, judged.n) if judged else (None, None)
-        before = [attempt for attempt in self._evidence.attempts.of(rung.id) if attempt.key == key]
+        before = [attempt for attempt in self._evidence.attempts.for_rung(rung.id) if attempt.key == key]
         known = before and (before[-1].verdict, before[-1].k, before[-1].n) == (outcome.verdict, k, n)
         if rung.id in self._begun or not known:
             self._evidence.attempts.end(

@@ -70,13 +70,13 @@ def run(folder: Path, name: str, begins: Callable[[str], None], ends: Callable[[
         while (first := sum(each.seeds for each in found)) < seeds:
             found.append(trained(rung, first))
             with step(f"keep {key}/{first}-{first + BLOCK}.npz"):
-                kept.curves.keep(key, first, found[-1])
-        if rung % 5 == 0 and kept.curves.inspection(key) is None:
+                kept.curves.save(key, first, found[-1])
+        if rung % 5 == 0 and kept.curves.load_inspection(key) is None:
             with step(f"keep {key}/inspected.npz"):
-                kept.curves.keep_inspection(
+                kept.curves.save_inspection(
                     key, {"seeds": np.arange(rung), "end/weights": np.arange(rung, dtype=np.float64)}
                 )
-        if begun or not any(attempt.verdict for attempt in kept.attempts.of(id)):
+        if begun or not any(attempt.verdict for attempt in kept.attempts.for_rung(id)):
             with step(f"end {id}"):
                 kept.attempts.end(id, key, 0, verdict="PASS", k=seeds, n=seeds)
         rungs.append({"id": id, "curves": [each.curves["loss"].tolist() for each in found]})
@@ -245,7 +245,7 @@ class Checks:
         hold("something is there that was never kept", full or found.keys() <= kept | {point.step})
         for rung in range(RUNGS):
             id = f"rung{rung}"
-            listed = [(attempt.run, attempt.key, attempt.verdict) for attempt in reader.attempts.of(id)]
+            listed = [(attempt.run, attempt.key, attempt.verdict) for attempt in reader.attempts.for_rung(id)]
             begun, ended = [("first", f"key{rung}", "")], [("first", f"key{rung}", "PASS")]
             may = {(f"begin {id}" in done, f"end {id}" in done)}
             if full or point.step in (f"begin {id}", f"end {id}"):
@@ -276,7 +276,7 @@ class Checks:
         unread = len(reader.problems) == 1 and "cannot be read" in reader.problems[0]
         hold(f"a reader is told {reader.problems}", unread if torn else not reader.problems)
         for rung in range(RUNGS):
-            verdicts = [attempt.verdict for attempt in reader.attempts.of(f"rung{rung}")]
+            verdicts = [attempt.verdict for attempt in reader.attempts.for_rung(f"rung{rung}")]
             hold(f"in the end rung{rung} has {verdicts}", verdicts in (["PASS"], ["", "PASS"]))
 
 

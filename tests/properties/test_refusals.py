@@ -146,7 +146,7 @@ NAN = float("nan")
         ),
         (Model, {"dynamics": None}, "Model(dynamics=None): give Identity(...) or Residual(...) or Flow(...)"),
         (Model, {"latent_dim": 16.0}, "Model(latent_dim=16.0): give a whole number"),
-        (Causal, {"dilations": [1, 2]}, "Causal(dilations=[1, 2]): give a tuple, of each a whole number"),
+        (Causal, {"dilations": [1, 2]}, "Causal(dilations=[1, 2]): give a tuple, each entry a whole number"),
         (Flow, {"memory": True}, "Flow(memory=True): give Memory(...) or None"),
         (Flow, {"substeps": 1.5}, "Flow(substeps=1.5): give a whole number"),
         (Fixed, {"sigma": float("inf")}, "Fixed(sigma=inf): give a finite number"),

@@ -1,4 +1,4 @@
-"""The causes that a diagnosis can come to, by name."""
+"""The names of the causes that a diagnosis can find."""
 
 CAUSES = (
     "non-finite",
@@ -15,4 +15,4 @@ CAUSES = (
     "too-few-steps",
     "below-floor",
 )
-"""Names of findings, in the order in which they are looked for; ``docs/findings.md`` says what each means."""
+"""Names of findings, in order of precedence; ``docs/findings.md`` says what each means."""

@@ -4,22 +4,22 @@ import dataclasses
 from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
-from ladder.declare.values import DEEPEST, is_too_deep, same, shortened
+from ladder.declare.values import MAX_DEPTH, equal, is_too_deep, shortened
 
-MOST_EPOCHS = 1_000_000  # of which every seed's metrics are kept
-METHODS = ("init", "epoch", "inspect")
+MAX_EPOCHS = 1_000_000  # all metrics of every epoch stay in memory
+METHODS = ("init", "epoch", "inspect")  # names that no component may have
 
 
 @runtime_checkable
 class Experiment(Protocol):
     """Something that can be trained: a frozen dataclass whose fields are its components, in pure JAX.
 
-    It knows nothing of seeds, rungs or pytest. ``init(key)`` returns the state (any pytree of arrays);
+    It does not depend on seeds, rungs or pytest. ``init(key)`` returns the state (any pytree of arrays);
     ``epoch(state, key)`` trains for an epoch and returns the state and a dict: each scalar is a metric, evaluated after
-    the epoch; each vector a trace with one number a step. ``metrics`` names the scalars.
+    the epoch; each vector is a trace with one number for each step. ``metrics`` names the scalars.
 
-    What else it may have makes a failing rung's diagnosis say more: class attributes ``objective`` and ``reference``, the
-    metric that is trained on and the one that says whether the task is done, both better the lower they are; traces of
+    The following are optional and add to the diagnosis of a failing rung: class attributes ``objective`` and ``reference``,
+    the metric that is trained on and the one that shows whether the task is solved, both better the lower they are; traces of
     :func:`~ladder.inspection.step_traces`; the method of :class:`~ladder.inspection.Inspectable`. A class attribute
     ``pictures`` names the module that draws it, an :class:`~ladder.pictures.Artist`.
     """
@@ -40,7 +40,7 @@ class Experiment(Protocol):
 
 
 def check_experiment(experiment: object) -> None:
-    """Refuse what cannot be trained, as far as it can be told without training it.
+    """Raise an error for an object that cannot be trained, as far as this is visible without training it.
 
     Raises:
         TypeError: for an object that is not an experiment.
@@ -48,7 +48,7 @@ def check_experiment(experiment: object) -> None:
     """
     if not isinstance(experiment, Experiment):
         raise TypeError(
-            f"{shortened(experiment)} is no experiment; it needs epochs, metrics, init(key) and epoch(state, key)"
+            f"{shortened(experiment)} is not an experiment; it needs epochs, metrics, init(key) and epoch(state, key)"
         )
     for name in components(experiment):
         if name in METHODS:
@@ -59,19 +59,19 @@ def check_experiment(experiment: object) -> None:
                 f"{name}={shortened(method)}: make it a method, {name}({'state, ' * (name == 'epoch')}key)"
             )
     epochs, metrics = experiment.epochs, experiment.metrics
-    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or not 1 <= epochs <= MOST_EPOCHS:
-        raise ValueError(f"epochs={shortened(epochs)}: give a whole number from 1 to {MOST_EPOCHS}")
+    if not isinstance(epochs, Integral) or isinstance(epochs, bool) or not 1 <= epochs <= MAX_EPOCHS:
+        raise ValueError(f"epochs={shortened(epochs)}: give a whole number from 1 to {MAX_EPOCHS}")
     if not isinstance(metrics, tuple | list) or not metrics:
         example = (metrics,) if isinstance(metrics, str) and metrics else ("loss",)
         raise ValueError(f"metrics={shortened(metrics)}: give a tuple of names, such as {example!r}")
     for name in metrics:
         check_name(name)
         if metrics.count(name) > 1:
-            raise ValueError(f"metrics={shortened(metrics)}: {name!r} is there twice; name each metric once")
+            raise ValueError(f"metrics={shortened(metrics)}: {name!r} occurs twice; name each metric once")
 
 
 def check_name(name: object) -> None:
-    """Raise a ValueError unless a metric or trace can be called that: it stands in reports, in files and on terminals."""
+    """Raise a ValueError for a name that a metric or trace cannot have, because reports, files and terminals show it."""
     if not isinstance(name, str) or not name.isprintable() or name.strip() != name or not name:
         raise ValueError(
             f"{shortened(name)} cannot be the name of a metric or trace; give a string of printable characters without a "
@@ -92,7 +92,7 @@ def components(experiment: object) -> dict[str, Any]:
         or not experiment.__dataclass_params__.frozen  # type: ignore[attr-defined]  # set by every @dataclass
     ):
         raise TypeError(
-            f"{shortened(experiment)} is no frozen dataclass instance: make its components the fields of a "
+            f"{shortened(experiment)} is not an instance of a frozen dataclass: make its components the fields of a "
             "@dataclass(frozen=True)"
         )
     for field in dataclasses.fields(experiment):
@@ -100,12 +100,13 @@ def components(experiment: object) -> dict[str, Any]:
             raise ValueError(f"component {field.name!r} has no value; give it a default or set it in __post_init__")
         if is_too_deep(getattr(experiment, field.name)):
             raise ValueError(
-                f"component {field.name!r} contains itself, or is nested more than {DEEPEST} levels deep; make it flatter"
+                f"component {field.name!r} contains itself, or is nested more than {MAX_DEPTH} levels deep; make it flatter"
             )
     return _flat(experiment)
 
 
 def _flat(experiment: object) -> dict[str, Any]:
+    """Return all fields, those of nested dataclasses by dotted path."""
     flat: dict[str, Any] = {}
     for name, value in _fields(experiment).items():
         flat[name] = value
@@ -117,43 +118,43 @@ def _flat(experiment: object) -> dict[str, Any]:
 def differences(one: object, other: object) -> dict[str, tuple[Any, Any]]:
     """Return the components in which two experiments differ: path to the pair of values.
 
-    Nested dataclasses are compared field by field. Where the type itself differs, that is one component, named after the
-    field (or ``experiment``), with all the fields that only one of the types has; fields of the same name still count.
+    Nested dataclasses are compared field by field. If their types differ, the type is one component, named after the field
+    (or ``experiment``): it stands for all fields that only one of the types has. Fields that both have are still compared.
 
     Raises:
         TypeError: for two values that cannot be compared, naming the component.
     """
-    found: dict[str, tuple[Any, Any]] = {}
+    differing: dict[str, tuple[Any, Any]] = {}
     if type(one) is not type(other):
-        found["experiment"] = (type(one).__qualname__, type(other).__qualname__)
-    return found | _differences(one, other, "")
+        differing["experiment"] = (type(one).__qualname__, type(other).__qualname__)
+    return differing | _differences(one, other, "")
 
 
-def _differences(one: object, other: object, within: str) -> dict[str, tuple[Any, Any]]:
-    found: dict[str, tuple[Any, Any]] = {}
-    theirs = _fields(other)
+def _differences(one: object, other: object, prefix: str) -> dict[str, tuple[Any, Any]]:
+    differing: dict[str, tuple[Any, Any]] = {}
+    others = _fields(other)
     for name, a in _fields(one).items():
-        if name not in theirs:
+        if name not in others:
             continue
-        b, path = theirs[name], f"{within}{name}"
+        b, path = others[name], f"{prefix}{name}"
         if _is_component(a) and _is_component(b):
             if type(a) is not type(b):
-                found[path] = (a, b)
-            found |= _differences(a, b, f"{path}.")
+                differing[path] = (a, b)
+            differing |= _differences(a, b, f"{path}.")
             continue
         try:
-            equal = same(a, b)
+            is_equal = equal(a, b)
         except TypeError as error:
             raise TypeError(f"component {path!r} cannot be compared: {error}") from error
-        if not equal:
-            found[path] = (a, b)
-    return found
+        if not is_equal:
+            differing[path] = (a, b)
+    return differing
 
 
 def changed(experiment: Any, component: str, value: Any) -> Any:
     """Return the experiment with one component, named by its dotted path, replaced."""
-    field, _, inside = component.partition(".")
-    inner = changed(getattr(experiment, field), inside, value) if inside else value
+    field, _, rest = component.partition(".")
+    inner = changed(getattr(experiment, field), rest, value) if rest else value
     return dataclasses.replace(experiment, **{field: inner})
 
 

@@ -1,4 +1,4 @@
-"""A frozen configuration holds what its annotations say: a wrong value is refused where it is written, not where it is used."""
+"""A check of configurations: a value that does not fit its annotation raises an error where the configuration is written."""
 
 import math
 from collections.abc import Mapping
@@ -11,28 +11,32 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from ladder.declare.values import shortened
 
 
-def check_fields(configuration: Any, called: str = "") -> None:
-    """Refuse a dataclass instance of which a field's value is not what the field is annotated as; for ``__post_init__``.
+def check_fields(configuration: Any, label: str = "") -> None:
+    """Check that the fields of a dataclass instance have the types of their annotations; to be called in ``__post_init__``.
 
-    Understood are ``bool``, ``int`` (any whole number), ``float`` (any finite number), ``Literal`` of strings, ``tuple[T, ...]``,
-    ``Mapping[T, U]``, other classes and unions of these. ``called`` is what the message calls it; its class by default.
+    Supported annotations are ``bool``, ``int`` (any whole number), ``float`` (any finite number), ``Literal`` of strings,
+    ``tuple[T, ...]``, ``Mapping[T, U]``, other classes and unions of these.
+
+    Args:
+        configuration: The dataclass instance.
+        label: The name of the instance in the message; by default its class.
 
     Raises:
-        ValueError: naming the first such value, and what to give instead.
+        ValueError: with the first wrong value, and what to give instead.
     """
-    kind: type = type(configuration)
-    annotations = _annotations(kind)
+    cls: type = type(configuration)
+    annotations = _annotations(cls)
     for field in fields(configuration):
         value = getattr(configuration, field.name)
         if not _allows(annotations[field.name], value):
             given = f"{field.name}={shortened(value)}"
-            what = f"{called}: {given}" if called else f"{kind.__name__}({given})"
-            raise ValueError(f"{what}: {_asked(annotations[field.name])}")
+            where = f"{label}: {given}" if label else f"{cls.__name__}({given})"
+            raise ValueError(f"{where}: {_advice(annotations[field.name])}")
 
 
 @cache
-def _annotations(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _annotations(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def _allows(annotation: Any, value: object) -> bool:
@@ -56,7 +60,8 @@ def _allows(annotation: Any, value: object) -> bool:
     return isinstance(value, annotation)
 
 
-def _asked(annotation: Any) -> str:
+def _advice(annotation: Any) -> str:
+    """Return a clause on what to give for an annotation."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return f"choose one of {', '.join(map(repr, inner))}"
@@ -68,7 +73,7 @@ def _name(annotation: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(map(_name, inner))
     if origin is tuple:
-        return f"a tuple, of each {_name(inner[0])}"
+        return f"a tuple, each entry {_name(inner[0])}"
     if origin is Mapping:
         return f"a dict, from {_name(inner[0])} to {_name(inner[1])}"
     words = {bool: "True or False", int: "a whole number", float: "a finite number", str: "a string", NoneType: "None"}

@@ -10,16 +10,16 @@ from ladder.declare.values import shortened
 
 
 class LadderError(ValueError):
-    """A set of rungs that is no ladder; the message names the rung and what to change."""
+    """An error for rungs that do not form a ladder; the message names the rung and what to change."""
 
 
 class Ladder(Mapping[str, Rung]):
-    """Rungs by id, in an order in which each stands above what it requires.
+    """Rungs by id, sorted so that each follows the rungs that it requires.
 
     Raises:
-        LadderError: for two rungs of one id, a parent, requirement or partner that is missing or cannot be one, a cycle,
-            components that cannot be compared, or a rung that does not differ from its parent in exactly the component it
-            declares.
+        LadderError: for two rungs with the same id, a parent, requirement or partner that does not exist or cannot be one, a
+            cycle, components that cannot be compared, or a rung that does not differ from its parent in exactly the
+            component it declares.
     """
 
     def __init__(self, rungs: Sequence[Rung]):
@@ -43,41 +43,40 @@ class Ladder(Mapping[str, Rung]):
     def __len__(self) -> int:
         return len(self._rungs)
 
-    def gated(self, scale: str) -> int:
-        """Return the number of rungs that could be named as culprit by a run that climbs this scale."""
+    def gate_count(self, scale: str) -> int:
+        """Return the number of gated rungs, each a possible culprit, in a run that climbs this scale."""
         return sum(
             rung.role == "gate" for rung in self.values() if rung.scale == scale or rung.number not in self.scales
         )
 
     @cached_property
     def scales(self) -> dict[int, set[str]]:
-        """The scales of each rung that comes in several, by its number."""
-        found: dict[int, set[str]] = {}
+        """The scales of each rung that has several, by the rung's number."""
+        by_number: dict[int, set[str]] = {}
         for rung in self.values():
-            found.setdefault(rung.number, set()).add(rung.scale)
-        return {number: scales for number, scales in found.items() if scales != {""}}
+            by_number.setdefault(rung.number, set()).add(rung.scale)
+        return {number: scales for number, scales in by_number.items() if scales != {""}}
 
-    def standing_on(self, ids: Sequence[str]) -> list[str]:
-        """Return the given rungs and all that they require, in climbing order."""
-        wanted: set[str] = set()
+    def with_required(self, ids: Sequence[str]) -> list[str]:
+        """Return the given rungs and all rungs that they require, directly or indirectly, in climbing order."""
+        selected: set[str] = set()
         todo = list(ids)
         while todo:
             id = todo.pop()
-            if id not in wanted:
-                wanted.add(id)
+            if id not in selected:
+                selected.add(id)
                 todo.extend(self[id].required)
-        return [id for id in self if id in wanted]
+        return [id for id in self if id in selected]
 
     def _check_names(self, rung: Rung) -> None:
+        """Check the rungs and metrics that a rung names."""
         for id in rung.named:
             if id not in self._rungs:
-                raise LadderError(
-                    f"{rung.id} stands on {id}, which is not on this ladder; it has {', '.join(self._rungs)}"
-                )
+                raise LadderError(f"{rung.id}: unknown {id}; known rungs: {', '.join(self._rungs)}")
         for id in rung.named:
             other = self._rungs[id]
             if other.number in self.scales and other.scale != rung.scale:
-                raise LadderError(f"{rung.id} stands on {id}, which is of another scale; name the one of its own")
+                raise LadderError(f"{rung.id}: {id} has a different scale; name the rung with the same scale")
         for id in rung.required:
             if (role := self._rungs[id].role) != "gate":
                 raise LadderError(
@@ -88,7 +87,7 @@ class Ladder(Mapping[str, Rung]):
                 isinstance(condition, Comparison)
                 and condition.metric not in self._rungs[condition.against].experiment.metrics
             ):
-                raise LadderError(f"{rung.id}: {condition}: {condition.against} reports no {condition.metric!r}")
+                raise LadderError(f"{rung.id}: {condition}: {condition.against} does not report {condition.metric!r}")
         for metric in rung.compare:
             if rung.parent_id and metric not in self._rungs[rung.parent_id].experiment.metrics:
                 raise LadderError(
@@ -96,6 +95,7 @@ class Ladder(Mapping[str, Rung]):
                 )
 
     def _sorted(self) -> list[str]:
+        """Return the ids in climbing order: a depth-first topological sort, by number where several orders are possible."""
         order: list[str] = []
         path: list[str] = []
 
@@ -104,7 +104,7 @@ class Ladder(Mapping[str, Rung]):
                 return
             if id in path:
                 raise LadderError(
-                    f"the ladder bites its tail: {' → '.join([*path[path.index(id) :], id])}; cut one link"
+                    f"rungs form a cycle: {' → '.join([*path[path.index(id) :], id])}; remove one dependency"
                 )
             path.append(id)
             for below in self._rungs[id].named:
@@ -116,20 +116,23 @@ class Ladder(Mapping[str, Rung]):
         return order
 
     def _check_component(self, rung: Rung) -> None:
+        """Check that the rung differs from its parent in exactly the component that it declares."""
         if not rung.parent_id:
             return
         try:
-            found = differences(self._rungs[rung.parent_id].experiment, rung.experiment)
+            changed = differences(self._rungs[rung.parent_id].experiment, rung.experiment)
         except TypeError as error:
             raise LadderError(
                 f"{rung.id} on {rung.parent_id}: {error}; give both rungs the same object, or one whose == is True or False"
             ) from error
-        if list(found) == [rung.adds] or rung.role == "goal":
+        if list(changed) == [rung.adds] or rung.role == "goal":
             return
-        said = f"{rung.id} declares that it adds {rung.adds!r} to {rung.parent_id}"
-        if not found:
-            raise LadderError(f"{said}, but the two experiments are the same: it adds nothing")
-        changes = ", ".join(f"{path} ({shortened(a)} → {shortened(b)})" for path, (a, b) in found.items())
-        if len(found) == 1:
-            raise LadderError(f"{said}, but what differs is {changes}; declare that")
-        raise LadderError(f"{said}, but they differ in {len(found)} components: {changes}; put a rung between them")
+        declaration = f"{rung.id} declares that it adds {rung.adds!r} to {rung.parent_id}"
+        if not changed:
+            raise LadderError(f"{declaration}, but the two experiments are the same")
+        changes = ", ".join(f"{path} ({shortened(a)} → {shortened(b)})" for path, (a, b) in changed.items())
+        if len(changed) == 1:
+            raise LadderError(f"{declaration}, but they differ in {changes}; declare that component")
+        raise LadderError(
+            f"{declaration}, but they differ in {len(changed)} components: {changes}; put a rung between them"
+        )

@@ -1,4 +1,4 @@
-"""Values of components: what lies inside them, whether two are the same, and how one is shown on a line."""
+"""Values of components: their contents, their equality, and a short repr."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-DEEPEST = 100
+MAX_DEPTH = 100  # levels of nesting
 PLAIN = {type(None), bool, int, float, complex, str, bytes}
-DEPTH, MANY, LENGTH = 4, 24, 200  # of what is shown: levels, entries of each, characters of each
+REPR_DEPTH, REPR_ENTRIES, REPR_LENGTH = 4, 24, 200  # of a short repr: levels, entries in each, characters of each
 
 
-def inside(value: Any) -> dict[Any, Any] | None:
-    """Return what a mapping, sequence, set, dataclass instance or array of objects holds, by name; None for anything else."""
+def contents(value: Any) -> dict[Any, Any] | None:
+    """Return the contents of a container, dataclass instance or array of objects by key; None for any other value."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, list | tuple | set | frozenset):
@@ -27,15 +27,15 @@ def inside(value: Any) -> dict[Any, Any] | None:
 
 
 def is_too_deep(value: Any) -> bool:
-    """Return whether values are nested deeper than ``DEEPEST``, as they are in one that contains itself."""
-    done: dict[int, Any] = {}  # the values themselves are kept, for an id lasts as long as its value
+    """Return whether values are nested deeper than ``MAX_DEPTH``, as in a value that contains itself."""
+    done: dict[int, Any] = {}  # with the values, because an id is unique only while its value exists
 
     def visit(value: Any, depth: int) -> bool:
-        if id(value) in done or (held := inside(value)) is None:
+        if id(value) in done or (inner := contents(value)) is None:
             return False
-        if depth == DEEPEST:
+        if depth == MAX_DEPTH:
             return True
-        if any(type(inner) not in PLAIN and visit(inner, depth + 1) for inner in held.values()):
+        if any(type(each) not in PLAIN and visit(each, depth + 1) for each in inner.values()):
             return True
         done[id(value)] = value
         return False
@@ -43,10 +43,10 @@ def is_too_deep(value: Any) -> bool:
     return visit(value, 0)
 
 
-def same(one: Any, other: Any) -> bool:
-    """Return whether two values are the same, NaN and arrays inside them included.
+def equal(one: Any, other: Any) -> bool:
+    """Return whether two values are equal, where NaN equals NaN, also inside containers and arrays.
 
-    Containers and dataclasses are compared by what they hold, arrays by dtype, shape and entries, tables by their method
+    Containers and dataclasses are compared by their contents, arrays by dtype, shape and entries, tables by their method
     ``equals``, and everything else by ``==``.
 
     Raises:
@@ -57,85 +57,87 @@ def same(one: Any, other: Any) -> bool:
     if type(one) is type(other) and type(one) in PLAIN:
         return bool(one == other or (one != one and other != other))
     if isinstance(one, set | frozenset) and isinstance(other, set | frozenset):
-        return type(one) is type(other) and _same_sets(one, other)
-    held, others = inside(one), inside(other)
-    if held is not None or others is not None:
-        if type(one) is not type(other) or held is None or others is None or held.keys() != others.keys():
+        return type(one) is type(other) and _equal_sets(one, other)
+    inner, others = contents(one), contents(other)
+    if inner is not None or others is not None:
+        if type(one) is not type(other) or inner is None or others is None or inner.keys() != others.keys():
             return False
-        return np.shape(one) == np.shape(other) if not held else all(same(held[name], others[name]) for name in held)
+        return (
+            np.shape(one) == np.shape(other) if not inner else all(equal(inner[name], others[name]) for name in inner)
+        )
     try:
         if is_array(one) and is_array(other):
-            return bool(one.dtype == other.dtype and one.shape == other.shape and _same_entries(one, other))
+            return bool(one.dtype == other.dtype and one.shape == other.shape and _equal_entries(one, other))
         if is_array(one) or is_array(other):
             array, plain = (one, other) if is_array(one) else (other, one)
             return isinstance(plain, Number) and array.shape == () and bool(array == plain)
         if type(one) is type(other) and callable(getattr(one, "equals", None)):  # pandas, polars, pyarrow
             return bool(one.equals(other))
-        equal = one == other
-        if isinstance(equal, bool | np.bool_):
-            return bool(equal or (one != one and other != other))
+        result = one == other
+        if isinstance(result, bool | np.bool_):
+            return bool(result or (one != one and other != other))
     except Exception as error:
         raise TypeError(f"{shortened(one)} == {shortened(other)} raises {type(error).__name__}") from error
-    raise TypeError(f"{shortened(one)} == {shortened(other)} is {shortened(equal)}, neither True nor False")
+    raise TypeError(f"{shortened(one)} == {shortened(other)} is {shortened(result)}, neither True nor False")
 
 
-def _same_sets(one: set[Any] | frozenset[Any], other: set[Any] | frozenset[Any]) -> bool:
-    """Match what only one of them has, such as NaN, which is found in a set by identity."""
-    left = list(other - one)
+def _equal_sets(one: set[Any] | frozenset[Any], other: set[Any] | frozenset[Any]) -> bool:
+    """Match the elements that only one set has, such as NaN, which a set finds by identity only."""
+    unmatched = list(other - one)
     for value in one - other:
-        match = next((i for i, candidate in enumerate(left) if same(value, candidate)), None)
+        match = next((i for i, candidate in enumerate(unmatched) if equal(value, candidate)), None)
         if match is None:
             return False
-        del left[match]
-    return not left
+        del unmatched[match]
+    return not unmatched
 
 
 def is_array(value: Any) -> bool:
-    """Return whether a value is its entries and no more, other than a table with an index or coordinates."""
+    """Return whether a value is an array without further content; a table also has an index or coordinates."""
     return all(hasattr(value, name) for name in ("__array__", "dtype", "shape")) and not hasattr(value, "equals")
 
 
-def _same_entries(one: Any, other: Any) -> bool:
+def _equal_entries(one: Any, other: Any) -> bool:
     try:
         one, other = np.asarray(one), np.asarray(other)
-    except Exception:  # random keys, for one, are compared by JAX
+    except Exception:  # JAX's random keys, for example, cannot be converted
         return bool(np.asarray(one == other).all())
     return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def shortened(value: Any, length: int = 200) -> str:
-    """Return a value's repr on one line, with arrays as ``float32[1000, 5]``, and cut where it is long, deep or many."""
-    return cut(" ".join(_shown(value, DEPTH).split()), length)
+    """Return a repr on one line, with arrays as ``float32[1000, 5]``, cut where it is long, deep or has many entries."""
+    return cut(" ".join(_short_repr(value, REPR_DEPTH).split()), length)
 
 
 def cut(text: str, length: int) -> str:
-    """Leave out the middle of a text that is longer than this."""
+    """Leave out the middle of a text that is longer than ``length``."""
     half = (length - 3) // 2
     return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"
 
 
-def _shown(value: Any, depth: int) -> str:
+def _short_repr(value: Any, depth: int) -> str:
     if is_array(value) and value.shape != ():
         return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
-    held = None if isinstance(value, np.ndarray) else inside(value)
-    kind = type(value)
-    if held is None:
+    inner = None if isinstance(value, np.ndarray) else contents(value)
+    cls = type(value)
+    if inner is None:
         try:
-            return cut(repr(value), LENGTH)
+            return cut(repr(value), REPR_LENGTH)
         except Exception:
-            return f"{kind.__qualname__}(...)"
+            return f"{cls.__qualname__}(...)"
     if depth == 0:
-        return f"{kind.__qualname__}(...)"
+        return f"{cls.__qualname__}(...)"
     named = dataclasses.is_dataclass(value) or hasattr(value, "_fields")  # a named tuple
-    names = getattr(value, "_fields", held) if named else held
-    first = list(zip(names, held.values(), strict=True))[:MANY]
-    shown = [_shown(inner, depth - 1) for _, inner in first]
+    names = getattr(value, "_fields", inner) if named else inner
+    first = list(zip(names, inner.values(), strict=True))[:REPR_ENTRIES]
+    parts = [_short_repr(each, depth - 1) for _, each in first]
     if named:
-        shown = [f"{name}={inner}" for (name, _), inner in zip(first, shown, strict=True)]
+        parts = [f"{name}={part}" for (name, _), part in zip(first, parts, strict=True)]
     elif isinstance(value, Mapping):
-        shown = [f"{_shown(name, depth - 1)}: {inner}" for (name, _), inner in zip(first, shown, strict=True)]
-    if len(held) > MANY:
-        shown.append("...")
+        parts = [f"{_short_repr(name, depth - 1)}: {part}" for (name, _), part in zip(first, parts, strict=True)]
+    if len(inner) > REPR_ENTRIES:
+        parts.append("...")
     plain: dict[type, tuple[str, str]] = {tuple: ("(", ")"), list: ("[", "]"), dict: ("{", "}")}
-    begin, end = plain.get(kind) or (f"{kind.__qualname__}(", ")")
-    return f"{begin}{', '.join(shown)}{',' if kind is tuple and len(held) == 1 else ''}{end}"
+    begin, end = plain.get(cls) or (f"{cls.__qualname__}(", ")")
+    return f"{begin}{', '.join(parts)}{',' if cls is tuple and len(inner) == 1 else ''}{end}"

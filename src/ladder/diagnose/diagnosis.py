@@ -1,4 +1,4 @@
-"""Diagnosis of a failed rung: findings with numbers, the most likely cause first, and the tables one would print by hand."""
+"""The diagnosis of a failed rung: findings with numbers, the most likely cause first, and tables of the model's inside."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from ladder.train.result import Trained
 
 @dataclass(frozen=True)
 class Scale:
-    """The scale of the numbers in a tensor."""
+    """Statistics of the entries of a tensor."""
 
     mean: float
     rms: float
@@ -46,14 +46,14 @@ class Latent:
 
 @dataclass(frozen=True)
 class Group:
-    """The parameters of one module over the steps, counted from 1.
+    """The parameters of one module over the training steps, which are counted from 1.
 
     Attributes:
-        name: Path of the module.
-        weight: Norm after the first, the middle and the last step.
-        smallest_gradient: Smallest norm, and its step.
-        largest_gradient: Largest norm, and its step.
-        update_to_weight: Median over steps of the norm of the update over that of the weight.
+        name: The path of the module.
+        weight: The norm of the weights after the first, the middle and the last step.
+        smallest_gradient: The smallest norm of the gradient, and its step.
+        largest_gradient: The largest norm of the gradient, and its step.
+        update_to_weight: The median over steps of the norm of the update over the norm of the weights.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The causes of a failure. Findings are in order of precedence; a table is empty where nothing was reported for it."""
+    """The causes of a failure. Findings are in order of precedence; a table is empty if the experiment reports nothing for it."""
 
     findings: tuple[Finding, ...] = ()
     stages: tuple[Stage, ...] = ()
@@ -79,40 +79,40 @@ def diagnose(
     """Return the diagnosis of the failing seeds; it is empty for a rung that passed.
 
     Args:
-        rung: What was trained; its experiment's ``objective`` and ``reference`` are read, if it has them.
-        judgement: How its seeds fared, and which of them failed.
-        trained: The curves and traces of all of them.
+        rung: The rung; its experiment's ``objective`` and ``reference`` are used, if it has them.
+        judgement: The verdict, with the seeds that failed.
+        trained: The curves and traces of all seeds.
         inspected: :func:`ladder.inspection.summarise` of some of the failing seeds, stacked, before training under
-            ``start/`` and after it under ``end/``; None if the experiment cannot be looked into.
+            ``start/`` and after it under ``end/``; None if the experiment cannot be inspected.
     """
     if judgement.verdict is Verdict.PASS:
         return Diagnosis()
-    case = FailedRun(rung, judgement, trained, inspected or {})
-    return Diagnosis(findings(case), _stages(case), _groups(case), _latent(case))
+    run = FailedRun(rung, judgement, trained, inspected or {})
+    return Diagnosis(findings(run), _stages(run), _groups(run), _latent(run))
 
 
-def _stages(case: FailedRun) -> tuple[Stage, ...]:
+def _stages(run: FailedRun) -> tuple[Stage, ...]:
     def scale(when: str, name: str) -> Scale:
-        return Scale(*(median(case.inspected[f"{when}/{name}/{what}"]) for what in ("mean", "rms", "min", "max")))
+        return Scale(*(median(run.inspected[f"{when}/{name}/{what}"]) for what in ("mean", "rms", "min", "max")))
 
-    found = []
-    for key, shapes in sorted(case.inspected.items()):
+    stages = []
+    for key, shapes in sorted(run.inspected.items()):
         if key.startswith("end/stage/") and key.endswith("/shape"):
             name = key.removeprefix("end/").removesuffix("/shape")
             shape = tuple(int(size) for size in shapes[0])
-            found.append(Stage(name.split("/", 2)[2], shape, scale("start", name), scale("end", name)))
-    return tuple(found)
+            stages.append(Stage(name.split("/", 2)[2], shape, scale("start", name), scale("end", name)))
+    return tuple(stages)
 
 
-def _groups(case: FailedRun) -> tuple[Group, ...]:
-    if not case.finite.seeds:
+def _groups(run: FailedRun) -> tuple[Group, ...]:
+    if not run.finite.seeds:
         return ()
-    ratios = case.updates(np.median)
+    ratios = run.updates(np.median)
 
     def group(name: str) -> Group:
         weight, gradient = (
-            np.median(case.steps("weight", name), axis=0),
-            np.median(case.steps("gradient", name), axis=0),
+            np.median(run.steps("weight", name), axis=0),
+            np.median(run.steps("gradient", name), axis=0),
         )
         return Group(
             name,
@@ -122,14 +122,14 @@ def _groups(case: FailedRun) -> tuple[Group, ...]:
             ratios.get(name, math.nan),
         )
 
-    return tuple(group(name) for name in case.groups)
+    return tuple(group(name) for name in run.groups)
 
 
-def _latent(case: FailedRun) -> Latent | None:
-    if "end/latent/spectrum" not in case.inspected:
+def _latent(run: FailedRun) -> Latent | None:
+    if "end/latent/spectrum" not in run.inspected:
         return None
     start, end = (
-        tuple(float(value) for value in np.median(case.inspected[f"{when}/latent/spectrum"], axis=0))
+        tuple(float(value) for value in np.median(run.inspected[f"{when}/latent/spectrum"], axis=0))
         for when in ("start", "end")
     )
-    return Latent(median(case.inspected["start/latent/rank"]), case.end("latent/rank"), start, end)
+    return Latent(median(run.inspected["start/latent/rank"]), run.end("latent/rank"), start, end)

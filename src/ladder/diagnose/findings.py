@@ -1,7 +1,7 @@
-"""Findings: causes of a rung's failure, each told by one statistic, and the order in which they are looked for.
+"""Findings: causes of a rung's failure, each detected by one statistic, in the order of the detectors.
 
-Statistics are medians over the failing seeds; the thresholds, with their sources and the range that healthy rungs take,
-are in ``docs/findings.md``.
+Statistics are medians over the failing seeds. The thresholds, with their sources and the values of healthy rungs, are
+in ``docs/findings.md``.
 """
 
 import math
@@ -17,23 +17,23 @@ from ladder.declare.rung import Rung
 from ladder.judge.judgement import CriterionResult, Judgement
 from ladder.train.result import Trained
 
-ROUNDING = 2.0**-23  # float32's: a smaller update leaves the weight as it is
-LARGE_UPDATE = math.sqrt(0.5)  # of the weight after it: orthogonal to the weight before, it is as long as that
+ROUNDING = 2.0**-23  # of float32: a smaller relative update does not change the weight
+LARGE_UPDATE = math.sqrt(0.5)  # of the weight after it: an orthogonal update as long as the weight before
 SMALL_UPDATE = 1e-5  # of the weight: a hundredth of the 1/1000 that CS231n calls usual
-ILL_CONDITIONED = 1e3  # |gradient| |weight| / |loss|: an update of the usual 1/1000 changes the loss by itself
+ILL_CONDITIONED = 1e3  # |gradient| |weight| / |loss|: a usual update of 1/1000 changes the loss by 100 %
 VANISHED = 1e-5  # of the largest group's gradient norm
-EPSILON = 1e-8  # Adam's: under a gradient this small its step shrinks
-NOISE = math.pi / 4  # of the radius: the noise carries as much power as the signal, cos^2 = sin^2
+EPSILON = 1e-8  # of Adam, whose step shrinks if the gradient is below it
+NOISE = math.pi / 4  # of the radius: signal and noise have the same power, cos^2 = sin^2
 SHIFTED = 0.5  # of the mean squared error unshifted
 COLLAPSED_RANK, COLLAPSED_VARIANCE = 0.6, 1e-3  # of the target's effective rank; of the latent's mean square
 SQUASHED = 0.25  # amplitude over correlation, 1 for the best predictor in mean square
 GAMED = 0.05  # the objective falls by more than this and the reference rises by more
-SHORT_PATH = 0.03  # length of a group's way over its largest norm
+SHORT_PATH = 0.03  # sum of a group's updates over its largest norm
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One cause: a stable name, a sentence, and the numbers in it."""
+    """A cause of failure: a stable name, a sentence, and the numbers in it."""
 
     name: str
     text: str
@@ -69,9 +69,9 @@ class FailedRun:
         return trace.reshape(len(trace), trace.shape[1] * trace.shape[2])
 
     def by_group(self, statistic: Callable[[str], Float[np.ndarray, " seed"]]) -> dict[str, float]:
-        """Return the median over seeds of a statistic of each group, where it is known."""
-        found = {group: median(statistic(group)) for group in self.groups}
-        return {group: value for group, value in found.items() if not math.isnan(value)}
+        """Return the median over seeds of a statistic for each group whose median is not NaN."""
+        medians = {group: median(statistic(group)) for group in self.groups}
+        return {group: value for group, value in medians.items() if not math.isnan(value)}
 
     def updates(self, over: Callable[..., Shaped[np.ndarray, " seed"]]) -> dict[str, float]:
         """Return the norm of each group's update over that of its weight, reduced over the steps."""
@@ -105,9 +105,9 @@ def _non_finite(run: FailedRun) -> Finding | None:
 
 
 def _below_floor(run: FailedRun) -> Finding | None:
-    """Detect a goal beyond its floor; no rung has such a gate."""
-    for held in run.judgement.goals:
-        if isinstance(held, CriterionResult) and (criterion := held.criterion).beyond_floor:
+    """Detect a goal whose limit is beyond its floor; a gate with such a limit is refused when it is declared."""
+    for result in run.judgement.goals:
+        if isinstance(result, CriterionResult) and (criterion := result.criterion).beyond_floor:
             assert criterion.floor is not None
             text = f"{criterion} asks for more than its floor of {criterion.floor.value:.4g} allows ({criterion.floor.source})"
             return Finding("below-floor", text, {"limit": criterion.limit, "floor": criterion.floor.value})
@@ -132,11 +132,14 @@ def _never_moves(run: FailedRun) -> Finding | None:
 
 
 def _large_updates(run: FailedRun) -> Finding | None:
-    # Over groups the median: what starts at zero takes any first step for its whole weight.
+    # The median over groups: for a group that starts at zero, the first update is its whole weight.
     ratio = median(np.array(list(run.updates(np.max).values())))
     if not ratio > LARGE_UPDATE:
         return None
-    text = f"updates of up to {ratio:.3g} of the weight they leave, the median of the groups: longer than the weight itself"
+    text = (
+        f"updates reach {ratio:.3g} of the weight after them, in the median group; an orthogonal update as long as the weight "
+        f"reaches {LARGE_UPDATE:.2g}"
+    )
     return Finding("large-updates", text, {"update to weight": ratio, "threshold": LARGE_UPDATE})
 
 
@@ -223,14 +226,14 @@ def _gamed(run: FailedRun) -> Finding | None:
 
 
 def _collapsed(run: FailedRun) -> Finding | None:
-    rank, wanted, variance = run.end("latent/rank"), run.end("target/rank"), run.end("latent/variance")
-    if not (rank < COLLAPSED_RANK * wanted or variance < COLLAPSED_VARIANCE):
+    rank, target_rank, variance = run.end("latent/rank"), run.end("target/rank"), run.end("latent/variance")
+    if not (rank < COLLAPSED_RANK * target_rank or variance < COLLAPSED_VARIANCE):
         return None
     text = (
-        f"the latent has collapsed: effective rank {rank:.3g} of a target of {wanted:.3g}, "
-        f"and {variance:.3g} of its mean square varies"
+        f"the latent has collapsed: effective rank {rank:.3g}, where the target has {target_rank:.3g}, "
+        f"and its variance is {variance:.3g} of its mean square"
     )
-    return Finding("collapsed-latent", text, {"rank": rank, "target rank": wanted, "variance": variance})
+    return Finding("collapsed-latent", text, {"rank": rank, "target rank": target_rank, "variance": variance})
 
 
 def _squashed(run: FailedRun) -> Finding | None:
@@ -259,12 +262,12 @@ def _too_few_steps(run: FailedRun) -> Finding | None:
     if not (middle < SHORT_PATH and fall > 0.0):
         return None
     steps = run.steps("update", run.groups[0]).shape[1]
-    text = f"too few steps: {name} still falls, and in {steps} of them no group has gone further than {middle:.3g} of its weight"
+    text = f"too few steps: {name} still falls, and in {steps} steps the median group has moved by {middle:.3g} of its weight"
     return Finding("too-few-steps", text, {"path": middle, "steps": steps, "fall": fall, "threshold": SHORT_PATH})
 
 
-# What is certain, then causes before the symptoms they bring: large updates make gradients spike, a gradient that does not
-# arrive leaves latents as they were, and whatever shrinks the updates leaves the loss still falling at the end.
+# Certain findings first, then causes before their symptoms: large updates make gradients spike, a missing gradient leaves the
+# latent unchanged, and small updates leave the loss still falling at the end.
 DETECTORS: Mapping[str, Callable[[FailedRun], Finding | None]] = dict(
     zip(
         CAUSES,
@@ -286,19 +289,19 @@ DETECTORS: Mapping[str, Callable[[FailedRun], Finding | None]] = dict(
         strict=True,
     )
 )
-"""The detector of each cause, in the order in which they are looked for."""
+"""The detector of each cause, in order of precedence."""
 
 
 def findings(run: FailedRun) -> tuple[Finding, ...]:
     """Return all findings, in order of precedence."""
-    with np.errstate(all="ignore"):  # a ratio to what is zero is not known, and medians are of what is
+    with np.errstate(all="ignore"):  # a ratio to zero is NaN or infinite, and medians are over finite values
         return tuple(finding for detect in DETECTORS.values() if (finding := detect(run)) is not None)
 
 
 def median(values: Shaped[np.ndarray, " seed"]) -> float:
     """Return the median of the finite values; NaN if there are none."""
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else math.nan
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else math.nan
 
 
 def _extreme(groups: dict[str, float], pick: Callable[..., str]) -> tuple[str, float]:

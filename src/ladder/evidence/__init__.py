@@ -1,1 +1,1 @@
-"""Evidence: curves of earlier runs, filed under a fingerprint of all that produced them."""
+"""Evidence: curves of earlier runs, stored under a fingerprint of everything that produced them."""

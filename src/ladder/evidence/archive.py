@@ -1,8 +1,8 @@
 """The archive of curves: ``curves/<key>/<first>-<last>.npz`` holds the seeds ``first`` up to ``last`` of one experiment.
 
-The key is that of the experiment, its code, the versions, the backend and the seeds' root: whatever changes, other curves are
-looked for, and none takes another's place. Curves are evidence, verdicts are not: they are judged anew each time, by the criteria
-of the day.
+The key is a digest of the experiment, its code, the versions, the backend and the root of the seeds. If any of them changes, the
+key changes, so curves are never mixed up or overwritten. Curves are evidence; verdicts are not: each run judges the curves again,
+by its own criteria.
 """
 
 import hashlib
@@ -18,20 +18,20 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ladder.evidence.fingerprint import Fingerprint
-from ladder.evidence.stored import FORMAT, NUMBERS, Folder, NewerFormatError, check_date, check_text, now, parse
+from ladder.evidence.stored import FORMAT, MAX_INTEGER, Folder, NewerFormatError, check_date, check_text, now, parse
 from ladder.files import read_regular, write_atomically
 from ladder.train.result import Trained
 
 Arrays = dict[str, np.ndarray]
 T = TypeVar("T")
 
-BLOCK = re.compile(r"(\d+)-(\d+)\.npz")
-INSPECTED = "inspected.npz"
-LARGEST = 2**32  # bytes of a file, packed or not
+BLOCK_FILE = re.compile(r"(\d+)-(\d+)\.npz")
+INSPECTION_FILE = "inspected.npz"
+MAX_BYTES = 2**32  # of a file, compressed or not
 
 
 class Origin(NamedTuple):
-    """The date and commit of a measurement; ``commit`` ends in ``+`` where files had been changed since."""
+    """The date and commit of a measurement; ``commit`` ends in ``+`` if the work tree differed from it."""
 
     date: str
     commit: str
@@ -44,8 +44,8 @@ class Block(NamedTuple):
     origin: Origin
 
 
-def key(fingerprint: Fingerprint, seeds: object) -> str:
-    """Return the name that curves are filed under: a digest of all that they depend on, except the seeds' numbers."""
+def archive_key(fingerprint: Fingerprint, seeds: object) -> str:
+    """Return the key of curves: a digest of everything they depend on, except the numbers of the seeds."""
     return hashlib.sha256(f"{asdict(fingerprint)} {seeds}".encode()).hexdigest()[:20]
 
 
@@ -55,8 +55,8 @@ class CurveArchive:
     Args:
         folder: The folder.
         run: The id of this run, shared by its workers.
-        commit: The commit of the work tree, with ``+`` where that differs from it.
-        rerun: Whether the curves of earlier runs are left aside.
+        commit: The commit of the work tree, with ``+`` if the work tree differs from it.
+        rerun: Whether the curves of earlier runs are ignored.
     """
 
     def __init__(self, folder: Folder, run: str, commit: str, rerun: bool):
@@ -68,57 +68,55 @@ class CurveArchive:
     def blocks(
         self, key: str, first: int, seeds: int, metrics: Sequence[str], epochs: int, before: Trained | None = None
     ) -> Iterator[Block]:
-        """Yield the blocks under a key, from seed ``first`` on without a gap, until there are ``seeds`` in all.
+        """Yield the blocks under a key, without a gap from seed ``first`` on, until there are ``seeds`` seeds in total.
 
-        A block is used only if it holds these metrics over these epochs, and the traces that the seeds ``before`` it have.
+        A block is used only if it has these metrics over these epochs, and the same traces as the seeds ``before`` it.
 
         Args:
             key: The key of the experiment.
             first: The seed that the first block begins with.
             seeds: The number of seeds, those before ``first`` included.
             metrics: The metrics that the experiment declares.
-            epochs: The epochs that it trains.
+            epochs: The number of epochs that it trains.
             before: The seeds before ``first``, if there are any.
         """
-        at, read = first, partial(_block, metrics=metrics, epochs=epochs)
-        while at < seeds:
-            files = (self._curves(key) / f"{at}-{end}.npz" for end in self._ends(key, at))
+        start, read = first, partial(_block, metrics=metrics, epochs=epochs)
+        while start < seeds:
+            files = (self._curves(key) / f"{start}-{end}.npz" for end in self._ends(key, start))
             block = next(filter(None, (self._open(file, read) for file in files)), None)
             if block is None:
                 return
             if before is not None and not block.trained.continues(before):
-                self.distrust(key)
+                self.warn_of_mismatch(key)
                 return
             yield block
             before = block.trained
-            at += block.trained.seeds
+            start += block.trained.seeds
 
-    def distrust(self, key: str) -> None:
-        """Warn that the blocks under a key do not fit one another, or what is trained now."""
-        self._folder.warn(
-            f"{self._curves(key)} is not used: its seeds have different traces; what it held is measured again"
-        )
+    def warn_of_mismatch(self, key: str) -> None:
+        """Warn that the traces of the blocks under a key differ from each other, or from those that are trained now."""
+        self._folder.warn(f"{self._curves(key)} is not used: its seeds have different traces; they are trained again")
 
-    def keep(self, key: str, first: int, trained: Trained) -> None:
-        """File the curves and traces of the seeds from ``first`` on."""
+    def save(self, key: str, first: int, trained: Trained) -> None:
+        """Save the curves and traces of the seeds from ``first`` on."""
         arrays = {f"curve {name}": curve for name, curve in trained.curves.items()}
         arrays |= {f"trace {name}": trace for name, trace in trained.traces.items()}
         seconds = {"compile_seconds": trained.compile_seconds, "run_seconds": trained.run_seconds}
         target = self._curves(key) / f"{first}-{first + trained.seeds}.npz"
         self._save(target, arrays, seconds)
         if self._rerun and first == 0:
-            self._supersede(target)
+            self._remove_others(target)
 
-    def inspection(self, key: str) -> dict[str, np.ndarray] | None:
-        """Return what the experiment showed of itself when it was last inspected; None if it never was."""
-        return self._open(self._curves(key) / INSPECTED, _inspection)
+    def load_inspection(self, key: str) -> dict[str, np.ndarray] | None:
+        """Return the arrays of the last inspection; None if the experiment was never inspected."""
+        return self._open(self._curves(key) / INSPECTION_FILE, _inspection)
 
-    def keep_inspection(self, key: str, inspection: Mapping[str, np.ndarray]) -> None:
-        """File what the experiment has shown of itself."""
-        self._save(self._curves(key) / INSPECTED, inspection, {})
+    def save_inspection(self, key: str, inspection: Mapping[str, np.ndarray]) -> None:
+        """Save the arrays of an inspection, with the ``seeds`` that were inspected among them."""
+        self._save(self._curves(key) / INSPECTION_FILE, inspection, {})
 
-    def _supersede(self, newest: Path) -> None:
-        """Remove what earlier runs have filed beside a block that begins anew: nobody wants the two joined."""
+    def _remove_others(self, newest: Path) -> None:
+        """Remove the files of earlier runs beside the first block of a rerun, so that the two are never joined."""
         try:
             for old in newest.parent.glob("*.npz"):
                 if old != newest and newest.exists():
@@ -127,11 +125,11 @@ class CurveArchive:
             self._folder.cannot_be_written(error)
 
     def _save(self, target: Path, arrays: Mapping[str, np.ndarray], seconds: Mapping[str, float]) -> None:
-        # A warning of what must not be overwritten in its place came when it was read.
+        # Where the target is a folder, reading it has already warned of that.
         if not self._folder.writable or target.is_dir():
             return
-        # With the arrays' names: each is guarded by a checksum, but not that none is missing.
-        about = {
+        # The names of the arrays are stored too: the checksums of an archive do not detect a missing array.
+        header = {
             "format": FORMAT,
             "run": self._run,
             "date": now(),
@@ -141,9 +139,9 @@ class CurveArchive:
         }
         content = io.BytesIO()
         try:
-            np.savez_compressed(content, about=np.asarray(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(content, about=np.asarray(json.dumps(header)), **arrays)  # type: ignore[arg-type]
             write_atomically(target, content.getvalue())
-        except (OSError, UnicodeError) as error:  # of half a character in the name of a metric
+        except (OSError, UnicodeError) as error:  # the name of a metric may have a lone surrogate
             self._folder.cannot_be_written(error)
 
     def _curves(self, key: str) -> Path:
@@ -151,68 +149,74 @@ class CurveArchive:
 
     def _ends(self, key: str, first: int) -> list[int]:
         """Return the ends of the blocks that start at seed ``first``, the longest first."""
-        names = (BLOCK.fullmatch(path.name) for path in self._curves(key).glob(f"{first}-*.npz"))
+        names = (BLOCK_FILE.fullmatch(path.name) for path in self._curves(key).glob(f"{first}-*.npz"))
         return sorted((int(name[2]) for name in names if name), reverse=True)
 
     def _open(self, path: Path, read: Callable[[Path, Arrays, dict[str, Any]], T]) -> T | None:
         if not self._folder.readable:
             return None
         try:
-            # Not by its path: NumPy leaves a file open that is not an archive.
-            with np.load(io.BytesIO(read_regular(path, LARGEST)), allow_pickle=False) as stored:
-                if (size := sum(member.file_size for member in stored.zip.infolist())) > LARGEST:
-                    raise ValueError(f"unpacked it has {size} bytes; at most {LARGEST} are read")
-                about = parse(str(stored["about"]))
-                check_text(about["run"], about["commit"], *about["arrays"])
-                check_date(about["date"])
-                if self._rerun and about["run"] != self._run:
+            # From memory: given a path that is not an archive, NumPy leaves the file open.
+            with np.load(io.BytesIO(read_regular(path, MAX_BYTES)), allow_pickle=False) as stored:
+                if (size := sum(member.file_size for member in stored.zip.infolist())) > MAX_BYTES:
+                    raise ValueError(f"uncompressed it has {size} bytes; at most {MAX_BYTES} are read")
+                header = parse(str(stored["about"]))
+                check_text(header["run"], header["commit"], *header["arrays"])
+                check_date(header["date"])
+                if self._rerun and header["run"] != self._run:
                     return None
-                return read(path, {name: stored[name] for name in about["arrays"]}, about)
+                return read(path, {name: stored[name] for name in header["arrays"]}, header)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except NewerFormatError as error:
             self._folder.is_newer(error)
             return None
-        except Exception as error:  # a damaged archive raises whatever its reader trips over
-            self._folder.warn(f"{path} is not used: {error!r:.200}; what it held is measured again")
+        except Exception as error:  # reading a damaged archive may raise anything
+            self._folder.warn(f"{path} is not used: {error!r:.200}; its content is measured again")
             return None
 
 
-def _block(path: Path, arrays: Arrays, about: dict[str, Any], metrics: Sequence[str], epochs: int) -> Block:
-    """Return the content of a file, if it is what training these metrics over these epochs yields.
+def _block(path: Path, arrays: Arrays, header: dict[str, Any], metrics: Sequence[str], epochs: int) -> Block:
+    """Return the block in a file.
 
     Raises:
-        ValueError: if it is anything else.
+        ValueError: if the arrays are not those of these metrics over these epochs, one row for each seed in the file's name.
     """
     kinds: dict[str, dict[str, np.ndarray]] = {"curve": {}, "trace": {}}
     for name, values in arrays.items():
         kind, _, metric = name.partition(" ")
         kinds[kind][metric] = values
         if values.dtype != np.float64:
-            raise ValueError(f"{name!r} holds {values.dtype}, not {np.dtype(np.float64)}")
+            raise ValueError(f"{name!r} has the dtype {values.dtype}, not {np.dtype(np.float64)}")
     first, last = map(int, path.stem.split("-"))
     if kinds["curve"].keys() != set(metrics):
-        raise ValueError(f"it holds the metrics {[*kinds['curve']]}, not {[*metrics]}")
+        raise ValueError(f"it has the metrics {[*kinds['curve']]}, not {[*metrics]}")
     for kind, dimensions in (("curve", 2), ("trace", 3)):
         for name, values in kinds[kind].items():
             if values.ndim != dimensions or values.shape[:2] != (last - first, epochs):
-                raise ValueError(f"{kind} {name!r} is {values.shape}, not of {last - first} seeds and {epochs} epochs")
-    seconds = [about[name] for name in ("compile_seconds", "run_seconds")]
-    if not all(type(value) in (int, float) and 0.0 <= value < NUMBERS for value in seconds):
+                raise ValueError(
+                    f"{kind} {name!r} has the shape {values.shape}, not {last - first} seeds and {epochs} epochs"
+                )
+    seconds = [header[name] for name in ("compile_seconds", "run_seconds")]
+    if not all(type(value) in (int, float) and 0.0 <= value < MAX_INTEGER for value in seconds):
         raise ValueError(f"it took {seconds} seconds")
-    return Block(Trained(kinds["curve"], kinds["trace"], *seconds), Origin(about["date"], about["commit"]))
+    return Block(Trained(kinds["curve"], kinds["trace"], *seconds), Origin(header["date"], header["commit"]))
 
 
-def _inspection(path: Path, arrays: Arrays, about: dict[str, Any]) -> Arrays:
-    """Return the content of a file, if each array has a row for each of its seeds.
+def _inspection(path: Path, arrays: Arrays, header: dict[str, Any]) -> Arrays:
+    """Return the arrays of an inspection.
 
     Raises:
-        ValueError: if it is anything else.
+        ValueError: if an array has not one row of real numbers for each seed.
     """
     seeds = arrays["seeds"]
     if seeds.ndim != 1 or seeds.dtype.kind not in "iu":
-        raise ValueError(f"seeds are {seeds.shape} of {seeds.dtype}")
+        raise ValueError(
+            f"the seeds have the shape {seeds.shape} and the dtype {seeds.dtype}, not a list of whole numbers"
+        )
     for name, values in arrays.items():
         if values.dtype.kind not in "fiu" or values.shape[:1] != seeds.shape:
-            raise ValueError(f"{name!r} is {values.shape} of {values.dtype}, not real numbers of {len(seeds)} seeds")
+            raise ValueError(
+                f"{name!r} has the shape {values.shape} and the dtype {values.dtype}, not real numbers for {len(seeds)} seeds"
+            )
     return dict(arrays)

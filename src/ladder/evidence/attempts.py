@@ -1,4 +1,4 @@
-"""The list of attempts: a line of ``attempts.jsonl`` when a rung begins to train, and one when its verdict is in."""
+"""The log of attempts: ``attempts.jsonl`` has a line for the start of each attempt at a rung and a line for its verdict."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,20 +6,21 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from ladder.evidence.stored import FORMAT, NUMBERS, Folder, NewerFormatError, check_date, check_text, now, parse
+from ladder.evidence.stored import FORMAT, MAX_INTEGER, Folder, NewerFormatError, check_date, check_text, now, parse
 from ladder.files import append_line, read_regular
 from ladder.judge.sequential import Verdict
 
-LARGEST = 2**25  # bytes of the list: some 100,000 attempts
-LISTED, DAMAGED = 5, 1000  # damaged lines that a warning numbers; after which no more is read
+MAX_BYTES = 2**25  # of the log: some 100,000 attempts
+MAX_LISTED = 5  # damaged lines whose numbers a warning gives
+MAX_DAMAGED = 1000  # damaged lines after which reading stops
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """An attempt at a rung: a line when it began, without a verdict, and the same line with one when it ended.
 
-    ``ladder`` is the folder of the rung's test, from pytest's root: another ladder may have a rung of the same id. It is empty
-    where nobody knows, as in lines of older versions.
+    ``ladder`` is the folder of the rung's test, relative to pytest's root: another ladder may have a rung of the same id. It is
+    empty if the folder is not known, as in lines of older versions.
     """
 
     rung: str
@@ -36,10 +37,10 @@ class Attempt:
 
     @classmethod
     def read(cls, line: str) -> Self:
-        """Return the attempt of a line.
+        """Parse an attempt from a line.
 
         Raises:
-            ValueError: if the line is not one.
+            ValueError: if the line is not an attempt.
             NewerFormatError: if a later version of ladder wrote it.
         """
         parsed = parse(line)
@@ -52,14 +53,14 @@ class Attempt:
         return attempt
 
     def _check(self) -> None:
-        """Raise a ValueError unless everything is of its type, and could be true."""
+        """Raise a ValueError for a field of a wrong type or with an impossible value."""
         check_text(self.rung, self.key, self.run, self.commit, self.error, self.ladder)
         check_date(self.date)
         if self.verdict not in ("", *Verdict):
             raise ValueError(f"verdict {self.verdict!r}")
         counts = (0, 0) if self.k is None and self.n is None else (self.k, self.n)
-        whole = all(type(count) is int and 0 <= count < NUMBERS for count in (self.root, *counts))
-        if not whole or counts[0] > counts[1]:  # type: ignore[operator]  # whole numbers, as has just been seen
+        whole = all(type(count) is int and 0 <= count < MAX_INTEGER for count in (self.root, *counts))
+        if not whole or counts[0] > counts[1]:  # type: ignore[operator]  # whole numbers: checked first
             raise ValueError(f"root {self.root!r}, {self.k!r} of {self.n!r} seeds")
 
 
@@ -69,8 +70,8 @@ class AttemptLog:
     Args:
         folder: The folder.
         run: The id of this run.
-        commit: The commit of the work tree, with ``+`` where that differs from it.
-        ladders: Rung to the folder of its test; of a rung that is not in it, every ladder's attempts are listed.
+        commit: The commit of the work tree, with ``+`` if the work tree differs from it.
+        ladders: Rung to the folder of its test; the attempts of every ladder are listed for a rung without an entry.
     """
 
     def __init__(self, folder: Folder, run: str, commit: str, ladders: Mapping[str, str]):
@@ -87,27 +88,27 @@ class AttemptLog:
             folder.cannot_be_read(error)
 
     def begin(self, rung: str, key: str, root: int) -> None:
-        """List that a rung begins to train; an attempt that never ends was killed."""
+        """Log the start of an attempt; an attempt without an end was killed."""
         self._append(rung, key, root)
 
     def end(self, rung: str, key: str, root: int, **verdict: Any) -> None:
-        """List the end of an attempt: ``verdict``, ``k``, ``n``, ``error``."""
+        """Log the end of an attempt: ``verdict``, ``k``, ``n``, ``error``."""
         self._append(rung, key, root, **verdict)
 
-    def of(self, rung: str) -> list[Attempt]:
-        """Return every attempt at a rung of this ladder, the oldest first; one that never ended has no verdict."""
-        begun: dict[tuple[str, str, int], int] = {}
+    def for_rung(self, rung: str) -> list[Attempt]:
+        """Return all attempts at a rung of this ladder, oldest first; an attempt that never ended has no verdict."""
+        open_attempts: dict[tuple[str, str, int], int] = {}
         attempts: list[Attempt] = []
         for attempt in self._attempts:
             ladders = {attempt.ladder, self._ladders.get(rung, "")} - {""}
             if attempt.rung != rung or len(ladders) > 1:
                 continue
             same = (attempt.run, attempt.key, attempt.root)
-            if attempt.verdict and same in begun:
-                attempts[begun.pop(same)] = attempt
+            if attempt.verdict and same in open_attempts:
+                attempts[open_attempts.pop(same)] = attempt
             else:
                 if not attempt.verdict:
-                    begun[same] = len(attempts)
+                    open_attempts[same] = len(attempts)
                 attempts.append(attempt)
         return attempts
 
@@ -134,25 +135,26 @@ class AttemptLog:
         return self._folder.path / "attempts.jsonl"
 
     def _read(self) -> Iterator[Attempt]:
-        if not self._file.is_file():  # a warning of anything else that is there comes when it cannot be written
+        if not self._file.is_file():  # anything else at that path leads to a warning when it is written
             return
-        lines = read_regular(self._file, LARGEST).decode(errors="replace").split("\n")
+        lines = read_regular(self._file, MAX_BYTES).decode(errors="replace").split("\n")
         damaged = []
         for number, line in enumerate(lines, start=1):
-            if number == len(lines) and not line:  # else it was cut off; all that is missing may be its end
+            if number == len(lines) and not line:  # every complete line ends with a newline
                 break
             try:
                 yield Attempt.read(line)
             except ValueError:
                 damaged.append(number)
-            if len(damaged) == DAMAGED:
+            if len(damaged) == MAX_DAMAGED:
                 break
         if damaged == [len(lines)]:
             self._folder.warn(f"the last line of {self._file} was cut off, as by a crash; that attempt is not listed")
         elif damaged:
-            numbers = ", ".join(map(str, damaged[:LISTED]))
-            numbers += f" and {len(damaged) - LISTED} more" if len(damaged) > LISTED else ""
-            numbers += " (all after them is left out)" if len(damaged) == DAMAGED else ""
+            numbers = ", ".join(map(str, damaged[:MAX_LISTED]))
+            numbers += f" and {len(damaged) - MAX_LISTED} more" if len(damaged) > MAX_LISTED else ""
+            numbers += " (the lines after them were not read)" if len(damaged) == MAX_DAMAGED else ""
             self._folder.warn(
-                f"{self._file}: what line {numbers} says cannot be read and is not listed; delete it to be rid of this"
+                f"{self._file}: line {numbers} cannot be read, and its attempt is not listed; delete the line to silence "
+                "this warning"
             )

@@ -1,35 +1,36 @@
-"""The code that something runs on: its modules, those they import, and the installed packages among them."""
+"""The closure of a module under imports: the source files it runs, and the installed packages."""
 
-import ast
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import NamedTuple
 
-from ladder.evidence.syntax import is_for_type_checkers
+from ladder.evidence.syntax import read_source
 
 PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
-FACE = "ladder"  # it hands names on and computes nothing; where a name comes from is followed
+PUBLIC_MODULE = (
+    "ladder"  # re-exports names and computes nothing: the modules that define the names are followed instead
+)
 
 
 class Code(NamedTuple):
-    """The source files that something runs on, by module, and the installed packages that they import."""
+    """The source files of a closure, by module, and the installed packages that they import."""
 
     files: Mapping[str, Path]
     packages: frozenset[str]
 
 
 def closure(module: str, *others: str) -> Code:
-    """Return the code of a module, of others, and of all that they import, directly or not.
+    """Return the code of a module, of others, and of everything that they import, directly or indirectly.
 
-    Imports are followed into the files of the module's own package and of ladder. Of other installed packages the name is enough,
-    for they have a version. A package's ``__init__`` runs whenever something below it is imported, so it belongs to the closure,
-    and so does the home of an attribute that a package loads lazily. What is imported for type checkers alone does not belong to
-    it, nor does ladder's public face. What is imported by a computed name is not seen.
+    Imports are followed into the files of the module's own package and of ladder. Other installed packages are listed by name,
+    because they have a version. The ``__init__`` of a package belongs to the closure, because importing a submodule runs it, and
+    so does the module that defines an attribute which a package loads lazily. Imports under ``if TYPE_CHECKING:`` and ladder's
+    public module do not belong to it. Imports by a computed name are not detected.
     """
     own = {module.partition(".")[0], "ladder"}
     files: dict[str, Path] = {}
@@ -38,11 +39,11 @@ def closure(module: str, *others: str) -> Code:
     while todo:
         name = todo.pop()
         top = name.partition(".")[0]
-        if name in files or top in packages or name == FACE:
+        if name in files or top in packages or name == PUBLIC_MODULE:
             continue
         file = _file(name)
         if file is None:
-            todo.extend(_home_of(name))
+            todo.extend(_defining_module(name))
             continue
         path = Path(file)
         if top not in own and _is_installed(path):
@@ -50,73 +51,52 @@ def closure(module: str, *others: str) -> Code:
             continue
         files[name] = path
         if path.suffix == ".py":
-            with suppress(OSError, SyntaxError):  # gone, or not to be imported: there is nothing to follow
-                todo.extend(_imported_by(path, path.stat().st_mtime_ns, path.name == "__init__.py", name))
+            with suppress(OSError):  # the file is gone, and its imports with it
+                source = read_source(path, path.stat().st_mtime_ns)
+                package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+                todo.extend(_absolute(source.imports, package))
     return Code(files, frozenset(packages - sys.stdlib_module_names))
 
 
-def _home_of(name: str) -> Iterator[str]:
-    """Yield the module of an attribute that a package hands on from elsewhere, and the modules above it."""
+def _defining_module(name: str) -> Iterator[str]:
+    """Yield the module that defines a re-exported attribute, and its parent packages."""
     parent, _, attribute = name.rpartition(".")
     value = getattr(sys.modules.get(parent), attribute, None)
     yield from _with_parents(getattr(value, "__module__", None) or "")
 
 
-@cache
-def _imported_by(path: Path, changed: int, is_package: bool, name: str) -> tuple[str, ...]:
-    """Return the modules that a file imports; it is read once as long as it does not change."""
-    return tuple(_imports(ast.parse(path.read_bytes()), name if is_package else name.rpartition(".")[0]))
+def _absolute(names: Iterable[str], package: str) -> Iterator[str]:
+    """Yield imported names with their parents, relative ones resolved against the importing module's package."""
+    for name in names:
+        with suppress(ImportError):  # beyond the top-level package: the import itself would fail
+            yield from _with_parents(resolve_name(name, package))
 
 
 def _file(name: str) -> str | None:
-    """Return the path of a module's source, loaded or not; None if there is no such module."""
+    """Return the path of a module's source, even if it is not loaded; None if there is no such module."""
     if name in sys.modules:
         return getattr(sys.modules[name], "__file__", None)
     try:
         spec = find_spec(name)
-    except Exception:  # an attribute of a module and no module, or a package that cannot be imported
+    except Exception:  # the name is that of an attribute, or importing its package fails
         return None
     return spec.origin if spec and spec.has_location else None
 
 
 def _with_parents(name: str) -> Iterator[str]:
+    """Yield a dotted name and those of its parent packages."""
     while name:
         yield name
         name = name.rpartition(".")[0]
 
 
-def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    for node in _executed(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _with_parents(alias.name)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            yield from (a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str))
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*above, *filter(None, [node.module])])
-            yield from _with_parents(base)
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node except those under ``if TYPE_CHECKING:``."""
-    yield tree
-    children = tree.orelse if isinstance(tree, ast.If) and is_for_type_checkers(tree) else ast.iter_child_nodes(tree)
-    for child in children:
-        yield from _executed(child)
-
-
 def _is_installed(path: Path) -> bool:
-    """Return whether a file belongs to a distribution, be it of another environment, such as the system's or the user's own."""
-    elsewhere = not PACKAGE_FOLDERS.isdisjoint(path.parts)
-    return elsewhere or any(path.is_relative_to(root) for root in _roots())
+    """Return whether a file belongs to an installed distribution, also one of another environment, such as the system's."""
+    return not PACKAGE_FOLDERS.isdisjoint(path.parts) or any(map(path.is_relative_to, _installation_folders()))
 
 
 @cache
-def _roots() -> frozenset[str]:
+def _installation_folders() -> frozenset[str]:
     return frozenset(
         filter(None, (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")))
     )

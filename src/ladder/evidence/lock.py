@@ -1,4 +1,4 @@
-"""The lock of a run: while it climbs, other runs in the same checkout know of it."""
+"""The lock of a run, by which runs in the same checkout notice each other."""
 
 import os
 from contextlib import suppress
@@ -11,7 +11,7 @@ from ladder.files import lock, write_atomically
 
 
 class RunLock:
-    """A locked file for each process of a run; the death of the process lets go of it.
+    """A locked file for each process of a run; the lock is released when the process ends, however it ends.
 
     Args:
         folder: The folder of evidence.
@@ -31,7 +31,7 @@ class RunLock:
         try:
             running.mkdir(parents=True, exist_ok=True)
             ignored = self._folder.path / ".gitignore"
-            if not ignored.exists():  # else the commit would differ by its own evidence
+            if not ignored.exists():  # otherwise the evidence would make the work tree differ from its commit
                 write_atomically(ignored, "*\n")
             run = quote(self._run, safe="")
             for other in running.iterdir():
@@ -45,19 +45,19 @@ class RunLock:
             self._folder.cannot_be_written(error)
 
     def release(self) -> None:
-        """Let go of it: this process has done its part of the run."""
+        """Release the lock of this process."""
         handle, self._handle = self._handle, None
         if handle is not None:
-            with suppress(OSError):  # it is closed all the same
+            with suppress(OSError):  # the handle is closed even if an error is raised
                 os.close(handle)
 
 
 def _holder(path: Path) -> str:
-    """Return which process holds a lock and since when; empty if it has died, and then the file is removed."""
-    with suppress(FileNotFoundError, PermissionError):  # another run looks into it, or removes it, at the same time
+    """Return the process that holds a lock and its start; empty if the process has ended, whose file is then removed."""
+    with suppress(FileNotFoundError, PermissionError):  # another run reads or removes it at the same time
         if (handle := lock(path)) is None:
             began = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             return f"process {path.name.rpartition('-')[2]}, since {began.isoformat(timespec='seconds')}"
-        os.close(handle)  # first, for Windows removes no file that is open
+        os.close(handle)  # before unlink: Windows cannot remove an open file
         path.unlink()
     return ""

@@ -16,44 +16,47 @@ from ladder.train.devices import devices
 
 PACKAGES = ("pytest-ladder", "jax", "jaxlib", "flax", "optax", "numpy")
 
-NAME = re.compile(r"[\w.\-]+")  # that a requirement begins with
+NAME = re.compile(r"[\w.\-]+")  # at the start of a requirement
 
 
 def versions() -> dict[str, str]:
     """Return the installed versions of Python and of the packages that decide a result."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "none"
-    return found
+            versions[name] = "none"
+    return versions
 
 
 @cache
 def dependency_versions(packages: frozenset[str]) -> Mapping[str, str]:
-    """Return the versions of the distributions that provide these packages, and of all that those require, by name."""
-    # Accelerators come as plugins that nothing imports or requires.
+    """Return the versions of the distributions that provide these packages, and of all that they require, by name."""
+    # Support for accelerators comes in plugins, which nothing imports or requires.
     todo = [name for package in packages for name in _distributions_providing(package)] + list(
         _installed("jax*", "nvidia*")
     )
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     while todo:
         required = NAME.match(todo.pop())
         name = required[0].lower().replace("_", "-") if required else ""
-        if name in found:
+        if name in versions:
             continue
         try:
             distribution = metadata.distribution(name)
-        except (metadata.PackageNotFoundError, ValueError):  # required elsewhere: on another platform
+        except (metadata.PackageNotFoundError, ValueError):  # required on another platform
             continue
-        found[name] = distribution.version
+        versions[name] = distribution.version
         todo += [required for required in distribution.requires or () if "extra ==" not in required]
-    return dict(sorted(found.items()))
+    return dict(sorted(versions.items()))
 
 
 def _distributions_providing(package: str) -> list[str]:
-    """Return the distributions that provide a package. Most have its name, and to read the list of all files takes a while."""
+    """Return the distributions that provide a package.
+
+    Most have the package's name; only for the others is the slow list of all installed files read.
+    """
     try:
         if Path(str(metadata.distribution(package).locate_file(package))).exists():
             return [package]
@@ -68,7 +71,7 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def _installed(*patterns: str) -> set[str]:
-    """Return the names of the distributions that this process can import, by pattern."""
+    """Return the names of the importable distributions that match one of the patterns."""
     return {
         path.name.partition("-")[0]
         for folder in map(Path, sys.path)
@@ -78,36 +81,46 @@ def _installed(*patterns: str) -> set[str]:
 
 
 def commit(folder: Path, written: Iterable[Path] = ()) -> dict[str, Any] | None:
-    """Return the checked-out commit and whether the work tree differs from it beside ladder's own files; None outside git."""
+    """Return the checked-out commit, and whether the work tree differs from it.
+
+    Args:
+        folder: A folder of the work tree.
+        written: The files that ladder itself writes, which do not count as a difference.
+
+    Returns:
+        ``sha`` and ``dirty``; None outside git.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
-        ran = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10)
-        return ran.stdout.strip()
+        completed = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
+        )
+        return completed.stdout.strip()
 
     try:
         root = (folder / git("rev-parse", "--show-cdup")).resolve()
-        inside = [path.relative_to(root) for path in map(Path.resolve, written) if root in path.parents]
-        but = [f":(top,exclude,literal){path}" for path in inside]
-        return {"sha": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", ":(top)", *but))}
+        own = [path.relative_to(root) for path in map(Path.resolve, written) if root in path.parents]
+        excluded = [f":(top,exclude,literal){path}" for path in own]
+        return {"sha": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", ":(top)", *excluded))}
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def machine() -> dict[str, Any]:
-    """Return the machine: system, processor, cores, and the devices that JAX finds in it if it has been loaded.
+    """Describe the machine: system, processor, cores, and if JAX is loaded its backend and devices.
 
-    A CPU is one device, whatever number of its cores this process shows to JAX as devices of their own: workers show fewer each.
+    A CPU counts as one device, although JAX may treat each core as a device: the number of cores differs between workers.
     """
     info: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
     }
     if jax := sys.modules.get("jax"):
-        with suppress(RuntimeError):  # where JAX does not start there is none, and the rungs say so
-            found = [
+        with suppress(RuntimeError):  # JAX cannot start: the rungs report that
+            names = [
                 device.device_kind if device.platform == "cpu" else f"{device.device_kind} {device.id}"
                 for device in devices()
             ]
-            info |= {"backend": jax.default_backend(), "devices": list(dict.fromkeys(found))}
+            info |= {"backend": jax.default_backend(), "devices": list(dict.fromkeys(names))}
     return info

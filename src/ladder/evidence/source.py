@@ -1,4 +1,4 @@
-"""The source of a rung's curves: this run has trained them, an earlier one has left them as evidence, or they are trained now."""
+"""The source of a rung's curves: trained earlier in this run, stored by an earlier run, or trained now."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ladder.declare.rung import Rung
-from ladder.evidence.archive import Origin, key
+from ladder.evidence.archive import Origin, archive_key
 from ladder.evidence.fingerprint import fingerprint
 from ladder.evidence.store import Evidence
 from ladder.train.progress import ProgressMeter, ProgressRecorder
@@ -23,10 +23,10 @@ class _Curves:
     """The curves of one rung.
 
     Attributes:
-        key: The name that its evidence is filed under.
+        key: The key of its evidence.
         trained: The curves of its first seeds.
         origins: The earlier runs that trained some of these seeds, with the number of seeds from each.
-        unfinished: What a run over its time limit has left.
+        unfinished: The curves of a training run that was stopped at its time limit.
     """
 
     key: str
@@ -48,8 +48,8 @@ class CurveSource:
     Args:
         seeds: The seeds to train.
         block: The number of seeds that are trained at once.
-        evidence: What earlier runs have trained, and where to keep what this one does; None to do without.
-        trainer: Makes the trainer of an experiment; by default JAX compiles it.
+        evidence: The curves of earlier runs, to which those of this run are added; None to train everything and store nothing.
+        trainer: A function that makes the trainer of an experiment; by default that which compiles with JAX.
     """
 
     def __init__(
@@ -63,25 +63,25 @@ class CurveSource:
         self._trainers: dict[str, Trainer] = {}
 
     def has(self, rung: Rung, seeds: int) -> bool:
-        """Return whether the curves of that many seeds are there without training."""
-        return self._of(rung, seeds).seeds >= seeds
+        """Return whether the curves of that many seeds are available without training."""
+        return self._load(rung, seeds).seeds >= seeds
 
     def key(self, rung: Rung) -> str:
-        """Return the name that the rung's evidence is filed under."""
-        return self._of(rung, 0).key
+        """Return the key of the rung's evidence."""
+        return self._load(rung, 0).key
 
     def origins(self, rung: Rung, seeds: int) -> tuple[tuple[Origin, int], ...]:
         """Return the earlier runs that trained some of the first ``seeds`` seeds, with the number of seeds from each."""
         origins, left = [], seeds
-        for origin, count in self._of(rung, seeds).origins:
+        for origin, count in self._load(rung, seeds).origins:
             if left > 0:
                 origins.append((origin, min(count, left)))
             left -= count
         return tuple(origins)
 
     def so_far(self, rung: Rung) -> Trained | None:
-        """Return all that was measured of a rung, with NaN for the epochs that a run over its limit did not train."""
-        curves = self._of(rung, 0)
+        """Return everything measured for a rung, with NaN for the epochs that were not trained before the time limit."""
+        curves = self._load(rung, 0)
         if curves.trained is None or curves.unfinished is None:
             return curves.trained or curves.unfinished
         return curves.trained.concatenate(curves.unfinished)
@@ -99,14 +99,14 @@ class CurveSource:
         Args:
             rung: The rung.
             seeds: The number of seeds.
-            progress: Who is told of every epoch.
+            progress: The meter that is called after every epoch.
             deadline: The time of the monotonic clock, in seconds, at which training must be done.
-            grace: The seconds that the program that runs at the deadline is given to end.
+            grace: The seconds to wait, after the deadline, for the program that is running.
 
         Raises:
             TimedOutError: if training is not done at the deadline.
         """
-        curves = self._of(rung, seeds)
+        curves = self._load(rung, seeds)
         while curves.seeds < seeds:
             numbers = range(curves.seeds, min(seeds, curves.seeds + self._block))
             recorder = ProgressRecorder(rung.experiment.epochs, progress)
@@ -117,9 +117,9 @@ class CurveSource:
                 curves.unfinished = recorder.so_far()
                 raise
             if self._evidence:
-                self._evidence.curves.keep(curves.key, numbers[0], more)
+                self._evidence.curves.save(curves.key, numbers[0], more)
                 if curves.trained is not None and not more.continues(curves.trained):
-                    self._evidence.curves.distrust(curves.key)
+                    self._evidence.curves.warn_of_mismatch(curves.key)
                     curves.trained, curves.origins = None, []
                     continue
             curves.add(more)
@@ -129,45 +129,48 @@ class CurveSource:
     def inspect(
         self, rung: Rung, failing: Sequence[int], deadline: float = math.inf, grace: float = 0.0
     ) -> dict[str, np.ndarray] | None:
-        """Return what the experiment shows of the first block of the failing seeds; None if it shows nothing.
+        """Inspect the first block of the failing seeds; they are trained again unless they were trained last.
+
+        Returns:
+            Name to values of shape (seed, ...); None for an experiment that cannot be inspected.
 
         Raises:
-            TimedOutError: if it is not done at the deadline; the seeds are trained again unless they were the last to be.
+            TimedOutError: if it is not done at the deadline.
         """
-        curves, numbers = self._of(rung, 0), list(failing[: self._block])
-        stored = self._evidence.curves.inspection(curves.key) if self._evidence else None
+        curves, numbers = self._load(rung, 0), list(failing[: self._block])
+        stored = self._evidence.curves.load_inspection(curves.key) if self._evidence else None
         if stored is not None and np.array_equal(stored.pop("seeds"), numbers):
             return stored
         recorder = ProgressRecorder(rung.experiment.epochs, None)
         work = partial(self._trainer(rung).inspect, self.seeds, numbers, recorder)
         inspected = run_until(deadline, grace, work, recorder.stop)
         if self._evidence and inspected is not None:
-            self._evidence.curves.keep_inspection(curves.key, inspected | {"seeds": np.asarray(numbers)})
+            self._evidence.curves.save_inspection(curves.key, inspected | {"seeds": np.asarray(numbers)})
         return inspected
 
     def record_states(
         self,
         rung: Rung,
         seed: int,
-        look: Callable[[Any, Any], Mapping[str, Any]],
+        observe: Callable[[Any, Any], Mapping[str, Any]],
         progress: ProgressMeter | None = None,
         deadline: float = math.inf,
         grace: float = 0.0,
     ) -> dict[str, np.ndarray]:
-        """Return ``look(state, key)`` of one seed before training and after every epoch, stacked; the seed is trained for it.
+        """Train one seed and return ``observe(state, key)`` before training and after every epoch, stacked.
 
         Raises:
             TimedOutError: if it is not done at the deadline.
         """
         recorder = ProgressRecorder(rung.experiment.epochs, progress)
         record = self._make_trainer(rung.experiment, 1).record_states
-        return run_until(deadline, grace, partial(record, self.seeds, seed, look, recorder), recorder.stop)
+        return run_until(deadline, grace, partial(record, self.seeds, seed, observe, recorder), recorder.stop)
 
-    def _of(self, rung: Rung, seeds: int) -> _Curves:
-        """Return the curves of the rung, with those that evidence has of the first ``seeds`` seeds."""
+    def _load(self, rung: Rung, seeds: int) -> _Curves:
+        """Return the curves of the rung at hand, after loading those of the first ``seeds`` seeds that evidence has."""
         if rung.id not in self._curves:
-            filed = key(fingerprint(rung.experiment), self.seeds) if self._evidence else ""
-            self._curves[rung.id] = _Curves(filed)
+            key = archive_key(fingerprint(rung.experiment), self.seeds) if self._evidence else ""
+            self._curves[rung.id] = _Curves(key)
         curves = self._curves[rung.id]
         if self._evidence and curves.seeds < seeds:
             experiment = rung.experiment

@@ -1,4 +1,4 @@
-"""Evidence: curves, kept so that an unchanged rung is judged again without training, and a list of every attempt."""
+"""Evidence: stored curves, by which an unchanged rung is judged again without training, and a log of every attempt."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,14 +17,14 @@ class Evidence:
     Args:
         folder: The folder.
         run: The id of this run, shared by its workers.
-        commit: The commit of the work tree, with ``+`` where that differs from it.
-        rerun: Whether the curves of earlier runs are left aside.
-        ladders: Rung to the folder of its test; of a rung that is not in it, every ladder's attempts are listed.
+        commit: The commit of the work tree, with ``+`` if the work tree differs from it.
+        rerun: Whether the curves of earlier runs are ignored.
+        ladders: Rung to the folder of its test; the attempts of every ladder are listed for a rung without an entry.
 
     Attributes:
         curves: The curves of all runs.
         attempts: The attempts of all runs.
-        lock: Tells other runs of this one.
+        lock: The lock by which runs in the same checkout notice each other.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The common ground of evidence on disk: its format, checks of what is read, and the state of the folder."""
+"""The format of evidence on disk, checks of data that are read from it, and the state of the folder."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
-NUMBERS = 2**53  # beyond which JSON's readers do not agree on whole numbers
+MAX_INTEGER = 2**53  # readers of JSON do not agree on larger whole numbers
 
 
 class NewerFormatError(Exception):
-    """Evidence of a format that only a later version of ladder can read."""
+    """Evidence in a format that only a newer version of ladder can read."""
 
     def __init__(self, newer: int):
         super().__init__(f"format {newer}, this version reads {FORMAT}")
@@ -36,67 +36,67 @@ class Folder:
     writable: bool = True
 
     def warn(self, problem: str) -> None:
-        """Add a warning, unless it is there."""
+        """Add a warning, unless the same warning is there already."""
         if problem not in self.problems:
             self.problems.append(problem)
 
     def cannot_be_written(self, error: OSError | UnicodeError) -> None:
-        """Write nothing more."""
+        """Write nothing more to the folder, and warn."""
         self.writable = False
         self.warn(
-            f"the evidence in {self.path} cannot be written: {error}; verdicts stand, but the next run trains again what "
-            "was not kept; make room or choose another folder with --ladder-evidence"
+            f"the evidence in {self.path} cannot be written: {error}; the verdicts stand, but the next run trains "
+            "these seeds again; free disk space or choose another folder with --ladder-evidence"
         )
 
     def cannot_be_read(self, error: OSError) -> None:
-        """Neither read nor write anything more."""
-        self._leave_alone(
+        """Neither read nor write anything more, and warn."""
+        self._close(
             f"the evidence in {self.path} cannot be read: {error}; choose another folder with --ladder-evidence"
         )
 
     def is_newer(self, error: NewerFormatError) -> None:
-        """Neither read nor write anything more."""
-        self._leave_alone(
+        """Neither read nor write anything more, and warn: an older version must not damage newer evidence."""
+        self._close(
             f"the evidence in {self.path} was written by a newer ladder ({error}); it is neither read nor changed: "
             "update ladder, or choose another folder with --ladder-evidence"
         )
 
-    def _leave_alone(self, problem: str) -> None:
+    def _close(self, problem: str) -> None:
         self.readable = self.writable = False
         self.warn(problem)
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Return a JSON object of a known format.
+    """Parse a JSON object and check its format.
 
     Raises:
-        ValueError: if the text is not one.
-        NewerFormatError: if a later version of ladder wrote it.
+        ValueError: if the text is not a JSON object with a format.
+        NewerFormatError: if a newer version of ladder wrote it.
     """
     try:
         parsed = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if not isinstance(parsed, dict) or type(parsed.get("format")) is not int or not 1 <= parsed["format"] < NUMBERS:
-        raise ValueError("it has no format")
+    if not isinstance(parsed, dict) or type(parsed.get("format")) is not int or not 1 <= parsed["format"] < MAX_INTEGER:
+        raise ValueError("it is not a JSON object with a format")
     if parsed["format"] > FORMAT:
         raise NewerFormatError(parsed["format"])
     return parsed
 
 
 def check_text(*values: Any) -> None:
-    """Raise a ValueError for the first value that is not text."""
+    """Raise a ValueError for the first value that is not a string."""
     for value in values:
         if not isinstance(value, str):
-            raise ValueError(f"{value!r:.40} is no text")
+            raise ValueError(f"{value!r:.40} is not a string")
 
 
 def check_date(value: Any) -> None:
-    """Raise a ValueError unless a value is a date and time as :func:`now` writes them."""
+    """Raise a ValueError unless a value is a date and time in the format of :func:`now`."""
     check_text(value)
     date = datetime.fromisoformat(value)
-    if date.tzinfo is None or date.isoformat() != value:  # the report's schema asks for no less
-        raise ValueError(f"{value!r:.40} is no date of ours")
+    if date.tzinfo is None or date.isoformat() != value:  # the schema of the report requires both
+        raise ValueError(f"{value!r:.40} is not a date and time in ISO 8601 with a time zone")
 
 
 def now() -> str:

@@ -1,6 +1,14 @@
-"""The part of a source file that runs: its syntax tree without comments, docstrings, and annotations that nothing reads."""
+"""Source files, parsed once each: digests of what runs, and imports.
+
+What runs is the syntax tree without comments, docstrings, and annotations that nothing reads.
+"""
 
 import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 READERS = frozenset(
     {
@@ -9,7 +17,7 @@ READERS = frozenset(
         *("install_import_hook", "beartype_this_package", "beartype_package", "beartype_packages"),
     }
 )
-"""Names of what reads annotations, docstrings or sources while a program runs."""
+"""Names of functions and attributes that read annotations, docstrings or sources while a program runs."""
 
 PLAIN_DECORATORS = frozenset(
     {
@@ -24,65 +32,107 @@ PLAIN_DECORATORS = frozenset(
             "abstractmethod",
         ),
         *("cache", "lru_cache", "wraps", "contextmanager", "total_ordering", "runtime_checkable", "final", "override"),
-        *(
-            "dataclass",
-            "jit",
-            "vmap",
-            "grad",
-            "value_and_grad",
-            "custom_jvp",
-            "custom_vjp",
-            "defjvp",
-            "checkpoint",
-            "remat",
-        ),
+        *("dataclass", "jit", "vmap", "grad", "value_and_grad"),
+        *("custom_jvp", "custom_vjp", "defjvp", "checkpoint", "remat"),
     }
 )
-"""Decorators that do not read a function's annotations; a dataclass reads those of its fields, which are always kept."""
+"""Decorators that do not read a function's annotations; a dataclass reads those of its fields, which always count."""
 
-TYPE_CHECKING = "TYPE_CHECKING"
+
+class Source(NamedTuple):
+    """A source file.
+
+    Attributes:
+        digest: A digest of the whole file.
+        runtime_digest: A digest of what runs.
+        introspects: Whether it may read annotations, docstrings or sources while it runs.
+        imports: The dotted names that it imports, relative ones with leading dots. A name may be that of an attribute.
+    """
+
+    digest: str
+    runtime_digest: str
+    introspects: bool
+    imports: tuple[str, ...]
+
+
+@cache
+def read_source(path: Path, modified_ns: int) -> Source:
+    """Read and parse a file, once for each time of modification; all of a file that is not Python source counts.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):  # a compiled library, or a file that cannot be imported
+        return Source(digest, digest, False, ())
+    introspects, imports = not READERS.isdisjoint(identifiers(tree)), tuple(_imports(tree))
+    runtime_digest = hashlib.sha256(ast.dump(runtime_tree(tree)).encode()).hexdigest()
+    return Source(digest, runtime_digest, introspects, imports)
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in _executed(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield from (a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str))
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield base
+            yield from (f"{base}{'.' if node.module else ''}{alias.name}" for alias in node.names)
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node except those under ``if TYPE_CHECKING:``."""
+    yield tree
+    children = tree.orelse if isinstance(tree, ast.If) and _is_for_type_checkers(tree) else ast.iter_child_nodes(tree)
+    for child in children:
+        yield from _executed(child)
 
 
 def identifiers(tree: ast.AST) -> set[str]:
     """Return every name in a syntax tree: of variables, attributes and imports."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
-            found.add(node.id)
+            names.add(node.id)
         elif isinstance(node, ast.Attribute):
-            found.add(node.attr)
+            names.add(node.attr)
         elif isinstance(node, ast.alias):
-            found.update(node.name.split("."))
-    return found
+            names.update(node.name.split("."))
+    return names
 
 
-def is_for_type_checkers(node: ast.AST) -> bool:
-    """Return whether a node is an ``if TYPE_CHECKING:``, of which only the ``else`` runs."""
-    return isinstance(node, ast.If) and _last_name(node.test) == TYPE_CHECKING
+def _is_for_type_checkers(node: ast.If) -> bool:
+    """Return whether a node is ``if TYPE_CHECKING:``, which runs only its ``else``."""
+    return _last_name(node.test) == "TYPE_CHECKING"
 
 
-def running(tree: ast.Module) -> ast.Module:
-    """Return a syntax tree, changed in place, without what has no effect when it runs.
+def runtime_tree(tree: ast.Module) -> ast.Module:
+    """Remove the nodes of a syntax tree that have no effect when it runs; the tree is changed in place and returned.
 
-    Left out are docstrings and other strings that stand alone, what is imported for type checkers alone, and the annotations of
-    variables outside classes and of functions. Annotations stay where a decorator may read them or where computing one calls
-    something.
+    Removed are docstrings and other strings used as statements, imports under ``if TYPE_CHECKING:``, annotations of functions,
+    and annotations of variables outside classes. An annotation is not removed if a decorator may read it or if its evaluation
+    calls something.
     """
-    return _Stripper().visit(tree)  # type: ignore[no-any-return]  # of a module this is the module
+    return _Stripper().visit(tree)  # type: ignore[no-any-return]  # visiting a module returns the module
 
 
 class _Stripper(ast.NodeTransformer):
     def __init__(self) -> None:
         self._scope = "module"
-        self._decorated = False  # by something that may read annotations
+        self._decorated = False  # with a decorator that may read annotations
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # as ast asks for it
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # NodeVisitor calls it by this name
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
-        return node.orelse if is_for_type_checkers(node) else node
+        return node.orelse if _is_for_type_checkers(node) else node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         self.generic_visit(node)
@@ -92,7 +142,7 @@ class _Stripper(ast.NodeTransformer):
             return ast.Assign(targets=[node.target], value=node.value)
         if self._scope == "module":
             return None
-        node.annotation = ast.Constant(value=None)  # it makes the name a local one all the same
+        node.annotation = ast.Constant(value=None)  # without its annotation, but the name is still local
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -109,8 +159,8 @@ class _Stripper(ast.NodeTransformer):
             if node.returns is not None and not _calls(node.returns):
                 node.returns = None
             arguments = node.args
-            several = (arguments.vararg, arguments.kwarg)
-            for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *filter(None, several)):
+            starred = (arguments.vararg, arguments.kwarg)
+            for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *filter(None, starred)):
                 if argument.annotation is not None and not _calls(argument.annotation):
                     argument.annotation = None
         return self._inside("function", node, False)
@@ -129,7 +179,7 @@ def _may_read(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bo
 
 
 def _last_name(node: ast.expr) -> str:
-    """Return the last part of a dotted name, of what is called, or of what ``partial`` is given; empty for anything else."""
+    """Return the last part of a dotted name, of the function called, or of the first argument of ``partial``; empty otherwise."""
     if isinstance(node, ast.Call):
         name = _last_name(node.func)
         return _last_name(node.args[0]) if name == "partial" and node.args else name
@@ -139,6 +189,6 @@ def _last_name(node: ast.expr) -> str:
 
 
 def _calls(annotation: ast.expr) -> bool:
-    """Return whether computing an annotation does more than look names up."""
+    """Return whether evaluating an annotation does more than look names up."""
     effects = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
     return any(isinstance(node, effects) for node in ast.walk(annotation))

@@ -125,7 +125,7 @@ class Climber:
             from ladder.train.compiled import trace
 
             trace(rung.experiment)  # pytest-testmon runs again the tests whose lines have changed, and none has run
-        attempts = self.evidence.attempts.of(rung.id)
+        attempts = self.evidence.attempts.for_rung(rung.id)
         found = entry(outcome, self.select.ladder, self.settings.test, self._stale(outcome), attempts)
         if self.settings.pictures:
             self._draw(climb, outcome, found, deadline, live.progress(rung))

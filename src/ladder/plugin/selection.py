@@ -119,7 +119,7 @@ def climbing_order(
             chosen.setdefault(rung.id, []).append(item)
     if not chosen:
         return list(items)
-    ids = ladder.standing_on(list(chosen)) if pull else [id for id in ladder if id in chosen]
+    ids = ladder.with_required(list(chosen)) if pull else [id for id in ladder if id in chosen]
     first = next(i for i, item in enumerate(items) if rung_of(item))
     others = [item for item in items[first:] if not rung_of(item)]
     climbed = [item for id in ids for item in chosen.get(id, found.items[id][:1])]

@@ -1,1 +1,1 @@
-"""Training: an experiment and seeds in, curves out."""
+"""Training: from an experiment and seeds to curves."""

@@ -1,4 +1,4 @@
-"""Checks of what an experiment's ``init`` and ``epoch`` return, made while JAX traces them."""
+"""Checks of the values that an experiment's ``init`` and ``epoch`` return, made while JAX traces them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -11,103 +11,104 @@ import numpy as np
 from ladder.declare.experiment import Experiment, check_name
 
 
-class RefusedError(ValueError):
-    """An experiment's init or epoch returned what cannot be trained."""
+class InvalidExperimentError(ValueError):
+    """An error for an ``init`` or ``epoch`` that returns a value which cannot be trained."""
 
 
 def checked_init(experiment: Experiment) -> Callable[[Any], Any]:
-    """Return the experiment's ``init``, refusing a state that cannot be trained."""
+    """Return the experiment's ``init`` with a check that its state can be trained."""
 
     @wraps(experiment.init)
     def init(key: Any) -> Any:
         __tracebackhide__ = True
         state = experiment.init(key)
-        _forms(f"{type(experiment).__qualname__}.init()", state)
+        _leaf_forms(f"{type(experiment).__qualname__}.init()", state)
         return state
 
     return init
 
 
 def checked_epoch(experiment: Experiment) -> Callable[[Any, Any], tuple[Any, dict[str, Any]]]:
-    """Return the experiment's ``epoch``, refusing a report or a state of a form that cannot be trained."""
-    who = type(experiment).__qualname__
+    """Return the experiment's ``epoch`` with a check of the report and of the state, whose form must not change."""
+    name = type(experiment).__qualname__
 
     @wraps(experiment.epoch)
     def epoch(state: Any, key: Any) -> tuple[Any, dict[str, Any]]:
         __tracebackhide__ = True
-        before = _forms(who, state)  # now, for it may be changed in place
+        before = _leaf_forms(name, state)  # before the call, which may change the state in place
         structure: object = jax.tree.structure(state)
-        done: object = experiment.epoch(state, key)
-        if not isinstance(done, tuple | list) or len(done) != 2:
-            raise RefusedError(
-                f"{who}.epoch() returns {_form(done)}; return two things, the state and a dict of metrics"
+        returned: object = experiment.epoch(state, key)
+        if not isinstance(returned, tuple | list) or len(returned) != 2:
+            raise InvalidExperimentError(
+                f"{name}.epoch() returns {_form(returned)}; return two things, the state and a dict of metrics"
             )
-        after, report = done
+        after, report = returned
         if isinstance(report, Mapping):
-            report = {name: _array_of(value) for name, value in report.items()}
-        _check_report(who, report, experiment.metrics)
-        _check_state(who, before, _forms(f"{who}.epoch()", after), structure == jax.tree.structure(after))
+            report = {metric: _as_array(value) for metric, value in report.items()}
+        _check_report(name, report, experiment.metrics)
+        _check_state(name, before, _leaf_forms(f"{name}.epoch()", after), structure == jax.tree.structure(after))
         return after, report
 
     return epoch
 
 
-def _check_report(who: str, report: Any, metrics: Sequence[str]) -> None:
+def _check_report(experiment: str, report: Any, metrics: Sequence[str]) -> None:
     __tracebackhide__ = True
     if not isinstance(report, Mapping):
-        raise RefusedError(
-            f"{who}.epoch() returns {_form(report)} beside the state; return a dict of metrics, such as "
+        raise InvalidExperimentError(
+            f"{experiment}.epoch() returns {_form(report)} beside the state; return a dict of metrics, such as "
             f"{{{metrics[0]!r}: {metrics[0]}}}"
         )
     for name, value in report.items():
         try:
             check_name(name)
         except ValueError as error:
-            raise RefusedError(f"{who}.epoch(): {error}") from None
+            raise InvalidExperimentError(f"{experiment}.epoch(): {error}") from None
         if not _is_real(value) or np.ndim(value) > 1 or np.size(value) == 0:
-            raise RefusedError(
-                f"{who}.epoch() reports {name!r} as {_form(value)}; report a real scalar (a metric) or a vector of them, "
-                "one a step (a trace)"
+            raise InvalidExperimentError(
+                f"{experiment}.epoch() reports {name!r} as {_form(value)}; report a real scalar (a metric) or a vector with "
+                "one entry for each step (a trace)"
             )
     scalars = [name for name, value in report.items() if np.ndim(value) == 0]
     if set(scalars) != set(metrics):
-        raise RefusedError(
-            f"{who} declares the metrics {', '.join(metrics)} but epoch() reports the scalars "
+        raise InvalidExperimentError(
+            f"{experiment} declares the metrics {', '.join(metrics)} but epoch() reports the scalars "
             f"{', '.join(scalars) or '(none)'}; make them the same"
         )
 
 
-def _check_state(who: str, before: dict[str, str], after: dict[str, str], alike: bool) -> None:
+def _check_state(experiment: str, before: dict[str, str], after: dict[str, str], same_structure: bool) -> None:
     __tracebackhide__ = True
     changes = [
         f"state{path} was {before.get(path, 'nothing')} and is {after.get(path, 'nothing')}"
         for path in {**before, **after}
         if before.get(path) != after.get(path)
     ]
-    if not changes and not alike:
-        changes = ["what it holds besides arrays is another"]
+    if not changes and not same_structure:
+        changes = ["its static data, everything besides arrays, has changed"]
     if changes:
         more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
-        raise RefusedError(
-            f"{who}.epoch() returns a state of another form: {changes[0]}{more}; keep its structure, shapes and dtypes, for "
-            "one program trains all epochs"
+        raise InvalidExperimentError(
+            f"{experiment}.epoch() returns a state of a different form: {changes[0]}{more}; keep its structure, shapes and "
+            "dtypes: one program trains all epochs"
         )
 
 
-def _forms(who: str, state: Any) -> dict[str, str]:
+def _leaf_forms(source: str, state: Any) -> dict[str, str]:
     """Return the form of every leaf of a state, by path."""
     __tracebackhide__ = True
-    found = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
-    for path, leaf in found.items():
+    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+    for path, leaf in leaves.items():
         if not _is_array(leaf):
-            raise RefusedError(
-                f"{who} returns a state in which state{path} is {_form(leaf)}; a state holds arrays, make all else fields"
+            raise InvalidExperimentError(
+                f"{source} returns a state in which state{path} is {_form(leaf)}; a state consists of arrays; make anything "
+                "else a field of the experiment"
             )
-    return {path: _form(leaf) for path, leaf in found.items()}
+    return {path: _form(leaf) for path, leaf in leaves.items()}
 
 
 def _form(value: Any) -> str:
-    """``float32[3]``, or what else it is."""
+    """Describe a value: ``float32[3]`` for an array, else its type."""
     if _is_array(value):
         return f"{jnp.result_type(value)}{list(np.shape(value))}"
     if isinstance(value, tuple):
@@ -115,8 +116,8 @@ def _form(value: Any) -> str:
     return "None" if value is None else f"an object of type {type(value).__qualname__}"
 
 
-def _array_of(value: Any) -> Any:
-    """Return the array that stands for a value, such as a variable of flax; where none does, the value."""
+def _as_array(value: Any) -> Any:
+    """Return the array that a value wraps, as a variable of flax does; the value itself if it wraps none."""
     convert = None if _is_array(value) else getattr(value, "__jax_array__", None)
     return convert() if convert else value
 

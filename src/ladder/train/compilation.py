@@ -1,4 +1,4 @@
-"""Keeping compiled programs from one run to the next, and from one worker to another."""
+"""A cache of compiled programs for later runs and other workers."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ LOCK = "lock"
 SETTINGS = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
-    # Those would lie below the folder, whose name would become part of every program's key.
+    # XLA's own caches are below the folder, and would make its name part of every program's key.
     "jax_persistent_cache_enable_xla_caches": "none",
 }
 
@@ -25,10 +25,10 @@ SETTINGS = {
 class CompilationCache:
     """A folder of compiled programs that many processes share.
 
-    JAX writes a program in place: a process that dies while it does leaves half of one, which JAX then neither uses nor
-    replaces. So each process gives JAX a folder of its own, of links to the shared programs (of copies, where there are no
-    links), and shares what it has compiled when that is whole. A ``jax_compilation_cache_dir`` of the user's own is left
-    alone, and where nothing can be written programs are compiled each time.
+    JAX writes a program in place: a process that dies while writing leaves a truncated file, which JAX neither uses nor
+    replaces. So each process gives JAX a folder of its own, with links to the shared programs (copies where the file system
+    has no links), and shares its programs once they are complete. If the user has set ``jax_compilation_cache_dir``, this does
+    nothing; if the folder cannot be written, programs are compiled each time.
     """
 
     def __init__(self, shared: Path):
@@ -38,34 +38,34 @@ class CompilationCache:
         self._before: dict[str, Any] = {}
         if getattr(jax.config, DIRECTORY) is not None:
             return
-        _remove_left_behind(shared)
+        _remove_abandoned(shared)
         try:
             own = Path(tempfile.mkdtemp(dir=shared, prefix="process-"))
-            self._lock = lock(own / LOCK)  # death lets go of it
+            self._lock = lock(own / LOCK)  # released when the process ends, however it ends
         except OSError:
             return
-        if self._lock is None:  # just now another process took the folder for left behind
+        if self._lock is None:  # another process has just taken the folder for abandoned
             return
         self._own = own
         _link(shared, own)
         self._before = _configure(SETTINGS | {DIRECTORY: str(own)})
 
     def share(self) -> None:
-        """Let others have what was compiled here. Nothing may be compiling."""
+        """Share the programs that this process has compiled. Must not be called while JAX compiles."""
         if self._own is not None:
             _link(self._own, self._shared)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Restore JAX's settings and remove this process's folder."""
         if self._own is not None and self._lock is not None:
             _configure(self._before)
-            compilation_cache.reset_cache()  # it would go on writing there
+            compilation_cache.reset_cache()  # otherwise JAX would go on writing to the folder
             _remove(self._own, self._lock)
             self._own = None
 
 
 def _configure(settings: dict[str, Any]) -> dict[str, Any]:
-    """Give JAX these settings; returns those it had."""
+    """Change settings of JAX and return their earlier values."""
     before = {name: getattr(jax.config, name) for name in settings}
     for name, value in settings.items():
         jax.config.update(name, value)
@@ -73,7 +73,7 @@ def _configure(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Link or copy every program in one step each; one that is there already is the same, and what fails is not shared."""
+    """Link or copy each program atomically; skip those that exist in the target, and those that fail."""
     for program in source.glob("*-cache"):
         new = target / program.name
         with suppress(OSError):
@@ -83,20 +83,20 @@ def _link(source: Path, target: Path) -> None:
                 new.hardlink_to(program)
             except FileExistsError:
                 pass
-            except (OSError, NotImplementedError):  # the file system has no links, or Python knows of none
+            except (OSError, NotImplementedError):  # the file system or the platform has no links
                 write_atomically(new, program.read_bytes())
 
 
-def _remove_left_behind(shared: Path) -> None:
+def _remove_abandoned(shared: Path) -> None:
     """Remove the folders of processes that died."""
     for folder in shared.glob("process-*"):
-        with suppress(OSError):  # another process removes it, or it is another user's
-            if (handle := lock(folder / LOCK)) is not None:  # else its process lives
+        with suppress(OSError):  # another process removes it at the same time, or it belongs to another user
+            if (handle := lock(folder / LOCK)) is not None:  # otherwise its process is running
                 _remove(folder, handle)
 
 
 def _remove(folder: Path, handle: int) -> None:
-    """Remove a process's folder of which this process holds the lock."""
+    """Remove the folder of a process; this process must hold its lock."""
     shutil.rmtree(folder, ignore_errors=True)
     os.close(handle)
-    shutil.rmtree(folder, ignore_errors=True)  # Windows removes no file that is open, so the lock is left until now
+    shutil.rmtree(folder, ignore_errors=True)  # again, for Windows cannot remove the lock while it is open

@@ -1,4 +1,7 @@
-"""The devices that JAX computes on. JAX is an extra, so it is imported where it is needed."""
+"""The devices that JAX computes on.
+
+JAX is an optional dependency, so functions here import it themselves.
+"""
 
 import os
 from importlib.util import find_spec
@@ -6,17 +9,17 @@ from typing import Any
 
 
 def check_jax() -> None:
-    """Refuse to train where JAX is not installed.
+    """Raise an error if JAX is not installed.
 
     Raises:
-        RuntimeError: naming the extra to install.
+        RuntimeError: with the command that installs it.
     """
     if find_spec("jax") is None:
         raise RuntimeError("the experiment is trained by JAX, which is not installed: pip install 'pytest-ladder[jax]'")
 
 
 def use_all_cores(processes: int = 1) -> None:
-    """Have JAX take every core of a CPU for a device, so that seeds are spread over them; a no-op once JAX has started.
+    """Make JAX treat every core of a CPU as a device, so that seeds are spread over them; a no-op once JAX has started.
 
     Args:
         processes: The number of processes that share the machine.
@@ -27,7 +30,7 @@ def use_all_cores(processes: int = 1) -> None:
     try:
         if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
             jax.config.update("jax_num_cpu_devices", max(1, cores // processes))
-    except RuntimeError:  # the backend is running: seeds share the devices there are
+    except RuntimeError:  # the backend has started with the devices it has
         pass
 
 
@@ -35,18 +38,18 @@ def devices() -> list[Any]:
     """Return the devices that JAX computes on; the first call starts its backend.
 
     Raises:
-        RuntimeError: if JAX is not installed, or has no backend that starts.
+        RuntimeError: if JAX is not installed or none of its backends starts.
     """
     check_jax()
     import jax
 
     try:
         return list(jax.devices())
-    except Exception as error:  # a broken driver or plugin raises what it likes, JAX an AssertionError when asked again
-        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
-        platforms = f"JAX_PLATFORMS={asked}" if asked else "any of its platforms"
+    except Exception as error:  # a broken driver may raise anything, and JAX an AssertionError the next time
+        setting = jax.config.jax_platforms  # type: ignore[attr-defined]
+        platforms = f"JAX_PLATFORMS={setting}" if setting else "any of its platforms"
         raise RuntimeError(
-            f"JAX cannot start with {platforms} ({_first_line(error)}); mend the driver, or choose another platform, such as "
+            f"JAX cannot start with {platforms} ({_first_line(error)}); fix the driver, or choose another platform, such as "
             "JAX_PLATFORMS=cpu"
         ) from error
 

@@ -1,4 +1,4 @@
-"""Progress of a training run: callbacks after every epoch, and a recorder of what was measured so far."""
+"""Progress of a training run: callbacks after every epoch, and a recorder of the metrics so far."""
 
 import math
 from typing import Protocol
@@ -15,15 +15,15 @@ class ProgressMeter(Protocol):
         """Note that the program is being compiled; seeds ``first`` up to but not ``last`` are next."""
 
     def epoch(self, first: int, last: int, epoch: int, metrics: dict[str, np.ndarray]) -> None:
-        """Note that these seeds have trained this epoch, and the metrics of each of them, of shape (seed, ...)."""
+        """Note that these seeds have trained this epoch, with their metrics of shape (seed, ...)."""
 
 
 class _StoppedError(BaseException):
-    """Ends a run that nobody waits for any more. It is no Exception, so that the run lets it pass."""
+    """The end of a run that nobody waits for any more. Not an Exception, so that an experiment does not catch it."""
 
 
 class ProgressRecorder:
-    """A meter that records the metrics, passes them on to another meter, and ends the run if asked to."""
+    """A meter that records the metrics, forwards them to another meter, and can end the run."""
 
     def __init__(self, epochs: int, progress: "ProgressMeter | None"):
         self._epochs = epochs
@@ -32,18 +32,18 @@ class ProgressRecorder:
         self._stopped = False
 
     def stop(self) -> None:
-        """Have the run end at its next epoch."""
+        """End the run at its next callback."""
         self._stopped = True
 
     def compiling(self, first: int, last: int) -> None:
-        """Pass it on."""
+        """Forward the call."""
         if self._stopped:
             raise _StoppedError
         if self._progress:
             self._progress.compiling(first, last)
 
     def epoch(self, first: int, last: int, epoch: int, metrics: dict[str, np.ndarray]) -> None:
-        """Record the metrics and pass them on."""
+        """Record the metrics and forward them."""
         if self._stopped:
             raise _StoppedError
         self._epochs_done.append({name: values[: last - first] for name, values in metrics.items()})
@@ -51,7 +51,7 @@ class ProgressRecorder:
             self._progress.epoch(first, last, epoch, metrics)
 
     def so_far(self) -> Trained | None:
-        """Return what was measured, with NaN for the epochs that were not trained; None if none was."""
+        """Return the metrics so far, with NaN for the epochs that were not trained; None if no epoch was trained."""
         done = list(self._epochs_done)
         if not done:
             return None

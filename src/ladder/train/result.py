@@ -1,4 +1,4 @@
-"""The result of training some seeds. Nothing here loads JAX: curves are kept, judged and drawn without it."""
+"""The result of training some seeds. Nothing here loads JAX: curves are stored, judged and drawn without it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import numpy as np
 from ladder.declare.arrays import Float, Int
 
 # The order in which the tensors of one step are computed, by the first part of a trace's name (``ladder.inspection``
-# writes them). A trace of any other name stands where the loss does.
+# writes them). A trace with any other name is placed at the loss.
 _LOSS_ORDER, _TRACE_ORDER = 1, {"stage": 0, "gradient": 2, "update": 3, "weight": 4}
 
 
 @dataclass(frozen=True)
 class NonFinite:
-    """The first non-finite value of a seed, counted from 0: the step, from 1, and the trace or metric that turned first."""
+    """The first non-finite value of a seed, counted from 0: its step, counted from 1, and its trace or metric."""
 
     seed: int
     step: int
@@ -46,7 +46,7 @@ class Trained:
         compile_seconds: float = 0.0,
         run_seconds: float = 0.0,
     ) -> Self:
-        """Build a result from the reports of all epochs: a number a seed is a metric, several are a trace."""
+        """Build a result from the reports of all epochs: one number for each seed is a metric, several are a trace."""
         stacked = {name: np.stack([epoch[name] for epoch in epochs], axis=1) for name in epochs[0]}
         return cls(
             {name: values for name, values in stacked.items() if values.ndim == 2},
@@ -68,9 +68,9 @@ class Trained:
     def first_non_finite(self) -> tuple[NonFinite, ...]:
         """The first non-finite value of each seed that has one.
 
-        Traces tell the step; where only a metric turned, it is the last step of that epoch. Of the numbers that turned in
-        one step the first is the one computed first: stages in forward order, loss, gradients, updates, weights, and then
-        metrics; among equals, the first by name. An experiment without traces counts epochs for steps.
+        The step is known from the traces; if only a metric is non-finite, it is the last step of that epoch. Among values that
+        become non-finite in the same step, the first is the one computed first: stages in forward order, loss, gradients,
+        updates, weights, then metrics; ties are broken by name. Without traces every epoch counts as one step.
         """
         steps = max([1, *(trace.shape[2] for trace in self.traces.values())])
         traces = sorted(self.traces, key=lambda name: (_TRACE_ORDER.get(name.partition("/")[0], _LOSS_ORDER), name))
@@ -82,9 +82,9 @@ class Trained:
             for seed, bad in enumerate(~np.isfinite(values)):
                 if bad.any():
                     epoch, step = divmod(int(bad.argmax()), bad.shape[1])
-                    turned = NonFinite(seed, epoch * steps + (step + 1 if name in self.traces else steps), name)
-                    if seed not in first or turned.step < first[seed].step:
-                        first[seed] = turned
+                    candidate = NonFinite(seed, epoch * steps + (step + 1 if name in self.traces else steps), name)
+                    if seed not in first or candidate.step < first[seed].step:
+                        first[seed] = candidate
         return tuple(first[seed] for seed in sorted(first))
 
     @cached_property
@@ -96,7 +96,7 @@ class Trained:
         return steps
 
     def continues(self, other: "Trained") -> bool:
-        """Return whether both have the same curves and traces, over as many epochs and steps."""
+        """Return whether both have the same curves and traces, over the same number of epochs and steps."""
 
         def shapes(trained: Trained) -> dict[tuple[str, str], tuple[int, ...]]:
             kinds = {"curve": trained.curves, "trace": trained.traces}
@@ -105,7 +105,7 @@ class Trained:
         return shapes(self) == shapes(other)
 
     def select(self, seeds: Sequence[int] | slice) -> "Trained":
-        """Return the results of these seeds alone."""
+        """Return the results of these seeds only."""
         return Trained(
             {name: curve[seeds] for name, curve in self.curves.items()},
             {name: trace[seeds] for name, trace in self.traces.items()},
@@ -114,7 +114,7 @@ class Trained:
         )
 
     def head(self, seeds: int) -> "Trained":
-        """Return the results of the first seeds alone."""
+        """Return the results of the first ``seeds`` seeds."""
         return self.select(slice(seeds))
 
     def concatenate(self, more: "Trained") -> "Trained":

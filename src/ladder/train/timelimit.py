@@ -1,4 +1,4 @@
-"""Ending a training run that takes too long or is interrupted."""
+"""Time limits and interruptions of training runs."""
 
 import contextvars
 import sys
@@ -10,20 +10,20 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-POLL = 0.5  # seconds; Windows lets no signal through to a thread that waits
+POLL = 0.5  # seconds; on Windows a thread that waits receives no signal
 
 _abandoned: list[Future[Any]] = []
 
 
 class TimedOutError(Exception):
-    """A run took longer than it may."""
+    """An error for a run that exceeds its time limit."""
 
 
 def still_computing() -> bool:
-    """Return whether a run that nobody waits for any more goes on.
+    """Return whether a run that nobody waits for any more is still computing.
 
-    JAX cannot break off a program, and one that runs on keeps the devices to itself: this process can train nothing more, and the
-    interpreter's own end would abort it.
+    JAX cannot cancel a program, and a program that goes on occupies the devices: this process can train nothing more, and a
+    normal exit of the interpreter would abort.
     """
     return any(not future.done() for future in _abandoned)
 
@@ -44,55 +44,55 @@ def in_thread(work: Callable[[], T]) -> Future[T]:
 
 
 def run_until(deadline: float, grace: float, work: Callable[[], T], stop: Callable[[], None]) -> T:
-    """Do the work in a thread, which can be left alone at the deadline or when the user interrupts.
+    """Do the work in a thread that can be abandoned at the deadline or at an interruption.
 
-    Settings of JAX that a context manager has made for this thread would not reach it. Without a deadline this thread then does
-    the work itself, and an interruption waits until the program that runs has ended.
+    Settings of JAX that a context manager has made for the calling thread do not apply in other threads. If there are any and
+    there is no deadline, the calling thread does the work, and an interruption waits until the current program has ended.
 
     Args:
         deadline: The time of the monotonic clock, in seconds, at which the work must be done.
-        grace: The seconds that the program that runs at the deadline is given to end.
-        work: What is to be done.
-        stop: Asks the work to end early.
+        grace: The seconds to wait, after the deadline, for the program that is running.
+        work: The work to do.
+        stop: A function that makes the work end early.
 
     Raises:
         TimedOutError: if the work is not done at the deadline.
-        ValueError: for a deadline and such settings.
+        ValueError: if there are such settings and a deadline.
     """
     seconds = deadline - time.monotonic()
     if jax := sys.modules.get("jax"):
-        here, there = jax.config.values, in_thread(lambda: jax.config.values).result()
-        if own := [name for name in here if here[name] != there[name]]:
+        own, other = jax.config.values, in_thread(lambda: jax.config.values).result()
+        if different := [name for name in own if own[name] != other[name]]:
             if seconds > threading.TIMEOUT_MAX:
                 return work()
             raise ValueError(
-                f"JAX has other settings in the thread that trains under a time limit ({', '.join(own)}): set them for all "
-                "threads, with jax.config.update, or give no limit"
+                f"JAX has other settings in the thread that trains under a time limit ({', '.join(different)}): set them for all "
+                "threads, with jax.config.update, or set no time limit"
             )
     return run_with_timeout(seconds, grace, work, stop)
 
 
 def run_with_timeout(seconds: float, grace: float, work: Callable[[], T], stop: Callable[[], None]) -> T:
-    """Do the work in a thread of its own and wait for it, so that there is a way on when it does not end.
+    """Do the work in a thread of its own and wait for it, so that the caller can go on if it does not end.
 
-    A program of JAX lets no signal through to the thread that runs it; the one that waits here is interrupted at once.
+    A thread that runs a program of JAX receives no signals; the thread that waits here can be interrupted at once.
 
     Args:
-        seconds: How long it may take.
-        grace: How long what is being computed has to end after ``stop`` has been called; none if the user interrupts it.
-        work: What is to be done.
-        stop: Asks the work to end early.
+        seconds: The time limit.
+        grace: The seconds to wait after ``stop`` for the program that is running; an interruption does not wait.
+        work: The work to do.
+        stop: A function that makes the work end early.
 
     Raises:
-        TimedOutError: if it took too long.
+        TimedOutError: if the work is not done within the time limit.
     """
     end = time.monotonic() + seconds
     future = in_thread(work)
     try:
         while not future.done():
-            if (left := end - time.monotonic()) <= 0.0:
+            if (remaining := end - time.monotonic()) <= 0.0:
                 raise TimedOutError
-            wait([future], min(left, POLL))
+            wait([future], min(remaining, POLL))
     except BaseException as error:
         stop()
         _abandoned.append(future)

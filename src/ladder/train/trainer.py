@@ -1,4 +1,4 @@
-"""The door to training: seeds and an experiment go in, curves come out."""
+"""The interface of training: seeds, and the protocol of trainers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from ladder.train.result import Trained
 if TYPE_CHECKING:
     import jax
 
-# Key streams. Gates, fresh seeds and calibrations draw from different ones, so a threshold is never
-# measured on a seed it will judge.
+# Key streams. Gates and calibrations draw seeds from different streams, so that no threshold is measured on a seed that it
+# judges.
 GATE_STREAM, CALIBRATION_STREAM = 0x6A7E, 0xCA11B
 
 
@@ -31,37 +31,37 @@ class Seeds:
 
     def keys(self, numbers: Sequence[int]) -> "jax.Array":
         """Return one key for each seed number, an array of shape (seed,)."""
-        import jax  # an extra
+        import jax  # an optional dependency
         import jax.numpy as jnp
 
-        with jax.transfer_guard("allow"):  # which may be set to watch what experiments transfer
+        with jax.transfer_guard("allow"):  # the user may have forbidden transfers to find those of experiments
             base = jax.random.fold_in(jax.random.key(self.stream), self.root)
             return jax.vmap(lambda i: jax.random.fold_in(base, i))(jnp.asarray(numbers, jnp.uint32))
 
 
 class Trainer(Protocol):
-    """Trains one experiment on any seeds, a block of them at a time."""
+    """A trainer of one experiment on any seeds, a block of them at a time."""
 
     def __call__(self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None) -> Trained:
-        """Train the seeds of these numbers."""
+        """Train the seeds with these numbers."""
 
     def inspect(
         self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None
     ) -> dict[str, np.ndarray] | None:
-        """Return what the experiment shows of these seeds before and after training; None if it shows nothing."""
+        """Inspect these seeds before and after training; return None for an experiment that cannot be inspected."""
 
     def record_states(
         self,
         seeds: Seeds,
         number: int,
-        look: Callable[[Any, Any], Mapping[str, Any]],
+        observe: Callable[[Any, Any], Mapping[str, Any]],
         progress: ProgressMeter | None = None,
     ) -> dict[str, np.ndarray]:
-        """Return ``look(state, key)`` of one seed before training and after every epoch, stacked."""
+        """Train one seed and return ``observe(state, key)`` before training and after every epoch, stacked."""
 
 
 TrainerFactory = Callable[[Experiment, int], Trainer]
-"""A maker of trainers: of an experiment, for blocks of that many seeds."""
+"""A function that makes a trainer from an experiment and the number of seeds in a block."""
 
 
 def compiled_trainer(experiment: Experiment, block: int) -> Trainer:
@@ -71,6 +71,6 @@ def compiled_trainer(experiment: Experiment, block: int) -> Trainer:
         RuntimeError: if JAX is not installed.
     """
     check_jax()
-    from ladder.train.compiled import CompiledTrainer  # JAX is an extra
+    from ladder.train.compiled import CompiledTrainer  # imports JAX, an optional dependency
 
     return CompiledTrainer(experiment, block)

@@ -61,8 +61,8 @@ def test_what_is_annotated_is_taken(given):
         ("kind", None, "choose one of '', 'some'"),
         ("word", 3, "give a string"),
         ("part", Part, "give Part(...) or None"),
-        ("each", [1.0], "give a tuple, of each a finite number"),
-        ("each", (1.0, "2"), "give a tuple, of each a finite number"),
+        ("each", [1.0], "give a tuple, each entry a finite number"),
+        ("each", (1.0, "2"), "give a tuple, each entry a finite number"),
         ("limit", float("inf"), "give a finite number or None"),
     ],
 )

@@ -75,8 +75,8 @@ class Nest(Coin):
         ({"parent": 1, "adds": "shift"}, r"rung1: parent=1: give Rung\(...\) or a string$"),
         ({"compare": ("loss",)}, r"rung1: compare=\('loss',\): give a dict, from a string to a string$"),
         ({"compare": {"loss": 0.1}}, r"rung1: compare=\{'loss': 0.1\}: give a dict"),
-        ({"gates": LEARNS}, r"rung1: gates=Below\(.*\): give a tuple, of each Criterion"),
-        ({"requires": "rung1"}, "rung1: requires='rung1': give a tuple, of each Rung\\(...\\) or a string or None$"),
+        ({"gates": LEARNS}, r"rung1: gates=Below\(.*\): give a tuple, each entry Criterion"),
+        ({"requires": "rung1"}, r"rung1: requires='rung1': give a tuple, each entry Rung\(...\) or a string or None$"),
         ({"number": "1"}, "rung1: number='1': give a whole number$"),
         ({"name": None}, "rung1: name=None: give a string$"),
     ],
@@ -91,7 +91,7 @@ def test_a_rung_that_is_not_well_formed_is_refused(change, message):
     [
         ({"why": " "}, "say why it must fail"),
         ({"expects": ("game",)}, r"expects=\('game',\)\): give names of findings, of non-finite, never-moves"),
-        ({"expects": "gamed"}, r"Control\(expects='gamed'\): give a tuple, of each a string"),
+        ({"expects": "gamed"}, r"Control\(expects='gamed'\): give a tuple, each entry a string"),
         ({"each_gate_fails": "no"}, r"Control\(each_gate_fails='no'\): give True or False"),
     ],
 )
@@ -196,7 +196,7 @@ def with_a_circle():
             ({"metrics": metrics}, f"metrics={metrics}: give a tuple of names, such as ('loss',)")
             for metrics in ((), None, {"loss": 1})
         ),
-        ({"metrics": ("loss", "mse", "loss")}, "('loss', 'mse', 'loss'): 'loss' is there twice; name each metric once"),
+        ({"metrics": ("loss", "mse", "loss")}, "('loss', 'mse', 'loss'): 'loss' occurs twice; name each metric once"),
         *(
             (
                 {"metrics": ("loss", name)},
@@ -268,26 +268,26 @@ def test_a_component_that_hides_a_method_or_has_no_value_is_refused(experiment, 
 
 @pytest.mark.parametrize("experiment", [object(), Coin, Layer(), Thawed()])
 def test_what_cannot_be_trained_is_refused(experiment):
-    with pytest.raises(TypeError, match=r"rung1: .*(is no experiment|no frozen dataclass instance)"):
+    with pytest.raises(TypeError, match=r"rung1: .*(is not an experiment|is not an instance of a frozen dataclass)"):
         Rung(number=1, name="x", experiment=experiment, gates=(LEARNS,))
 
 
 @pytest.mark.parametrize(
     ("rungs", "message"),
     [
-        ([ROOT, on_root(experiment=Coin())], "adds 'shift' to rung1, but the two experiments are the same: it adds no"),
+        ([ROOT, on_root(experiment=Coin())], "adds 'shift' to rung1, but the two experiments are the same"),
         (
             [ROOT, on_root(experiment=Coin(shift=0.1, p=0.9))],
             r"differ in 2 components: p \(1.0 → 0.9\), shift \(0.0 → 0.1\); put a rung between them",
         ),
-        ([ROOT, on_root(adds="p")], r"declares that it adds 'p' to rung1, but what differs is shift"),
-        ([ROOT, on_root(experiment=Nest())], "what differs is experiment"),
-        ([on_root()], "rung2 stands on rung1, which is not on this ladder; it has rung2"),
-        ([ROOT, on_root(requires=("rung7",))], "rung2 stands on rung7"),
-        ([ROOT, on_root(gates=(LEARNS, better_than("rung5", "loss", source=SOURCE)))], "rung2 stands on rung5"),
+        ([ROOT, on_root(adds="p")], r"declares that it adds 'p' to rung1, but they differ in shift"),
+        ([ROOT, on_root(experiment=Nest())], "but they differ in experiment"),
+        ([on_root()], "rung2: unknown rung1; known rungs: rung2"),
+        ([ROOT, on_root(requires=("rung7",))], "rung2: unknown rung7"),
+        ([ROOT, on_root(gates=(LEARNS, better_than("rung5", "loss", source=SOURCE)))], "rung2: unknown rung5"),
         ([ROOT, ROOT], "rung1 is declared twice"),
-        ([replace(ROOT, requires=("rung2",)), on_root()], "bites its tail: rung1 → rung2 → rung1"),
-        ([replace(ROOT, requires=("rung1",))], "bites its tail: rung1 → rung1"),
+        ([replace(ROOT, requires=("rung2",)), on_root()], "rungs form a cycle: rung1 → rung2 → rung1"),
+        ([replace(ROOT, requires=("rung1",))], "rungs form a cycle: rung1 → rung1"),
         (
             [ROOT, replace(ROOT, number=2, control=Control("must fail")), on_root(3, requires=("rung2",))],
             "rung3 requires rung2, which is a control row and cannot pass",
@@ -315,7 +315,7 @@ class Scored(Coin):
 
 def test_comparing_on_a_metric_the_other_rung_does_not_report_is_refused():
     scored = Rung(number=2, name="scored", experiment=Scored(), gates=(better_than("rung1", "score", source=SOURCE),))
-    with pytest.raises(LadderError, match="rung1 reports no 'score'"):
+    with pytest.raises(LadderError, match="rung1 does not report 'score'"):
         Ladder([ROOT, scored])
     goal = replace(scored, gates=(), goals=(LEARNS,), parent="rung1", adds="score", compare={"score": ""})
     with pytest.raises(LadderError, match="on 'score', which that rung does not report"):
@@ -375,7 +375,7 @@ def test_a_data_set_is_a_component_like_any_other_and_is_told_by_its_shape():
     told = "{'train': (float32[1000, 5], [int64[3]]), 'seeds': set(1, 2)}"
     with pytest.raises(LadderError) as refused:
         Ladder([root, on_root(experiment=Trains(data=data(1.0)))])
-    assert f"but what differs is data ({told} → {told}); declare that" in str(refused.value)
+    assert f"but they differ in data ({told} → {told}); declare that component" in str(refused.value)
 
 
 @pytest.mark.parametrize("change", [{}, {"gates": (), "goals": (LEARNS,)}], ids=["gate", "goal"])
@@ -427,7 +427,7 @@ def test_ids_markers_and_roles():
     assert [ROOT.id, variant.id, variant.marker, str(variant)] == ["rung1", "rung1[mse]", "rung1", "rung1[mse]"]
     goal, control = replace(ROOT, gates=(), goals=(LEARNS,)), replace(ROOT, control=Control("must fail"))
     assert [rung.role for rung in (ROOT, goal, control)] == ["gate", "goal", "control"]
-    assert Ladder([ROOT, replace(goal, number=2), replace(control, number=3)]).gated("") == 1
+    assert Ladder([ROOT, replace(goal, number=2), replace(control, number=3)]).gate_count("") == 1
 
 
 def test_the_scale_stands_in_the_id_before_the_variant_and_not_in_the_marker():
@@ -460,7 +460,7 @@ def test_a_run_can_name_the_rungs_of_the_scale_that_it_climbs_and_those_that_com
         sized[0].as_control(Control("no seed learns"), p=0.0),
     ]
     ladder = Ladder([ROOT, *sized, *more])
-    assert {scale: ladder.gated(scale) for scale in ("", "small", "tiny")} == {"": 3, "small": 5, "tiny": 1}
+    assert {scale: ladder.gate_count(scale) for scale in ("", "small", "tiny")} == {"": 3, "small": 5, "tiny": 1}
 
 
 def test_what_a_rung_requires_and_is_compared_with():
@@ -495,5 +495,5 @@ def test_the_ladder_stands_in_climbing_order_whatever_the_order_of_declaration()
     ladder = Ladder(rungs)
     assert list(ladder) == ["rung1", "rung4", "rung2", "rung3"]
     # A partner is trained for the comparison, not climbed: it is not stood on.
-    assert ladder.standing_on(["rung2"]) == ["rung1", "rung2"]
-    assert ladder.standing_on(["rung3", "rung2"]) == ["rung1", "rung4", "rung2", "rung3"]
+    assert ladder.with_required(["rung2"]) == ["rung1", "rung2"]
+    assert ladder.with_required(["rung3", "rung2"]) == ["rung1", "rung4", "rung2", "rung3"]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ladder.declare.values import DEEPEST, is_too_deep, same, shortened
+from ladder.declare.values import MAX_DEPTH, equal, is_too_deep, shortened
 
 NAN = float("nan")
 
@@ -122,9 +122,9 @@ def objects(*values):
     ],
 )
 def test_same(one, other, expected):
-    assert same(one, other) is expected
-    assert same(other, one) is expected
-    assert same(one, one)
+    assert equal(one, other) is expected
+    assert equal(other, one) is expected
+    assert equal(one, one)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_same(one, other, expected):
 )
 def test_incomparable(one, other, why):
     with pytest.raises(TypeError, match=why):
-        same(one, other)
-    assert same(one, one)
+        equal(one, other)
+    assert equal(one, one)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_value_that_contains_itself_is_too_deep(value):
 
 def test_depth_is_that_of_nesting_and_not_of_sharing():
     value = leaf = [1]
-    for _ in range(DEEPEST - 1):
+    for _ in range(MAX_DEPTH - 1):
         value = [value, value]
     assert not is_too_deep(value)
     assert is_too_deep([value])

@@ -154,10 +154,10 @@ NEWER = (
     "changed: update ladder, or choose another folder with --ladder-evidence"
 )
 UNWRITTEN = (
-    "ladder: the evidence in {folder} cannot be written: {error}; verdicts stand, but the next run trains again what "
-    "was not kept; make room or choose another folder with --ladder-evidence"
+    "ladder: the evidence in {folder} cannot be written: {error}; the verdicts stand, but the next run trains "
+    "these seeds again; free disk space or choose another folder with --ladder-evidence"
 )
-UNUSED = "ladder: {folder}/curves/*/0-16.npz is not used: *; what it held is measured again"
+UNUSED = "ladder: {folder}/curves/*/0-16.npz is not used: *; its content is measured again"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,8 @@ UNUSED = "ladder: {folder}/curves/*/0-16.npz is not used: *; what it held is mea
         ),
         (
             "damaged line",
-            "ladder: {folder}/attempts.jsonl: what line 2 says cannot be read and is not listed; delete it to be rid of this",
+            "ladder: {folder}/attempts.jsonl: line 2 cannot be read, and its attempt is not listed; delete the line to "
+            "silence this warning",
         ),
         ("newer line", NEWER),
         ("newer curves", NEWER),
@@ -295,7 +296,7 @@ def test_a_pytest_that_is_killed_again_and_again_comes_to_the_same_end(pytester,
     assert kept == [16] * complete + [0] * (6 - complete)
     told = Evidence(attempts.parent, run="reader")
     for number in range(1, 7):
-        *broken_off, ended = [attempt.verdict for attempt in told.attempts.of(f"rung{number}")]
+        *broken_off, ended = [attempt.verdict for attempt in told.attempts.for_rung(f"rung{number}")]
         assert (set(broken_off), ended) in (
             (set(), whole["rungs"][number - 1]["verdict"]),
             ({""}, whole["rungs"][number - 1]["verdict"]),

@@ -16,7 +16,7 @@ from toys import SOURCE, Coin
 
 from ladder import Climb, Ladder, Seeds, SequentialTest, Trained, Verdict, below
 from ladder.evidence import lock, provenance
-from ladder.evidence.archive import key
+from ladder.evidence.archive import archive_key
 from ladder.evidence.attempts import Attempt
 from ladder.evidence.fingerprint import fingerprint
 from ladder.evidence.source import CurveSource
@@ -50,7 +50,7 @@ def test_whatever_the_verdict_it_is_reached_again_without_training(tmp_path, tra
     assert first.evidence == ()
     [(origin, seeds)] = second.evidence
     assert (origin.commit, seeds) == ("abc", 16)
-    assert [attempt.verdict for attempt in evidence.attempts.of("rung1")] == [verdict]
+    assert [attempt.verdict for attempt in evidence.attempts.for_rung("rung1")] == [verdict]
     assert evidence.problems == []
 
 
@@ -144,14 +144,14 @@ def test_a_changed_criterion_judges_what_was_measured(tmp_path, trained):
     outcomes, evidence = climb(tmp_path, stricter)
     assert len(trained) == 1
     assert outcomes["rung1"].verdict is Verdict.FAIL
-    assert [(attempt.verdict, attempt.k, attempt.n) for attempt in evidence.attempts.of("rung1")] == [
+    assert [(attempt.verdict, attempt.k, attempt.n) for attempt in evidence.attempts.for_rung("rung1")] == [
         ("PASS", 16, 16),
         ("FAIL", 0, 16),
     ]
     _, evidence = climb(tmp_path, stricter)
-    assert len(evidence.attempts.of("rung1")) == 2, "the same verdict on the same curves is no news"
+    assert len(evidence.attempts.for_rung("rung1")) == 2, "the same verdict on the same curves is no news"
     _, evidence = climb(tmp_path, ROOT)
-    assert [attempt.verdict for attempt in evidence.attempts.of("rung1")] == ["PASS", "FAIL", "PASS"]
+    assert [attempt.verdict for attempt in evidence.attempts.for_rung("rung1")] == ["PASS", "FAIL", "PASS"]
     assert len(trained) == 1
 
 
@@ -164,7 +164,7 @@ def test_other_seeds_neither_read_nor_replace_what_the_default_ones_yielded(tmp_
     assert fresh["rung1"].evidence == ()
     assert all(path.read_bytes() == content for path, content in kept.items())
     assert len(list(tmp_path.rglob("*.npz"))) == 2
-    assert [attempt.root for attempt in evidence.attempts.of("rung1")] == [0, 7]
+    assert [attempt.root for attempt in evidence.attempts.for_rung("rung1")] == [0, 7]
     again, _ = climb(tmp_path, ROOT)
     repeated, _ = climb(tmp_path, ROOT, root=7)
     assert len(trained) == 2
@@ -174,7 +174,9 @@ def test_other_seeds_neither_read_nor_replace_what_the_default_ones_yielded(tmp_
 
 def test_what_calibrates_is_filed_apart_from_what_is_judged():
     found = fingerprint(Coin())
-    assert len({key(found, Seeds()), key(found, Seeds(root=1)), key(found, Seeds(stream=1))}) == 3
+    assert (
+        len({archive_key(found, Seeds()), archive_key(found, Seeds(root=1)), archive_key(found, Seeds(stream=1))}) == 3
+    )
 
 
 def test_every_attempt_stays_listed_in_order_also_one_that_never_ended(tmp_path, trained, monkeypatch):
@@ -194,14 +196,16 @@ def test_every_attempt_stays_listed_in_order_also_one_that_never_ended(tmp_path,
             climb(tmp_path, ROOT, root=2, run="crashed")
     climb(tmp_path, at(0.0), run="failed")
     evidence = Evidence(tmp_path, run="reader")
-    told = [(each.run, each.root, each.verdict, each.k, each.n, each.error) for each in evidence.attempts.of("rung1")]
+    told = [
+        (each.run, each.root, each.verdict, each.k, each.n, each.error) for each in evidence.attempts.for_rung("rung1")
+    ]
     assert told == [
         ("first", 0, "PASS", 16, 16, ""),
         ("killed", 1, "", None, None, ""),
         ("crashed", 2, "CRASHED", None, None, "as if killed"),
         ("failed", 0, "FAIL", 0, 16, ""),
     ]
-    assert evidence.attempts.of("rung2") == []
+    assert evidence.attempts.for_rung("rung2") == []
 
 
 def test_the_report_counts_every_attempt_and_lists_the_latest(tmp_path, trained):
@@ -209,9 +213,9 @@ def test_the_report_counts_every_attempt_and_lists_the_latest(tmp_path, trained)
     for number in range(ATTEMPTS + 3):
         evidence.attempts.end("rung1", f"{number}", 0, verdict="FAIL", k=number, n=16)
     ladder, test = Ladder([ROOT]), SequentialTest(looks=(16,))
-    found = entry(Climb(ladder, test, trainer=Player)("rung1"), ladder, test, attempts=evidence.attempts.of("rung1"))[
-        "attempts"
-    ]
+    found = entry(
+        Climb(ladder, test, trainer=Player)("rung1"), ladder, test, attempts=evidence.attempts.for_rung("rung1")
+    )["attempts"]
     assert found["total"] == ATTEMPTS + 3
     assert [attempt["k"] for attempt in found["latest"]] == list(range(3, ATTEMPTS + 3))
 
@@ -222,7 +226,7 @@ def test_a_rerun_trains_again_and_later_runs_use_what_it_yielded(tmp_path, train
     outcomes, evidence = climb(tmp_path, undecided, looks=(16, 32), run="again", rerun=True)
     assert len(trained) == 4
     assert outcomes["rung1"].evidence == ()
-    assert [attempt.run for attempt in evidence.attempts.of("rung1")] == ["first", "again"]
+    assert [attempt.run for attempt in evidence.attempts.for_rung("rung1")] == ["first", "again"]
     for path in tmp_path.rglob("*.npz"):
         assert json.loads(str(np.load(path)["about"]))["run"] == "again"
     climb(tmp_path, undecided, looks=(16, 32))
@@ -263,7 +267,7 @@ def test_what_a_rung_is_compared_with_comes_from_evidence_too(tmp_path, trained)
     assert [effect.interval for effect in outcome.judgement.effects] == [
         effect.interval for effect in before["rung2"].judgement.effects
     ]
-    assert len(evidence.attempts.of("rung2")) == 1
+    assert len(evidence.attempts.for_rung("rung2")) == 1
 
 
 def test_a_changed_partner_is_trained_again_without_the_rung_itself(tmp_path, trained):
@@ -277,7 +281,7 @@ def test_the_same_experiment_on_another_rung_is_not_trained_again(tmp_path, trai
     outcomes, evidence = climb(tmp_path, replace(ROOT, number=5, name="renamed"))
     assert len(trained) == 1
     assert [seeds for _, seeds in outcomes["rung5"].evidence] == [16]
-    assert [attempt.verdict for attempt in evidence.attempts.of("rung5")] == ["PASS"]
+    assert [attempt.verdict for attempt in evidence.attempts.for_rung("rung5")] == ["PASS"]
 
 
 def test_what_an_experiment_showed_of_its_failing_seeds_is_kept(tmp_path, trained):
@@ -303,7 +307,7 @@ def test_what_is_kept_reads_back_bit_for_bit(tmp_path):
     odd.view(np.uint64)[0, 0] = 0x7FF8_0000_DEAD_BEEF
     trained = Trained({"loss": odd, "a name, with: signs/": odd * 2}, {"step loss": odd[:, :, None]}, 0.5, 2.0)
     evidence = Evidence(tmp_path, run="writer", commit="abc+")
-    evidence.curves.keep("key", 3, trained)
+    evidence.curves.save("key", 3, trained)
     [block] = Evidence(tmp_path, run="reader").curves.blocks("key", 3, 5, [*trained.curves], 3)
     assert same(block.trained, trained)
     assert (block.trained.compile_seconds, block.trained.run_seconds) == (0.5, 2.0)
@@ -316,7 +320,7 @@ def test_what_is_kept_reads_back_bit_for_bit(tmp_path):
 
 def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
     trained = play(Coin(), Seeds(), range(2))
-    Evidence(tmp_path, run="writer").curves.keep("key", 0, trained)
+    Evidence(tmp_path, run="writer").curves.save("key", 0, trained)
     [file] = tmp_path.rglob("*.npz")
     whole = file.read_bytes()
     rng = np.random.default_rng(0)
@@ -337,13 +341,13 @@ def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
             noticed += 1
             [problem] = evidence.problems
             assert problem.startswith(f"{file} is not used: ")
-            assert problem.endswith("what it held is measured again")
+            assert problem.endswith("its content is measured again")
     assert noticed > 0.7 * len(damaged)
 
 
 @pytest.mark.parametrize("seeds", [15, 17])
 def test_a_block_that_does_not_hold_its_seeds_is_not_used(tmp_path, seeds):
-    Evidence(tmp_path, run="writer").curves.keep("key", 0, play(Coin(), Seeds(), range(16)))
+    Evidence(tmp_path, run="writer").curves.save("key", 0, play(Coin(), Seeds(), range(16)))
     [file] = tmp_path.rglob("*.npz")
     file.rename(file.with_name(f"0-{seeds}.npz"))
     evidence = Evidence(tmp_path, run="reader")
@@ -388,7 +392,7 @@ def test_lines_appended_at_the_same_time_are_all_there(tmp_path):
         thread.join()
     evidence = Evidence(tmp_path, run="reader")
     assert evidence.problems == []
-    assert len(evidence.attempts.of("rung1")) == 200
+    assert len(evidence.attempts.for_rung("rung1")) == 200
 
 
 def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
@@ -448,7 +452,7 @@ def test_two_runs_that_clear_up_after_a_third_do_not_trip_over_each_other(tmp_pa
     evidence.lock.acquire()
     evidence.attempts.end("rung1", "key", 0, verdict="PASS")
     assert evidence.problems == []
-    assert len(Evidence(tmp_path, run="reader").attempts.of("rung1")) == 1
+    assert len(Evidence(tmp_path, run="reader").attempts.for_rung("rung1")) == 1
     evidence.lock.release()
 
 

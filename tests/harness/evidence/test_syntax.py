@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from ladder.evidence.syntax import READERS, identifiers, running
+from ladder.evidence.syntax import READERS, identifiers, runtime_tree
 
 SOURCE = '''
 """A model."""
@@ -49,7 +49,7 @@ def called(x: decorate(1)): pass
 
 
 def form(source):
-    return ast.dump(running(ast.parse(source)))
+    return ast.dump(runtime_tree(ast.parse(source)))
 
 
 @pytest.mark.parametrize(

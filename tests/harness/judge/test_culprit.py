@@ -94,7 +94,7 @@ def names_by_rungs_alone(outcome, ladder, test, seeds):
     """Whether a failing rung would be named if its comparisons did not count."""
     numbers = range(outcome.judgement.n)
     partners = {id: Player(ladder[id].experiment, len(numbers))(seeds, numbers) for id in outcome.rung.partners}
-    gated = ladder.gated("") / (1 + len(outcome.rung.comparisons))
+    gated = ladder.gate_count("") / (1 + len(outcome.rung.comparisons))
     return judge(outcome.rung, outcome.trained, partners, test, gated).names_culprit
 
 

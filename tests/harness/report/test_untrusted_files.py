@@ -458,7 +458,7 @@ def check_climb(folder, outcomes):
         assert (now.diagnosis is None, now.note) == (outcome.diagnosis is None, outcome.note)
     assert len(evidence.problems) <= 1, evidence.problems
     ladder, test = Ladder(CLIMBED), SequentialTest(looks=LOOKS)
-    entries = [entry(again[id], ladder, test, attempts=evidence.attempts.of(id)) for id in ladder]
+    entries = [entry(again[id], ladder, test, attempts=evidence.attempts.for_rung(id)) for id in ladder]
     told = document(entries, test, {"root": 0, "fresh": False, "repeat": ""}, {
         "command": "pytest", "machine": {}, "versions": {}, "commit": None
     })  # fmt: skip
@@ -512,7 +512,7 @@ def check_attempts(data, climbed):
     if any("newer ladder" in problem or "cannot be read: " in problem for problem in evidence.problems):
         return
     assert (done, len(evidence.problems)) == ([], 1) if in_place else done == []
-    listed = [attempt for id in outcomes for attempt in evidence.attempts.of(id)]
+    listed = [attempt for id in outcomes for attempt in evidence.attempts.for_rung(id)]
     assert all(Attempt.read(json.dumps(line)) in listed for line in others if line["verdict"])
 
 
@@ -586,13 +586,13 @@ def test_whatever_a_terminal_obeys_is_replaced_and_nothing_that_is_read():
 def test_curves_serve_only_the_metrics_and_epochs_that_are_declared_now(tmp_path):
     """Also where the key is the same, as where ``metrics`` is computed from what no fingerprint sees."""
     evidence = Evidence(tmp_path, run="writer")
-    evidence.curves.keep("key", 0, play(Coin(), Seeds(), range(16)))
+    evidence.curves.save("key", 0, play(Coin(), Seeds(), range(16)))
     for metrics, epochs in ((["loss"], 3), (["loss", "mse"], 3), (["mse"], 3), ([], 3), (["loss"], 2), (["loss"], 20)):
         reader = Evidence(tmp_path, run="reader")
         used = (metrics, epochs) == (["loss"], 3)
         assert len(list(reader.curves.blocks("key", 0, 16, metrics, epochs))) == used
         assert len(reader.problems) == 1 - used
-        assert all(problem.endswith("what it held is measured again") for problem in reader.problems)
+        assert all(problem.endswith("its content is measured again") for problem in reader.problems)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -602,7 +602,7 @@ def test_blocks_of_other_traces_are_not_joined(tmp_path, first):
     with played() as log:
         _, evidence = climb(tmp_path, CLIMBED[0], looks=LOOKS, run="first", trainer=Player)
         [folder] = (tmp_path / "curves").iterdir()
-        evidence.curves.keep(
+        evidence.curves.save(
             folder.name, 0 if first else 16, replace(trained, traces={"x": trained.traces["step_loss"]})
         )
         log.clear()
@@ -621,21 +621,21 @@ def test_blocks_of_other_traces_are_not_joined(tmp_path, first):
 def test_a_look_that_does_not_fit_its_seeds_is_taken_again(tmp_path, change):
     shown = {"seeds": np.arange(4), "start/x": np.zeros((4, 2)), "end/x": np.zeros((4, 2))}
     writer = Evidence(tmp_path, run="writer")
-    writer.curves.keep_inspection("key", shown)
-    assert Evidence(tmp_path, run="reader").curves.inspection("key").keys() == shown.keys()
-    writer.curves.keep_inspection("key", {name: array for name, array in (shown | change).items() if array is not None})
+    writer.curves.save_inspection("key", shown)
+    assert Evidence(tmp_path, run="reader").curves.load_inspection("key").keys() == shown.keys()
+    writer.curves.save_inspection("key", {name: array for name, array in (shown | change).items() if array is not None})
     reader = Evidence(tmp_path, run="reader")
-    assert (reader.curves.inspection("key"), len(reader.problems)) == (None, 1)
+    assert (reader.curves.load_inspection("key"), len(reader.problems)) == (None, 1)
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_not_unpacked(tmp_path, monkeypatch):
     evidence = Evidence(tmp_path, run="writer")
-    evidence.curves.keep("key", 0, play(Coin(), Seeds(), range(16)))
+    evidence.curves.save("key", 0, play(Coin(), Seeds(), range(16)))
     [file] = tmp_path.rglob("*.npz")
     with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("curve x.npy", bytes(10_000_000))
     assert file.stat().st_size < 20_000
-    monkeypatch.setattr(module, "LARGEST", 5_000_000)
+    monkeypatch.setattr(module, "MAX_BYTES", 5_000_000)
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("it is unpacked"))
     reader = Evidence(tmp_path, run="reader")
     assert list(reader.curves.blocks("key", 0, 16, ["loss"], 3)) == []
@@ -647,7 +647,7 @@ def test_a_list_of_nothing_but_damage_is_read_in_a_moment(tmp_path):
     (tmp_path / "attempts.jsonl").write_bytes(b"{}\n" * 5_000_000)
     with in_time():
         [problem] = Evidence(tmp_path, run="reader").problems
-    assert "what line 1, 2, 3, 4, 5 and 995 more (all after them is left out) says cannot be read" in problem
+    assert "line 1, 2, 3, 4, 5 and 995 more (the lines after them were not read) cannot be read" in problem
 
 
 def test_a_list_of_attempts_that_never_ended_is_sorted_in_a_moment(tmp_path):
@@ -658,7 +658,7 @@ def test_a_list_of_attempts_that_never_ended_is_sorted_in_a_moment(tmp_path):
     (tmp_path / "attempts.jsonl").write_text("\n".join(lines) + "\n")
     writer = Evidence(tmp_path, run="writer")
     with in_time():
-        assert {attempt.verdict for attempt in writer.attempts.of("rung1")} == {"PASS"}
+        assert {attempt.verdict for attempt in writer.attempts.for_rung("rung1")} == {"PASS"}
 
 
 def test_two_ladders_of_a_repository_have_attempts_of_their_own(tmp_path):
@@ -670,7 +670,8 @@ def test_two_ladders_of_a_repository_have_attempts_of_their_own(tmp_path):
         file.write(json.dumps(old | {"verdict": "UNDECIDED"}) + "\n")
     told = {
         ladder: [
-            each.verdict for each in Evidence(tmp_path, run="reader", ladders={"rung1": ladder}).attempts.of("rung1")
+            each.verdict
+            for each in Evidence(tmp_path, run="reader", ladders={"rung1": ladder}).attempts.for_rung("rung1")
         ]
         for ladder in ("a", "b/deep", "c", "")
     }

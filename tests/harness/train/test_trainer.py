@@ -180,8 +180,8 @@ def reports(value):
     return lambda state, report: (state, report | {"extra": value(state)})
 
 
-AS = "Returns.epoch() reports 'extra' as {}; report a real scalar (a metric) or a vector of them, one a step (a trace)"
-FORM = "Returns.epoch() returns a state of another form: {}; keep its structure, shapes and dtypes"
+AS = "Returns.epoch() reports 'extra' as {}; report a real scalar (a metric) or a vector with one entry for each step (a trace)"
+FORM = "Returns.epoch() returns a state of a different form: {}; keep its structure, shapes and dtypes"
 MISTAKES = {
     "no pair": (
         lambda s, r: s,
@@ -216,8 +216,8 @@ MISTAKES = {
     ),
     "object in the state": (
         lambda s, r: ({"w": s, "name": "x"}, r),
-        "Returns.epoch() returns a state in which state['name'] is an object of type str; a state holds arrays, make all else "
-        "fields",
+        "Returns.epoch() returns a state in which state['name'] is an object of type str; a state consists of arrays; make "
+        "anything else a field of the experiment",
     ),
 }
 
@@ -283,7 +283,8 @@ def test_a_state_may_hold_what_every_init_makes_anew_but_no_epoch_may():
     )
     assert CompiledTrainer(made, 2)(Seeds(), range(2)).curves["loss"].min() > 0.0
     with pytest.raises(
-        ValueError, match="of another form: what it holds besides arrays is another; keep its structure"
+        ValueError,
+        match="of a different form: its static data, everything besides arrays, has changed; keep its structure",
     ):
         CompiledTrainer(replace(made, done=lambda s, r: (Optimiser(s.step), r)), 2)(Seeds(), range(2))
 
