@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 from bench_rungs import met, spread, table
@@ -24,7 +23,7 @@ from ladder.report import as_json
 from ladder.report.document import document, entry
 from ladder.report.html import html
 from ladder.report.markdown import markdown
-from ladder.report.schema import Document
+from ladder.report.schema import Document, Environment
 from ladder.train.result import Trained
 
 RUNGS, SEEDS, EPOCHS, ROUNDS = 10, 64, 200, 7
@@ -78,7 +77,7 @@ def large() -> Document:
     for rung in rungs:
         judged = judge(rung, trained[rung.id], trained, test, RUNGS)
         entries.append(entry(Outcome(rung, judged.verdict, judgement=judged, trained=trained[rung.id]), ladder, test))
-    environment: dict[str, Any] = {"command": "pytest", "machine": {}, "versions": {}, "commit": None}
+    environment: Environment = {"command": "pytest", "machine": {}, "versions": {}, "commit": None}
     return document(entries, test, {"root": 0, "fresh": False, "repeat": ""}, environment)
 
 

@@ -11,7 +11,7 @@ from ladder.judge.sequential import Verdict
 from ladder.naming import given
 from ladder.report import text
 from ladder.report.reading import ReportError, load
-from ladder.report.schema import Document, Entry
+from ladder.report.schema import Condition, Document, Entry, Unjudged
 
 STYLE = {Verdict.PASS: "green", Verdict.FAIL: "red"}
 
@@ -58,7 +58,7 @@ def _chosen(document: Document, rung: str) -> list[Entry]:
 def _explain(entry: Entry, console: Console) -> None:
     style = "bold green" if entry["green"] else "bold red"
     console.print(Text(f"{entry['id']}: {entry['name']}", style=style))
-    verdict = f"{text.verdict_label(entry)} {text.seeds(entry)}".removesuffix(" –")
+    verdict = text.verdict_and_seeds(entry)
     fields = [
         ("claim", entry["claim"]),
         (
@@ -72,8 +72,8 @@ def _explain(entry: Entry, console: Console) -> None:
         ("verdict", f"{verdict}, blocked by {', '.join(entry['blocked_by'])}" if entry["blocked_by"] else verdict),
     ]
     _print(fields, console)
-    for kind in ("gate", "goal"):
-        for condition in entry[f"{kind}s"]:
+    for kind, conditions in (("gate", entry["gates"]), ("goal", entry["goals"])):
+        for condition in conditions:
             _print_condition(kind, condition, console)
     for unjudged in entry["asks"]:
         _line(unjudged["kind"], Text(unjudged["text"]), unjudged, console)
@@ -100,15 +100,15 @@ def _print(fields: list[tuple[str, str]], console: Console) -> None:
             console.print(Text.assemble((f"{name:>8}  ", "dim"), value))
 
 
-def _print_condition(kind: str, condition: dict[str, Any], console: Console) -> None:
+def _print_condition(kind: str, condition: Condition, console: Console) -> None:
     """Print a condition and its result, and below it the source of the limit and the floor."""
-    result = (text.seeds_met(condition), STYLE.get(condition["verdict"], ""))
+    result = (text.seeds_met(condition), STYLE.get(Verdict(condition["verdict"]), ""))
     line = Text.assemble(result, f"  {condition['text']}: {text.median_and_range(condition)}")
     _line(kind, line, condition, console)
 
 
-def _line(kind: str, line: Text, condition: dict[str, Any], console: Console) -> None:
+def _line(kind: str, line: Text, condition: Condition | Unjudged, console: Console) -> None:
     console.print(Text.assemble((f"{kind:>8}  ", "dim"), line))
-    floor = condition.get("floor")
+    floor = text.floor_of(condition)
     best = f"; {text.format_number(floor['value'])} is the best there could be: {floor['source']}" if floor else ""
     console.print(Text(f"{'':>8}  {condition['source']}{best}", style="dim"))

@@ -10,13 +10,20 @@ from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ladder.train.devices import devices
 
 PACKAGES = ("pytest-ladder", "jax", "jaxlib", "flax", "optax", "numpy")
 
 NAME = re.compile(r"[\w.\-]+")  # at the start of a requirement
+
+
+class Commit(TypedDict):
+    """A commit, and whether the work tree differed from it."""
+
+    sha: str
+    dirty: bool
 
 
 def versions() -> dict[str, str]:
@@ -80,7 +87,7 @@ def _installed(*patterns: str) -> set[str]:
     }
 
 
-def commit(folder: Path, written: Iterable[Path] = ()) -> dict[str, Any] | None:
+def commit(folder: Path, written: Iterable[Path] = ()) -> Commit | None:
     """Return the checked-out commit, and whether the work tree differs from it.
 
     Args:
@@ -88,7 +95,7 @@ def commit(folder: Path, written: Iterable[Path] = ()) -> dict[str, Any] | None:
         written: The files that ladder itself writes, which do not count as a difference.
 
     Returns:
-        ``sha`` and ``dirty``; None outside git.
+        The commit; None outside git.
     """
 
     def git(*arguments: str) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ladder.history import ALPHA
-from ladder.history.samples import Condition, conditions, differences, epochs_to_target, in_time, is_comparison, same
+from ladder.history.samples import conditions, differences, epochs_to_target, in_time, same
 from ladder.history.significance import corrected, fewer, shift
 from ladder.judge.sequential import Verdict
-from ladder.report.schema import Document, Entry
+from ladder.report.schema import Comparison, Condition, Criterion, Document, Effect, Entry
 from ladder.report.text import find, format_number, verdict_label
 
 LISTED = 3  # rungs named in a line that says other things too
@@ -275,7 +275,7 @@ def _tests(
 ) -> tuple[list[SeedTest], list[str]]:
     """Return every test of a rung that was measured in both reports, and what the reports do not record."""
     control = after["role"] == "control"
-    criteria = [(one, other) for one, other in pairs if not is_comparison(one)]
+    criteria = [(one, other) for one, other in pairs if one["kind"] != "comparison" and other["kind"] != "comparison"]
     tests, untold = [], []
     if control:
         tests += list(_failing(before, after, criteria))
@@ -289,7 +289,7 @@ def _tests(
         elif criteria:
             untold.append("epochs to target")
     for one, other in pairs:
-        if is_comparison(one):
+        if one["kind"] == "comparison" and other["kind"] == "comparison":
             samples = differences(one), differences(other)
             if samples[0] and samples[1]:
                 words = ("better", "worse") if control else ("worse", "better")
@@ -307,34 +307,36 @@ def _tests(
     return tests, untold
 
 
-def _verdict_change(before: Condition, after: Condition, good: Verdict) -> tuple[str, ...]:
+def _verdict_change(before: Comparison, after: Comparison, good: Verdict) -> tuple[str, ...]:
     """Return the results that two verdicts of a comparison confirm: a shift across no margin is reported as an effect only."""
     was, now = before["verdict"] == good, after["verdict"] == good
     return () if was == now else ("worse",) if was else ("better",)
 
 
-def _effects(entry: Entry) -> dict[tuple[str, str], Condition]:
+def _effects(entry: Entry) -> dict[tuple[str, str], Comparison | Effect]:
     """Return every comparison of a rung, required or only reported, by metric and other rung."""
-    compared = [*entry["effects"], *filter(is_comparison, (*entry["gates"], *entry["goals"]))]
+    comparisons = [each for each in (*entry["gates"], *entry["goals"]) if each["kind"] == "comparison"]
+    compared: list[Comparison | Effect] = [*entry["effects"], *comparisons]
     return {(each["metric"], each["against"]): each for each in compared}
 
 
-def _passed(entry: Entry, criteria: Sequence[Condition], all_same: bool) -> tuple[int, int] | None:
+def _passed(entry: Entry, criteria: Sequence[Criterion], all_same: bool) -> tuple[int, int] | None:
     """Return how many seeds met the conditions that both reports have, and of how many."""
     if entry["role"] == "goal":
         return (criteria[0]["passed"], criteria[0]["of"]) if criteria else None
-    if all_same:
+    if all_same and entry["seeds"]:
         return entry["seeds"]["passed"], entry["seeds"]["of"]
     learned = in_time(criteria)
     return (sum(learned), len(learned)) if learned else None
 
 
-def _failing(before: Entry, after: Entry, criteria: list[tuple[Condition, Condition]]) -> Iterator[SeedTest]:
+def _failing(before: Entry, after: Entry, criteria: list[tuple[Criterion, Criterion]]) -> Iterator[SeedTest]:
     """Yield the tests of a control, which must fail at every gate by itself, and with finite numbers."""
     for one, other in criteria:
         failed = [(condition["of"] - condition["passed"], condition["of"]) for condition in (one, other)]
         yield _seeds(f"control, seeds that fail {one['text']}", *failed)
-    finite = [(e["seeds"]["of"] - len(e["seeds"]["non_finite"]), e["seeds"]["of"]) for e in (before, after)]
+    counts = [entry["seeds"] for entry in (before, after) if entry["seeds"]]
+    finite = [(seeds["of"] - len(seeds["non_finite"]), seeds["of"]) for seeds in counts]
     yield _seeds("control, seeds with finite numbers", *finite)
 
 

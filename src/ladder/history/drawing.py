@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from ladder.history.series import LEARNING, Change, History, RungRecord, Series
+from ladder.history.series import LEARNING, Change, History, Report, RungRecord, Series
 from ladder.report.text import count, format_number, verdict_label
 
 WIDTH = 1000
@@ -73,7 +73,7 @@ def _row(series: Series, history: History) -> Iterator[str]:
     labels = [(series.fault, "worse")] if series.fault else labels
     for line, (what, way) in enumerate(labels[-2:]):
         yield _text(24, 51 + 14 * line, _cut(what, LONG), f"small {way}")
-    xs = [_x(record, history) for record in series.nights]
+    xs = [_x(record.report, history) for record in series.nights]
     if series.shown:
         yield from _curve(series, xs)
         for change in marked:
@@ -161,15 +161,15 @@ def _dates(history: History, y: float) -> Iterator[str]:
     few = sorted({round(i * (len(days) - 1) / (DATES - 1)) for i in range(DATES)})
     for i in few:
         day, report = days[i]
-        x = _x(RungRecord(report, {}, {}), history)
+        x = _x(report, history)
         yield f'<text class="dim small" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{day}</text>'
 
 
-def _x(record: RungRecord, history: History) -> float:
-    """Return the horizontal position of a record, by its date."""
+def _x(report: Report, history: History) -> float:
+    """Return the horizontal position of a report, by its date."""
     first, last = history.reports[0].created, history.reports[-1].created
     span = (last - first).total_seconds()
-    return LEFT + 10 + (RIGHT - LEFT - 20) * ((record.report.created - first).total_seconds() / span if span else 0.5)
+    return LEFT + 10 + (RIGHT - LEFT - 20) * ((report.created - first).total_seconds() / span if span else 0.5)
 
 
 def _gap(history: History) -> float:

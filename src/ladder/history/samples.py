@@ -2,22 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from ladder.report.schema import Entry
-
-Condition = dict[str, Any]
-"""A gate or a goal of a report."""
+from ladder.report.schema import Comparison, Condition, Criterion, Effect, Entry
 
 
 def conditions(entry: Entry) -> list[Condition]:
     """Return the conditions that a rung is compared on: its gates, or the first goal of a goal row."""
     return list(entry["goals"][:1] if entry["role"] == "goal" else entry["gates"])
-
-
-def is_comparison(condition: Condition) -> bool:
-    """Return whether a condition compares seeds with those of another rung, so that no seed meets it by itself."""
-    return bool(condition["kind"] == "comparison")
 
 
 def same(one: Condition, other: Condition) -> bool:
@@ -26,23 +17,25 @@ def same(one: Condition, other: Condition) -> bool:
     return all(one.get(name) == other.get(name) for name in fields)
 
 
-def epochs_to_target(criteria: Sequence[Condition]) -> list[float] | None:
+def epochs_to_target(criteria: Sequence[Criterion]) -> list[float] | None:
     """Return the epoch from which each seed meets all criteria, infinite if it never does; None if it is not recorded."""
-    reached = [criterion["reached"] for criterion in criteria]
-    if not reached or None in reached:
+    reached = [criterion["reached"] for criterion in criteria if criterion["reached"] is not None]
+    if not criteria or len(reached) < len(criteria):
         return None
     return [max(math.inf if epoch is None else float(epoch) for epoch in seed) for seed in zip(*reached, strict=True)]
 
 
-def in_time(criteria: Sequence[Condition]) -> list[bool]:
+def in_time(criteria: Sequence[Criterion]) -> list[bool]:
     """Return for each seed whether it met all criteria by their epochs; empty if it is not recorded."""
-    if any(criterion["reached"] is None for criterion in criteria):
-        return []
-    met = [[epoch is not None and epoch <= c["by"] for epoch in c["reached"]] for c in criteria]
-    return [all(seed) for seed in zip(*met, strict=True)]
+    met = [
+        [epoch is not None and epoch <= criterion["by"] for epoch in criterion["reached"]]
+        for criterion in criteria
+        if criterion["reached"] is not None
+    ]
+    return [all(seed) for seed in zip(*met, strict=True)] if len(met) == len(criteria) else []
 
 
-def differences(compared: Condition) -> list[float] | None:
+def differences(compared: Comparison | Effect) -> list[float] | None:
     """Return the difference of each pair of seeds, infinite if it is not finite; None if it is not recorded."""
     if not compared["differences"]:
         return None
@@ -55,7 +48,7 @@ def statistics(entry: Entry, condition: Condition) -> list[float] | None:
     A value that is not finite is returned as infinite. For ``above`` the statistic is the negative metric, for ``falls`` the
     ratio to the start; for ``agrees`` a report does not name the other metric.
     """
-    if is_comparison(condition):
+    if condition["kind"] == "comparison":
         return differences(condition)
     curve, epochs = entry["curves"].get(condition["metric"]), entry["epochs"]
     named = [condition["by"], *([condition["since"]] if condition["since"] else [])]

@@ -17,11 +17,11 @@ from scipy import stats  # type: ignore[import-untyped]
 from ladder.history import ALPHA
 from ladder.history.changepoint import Contrast, Sample, steps, strongest
 from ladder.history.compare import LISTED, changes, counted, identity, listed
-from ladder.history.samples import Condition, conditions, epochs_to_target, in_time, is_comparison, same, statistics
+from ladder.history.samples import conditions, epochs_to_target, in_time, same, statistics
 from ladder.history.significance import chance, corrected
 from ladder.judge.sequential import Verdict
 from ladder.report.reading import ReportError, load
-from ladder.report.schema import Document, Entry
+from ladder.report.schema import Condition, Document, Entry
 from ladder.report.text import count, find, format_number, printable
 
 NIGHT = timedelta(hours=12)  # reports so near to each other are of one nightly run, each of some rungs
@@ -318,7 +318,7 @@ def _series(id: str, reports: Sequence[Report], *, gone: bool) -> Series:
         return Series(id, tuple(RungRecord(report, entry, {}) for report, entry in climbed), {}, gone=gone)
     latest = judged[-1]
     judged_by = conditions(latest)
-    criteria = [condition for condition in judged_by if not is_comparison(condition)]
+    criteria = [condition for condition in judged_by if condition["kind"] != "comparison"]
     control = latest["role"] == "control"
     headline = None if control and criteria else next(iter(judged_by), None)
     signs = {EPOCHS: -1 if control else 1} if criteria else {}
@@ -330,7 +330,8 @@ def _series(id: str, reports: Sequence[Report], *, gone: bool) -> Series:
     for report, entry in climbed:
         values: dict[str, Sample] = {}
         if entry["seeds"] and entry["role"] == latest["role"]:
-            matches = [[other for other in conditions(entry) if same(one, other)] for one in criteria]
+            others = [other for other in conditions(entry) if other["kind"] != "comparison"]
+            matches = [[other for other in others if same(one, other)] for one in criteria]
             epochs = epochs_to_target([other[0] for other in matches]) if all(matches) else None
             matching = [c for c in conditions(entry) if headline is not None and _quantity(c) == _quantity(headline)]
             numbers = statistics(entry, matching[0]) if matching else None
@@ -346,7 +347,7 @@ def _series(id: str, reports: Sequence[Report], *, gone: bool) -> Series:
 
 def _quantity(condition: Condition) -> str:
     """Return the name of what a condition measures, without its limit: the numbers stay comparable if that is tightened."""
-    if is_comparison(condition):
+    if condition["kind"] == "comparison":
         return f"{condition['metric']} against {condition['against']}"
     name = f"{condition['metric']} at epoch {condition['by']}"
     return f"{name} of epoch {condition['since']}'s" if condition["since"] else name

@@ -23,8 +23,7 @@ from ladder.judge.sequential import Verdict
 from ladder.naming import on_disk
 from ladder.pictures import style
 from ladder.pictures.learning import learning_curves
-from ladder.report.schema import Entry
-from ladder.report.text import seeds, verdict_label
+from ladder.report import schema
 from ladder.train.timelimit import TimedOutError
 
 if TYPE_CHECKING:
@@ -60,12 +59,12 @@ class Artist(Protocol):
 class Drawn(NamedTuple):
     """The pictures of a rung as its entry lists them, and the reasons why others could not be drawn."""
 
-    pictures: list[dict[str, str | None]]
+    pictures: list[schema.Picture]
     trouble: list[str]
 
 
 def draw(
-    climb: Climb, outcome: Outcome, entry: Entry, reports: Path, deadline: float, progress: ProgressMeter | None = None
+    climb: Climb, outcome: Outcome, label: str, reports: Path, deadline: float, progress: ProgressMeter | None = None
 ) -> Drawn:
     """Draw a climbed rung into ``reports/pictures/<its id>``, replacing the pictures there.
 
@@ -75,7 +74,7 @@ def draw(
     Args:
         climb: The climb, which has the curves and can train again.
         outcome: The rung with its curves and its judgement.
-        entry: The rung's entry in the report.
+        label: The verdict and the number of seeds, for the titles.
         reports: The folder of the report.
         deadline: The time of the monotonic clock, in seconds, at which training must be done.
         progress: Receives progress callbacks during training.
@@ -83,7 +82,7 @@ def draw(
     rung = outcome.rung
     if outcome.trained is None:
         return Drawn([], [])
-    title = f"{rung.id} ({rung.name}): {verdict_label(entry)} {seeds(entry)}".removesuffix(" –")
+    title = f"{rung.id} ({rung.name}): {label}"
     folder = _Folder(reports, rung.id)
     partners = {id: curves for id in rung.partners if (curves := climb.curves.so_far(climb.ladder[id]))}
     folder.add("curves", title, lambda: Picture(*learning_curves(outcome, partners)))
@@ -122,7 +121,7 @@ class _Folder:
     """The pictures of one rung on disk."""
 
     def __init__(self, reports: Path, id: str):
-        self.pictures: list[dict[str, str | None]] = []
+        self.pictures: list[schema.Picture] = []
         self.trouble: list[str] = []
         self._id = id
         self._folder = reports / FOLDER / on_disk(id)
@@ -143,7 +142,7 @@ class _Folder:
         except Exception as error:
             self.trouble.append(f"its picture {name!r} is missing: {error!r}")
         else:
-            self.pictures.append({"name": name, "caption": caption, **paths})
+            self.pictures.append({"name": name, "caption": caption, "svg": paths["svg"], "png": paths["png"]})
 
     def remove_others(self) -> None:
         """Remove the pictures of an earlier run that this one has not drawn."""

@@ -24,21 +24,23 @@ from ladder.judge import calibration
 from ladder.naming import spelled
 from ladder.plugin.live import Live
 from ladder.plugin.recollect import Recollection
-from ladder.plugin.selection import Selection, rung_of
+from ladder.plugin.selection import Selection, location, rung_of
 from ladder.plugin.settings import Settings
 from ladder.plugin.workers import Handover
-from ladder.report.document import entry
+from ladder.report.document import entry, result
+from ladder.report.schema import Entry
 from ladder.report.terminal import line, why
-from ladder.report.text import count, printable
+from ladder.report.text import count, printable, verdict_and_seeds
 from ladder.train.devices import use_all_cores
 from ladder.train.progress import ProgressMeter
 from ladder.train.timelimit import still_computing
 from ladder.train.trainer import Seeds
 
 if TYPE_CHECKING:
+    from ladder.pictures import Drawn
     from ladder.train.compilation import CompilationCache
 
-ENTRY = pytest.StashKey[dict[str, Any]]()
+ENTRY = pytest.StashKey[Entry]()
 NOTE = pytest.StashKey[str]()
 PROPERTIES = pytest.StashKey[list[tuple[str, object]]]()
 
@@ -56,7 +58,7 @@ def _from_experiment(traceback: TracebackType | None) -> TracebackType | None:
     return start
 
 
-def properties(entry: dict[str, Any]) -> list[tuple[str, object]]:
+def properties(entry: Entry) -> list[tuple[str, object]]:
     """Return the properties of a rung's test in ``--junitxml``: rung, verdict, and the ``k`` of ``n`` seeds of the report."""
     k, n = count(entry) or ("", "")
     return [("rung", entry["id"]), ("verdict", entry["verdict"]), ("k", k), ("n", n)]
@@ -125,11 +127,18 @@ class Climber:
             from ladder.train.compiled import trace
 
             trace(rung.experiment)  # pytest-testmon runs again the tests whose lines have changed, and none has run
-        attempts = self.evidence.attempts.for_rung(rung.id)
-        found = entry(outcome, self.select.ladder, self.settings.test, self._stale(outcome), attempts)
-        if self.settings.pictures:
-            self._draw(climb, outcome, found, deadline, live.progress(rung))
-        item.stash[ENTRY] = found
+        drawn = self._draw(climb, outcome, deadline, live.progress(rung)) if self.settings.pictures else None
+        item.stash[ENTRY] = found = entry(
+            outcome,
+            self.select.ladder,
+            self.settings.test,
+            stale=self._stale(outcome),
+            attempts=self.evidence.attempts.for_rung(rung.id),
+            pictures=drawn.pictures if drawn else (),
+            notes=drawn.trouble if drawn else (),
+            location=location(item),
+            repeat=self.select.repeat(item, rung),
+        )
         if self._handover:
             self._handover.end(rung.id, outcome.verdict)
         if not self._give_up_if_computing(item.session) and self._cache:
@@ -139,15 +148,12 @@ class Climber:
             pytest.fail(why(found), pytrace=False)
         return outcome
 
-    def _draw(
-        self, climb: Climb, outcome: Outcome, found: dict[str, Any], deadline: float, progress: ProgressMeter | None
-    ) -> None:
-        """Draw the rung, and say so in its entry."""
+    def _draw(self, climb: Climb, outcome: Outcome, deadline: float, progress: ProgressMeter | None) -> Drawn:
+        """Draw the rung."""
         from ladder.pictures import draw
 
-        drawn = draw(climb, outcome, found, self.settings.reports, deadline, progress)
-        found["pictures"] = drawn.pictures
-        found["note"] = "; ".join(filter(None, (found["note"], *drawn.trouble)))
+        label = verdict_and_seeds(result(outcome, self.settings.test))
+        return draw(climb, outcome, label, self.settings.reports, deadline, progress)
 
     def _start(self, ladder: Ladder) -> Climb:
         """Return this process's climb, begun when its first rung is."""
@@ -255,7 +261,7 @@ class Climber:
             if report.skipped and not hasattr(report, "wasxfail"):
                 return report
             error = call.excinfo.exconly() if call.excinfo else "never climbed: its test must call climb(rung)"
-            item.stash[ENTRY] = self.select.crashed(rung.id, error.splitlines()[0])
+            item.stash[ENTRY] = self.select.crashed(item, error.splitlines()[0])
             if self._handover:
                 self._handover.end(rung.id, item.stash[ENTRY]["verdict"])
         found = item.stash[ENTRY]

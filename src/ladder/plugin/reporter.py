@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ladder.files import check_writable
-from ladder.naming import spelled
 from ladder.plugin.collector import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.earlier import EarlierReport
 from ladder.plugin.settings import Settings
@@ -21,6 +18,7 @@ from ladder.plugin.workers import Handover
 
 if TYPE_CHECKING:
     from ladder.plugin.writer import Writer
+    from ladder.report.schema import Entry
 
 NOT_WRITTEN = 73  # EX_CANTCREAT of sysexits.h: every test is green, but the report could not be written
 
@@ -40,8 +38,8 @@ class Reporter:
         self._skipped: set[str] = set()
         self._beside: set[str] = set()  # tests that asked for more than their rung, and failed
         self._problems: dict[str, None] = {}
-        self._entries: dict[str, dict[str, Any]] = {}  # by test: what its last attempt came to
-        self._rungs: list[dict[str, Any]] = []
+        self._entries: dict[str, Entry] = {}  # by test, of its last attempt
+        self._rungs: list[Entry] = []
         self._notes: list[str] = []
         self._usage_error = ""
         self._started = time.time()
@@ -122,9 +120,6 @@ class Reporter:
             self._entries.pop(report.nodeid, None)
             self._beside.discard(report.nodeid)
         if (entry := getattr(report, "ladder", None)) is not None:
-            file, line = Path(spelled(report.location[0])).as_posix(), report.location[1]
-            entry["test"] = {"id": report.nodeid, "file": file, "line": (line or 0) + 1}
-            entry["repeat"] = shlex.join(["pytest", file, f"--ladder-only={entry['id']}", *self.settings.same_seeds])
             self._entries[report.nodeid] = entry
         if report.skipped:
             self._skipped.add(report.nodeid)
@@ -139,8 +134,7 @@ class Reporter:
         entry = self._entries.get(report.nodeid)
         if entry is not None and entry["green"]:
             self._beside.add(report.nodeid)
-            told = f"the rung is {entry['verdict']}, but its test failed: {self._writer.reason(report)}"
-            entry |= {"green": False, "note": "; ".join(filter(None, [entry["note"], told]))}
+            self._entries[report.nodeid] = self._writer.with_failed_test(entry, report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -165,9 +159,9 @@ class Reporter:
         found = (rung for id, rung in (plan or self._expected).items() if id not in self._skipped or rung in climbed)
         return list(dict.fromkeys(found))
 
-    def _in_order(self, planned: list[str]) -> list[dict[str, Any]]:
+    def _in_order(self, planned: list[str]) -> list[Entry]:
         """Return one entry a rung, in climbing order; where several tests climb a rung, a red one if there is any."""
-        worst: dict[str, dict[str, Any]] = {}
+        worst: dict[str, Entry] = {}
         for entry in self._entries.values():  # workers report as they go
             if entry["id"] not in worst or (worst[entry["id"]]["green"] and not entry["green"]):
                 worst[entry["id"]] = entry

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Collection, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,12 +15,14 @@ from ladder.declare.ladder import Ladder, LadderError
 from ladder.declare.rung import Rung
 from ladder.judge import calibration
 from ladder.judge.sequential import Verdict
+from ladder.naming import spelled
 from ladder.plugin.collector import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import named
 from ladder.plugin.settings import FULL, Settings
 from ladder.plugin.workers import Handover, groups
 from ladder.report.document import entry
+from ladder.report.schema import Entry, Location
 from ladder.report.text import printable
 
 MARKER = re.compile(r"\brung[0-9]+\b")
@@ -32,6 +34,12 @@ def rung_of(item: pytest.Item) -> Rung | None:
     if callspec is None:
         return None
     return next((value for value in callspec.params.values() if isinstance(value, Rung)), None)
+
+
+def location(item: pytest.Item) -> Location:
+    """Return the node id of a test and its place."""
+    file, line, _ = item.location
+    return {"id": item.nodeid, "file": Path(spelled(file)).as_posix(), "line": (line or 0) + 1}
 
 
 class CollectedRungs:
@@ -174,10 +182,19 @@ class Selection:
         """Return whether pytest ends this run where a file cannot be collected; a worker of xdist goes on without it."""
         return not (hasattr(self._config, "workeroutput") or self._config.option.continue_on_collection_errors)
 
-    def crashed(self, id: str, error: str) -> dict[str, Any]:
+    def crashed(self, item: pytest.Item, error: str) -> Entry:
         """Return the entry of a rung that CRASHED without an outcome."""
+        rung = rung_of(item)
         assert self.ladder is not None
-        return entry(Outcome(self.ladder[id], Verdict.CRASHED, error=error), self.ladder, self._settings.test)
+        assert rung is not None
+        outcome = Outcome(self.ladder[rung.id], Verdict.CRASHED, error=error)
+        test = self._settings.test
+        return entry(outcome, self.ladder, test, location=location(item), repeat=self.repeat(item, rung))
+
+    def repeat(self, item: pytest.Item, rung: Rung) -> str:
+        """Return the command that climbs a rung again on the same seeds, with all that it requires."""
+        file = location(item)["file"]
+        return shlex.join(["pytest", file, f"--ladder-only={rung.id}", *self._settings.same_seeds])
 
     def _report_failed_collection(self, session: pytest.Session) -> None:
         """Have pytest show the files in which a missing rung may be and that could not be collected."""
@@ -231,7 +248,7 @@ class Selection:
                     "rung": (id := item.stash[RUNG]),
                     "required": item.stash[REQUIRED],
                     "group": together[id],
-                    "entry": self.crashed(id, "its worker process died"),
+                    "entry": self.crashed(item, "its worker process died"),
                 }
                 for item in climbed
             }

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,10 +18,11 @@ from ladder.judge.sequential import Verdict
 from ladder.naming import spelled
 from ladder.plugin.settings import Settings
 from ladder.report.ctrf import ctrf
-from ladder.report.document import document
+from ladder.report.document import document, with_failed_test
 from ladder.report.github import annotation, append_summary
+from ladder.report.schema import Document, Entry
 from ladder.report.terminal import lines, why
-from ladder.report.text import encodable, is_green, printable, seeds, verdict_label, who
+from ladder.report.text import encodable, is_green, printable, verdict_and_seeds, who
 
 
 class Writer:
@@ -34,7 +34,7 @@ class Writer:
     """
 
     def __init__(self, config: pytest.Config, settings: Settings):
-        self.document: dict[str, Any] | None = None
+        self.document: Document | None = None
         self.errors: list[str] = []
         self._config = config
         self._settings = settings
@@ -46,14 +46,19 @@ class Writer:
         return self.document is not None and is_green(self.document)
 
     @staticmethod
-    def status(entry: dict[str, Any]) -> tuple[str, str, str]:
+    def status(entry: Entry) -> tuple[str, str, str]:
         """Return the category, the letter and the word that pytest uses for the outcome of a rung's test."""
-        label = f"{verdict_label(entry)} {seeds(entry)}".removesuffix(" –")
+        label = verdict_and_seeds(entry)
         if entry["green"]:
             return "passed", ".", label
         if entry["verdict"] == Verdict.BLOCKED:
             return "blocked", "B", label
         return ("undecided", "U", label) if entry["verdict"] == Verdict.UNDECIDED else ("failed", "F", label)
+
+    @classmethod
+    def with_failed_test(cls, entry: Entry, report: pytest.TestReport) -> Entry:
+        """Return the entry of a green rung whose test failed for another reason, by the test's report."""
+        return with_failed_test(entry, cls.reason(report))
 
     @staticmethod
     def reason(report: pytest.TestReport) -> str:
@@ -66,7 +71,7 @@ class Writer:
             lines = [line[1:].strip() for line in lines if line.startswith("E ")] or lines[-1:]
         return printable(lines[0]) if lines else "without a word"
 
-    def write(self, rungs: Sequence[dict[str, Any]], *, complete: bool, began: float, ended: float) -> None:
+    def write(self, rungs: Sequence[Entry], *, complete: bool, began: float, ended: float) -> None:
         """File the report; trouble is noted in ``errors``.
 
         Args:
@@ -113,7 +118,7 @@ class Writer:
         for error in self.errors:
             terminal.write_line(error, red=True)
 
-    def _print(self, terminal: pytest.TerminalReporter, document: dict[str, Any], required: Sequence[str]) -> None:
+    def _print(self, terminal: pytest.TerminalReporter, document: Document, required: Sequence[str]) -> None:
         terminal.section("ladder")
         if required:
             terminal.write_line(f"not selected, but required and so climbed: {who(required)}")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ladder.declare.arrays import Bool, Float
-from ladder.report.schema import Document, Entry
+from ladder.report.schema import Criterion, Document, Entry, Spread
 from ladder.report.text import count, find, format_number, median
 
 WIDTH, HEIGHT = 400, 214
@@ -95,16 +95,17 @@ class _Line:
 
 def metrics(entry: Entry) -> list[str]:
     """Return the metrics with curves that a gate, a goal or an effect of the rung names, in this order."""
-    named = [c["metric"] for what in ("gates", "goals", "effects") for c in entry[what]]
+    named = [c["metric"] for c in (*entry["gates"], *entry["goals"], *entry["effects"])]
     return [metric for metric in dict.fromkeys(named) if metric in entry["curves"]]
 
 
 def missed(entry: Entry) -> Bool[np.ndarray, " seed"] | None:
     """Return for each seed whether it misses a gate or, on a goal row, the first goal; None if the report does not say."""
     counted = count(entry)
-    if counted is None:
+    if counted is None or entry["seeds"] is None:
         return None
-    conditions = [c for c in (entry["goals"][:1] if entry["role"] == "goal" else entry["gates"]) if "reached" in c]
+    judging = entry["goals"][:1] if entry["role"] == "goal" else entry["gates"]
+    conditions = [condition for condition in judging if condition["kind"] != "comparison"]
     misses = np.zeros(counted[1], dtype=bool)
     misses[[bad["seed"] for bad in entry["seeds"]["non_finite"]]] = True
     for condition in conditions:
@@ -181,7 +182,7 @@ def spark(values: Sequence[float | None], metric: str) -> Spark:
     return Spark(_lines(x, up(curve)[None]), (_rounded(x[at]), _rounded(up(curve)[at])), _course(metric, curve))
 
 
-def spread(curve: Sequence[Sequence[float | None]]) -> dict[str, list[float | None]]:
+def spread(curve: Sequence[Sequence[float | None]]) -> Spread:
     """Return median, low and high over the seeds that have a value, by epoch, as a report has them for its other metrics."""
     columns = [[value for value in column if value is not None] for column in zip(*curve, strict=True)]
     return {
@@ -198,7 +199,7 @@ def _others(
     conditions = (*entry["gates"], *entry["goals"])
     against = [c["against"] for c in conditions if c["kind"] == "comparison" and c["metric"] == metric]
     curves = {}
-    for id in dict.fromkeys([entry["parent"], *against]):
+    for id in filter(None, dict.fromkeys([entry["parent"], *against])):
         other = find(document, id)
         if other and metric in other["curves"]:
             epochs = np.array(other["epochs"], dtype=np.float64)
@@ -208,7 +209,7 @@ def _others(
 
 
 def _levels(
-    targets: Sequence[tuple[str, dict[str, Any]]],
+    targets: Sequence[tuple[str, Criterion]],
     middle: Float[np.ndarray, " epoch"],
     epochs: list[int],
     logarithmic: bool,
@@ -235,12 +236,12 @@ def _levels(
     return levels, notes
 
 
-def _floors(targets: Sequence[tuple[str, dict[str, Any]]]) -> dict[float, str]:
+def _floors(targets: Sequence[tuple[str, Criterion]]) -> dict[float, str]:
     """Return the floors, each once, with the kind of condition that it belongs to."""
     return {condition["floor"]["value"]: condition["kind"] for _, condition in targets if condition["floor"]}
 
 
-def _limit(condition: dict[str, Any], middle: Float[np.ndarray, " epoch"], epochs: list[int]) -> np.ndarray:
+def _limit(condition: Criterion, middle: Float[np.ndarray, " epoch"], epochs: list[int]) -> np.ndarray:
     """Return the level of a limit, for ``falls`` relative to the median at the start, in an array of one value."""
     if condition["kind"] != "falls":
         return np.array([condition["limit"]])
@@ -383,7 +384,7 @@ def _description(
     middle: Float[np.ndarray, " epoch"],
     fails: Bool[np.ndarray, " seed"] | None,
     logarithmic: bool,
-    conditions: Sequence[dict[str, Any]],
+    conditions: Sequence[Criterion],
     notes: Sequence[str],
 ) -> str:
     seeds, epochs = len(entry["curves"][metric]), entry["epochs"]

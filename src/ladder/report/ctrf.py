@@ -4,7 +4,6 @@ Source: the specification of CTRF, version 0.0.0, https://ctrf.io.
 """
 
 from datetime import datetime
-from typing import Any
 
 from ladder import __version__
 from ladder.judge.sequential import Verdict
@@ -15,7 +14,7 @@ STATUS = {Verdict.BLOCKED: "skipped", Verdict.UNDECIDED: "other"}
 """The status of a rung that is not green, by verdict; with any other verdict it is ``failed``."""
 
 
-def ctrf(document: Document, start: float, stop: float) -> dict[str, Any]:
+def ctrf(document: Document, start: float, stop: float) -> dict[str, object]:
     """Return the report as CTRF: a test for each rung, with its verdict and its seeds among the labels.
 
     Args:
@@ -43,18 +42,19 @@ def ctrf(document: Document, start: float, stop: float) -> dict[str, Any]:
     }
 
 
-def _test(entry: Entry) -> dict[str, Any]:
+def _test(entry: Entry) -> dict[str, object]:
     seconds, counted, location = entry["seconds"], count(entry), entry["test"]
-    test: dict[str, Any] = {
+    labels: dict[str, object] = {"rung": entry["id"], "verdict": entry["verdict"]}
+    if counted:
+        labels |= {"k": counted[0], "n": counted[1]}
+    test: dict[str, object] = {
         "name": entry["id"],
         "status": "passed" if entry["green"] else STATUS.get(Verdict(entry["verdict"]), "failed"),
         "duration": round(1000 * (seconds["compile"] + seconds["run"])) if seconds else 0,
         "rawStatus": entry["verdict"],
         "tags": [f"rung{entry['number']}", entry["role"]],
-        "labels": {"rung": entry["id"], "verdict": entry["verdict"]},
+        "labels": labels,
     }
-    if counted:
-        test["labels"] |= {"k": counted[0], "n": counted[1]}
     if not entry["green"]:
         test["message"] = "\n".join([verdict_label(entry), *filter(None, [entry["error"]]), *findings(entry)])
     if location:

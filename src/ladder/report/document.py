@@ -4,24 +4,26 @@ Every other form of the report is rendered from this document and from nothing e
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal, cast
 
 import numpy as np
 
 from ladder.climb import Outcome
 from ladder.declare.arrays import Float
 from ladder.declare.criteria import Comparison, Criterion
-from ladder.declare.experiment import components, differences
+from ladder.declare.experiment import Experiment, components, differences
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.declare.values import cut, shortened
+from ladder.diagnose.diagnosis import Diagnosis
 from ladder.evidence.attempts import Attempt
 from ladder.judge.judgement import ComparisonResult, CriterionResult
 from ladder.judge.sequential import SequentialTest, Verdict
-from ladder.report.schema import VERSION, WHOLE, Entry
+from ladder.report import schema
+from ladder.report.schema import VERSION, WHOLE, Document, Entry
 from ladder.report.text import all_printable
 from ladder.train.result import Trained
 
@@ -35,12 +37,15 @@ def entry(
     outcome: Outcome,
     ladder: Ladder,
     test: SequentialTest,
+    *,
     stale: Sequence[str] = (),
     attempts: Sequence[Attempt] = (),
+    pictures: Sequence[schema.Picture] = (),
+    notes: Sequence[str] = (),
+    location: schema.Location | None = None,
+    repeat: str = "",
 ) -> Entry:
     """Return the entry of a rung.
-
-    The location of its test and the command that repeats it are added by the caller that collected it.
 
     Args:
         outcome: The rung's outcome.
@@ -48,83 +53,96 @@ def entry(
         test: The sequential test that judged the rung.
         stale: The parts that changed since its limits were calibrated; ``missing`` if they never were.
         attempts: All attempts at the rung, of which the latest are listed.
+        pictures: The pictures of the rung.
+        notes: Further notes for the reader, after that of the outcome.
+        location: The test that climbed the rung.
+        repeat: The command that climbs it again.
     """
-    return dict(all_printable(_entry(outcome, ladder, test, stale, attempts)))
-
-
-def _entry(
-    outcome: Outcome, ladder: Ladder, test: SequentialTest, stale: Sequence[str], attempts: Sequence[Attempt]
-) -> Entry:
-    rung, judgement, trained = outcome.rung, outcome.judgement, outcome.trained
-    record: Entry = {
+    rung = outcome.rung
+    fields: Entry = {
         "id": rung.id,
         "number": rung.number,
         "name": rung.name,
         "variant": rung.variant,
         "scale": rung.scale,
-        "role": rung.role,
+        "role": cast("schema.Role", rung.role),
         "claim": rung.claim,
         "control": rung.control.why if rung.control else "",
         "expects": list(rung.expected_findings),
         "missed": list(outcome.missed),
-        "adds": _adds(outcome, ladder),
+        "adds": _adds(rung, ladder),
         "parent": rung.parent_id or None,
         "requires": list(rung.required),
-        "experiment": {
-            "type": f"{type(rung.experiment).__module__}.{type(rung.experiment).__qualname__}",
-            "epochs": int(rung.experiment.epochs),
-            "components": {name: _plain(value) for name, value in components(rung.experiment).items()},
-        },
+        "experiment": _experiment(rung.experiment),
         "verdict": outcome.verdict.value,
         "green": outcome.green,
         "blocked_by": list(outcome.blocked_by),
         "error": outcome.error,
-        "note": outcome.note,
-        "asks": [],
-        "stale_calibration": list(stale),
+        "note": "; ".join(filter(None, (outcome.note, *notes))),
+        "asks": _unjudged(rung) if outcome.judgement is None else [],
+        "stale_calibration": cast("list[schema.Stale]", list(stale)),
         "evidence": [
             {"date": origin.date, "commit": origin.commit, "seeds": seeds} for origin, seeds in outcome.evidence
         ],
         "attempts": {"total": len(attempts), "latest": [_attempt(attempt) for attempt in attempts[-ATTEMPTS:]]},
-        "diagnosis": None if outcome.diagnosis is None else _in_json(asdict(outcome.diagnosis)),
-        "pictures": [],  # added by the code that draws them
-        "test": None,
-        "repeat": "",
-        "seeds": None,
-        "gates": [],
-        "goals": [],
-        "effects": [],
-        "epochs": [],
-        "curves": {},
-        "others": {},
-        "seconds": None,
+        "diagnosis": _diagnosis(outcome.diagnosis),
+        "pictures": list(pictures),
+        "test": location,
+        "repeat": repeat,
+        **_judgement(outcome, test),
+        **_curves(outcome),
+        "seconds": _seconds(outcome.trained),
     }
-    if judgement is None:
-        record["asks"] = [_unjudged("gate", gate) for gate in rung.gates] + [
-            _unjudged("goal", goal) for goal in rung.goals
-        ]
-    if trained is None:
-        return record
-    record |= _curves(
-        rung, trained, _last_epoch(trained) if outcome.verdict is Verdict.TIMED_OUT else rung.experiment.epochs
-    )
-    record["seconds"] = {"compile": round(trained.compile_seconds, 3), "run": round(trained.run_seconds, 3)}
-    if judgement is None:
-        return record
+    return all_printable(fields)
+
+
+def result(outcome: Outcome, test: SequentialTest) -> schema.Result:
+    """Return the part of a rung's entry that its verdict and its seeds are printed from."""
+    fields: schema.Result = {
+        "role": cast("schema.Role", outcome.rung.role),
+        "missed": list(outcome.missed),
+        "verdict": outcome.verdict.value,
+        "green": outcome.green,
+        **_judgement(outcome, test),
+    }
+    return all_printable(fields)
+
+
+def with_failed_test(entry: Entry, reason: str) -> Entry:
+    """Return the entry of a green rung whose test failed for another reason: it is not green, and its note says why."""
+    note = f"the rung is {entry['verdict']}, but its test failed: {reason}"
+    return {**entry, "green": False, "note": "; ".join(filter(None, (entry["note"], note)))}
+
+
+def _experiment(experiment: Experiment) -> schema.Experiment:
+    return {
+        "type": f"{type(experiment).__module__}.{type(experiment).__qualname__}",
+        "epochs": int(experiment.epochs),
+        "components": {name: _plain(value) for name, value in components(experiment).items()},
+    }
+
+
+def _judgement(outcome: Outcome, test: SequentialTest) -> schema.Judgement:
+    judgement, trained = outcome.judgement, outcome.trained
+    if judgement is None or trained is None:
+        return {"seeds": None, "gates": [], "goals": [], "effects": []}
     boundary = test.boundary(judgement.n)
-    record["seeds"] = {
-        "passed": judgement.k,
-        "of": judgement.n,
-        "log_e": number(judgement.log_e),
-        "pass_at": boundary.pass_at,
-        "fail_at": boundary.fail_at,
-        "names_culprit": judgement.names_culprit,
-        "non_finite": [asdict(bad) for bad in trained.first_non_finite],
+    return {
+        "seeds": {
+            "passed": judgement.k,
+            "of": judgement.n,
+            "log_e": number(judgement.log_e),
+            "pass_at": boundary.pass_at,
+            "fail_at": boundary.fail_at,
+            "names_culprit": judgement.names_culprit,
+            "non_finite": [
+                {"seed": bad.seed, "step": bad.step, "tensor": bad.tensor} for bad in trained.first_non_finite
+            ],
+        },
+        "gates": [_condition(gate) for gate in judgement.gates],
+        "goals": [_condition(goal) for goal in judgement.goals],
+        "effects": [_effect(effect) for effect in judgement.effects],
     }
-    record["gates"] = [_condition(gate) for gate in judgement.gates]
-    record["goals"] = [_condition(goal) for goal in judgement.goals]
-    record["effects"] = [_effect(effect) for effect in judgement.effects]
-    return record
 
 
 def _last_epoch(trained: Trained) -> int:
@@ -133,15 +151,25 @@ def _last_epoch(trained: Trained) -> int:
     return int(np.append(np.flatnonzero(has_value), 0).max()) + 1
 
 
-def _curves(rung: Rung, trained: Trained, total: int) -> dict[str, Any]:
+def _seconds(trained: Trained | None) -> schema.Seconds | None:
+    if trained is None:
+        return None
+    return {"compile": round(trained.compile_seconds, 3), "run": round(trained.run_seconds, 3)}
+
+
+def _curves(outcome: Outcome) -> schema.Curves:
     """Return the curves of every seed for the metrics that judge the rung, and the spread over seeds of all others.
 
-    They cover the first ``total`` epochs, with about ``EPOCHS`` points if these are more.
+    They cover the epochs that were trained, with about ``EPOCHS`` points if these are more.
     """
+    rung, trained = outcome.rung, outcome.trained
+    if trained is None:
+        return {"epochs": [], "curves": {}, "others": {}}
     conditions = (*rung.gates, *rung.goals)
-    experiment = rung.experiment
     judged = {metric for condition in conditions for metric in condition.metrics} | set(rung.compare)
-    judged |= {name for what in ("objective", "reference") if isinstance(name := getattr(experiment, what, None), str)}
+    roles = ("objective", "reference")
+    judged |= {name for role in roles if isinstance(name := getattr(rung.experiment, role, None), str)}
+    total = _last_epoch(trained) if outcome.verdict is Verdict.TIMED_OUT else rung.experiment.epochs
     named = {e for c in conditions if isinstance(c, Criterion) for e in (c.first_epoch, c.by) if e <= total}
     epochs = sorted(named | set(np.linspace(1, total, min(total, EPOCHS)).round().astype(int).tolist()))
     sampled = {name: curve[:, np.array(epochs) - 1] for name, curve in trained.curves.items()}
@@ -156,27 +184,35 @@ def _curves(rung: Rung, trained: Trained, total: int) -> dict[str, Any]:
     }
 
 
-def _spread(curve: Float[np.ndarray, "seed epoch"]) -> dict[str, list[float | None]]:
+def _spread(curve: Float[np.ndarray, "seed epoch"]) -> schema.Spread:
     """Return median, low and high over the seeds that have a value, by epoch."""
     masked = np.ma.masked_invalid(curve)
+    median, low, high = (
+        [number(value, DIGITS) for value in np.ma.filled(statistic(masked, axis=0), np.nan).tolist()]
+        for statistic in (np.ma.median, np.ma.min, np.ma.max)
+    )
+    return {"median": median, "low": low, "high": high}
+
+
+def _attempt(attempt: Attempt) -> schema.Attempt:
     return {
-        name: [number(value, DIGITS) for value in np.ma.filled(statistic(masked, axis=0), np.nan).tolist()]
-        for name, statistic in (("median", np.ma.median), ("low", np.ma.min), ("high", np.ma.max))
+        "date": attempt.date,
+        "commit": attempt.commit,
+        "root": attempt.root,
+        "verdict": attempt.verdict,
+        "k": attempt.k,
+        "n": attempt.n,
+        "error": attempt.error,
     }
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    fields = asdict(attempt)
-    return {name: fields[name] for name in ("date", "commit", "root", "verdict", "k", "n", "error")}
 
 
 def document(
     entries: Sequence[Entry],
     test: SequentialTest,
-    seeds: Mapping[str, Any],
-    environment: Mapping[str, Any],
+    seeds: schema.Root,
+    environment: schema.Environment,
     complete: bool = True,
-) -> dict[str, Any]:
+) -> Document:
     """Return the whole report.
 
     Args:
@@ -186,12 +222,12 @@ def document(
         environment: The command, machine, versions and commit of the run.
         complete: Whether the run was not broken off.
     """
-    report = {
+    report: Document = {
         "schema": VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "complete": complete,
         **environment,
-        "seeds": dict(seeds),
+        "seeds": seeds,
         "test": {
             "p0": test.p0,
             "p1": test.p1,
@@ -204,13 +240,14 @@ def document(
         "culprit": culprit(entries),
         "rungs": list(entries),
     }
-    return dict(all_printable(report))  # also the notes added to an entry since it was made
+    return all_printable(report)
 
 
-def culprit(entries: Sequence[Entry]) -> dict[str, Any] | None:
+def culprit(entries: Sequence[Entry]) -> schema.Culprit | None:
     """Return the component that the first failing rung added, only a suspect if its FAIL is too weak for the ladder's length."""
     for rung in entries:
         if rung["role"] == "gate" and rung["verdict"] == Verdict.FAIL:
+            assert rung["seeds"] is not None  # a rung that failed was judged
             return {
                 "rung": rung["id"],
                 "name": rung["name"],
@@ -237,8 +274,7 @@ def number(value: float, digits: int | None = None) -> float | None:
     return float(f"{value:.{digits}g}") if digits else float(value)
 
 
-def _adds(outcome: Outcome, ladder: Ladder) -> dict[str, Any] | None:
-    rung = outcome.rung
+def _adds(rung: Rung, ladder: Ladder) -> schema.Adds | None:
     if not rung.parent_id:
         return None
     changes = differences(ladder[rung.parent_id].experiment, rung.experiment)
@@ -248,36 +284,47 @@ def _adds(outcome: Outcome, ladder: Ladder) -> dict[str, Any] | None:
     }
 
 
-def _unjudged(kind: str, condition: Criterion | Comparison) -> dict[str, Any]:
-    """Return a condition that could not be judged."""
-    floor = _floor(condition) if isinstance(condition, Criterion) else None
-    return {"kind": kind, "text": condition.text, "source": condition.source, "floor": floor}
+def _unjudged(rung: Rung) -> list[schema.Unjudged]:
+    """Return the conditions of a rung that could not be judged."""
+
+    def unjudged(kind: Literal["gate", "goal"], condition: Criterion | Comparison) -> schema.Unjudged:
+        floor = _floor(condition) if isinstance(condition, Criterion) else None
+        return {"kind": kind, "text": condition.text, "source": condition.source, "floor": floor}
+
+    return [*(unjudged("gate", gate) for gate in rung.gates), *(unjudged("goal", goal) for goal in rung.goals)]
 
 
-def _floor(criterion: Criterion) -> dict[str, Any] | None:
+def _floor(criterion: Criterion) -> schema.Floor | None:
     return None if criterion.floor is None else {"value": criterion.floor.value, "source": criterion.floor.source}
 
 
-def _condition(judged: CriterionResult | ComparisonResult) -> dict[str, Any]:
-    if isinstance(judged, ComparisonResult):
-        assert isinstance(judged.comparison, Comparison)
-        return {
-            "kind": "comparison",
-            "text": judged.comparison.text,
-            "metric": judged.metric,
-            "source": judged.comparison.source,
-            "verdict": None if judged.verdict is None else judged.verdict.value,
-            "against": judged.against,
-            "margin": judged.comparison.margin,
-            **_interval(judged),
-        }
+def _condition(judged: CriterionResult | ComparisonResult) -> schema.Condition:
+    return _criterion(judged) if isinstance(judged, CriterionResult) else _comparison(judged)
+
+
+def _comparison(judged: ComparisonResult) -> schema.Comparison:
+    assert judged.comparison is not None  # an effect has none
+    assert judged.verdict is not None
+    return {
+        "kind": "comparison",
+        "text": judged.comparison.text,
+        "metric": judged.metric,
+        "source": judged.comparison.source,
+        "verdict": cast("schema.ConditionVerdict", judged.verdict.value),
+        "against": judged.against,
+        "margin": judged.comparison.margin,
+        **_interval(judged),
+    }
+
+
+def _criterion(judged: CriterionResult) -> schema.Criterion:
     criterion = judged.criterion
     return {
-        "kind": criterion.kind,
+        "kind": cast("schema.CriterionKind", criterion.kind),
         "text": criterion.text,
         "metric": criterion.metric,
         "source": criterion.source,
-        "verdict": judged.verdict.value,
+        "verdict": cast("schema.ConditionVerdict", judged.verdict.value),
         "limit": criterion.limit,
         "by": criterion.by,
         "since": getattr(criterion, "since", None),
@@ -292,7 +339,7 @@ def _condition(judged: CriterionResult | ComparisonResult) -> dict[str, Any]:
     }
 
 
-def _effect(effect: ComparisonResult) -> dict[str, Any]:
+def _effect(effect: ComparisonResult) -> schema.Effect:
     return {
         "metric": effect.metric,
         "against": effect.against,
@@ -301,7 +348,7 @@ def _effect(effect: ComparisonResult) -> dict[str, Any]:
     }
 
 
-def _interval(compared: ComparisonResult) -> dict[str, Any]:
+def _interval(compared: ComparisonResult) -> schema.Interval:
     interval = compared.interval
     return {
         "differences": [number(difference, DIGITS) for difference in compared.differences],
@@ -312,16 +359,20 @@ def _interval(compared: ComparisonResult) -> dict[str, Any]:
     }
 
 
-def _in_json(value: Any) -> Any:
+def _diagnosis(diagnosis: Diagnosis | None) -> schema.Diagnosis | None:
+    return None if diagnosis is None else cast("schema.Diagnosis", _in_json(asdict(diagnosis)))
+
+
+def _in_json(value: object) -> object:
     """Return nested data with its numbers as JSON has them."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _in_json(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_in_json(inner) for inner in value]
     return number(value, DIGITS) if isinstance(value, float) else value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> bool | int | float | str | None:
     """Return a component's value for JSON: finite numbers, strings and flags as they are, all else as a shortened repr."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -329,5 +380,6 @@ def _plain(value: Any) -> Any:
         return float(value) if math.isfinite(value) else repr(float(value))
     if isinstance(value, str):
         return cut(value, LONGEST)
-    plain = value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < WHOLE)
-    return value if plain else shortened(value, LONGEST)
+    if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < WHOLE):
+        return value
+    return shortened(value, LONGEST)

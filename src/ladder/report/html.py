@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ladder.naming import on_disk
-from ladder.report import chart, text
-from ladder.report.schema import Document, Entry
+from ladder.report import chart, schema, text
+from ladder.report.schema import Document, Entry, Spread
 
 TEMPLATES = Path(__file__).with_name("templates")
 LARGEST = 3 * 2**20  # bytes of a page, so that it can be mailed and opened on a phone
@@ -113,7 +112,7 @@ def _breakable(id: str) -> Markup:
     return Markup("<wbr>").join(re.split(r"(?<=[\[,=_+])", id))
 
 
-def _others(rung: Entry) -> list[tuple[str, dict[str, Any]]]:
+def _others(rung: Entry) -> list[tuple[str, Spread]]:
     """Return median, low and high by epoch of each metric that has no chart."""
     drawn = chart.metrics(rung)
     spreads = {name: chart.spread(curve) for name, curve in rung["curves"].items() if name not in drawn}
@@ -122,7 +121,7 @@ def _others(rung: Entry) -> list[tuple[str, dict[str, Any]]]:
 
 def _pictures(document: Document, folder: Path, bytes_left: int) -> dict[str, list[Picture]]:
     """Return the pictures of every rung, in the rung's order."""
-    accused = (document["culprit"] or {}).get("rung")
+    accused = document["culprit"]["rung"] if document["culprit"] else None
     expected = [rung["id"] for rung in text.expected(document)]
 
     def urgency(rung: Entry) -> tuple[bool, bool, bool]:
@@ -142,8 +141,8 @@ def _pictures_of(rung: Entry, folder: Path, bytes_left: int) -> Iterator[Picture
         yield result
 
 
-def _picture(picture: dict[str, Any], folder: Path, bytes_left: int) -> Picture:
-    paths = [path for kind in ("png", "svg") if (path := picture[kind])]
+def _picture(picture: schema.Picture, folder: Path, bytes_left: int) -> Picture:
+    paths = [path for path in (picture["png"], picture["svg"]) if path]
     links = {PurePosixPath(path).suffix[1:].upper(): quote(path) for path in paths}
     linked = Picture(picture["caption"], "", (0, 0), links, "")
     if not paths or picture["name"] == CURVES:
@@ -170,5 +169,5 @@ def _read(folder: Path, path: str) -> bytes:
         raise OSError("it is not in the report's folder")
     content = file.read_bytes()
     if not content.startswith(PNG):
-        raise OSError("it is no PNG")
+        raise OSError("it is not a PNG")
     return content

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Literal
 from urllib.parse import quote
 
 from ladder.report import text
 from ladder.report.schema import Document, Entry
 
-SCALE = ("mean", "rms", "min", "max")
+SCALE: tuple[Literal["mean", "rms", "min", "max"], ...] = ("mean", "rms", "min", "max")
 
 
 def markdown(document: Document) -> str:
@@ -176,7 +177,7 @@ def _diagnosis(rung: Entry) -> list[str]:
 def _pictures(rung: Entry) -> list[str]:
     """Return each picture, linked to its SVG; for one that was not drawn, its caption."""
     return [
-        f"[![{_alt(picture['caption'])}]({quote(picture['png'])})]({quote(picture['svg'])})"
+        f"[![{_alt(picture['caption'])}]({quote(picture['png'])})]({quote(picture['svg'] or picture['png'])})"
         if picture["png"]
         else f"{_plain(picture['caption'][:1].upper() + picture['caption'][1:])}."
         for picture in rung["pictures"]

@@ -9,14 +9,14 @@ from collections import Counter
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import jsonschema_rs
 import numpy as np
 
 from ladder.files import read_regular
 from ladder.judge.sequential import Verdict
-from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document, Entry
+from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document
 from ladder.report.text import all_printable
 
 LARGEST = 2**24
@@ -28,7 +28,10 @@ MOST, SEEDS = 1000, 10**6
 GREEN = {"gate": Verdict.PASS, "control": Verdict.FAIL}
 """The only verdict with which a rung can be green."""
 
-_ENTRY: Entry = {
+Raw: TypeAlias = dict[str, Any]
+"""A JSON object of a report, or of a part of one, before it has been validated."""
+
+_ENTRY: Raw = {
     "error": "", "note": "", "evidence": [], "attempts": {"total": 0, "latest": []}, "diagnosis": None, "pictures": [],
     "scale": "", "expects": [], "missed": [], "others": {}, "test": None, "repeat": "", "asks": [],
 }  # fmt: skip
@@ -51,26 +54,27 @@ def load(path: Path) -> Document:
             read_regular(path, LARGEST).decode(), parse_int=_whole, parse_float=_finite, parse_constant=_finite
         )
     except (ValueError, RecursionError) as error:
-        raise ReportError(f"{path} is no report: {error}") from None
+        raise ReportError(f"{path} is not a ladder report: {error}") from None
     version = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(version, str):
-        raise ReportError(f"{path} is no report: it has no schema version; climb again: pytest")
+        raise ReportError(f"{path} is not a ladder report: it has no schema version; climb again: pytest")
     major, newest = version.partition(".")[0], VERSION.partition(".")[0]
     if major not in ("1", newest):
         raise ReportError(f"{path} is a report of schema {version:.40}; this version of ladder reads up to {VERSION}")
     try:
         later = major == newest and _minor(version) > _minor(VERSION)
         document = all_printable(document)
-        report: Document = upgraded(document) if major == "1" else _completed(document, later)
+        current = upgraded(document) if major == "1" else _completed(document, later)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ReportError(f"{path} is no report of schema {version:.40}: {error!r:.200}") from None
-    if (violation := next(_validator(later).iter_errors(report), None)) is not None:
+        raise ReportError(f"{path} is not a report of schema {version:.40}: {error!r:.200}") from None
+    if (violation := next(_validator(later).iter_errors(current), None)) is not None:
         pointer = "/".join(map(str, violation.instance_path))
         raise ReportError(
-            f"{path} is no report of schema {version:.40}: {pointer or 'as a whole':.200}: {violation.message:.200}"
+            f"{path} is not a report of schema {version:.40}: {pointer or 'as a whole':.200}: {violation.message:.200}"
         )
+    report = cast("Document", current)
     if contradiction := _contradiction(report):
-        raise ReportError(f"{path} is no whole report: {contradiction:.400}")
+        raise ReportError(f"{path} contradicts itself: {contradiction:.400}")
     return report
 
 
@@ -90,7 +94,7 @@ def _minor(version: str) -> int:
     return int(version.split(".")[1])
 
 
-def _completed(document: Document, later: bool) -> Document:
+def _completed(document: Raw, later: bool) -> Raw:
     """Return a report of this major version, with the fields that an earlier minor version lacks."""
     version = document["schema"] if later else VERSION
     return {**document, "schema": version, "rungs": [{"asks": [], **entry} for entry in document["rungs"]]}
@@ -101,7 +105,7 @@ def _contradiction(document: Document) -> str:
     try:
         datetime.fromisoformat(document["created"])
     except ValueError:
-        return f"it was created at {document['created']!r:.40}, which is no date"
+        return f"it was created at {document['created']!r:.40}, which is not a date"
     ids = [entry["id"] for entry in document["rungs"]]
     if not ids:
         return "it has no rungs"
@@ -109,9 +113,9 @@ def _contradiction(document: Document) -> str:
         return f"it has {len(ids)} rungs, more than {MOST}"
     accused = document["culprit"]["rung"] if document["culprit"] else None
     if accused is not None and accused not in ids:
-        return f"the culprit, {accused}, is none of its rungs"
+        return f"the culprit, {accused}, is not one of its rungs"
     if len(set(ids)) < len(ids):
-        return f"{Counter(ids).most_common(1)[0][0]} is there twice"
+        return f"{Counter(ids).most_common(1)[0][0]} occurs twice"
     for entry in document["rungs"]:
         of = entry["seeds"]["of"] if entry["seeds"] else 0
         conditions = (*entry["gates"], *entry["goals"])
@@ -120,24 +124,25 @@ def _contradiction(document: Document) -> str:
                 f"{entry['id']} has {len(conditions)} conditions and {len(entry['effects'])} effects, more than {MOST}"
             )
         if entry["seeds"] and not (entry["goals"] if entry["role"] == "goal" else conditions):
-            return f"{entry['id']} was judged by nothing"
+            return f"{entry['id']} was judged without conditions"
         if entry["green"] and entry["verdict"] != GREEN.get(entry["role"], entry["verdict"]):
             return f"{entry['id']}, a {entry['role']}, is green and {entry['verdict']}"
         if entry["id"] == accused and (entry["verdict"] != Verdict.FAIL or not conditions):
             return f"the culprit, {accused}, is {entry['verdict']}, by {len(conditions)} conditions"
-        for result in (*([entry["seeds"]] if entry["seeds"] else []), *conditions):
-            if "passed" in result and not 0 <= result["passed"] <= result["of"] <= SEEDS:
-                return f"of {entry['id']} {result['passed']} of {result['of']} seeds passed"
-        for condition in conditions:
-            if condition.get("reached") is not None and len(condition["reached"]) != of:
-                return f"{entry['id']} has {of} seeds, and {condition['text']} of others"
+        criteria = [condition for condition in conditions if condition["kind"] != "comparison"]
+        for counted in (*([entry["seeds"]] if entry["seeds"] else []), *criteria):
+            if not 0 <= counted["passed"] <= counted["of"] <= SEEDS:
+                return f"{counted['passed']} of {counted['of']} seeds of {entry['id']} passed"
+        for criterion in criteria:
+            if criterion["reached"] is not None and len(criterion["reached"]) != of:
+                return f"{entry['id']} has {of} seeds, but {criterion['text']} has {len(criterion['reached'])}"
         for metric, curve in entry["curves"].items():
             if any(len(seed) != len(entry["epochs"]) for seed in curve):
-                return f"{entry['id']} has {len(entry['epochs'])} epochs, and {metric} at others"
+                return f"{entry['id']} has {len(entry['epochs'])} epochs, but {metric} has another number"
     return ""
 
 
-def upgraded(document: Document) -> Document:
+def upgraded(document: Raw) -> Raw:
     """Return a report of schema 1 as one of this version.
 
     Fields that it lacks are empty or null, except those that follow from its curves, which were complete: the epochs, and when
@@ -148,7 +153,7 @@ def upgraded(document: Document) -> Document:
     return {"complete": True, **without, "schema": VERSION, "rungs": rungs}
 
 
-def _upgraded(entry: Entry) -> Entry:
+def _upgraded(entry: Raw) -> Raw:
     entry = {**_ENTRY, **entry}
     total = max((len(seed) for curve in entry["curves"].values() for seed in curve), default=0)
     entry["epochs"] = list(range(1, total + 1))
@@ -161,7 +166,7 @@ def _upgraded(entry: Entry) -> Entry:
     return entry
 
 
-def _condition(condition: dict[str, Any], entry: Entry) -> dict[str, Any]:
+def _condition(condition: Raw, entry: Raw) -> Raw:
     if condition["kind"] == "comparison":
         return _paired(condition)
     since = (
@@ -171,11 +176,11 @@ def _condition(condition: dict[str, Any], entry: Entry) -> dict[str, Any]:
     return condition | {"reached": _reached(condition, entry)}
 
 
-def _paired(comparison: dict[str, Any]) -> dict[str, Any]:
+def _paired(comparison: Raw) -> Raw:
     return {name: value for name, value in comparison.items() if name != "pairs"} | {"differences": None}
 
 
-def _reached(condition: dict[str, Any], entry: Entry) -> list[int | None] | None:
+def _reached(condition: Raw, entry: Raw) -> list[int | None] | None:
     """Return the epoch from which on each seed meets a condition at every recorded epoch; None for a seed that does not."""
     if condition["kind"] == "agrees" or condition["metric"] not in entry["curves"]:
         return None
@@ -192,7 +197,7 @@ def _reached(condition: dict[str, Any], entry: Entry) -> list[int | None] | None
 
 
 @cache
-def _validator(lenient: bool) -> Any:
+def _validator(lenient: bool) -> jsonschema_rs.Validator:
     """Return a validator of reports of this version; if lenient, of later minor ones too, which may have more fields."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     return jsonschema_rs.validator_for(_open(schema) if lenient else schema)

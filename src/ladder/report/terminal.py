@@ -36,7 +36,7 @@ def lines(document: Document, verbose: bool = False) -> list[Line]:
         output += [(f"  {why}", {}) for why in text.findings(rung)]
     if document["culprit"] or not document["complete"]:
         output.append((text.headline(document), {"red": True, "bold": True}))
-    accused = (document["culprit"] or {}).get("rung")
+    accused = document["culprit"]["rung"] if document["culprit"] else None
     output += [(f"  {why}", {"red": True}) for rung in rungs if rung["id"] == accused for why in text.findings(rung)]
     return output
 
@@ -108,7 +108,7 @@ def _kind(rung: Entry) -> str:
     if rung["role"] == "control":
         return "controls FAIL, as they must"
     if rung["role"] == "goal":
-        return {Verdict.PASS: "goals MET", Verdict.FAIL: "goals UNMET"}.get(rung["verdict"], "")
+        return {Verdict.PASS: "goals MET", Verdict.FAIL: "goals UNMET"}.get(Verdict(rung["verdict"]), "")
     from_evidence = sum(origin["seeds"] for origin in rung["evidence"])
     return "rungs PASS" if from_evidence and rung["seeds"] and from_evidence >= rung["seeds"]["of"] else ""
 

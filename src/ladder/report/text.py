@@ -2,12 +2,26 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 
 from ladder.judge.sequential import Verdict
-from ladder.report.schema import Document, Entry
+from ladder.report.schema import (
+    Attempt,
+    Condition,
+    Criterion,
+    Document,
+    Effect,
+    Entry,
+    Floor,
+    Result,
+    Rule,
+    Seeds,
+    Unjudged,
+)
+
+T = TypeVar("T")
 
 # Control characters except tabs and newlines, invisible marks and those that change the direction of text, line separators
 # that a terminal does not know, and lone surrogates.
@@ -54,24 +68,25 @@ def median(curve: Sequence[Sequence[float | None]]) -> list[float]:
     ]
 
 
-def seeds(entry: Entry) -> str:
+def seeds(entry: Result) -> str:
     """Return ``16/16``, the seeds that met every gate or, for a goal row, its first goal."""
     counted = count(entry)
     return f"{counted[0]}/{counted[1]}" if counted else "–"
 
 
-def count(entry: Entry) -> tuple[int, int] | None:
+def count(entry: Result) -> tuple[int, int] | None:
     """Return the numbers of ``seeds``, (passed, of); None for a rung that was not judged."""
-    if entry["seeds"] is None:
+    counted: Seeds | Criterion | None = entry["seeds"]
+    if counted is None:
         return None
-    first = entry["goals"][0] if entry["role"] == "goal" else {}
-    counted = first if "passed" in first else entry["seeds"]
+    if entry["role"] == "goal" and (first := entry["goals"][0])["kind"] != "comparison":
+        counted = first
     return counted["passed"], counted["of"]
 
 
-def verdict_label(entry: Entry) -> str:
+def verdict_label(entry: Result) -> str:
     """Return the verdict as a table shows it: the FAIL of a control is expected, a goal is met or unmet."""
-    verdict = entry["verdict"]
+    verdict = Verdict(entry["verdict"])
     if verdict in (Verdict.BLOCKED, Verdict.CRASHED, Verdict.TIMED_OUT):
         return str(verdict)
     if entry["role"] == "goal":
@@ -85,22 +100,31 @@ def verdict_label(entry: Entry) -> str:
     return str(verdict)
 
 
-def printable(told: str) -> str:
+def verdict_and_seeds(entry: Result) -> str:
+    """Return ``FAIL 3/16``, or the verdict alone for a rung that was not judged."""
+    return f"{verdict_label(entry)} {seeds(entry)}" if entry["seeds"] else verdict_label(entry)
+
+
+def printable(text: str) -> str:
     """Replace all characters with which a text could control a terminal, or look like another text."""
-    return UNPRINTABLE.sub("\ufffd", told)
+    return UNPRINTABLE.sub("\ufffd", text)
 
 
-def one_line(told: str) -> str:
+def one_line(text: str) -> str:
     """Return a printable text in one line."""
-    return " ".join(printable(told).splitlines())
+    return " ".join(printable(text).splitlines())
 
 
-def all_printable(value: Any, deepest: int = 64) -> Any:
+def all_printable(value: T, deepest: int = 64) -> T:
     """Return nested data with every text in it, names included, printable.
 
     Raises:
         ValueError: if it is nested more than ``deepest`` times.
     """
+    return cast("T", _all_printable(value, deepest))
+
+
+def _all_printable(value: object, deepest: int) -> object:
     if isinstance(value, str):
         return printable(value)
     if not isinstance(value, dict | list):
@@ -108,16 +132,16 @@ def all_printable(value: Any, deepest: int = 64) -> Any:
     if deepest == 0:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
-        return {printable(name): all_printable(each, deepest - 1) for name, each in value.items()}
+        return {printable(name): _all_printable(each, deepest - 1) for name, each in value.items()}
     if set(map(type, value)) <= {int, float, type(None)}:  # the curves of seeds, most of a report
         return value
-    return [all_printable(each, deepest - 1) for each in value]
+    return [_all_printable(each, deepest - 1) for each in value]
 
 
-def encodable(told: str, file: object) -> str:
+def encodable(text: str, file: object) -> str:
     """Return the text with an escape for every character that a file's encoding lacks."""
     encoding = getattr(file, "encoding", None) or "utf-8"
-    return told.encode(encoding, "backslashreplace").decode(encoding)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def format_number(value: float | None) -> str:
@@ -125,19 +149,19 @@ def format_number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def condition(entry: Entry) -> dict[str, Any] | None:
+def condition(entry: Entry) -> Condition | None:
     """Return the main condition, which stands for the rung in one line: the first gate, or the first that it misses."""
-    conditions: list[dict[str, Any]] = entry["gates"] or entry["goals"]
+    conditions = entry["gates"] or entry["goals"]
     if entry["role"] != "goal" and entry["verdict"] != Verdict.PASS:
         worst = [[c for c in conditions if c["verdict"] == v] for v in (Verdict.FAIL, Verdict.UNDECIDED)]
         conditions = [*worst[0], *worst[1], *conditions]
     return conditions[0] if conditions else None
 
 
-def condition_text(condition: dict[str, Any]) -> str:
+def condition_text(condition: Condition) -> str:
     """Return the condition with the best possible value: ``mse < 0.0365 by epoch 5 (floor 6e-05)``."""
-    if not (floor := condition.get("floor")):
-        return str(condition["text"])
+    if condition["kind"] == "comparison" or not (floor := condition["floor"]):
+        return condition["text"]
     limit, value = condition["limit"], floor["value"]
     above = condition["kind"] == "above"
     word = "ceiling" if above else "floor"
@@ -145,15 +169,17 @@ def condition_text(condition: dict[str, Any]) -> str:
     return f"{condition['text']} ({f'beyond the {word} of' if beyond else word} {format_number(value)})"
 
 
-def median_and_range(condition: dict[str, Any]) -> str:
+def median_and_range(condition: Condition | Effect) -> str:
     """Return median and range of the statistic, or median and interval of the paired difference."""
     spread = f"{format_number(condition['low'])}, {format_number(condition['high'])}"
     return f"{format_number(condition['median'])} [{spread}]"
 
 
-def seeds_met(condition: dict[str, Any]) -> str:
+def seeds_met(condition: Condition) -> str:
     """Return ``16/16``, the seeds that met a condition; for a comparison its verdict."""
-    return f"{condition['passed']}/{condition['of']}" if "passed" in condition else str(condition["verdict"])
+    if condition["kind"] == "comparison":
+        return condition["verdict"]
+    return f"{condition['passed']}/{condition['of']}"
 
 
 def remarks(entry: Entry) -> list[str]:
@@ -168,8 +194,7 @@ def remarks(entry: Entry) -> list[str]:
         )
     lines += [entry["note"]] if entry["note"] else []
     lines += provenance(entry)
-    bad = (entry["seeds"] or {}).get("non_finite", [])
-    if bad:
+    if entry["seeds"] and (bad := entry["seeds"]["non_finite"]):
         seeds = ", ".join(f"{seed['seed']} at step {seed['step']} ({seed['tensor']})" for seed in bad)
         lines.append(f"seeds that turned non-finite, and what did first: {seeds}")
     return lines
@@ -190,19 +215,17 @@ def provenance(entry: Entry) -> list[str]:
 
 def findings(entry: Entry) -> list[str]:
     """Return the findings on why the rung did not pass, the most likely cause first."""
-    return [finding["text"] for finding in (entry["diagnosis"] or {}).get("findings", [])]
+    return [finding["text"] for finding in entry["diagnosis"]["findings"]] if entry["diagnosis"] else []
 
 
-def attempt(entry: dict[str, Any]) -> str:
+def attempt(made: Attempt) -> str:
     """Return an attempt as text: ``2026-11-22 09:54, 1a2b3c4d5e6f, root 0: PASS 16/16``."""
-    count = f" {entry['k']}/{entry['n']}" if entry["n"] else ""
-    verdict = f"{entry['verdict']}{count}" if entry["verdict"] else "begun, never ended"
-    return (
-        f"{entry['date'][:16].replace('T', ' ')}, {entry['commit'] or 'outside git'}, root {entry['root']}: {verdict}"
-    )
+    count = f" {made['k']}/{made['n']}" if made["n"] else ""
+    verdict = f"{made['verdict']}{count}" if made["verdict"] else "begun, never ended"
+    return f"{made['date'][:16].replace('T', ' ')}, {made['commit'] or 'outside git'}, root {made['root']}: {verdict}"
 
 
-def rule(test: dict[str, Any]) -> str:
+def rule(test: Rule) -> str:
     """Return the sentence that says at how many seeds a rung passes, and what a pass implies."""
     looks = ", ".join(f"{look['pass_at']}/{look['seeds']}" for look in test["looks"] if look["pass_at"] is not None)
     return (
@@ -211,27 +234,32 @@ def rule(test: dict[str, Any]) -> str:
     )
 
 
-def floor(condition: dict[str, Any]) -> str:
-    """Return the best possible value and its source; a dash if it is unknown."""
-    best = condition.get("floor")
+def floor_of(condition: Condition | Unjudged) -> Floor | None:
+    """Return the best possible value of a condition with its source; None if it is unknown, as of every comparison."""
+    return None if condition["kind"] == "comparison" else condition["floor"]
+
+
+def floor(condition: Condition | Unjudged) -> str:
+    """Return the best possible value and its source as text; a dash if it is unknown."""
+    best = floor_of(condition)
     return f"{format_number(best['value'])}: {best['source']}" if best else "–"
 
 
 def pass_mark(entry: Entry) -> str:
     """Return how many seeds are needed to pass, or at most for a control to fail; empty if seeds were not counted."""
-    main = condition(entry)
-    if not count(entry) or (entry["role"] != "gate" and main and main["kind"] == "comparison"):
+    main, counted = condition(entry), entry["seeds"]
+    if counted is None or (entry["role"] != "gate" and main and main["kind"] == "comparison"):
         return ""
-    needed = entry["seeds"]["fail_at" if entry["role"] == "control" else "pass_at"]
-    return "" if needed is None else f"at most {needed}" if entry["role"] == "control" else f"{needed} needed"
+    is_control = entry["role"] == "control"
+    needed = counted["fail_at"] if is_control else counted["pass_at"]
+    return "" if needed is None else f"at most {needed}" if is_control else f"{needed} needed"
 
 
-def parent_effect(entry: Entry) -> dict[str, Any] | None:
+def parent_effect(entry: Entry) -> Effect | None:
     """Return the effect of the rung's change on the metric of its main condition or, without one, its first effect."""
     main = condition(entry)
-    effects: list[dict[str, Any]] = entry["effects"]
-    same = [effect for effect in effects if main and effect["metric"] == main["metric"]]
-    return next(iter([*same, *effects]), None)
+    same = [effect for effect in entry["effects"] if main and effect["metric"] == main["metric"]]
+    return next(iter([*same, *entry["effects"]]), None)
 
 
 def changed_components(entry: Entry) -> str:
@@ -291,10 +319,10 @@ def _broken(entry: Entry, document: Document) -> str:
         what += ", a root of the ladder"
     if broke["verdict"] != Verdict.FAIL:  # no gate fails by itself, only all together
         result = f"{seeds(entry)} seeds met every gate"
-    elif "passed" in broke:
-        result = f"{broke['passed']}/{broke['of']} seeds met {condition_text(broke)}"
-    else:
+    elif broke["kind"] == "comparison":
         result = f"{broke['text']}: {median_and_range(broke)}"
+    else:
+        result = f"{seeds_met(broke)} seeds met {condition_text(broke)}"
     below = f" ({parent['id']}: {seeds(parent)})" if parent and parent["seeds"] else ""
     return f"{entry['id']} {what}: {result}{below}"
 
@@ -311,7 +339,7 @@ def _verdicts(rungs: Sequence[Entry]) -> str:
 
 def is_green(document: Document) -> bool:
     """Return whether the climb was completed and every rung is green."""
-    return bool(document["complete"] and all(rung["green"] for rung in document["rungs"]))
+    return document["complete"] and all(rung["green"] for rung in document["rungs"])
 
 
 def headline(document: Document) -> str:
