@@ -815,7 +815,7 @@ def test_what_is_refused_by_one_command_is_refused_by_all(reports, tmp_path, cre
     for command in (["show", target], ["explain", "rung1", target], ["compare", target, target], ["history", tmp_path]):
         code, out, err = ladder(*command)
         assert (code, out, err.count("\n")) == (2, "", 1)
-        assert command[0] == "history" or f"it was created at {created!r}, which is no date" in err
+        assert command[0] == "history" or f"it was created at {created!r}, which is not a date" in err
 
 
 @pytest.mark.parametrize("depth", [70, 900, 100_000])
@@ -839,15 +839,15 @@ def test_what_is_no_number_for_those_who_read_json_is_refused(reports, tmp_path,
     for command in (["show", "--json", target], ["explain", "rung1", target], ["compare", target, target]):
         code, out, err = ladder(*command)
         assert (code, out) == (2, "")
-        assert err.startswith(f"ladder: {target} is no report: {number[:40]} is ")
+        assert err.startswith(f"ladder: {target} is not a ladder report: {number[:40]} is ")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"verdict": "CRASHED"}, "rung1, a gate, is green and CRASHED"),
-        ({"gates": [], "goals": []}, "rung1 was judged by nothing"),
-        ({"role": "goal", "goals": []}, "rung1 was judged by nothing"),
+        ({"gates": [], "goals": []}, "rung1 was judged without conditions"),
+        ({"role": "goal", "goals": []}, "rung1 was judged without conditions"),
     ],
 )
 def test_a_verdict_that_contradicts_itself_is_refused(reports, tmp_path, change, said):
@@ -855,7 +855,7 @@ def test_a_verdict_that_contradicts_itself_is_refused(reports, tmp_path, change,
     rungs = [valid["green"]["rungs"][0] | change]
     target = tmp_path / "ladder.json"
     target.write_text(json.dumps(grown(valid["green"], rungs=rungs)))
-    assert ladder("show", target) == (2, "", f"ladder: {target} is no whole report: {said}\n")
+    assert ladder("show", target) == (2, "", f"ladder: {target} is not a valid report: {said}\n")
 
 
 def test_names_of_files_take_over_no_terminal(reports, tmp_path):
