@@ -35,7 +35,7 @@ from ladder.evidence.fingerprint import Fingerprint, fingerprint
 from ladder.evidence.store import Evidence
 from ladder.judge.calibration import Calibration, load, path, save, tightened
 from ladder.report import reading
-from ladder.report.document import document, entry
+from ladder.report.document import RunRecord, document, entry
 from ladder.report.schema import SCHEMA
 from ladder.report.terminal import lines
 from ladder.report.text import printable
@@ -458,7 +458,7 @@ def check_climb(folder, outcomes):
         assert (now.diagnosis is None, now.note) == (outcome.diagnosis is None, outcome.note)
     assert len(evidence.problems) <= 1, evidence.problems
     ladder, test = Ladder(CLIMBED), SequentialTest(looks=LOOKS)
-    entries = [entry(again[id], ladder, test, attempts=evidence.attempts.of(id)) for id in ladder]
+    entries = [entry(again[id], ladder, test, RunRecord(attempts=evidence.attempts.of(id))) for id in ladder]
     told = document(entries, test, {"root": 0, "fresh": False, "repeat": ""}, {
         "command": "pytest", "machine": {}, "versions": {}, "commit": None
     })  # fmt: skip
