@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Generator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from types import TracebackType
@@ -24,7 +25,7 @@ from ladder.judge import calibration
 from ladder.naming import spelled
 from ladder.plugin.live import Live
 from ladder.plugin.recollect import Recollection
-from ladder.plugin.selection import Selection, location, rung_of
+from ladder.plugin.selection import Selection, rung_of
 from ladder.plugin.settings import Settings
 from ladder.plugin.workers import Handover
 from ladder.report.document import entry, result
@@ -128,17 +129,14 @@ class Climber:
 
             trace(rung.experiment)  # pytest-testmon runs again the tests whose lines have changed, and none has run
         drawn = self._draw(climb, outcome, deadline, live.progress(rung)) if self.settings.pictures else None
-        item.stash[ENTRY] = found = entry(
-            outcome,
-            self.select.ladder,
-            self.settings.test,
+        record = replace(
+            self.select.record(item),
             stale=self._stale(outcome),
             attempts=self.evidence.attempts.for_rung(rung.id),
             pictures=drawn.pictures if drawn else (),
             notes=drawn.trouble if drawn else (),
-            location=location(item),
-            repeat=self.select.repeat(item, rung),
         )
+        item.stash[ENTRY] = found = entry(outcome, self.select.ladder, self.settings.test, record)
         if self._handover:
             self._handover.end(rung.id, outcome.verdict)
         if not self._give_up_if_computing(item.session) and self._cache:

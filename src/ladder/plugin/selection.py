@@ -21,8 +21,8 @@ from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import named
 from ladder.plugin.settings import FULL, Settings
 from ladder.plugin.workers import Handover, groups
-from ladder.report.document import entry
-from ladder.report.schema import Entry, Location
+from ladder.report.document import RunRecord, entry
+from ladder.report.schema import Entry
 from ladder.report.text import printable
 
 MARKER = re.compile(r"\brung[0-9]+\b")
@@ -34,12 +34,6 @@ def rung_of(item: pytest.Item) -> Rung | None:
     if callspec is None:
         return None
     return next((value for value in callspec.params.values() if isinstance(value, Rung)), None)
-
-
-def location(item: pytest.Item) -> Location:
-    """Return the node id of a test and its place."""
-    file, line, _ = item.location
-    return {"id": item.nodeid, "file": Path(spelled(file)).as_posix(), "line": (line or 0) + 1}
 
 
 class CollectedRungs:
@@ -188,13 +182,18 @@ class Selection:
         assert self.ladder is not None
         assert rung is not None
         outcome = Outcome(self.ladder[rung.id], Verdict.CRASHED, error=error)
-        test = self._settings.test
-        return entry(outcome, self.ladder, test, location=location(item), repeat=self.repeat(item, rung))
+        return entry(outcome, self.ladder, self._settings.test, self.record(item))
 
-    def repeat(self, item: pytest.Item, rung: Rung) -> str:
-        """Return the command that climbs a rung again on the same seeds, with all that it requires."""
-        file = location(item)["file"]
-        return shlex.join(["pytest", file, f"--ladder-only={rung.id}", *self._settings.same_seeds])
+    def record(self, item: pytest.Item) -> RunRecord:
+        """Return the record of a rung's test: its place, and the command that climbs the rung again on the same seeds."""
+        rung = rung_of(item)
+        assert rung is not None
+        name, line, _ = item.location
+        file = Path(spelled(name)).as_posix()
+        return RunRecord(
+            location={"id": item.nodeid, "file": file, "line": (line or 0) + 1},
+            repeat=shlex.join(["pytest", file, f"--ladder-only={rung.id}", *self._settings.same_seeds]),
+        )
 
     def _report_failed_collection(self, session: pytest.Session) -> None:
         """Have pytest show the files in which a missing rung may be and that could not be collected."""

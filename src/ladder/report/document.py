@@ -5,7 +5,7 @@ Every other form of the report is rendered from this document and from nothing e
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -33,31 +33,37 @@ LONGEST = 1000  # characters of a component's value, at most
 DIGITS = 5  # significant digits of drawn numbers: more than any limit is stated to; the evidence has every digit
 
 
-def entry(
-    outcome: Outcome,
-    ladder: Ladder,
-    test: SequentialTest,
-    *,
-    stale: Sequence[str] = (),
-    attempts: Sequence[Attempt] = (),
-    pictures: Sequence[schema.Picture] = (),
-    notes: Sequence[str] = (),
-    location: schema.Location | None = None,
-    repeat: str = "",
-) -> Entry:
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """The record of a run on a rung, besides the outcome.
+
+    Attributes:
+        stale: The parts that changed since the rung's limits were calibrated; ``missing`` if they never were.
+        attempts: All attempts at the rung, of which the latest are listed.
+        pictures: The pictures of the rung.
+        notes: Further notes for the reader, after that of the outcome.
+        location: The test that climbed the rung; None if it was climbed without pytest.
+        repeat: The command that climbs the rung again; empty if it was climbed without pytest.
+    """
+
+    stale: Sequence[str] = ()
+    attempts: Sequence[Attempt] = ()
+    pictures: Sequence[schema.Picture] = ()
+    notes: Sequence[str] = ()
+    location: schema.Location | None = None
+    repeat: str = ""
+
+
+def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, record: RunRecord | None = None) -> Entry:
     """Return the entry of a rung.
 
     Args:
         outcome: The rung's outcome.
         ladder: The ladder, for the parent's experiment.
         test: The sequential test that judged the rung.
-        stale: The parts that changed since its limits were calibrated; ``missing`` if they never were.
-        attempts: All attempts at the rung, of which the latest are listed.
-        pictures: The pictures of the rung.
-        notes: Further notes for the reader, after that of the outcome.
-        location: The test that climbed the rung.
-        repeat: The command that climbs it again.
+        record: The record of the run, if there is one.
     """
+    record = record or RunRecord()
     rung = outcome.rung
     fields: Entry = {
         "id": rung.id,
@@ -78,17 +84,17 @@ def entry(
         "green": outcome.green,
         "blocked_by": list(outcome.blocked_by),
         "error": outcome.error,
-        "note": "; ".join(filter(None, (outcome.note, *notes))),
+        "note": "; ".join(filter(None, (outcome.note, *record.notes))),
         "asks": _unjudged(rung) if outcome.judgement is None else [],
-        "stale_calibration": cast("list[schema.Stale]", list(stale)),
+        "stale_calibration": cast("list[schema.Stale]", list(record.stale)),
         "evidence": [
             {"date": origin.date, "commit": origin.commit, "seeds": seeds} for origin, seeds in outcome.evidence
         ],
-        "attempts": {"total": len(attempts), "latest": [_attempt(attempt) for attempt in attempts[-ATTEMPTS:]]},
+        "attempts": _attempts(record.attempts),
         "diagnosis": _diagnosis(outcome.diagnosis),
-        "pictures": list(pictures),
-        "test": location,
-        "repeat": repeat,
+        "pictures": list(record.pictures),
+        "test": record.location,
+        "repeat": record.repeat,
         **_judgement(outcome, test),
         **_curves(outcome),
         "seconds": _seconds(outcome.trained),
@@ -194,16 +200,20 @@ def _spread(curve: Float[np.ndarray, "seed epoch"]) -> schema.Spread:
     return {"median": median, "low": low, "high": high}
 
 
-def _attempt(attempt: Attempt) -> schema.Attempt:
-    return {
-        "date": attempt.date,
-        "commit": attempt.commit,
-        "root": attempt.root,
-        "verdict": attempt.verdict,
-        "k": attempt.k,
-        "n": attempt.n,
-        "error": attempt.error,
-    }
+def _attempts(attempts: Sequence[Attempt]) -> schema.Attempts:
+    latest: list[schema.Attempt] = [
+        {
+            "date": attempt.date,
+            "commit": attempt.commit,
+            "root": attempt.root,
+            "verdict": attempt.verdict,
+            "k": attempt.k,
+            "n": attempt.n,
+            "error": attempt.error,
+        }
+        for attempt in attempts[-ATTEMPTS:]
+    ]
+    return {"total": len(attempts), "latest": latest}
 
 
 def document(

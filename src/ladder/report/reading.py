@@ -74,7 +74,7 @@ def load(path: Path) -> Document:
         )
     report = cast("Document", current)
     if contradiction := _contradiction(report):
-        raise ReportError(f"{path} contradicts itself: {contradiction:.400}")
+        raise ReportError(f"{path} is not a valid report: {contradiction:.400}")
     return report
 
 

@@ -164,12 +164,12 @@ def test_list_finds_rung_files_and_reports_but_not_in_hidden_folders(red, tmp_pa
     assert report["headline"].startswith("CULPRIT rung2")
     assert [(rung["id"], rung["green"]) for rung in report["rungs"]][:2] == [("rung1", True), ("rung1[p=0.0]", True)]
     (trouble,) = found["trouble"]
-    assert "is no report" in trouble
+    assert "is not a ladder report" in trouble
     _, out, _ = told(capsys, "list", tmp_path)
     assert "rung10  last one  (tests/test_rung10_last_one.py)" in out
     assert "rung1 rung1[p=0.0] rung2 " in out
     assert "reports/ladder.json" in out
-    assert "is no report" in out
+    assert "is not a ladder report" in out
 
 
 def test_files_alone_or_reports_alone_are_worth_listing(red, tmp_path, capsys):
@@ -308,7 +308,7 @@ def test_what_is_no_report_is_named(command, content, tmp_path, capsys):
     report.write_bytes(content.encode(errors="surrogateescape"))
     code, out, err = told(capsys, *command, report)
     assert (code, out) == (2, "")
-    assert f"{report} is no report" in err
+    assert f"{report} is not a ladder report" in err
 
 
 @pytest.mark.parametrize("module", COMMANDS)

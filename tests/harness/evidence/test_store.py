@@ -22,7 +22,7 @@ from ladder.evidence.fingerprint import fingerprint
 from ladder.evidence.source import CurveSource
 from ladder.evidence.store import Evidence
 from ladder.evidence.stored import NewerFormatError
-from ladder.report.document import ATTEMPTS, entry
+from ladder.report.document import ATTEMPTS, RunRecord, entry
 from ladder.report.terminal import lines
 
 
@@ -214,7 +214,10 @@ def test_the_report_counts_every_attempt_and_lists_the_latest(tmp_path, trained)
         evidence.attempts.end("rung1", f"{number}", 0, verdict="FAIL", k=number, n=16)
     ladder, test = Ladder([ROOT]), SequentialTest(looks=(16,))
     found = entry(
-        Climb(ladder, test, trainer=Player)("rung1"), ladder, test, attempts=evidence.attempts.for_rung("rung1")
+        Climb(ladder, test, trainer=Player)("rung1"),
+        ladder,
+        test,
+        RunRecord(attempts=evidence.attempts.for_rung("rung1")),
     )["attempts"]
     assert found["total"] == ATTEMPTS + 3
     assert [attempt["k"] for attempt in found["latest"]] == list(range(3, ATTEMPTS + 3))

@@ -42,8 +42,9 @@ from ladder.evidence.closure import closure
 from ladder.judge.judgement import judge
 from ladder.pictures import Picture, draw, style
 from ladder.pictures.learning import learning_curves
-from ladder.report.document import entry
+from ladder.report.document import result
 from ladder.report.schema import SCHEMA
+from ladder.report.text import verdict_and_seeds
 
 TEST_16 = SequentialTest(looks=(16,))
 
@@ -286,7 +287,7 @@ def climbed(rung, time_limit=100.0):
     ladder = Ladder([rung])
     climb = Climb(ladder, TEST_16, time_limit=time_limit)
     outcome = climb(rung.id)
-    return climb, outcome, entry(outcome, ladder, TEST_16)
+    return climb, outcome, verdict_and_seeds(result(outcome, TEST_16))
 
 
 FITS = Rung(
@@ -298,18 +299,18 @@ FITS = Rung(
 
 
 def test_what_is_shown_comes_stacked_to_the_artist_and_not_beyond_the_rungs_time(tmp_path):
-    climb, outcome, told = climbed(FITS)
-    found = draw(climb, outcome, told, tmp_path, deadline=np.inf)
+    climb, outcome, label = climbed(FITS)
+    found = draw(climb, outcome, label, tmp_path, deadline=np.inf)
     assert [picture["name"] for picture in found.pictures] == ["curves", "keep"]
     np.testing.assert_allclose(SEEN["loss"][1:], outcome.trained.curves["loss"][0], rtol=1e-5)
-    late = draw(climb, outcome, told, tmp_path, deadline=0.0)
+    late = draw(climb, outcome, label, tmp_path, deadline=0.0)
     assert [picture["name"] for picture in late.pictures] == ["curves"]
     assert late.trouble == ["its experiment is not drawn: its 100 s were over"]
     cut = outcome.trained.curves["loss"].copy()
     cut[:, 2:] = np.nan
     timed_out = Outcome(FITS, Verdict.TIMED_OUT, trained=Trained({"loss": cut}, {}, 0.0, 0.0), error="not done")
-    told = entry(timed_out, climb.ladder, TEST_16)
-    early = draw(climb, timed_out, told, tmp_path, deadline=np.inf)
+    label = verdict_and_seeds(result(timed_out, TEST_16))
+    early = draw(climb, timed_out, label, tmp_path, deadline=np.inf)
     assert ([picture["name"] for picture in early.pictures], early.trouble) == (["curves"], [])
     svg = words((tmp_path / early.pictures[0]["svg"]).read_text())
     assert "rung1 (fits): TIMED OUT" in svg
@@ -318,11 +319,11 @@ def test_what_is_shown_comes_stacked_to_the_artist_and_not_beyond_the_rungs_time
 
 def test_the_same_numbers_are_the_same_bytes_whatever_the_users_settings(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # its state is the user's
-    climb, outcome, told = climbed(FITS)
-    draw(climb, outcome, told, tmp_path / "a", np.inf)
+    climb, outcome, label = climbed(FITS)
+    draw(climb, outcome, label, tmp_path / "a", np.inf)
     with mpl.rc_context({"axes.facecolor": "red", "xtick.major.size": 20.0, "svg.hashsalt": None}):
         before = list(dict.items(mpl.rcParams))  # not by its own method, which would choose a backend
-        draw(climb, outcome, told, tmp_path / "b", np.inf)
+        draw(climb, outcome, label, tmp_path / "b", np.inf)
         assert list(dict.items(mpl.rcParams)) == before
     for name in ("curves.svg", "curves.png"):
         one, other = ((tmp_path / run / "pictures" / "rung1" / name).read_bytes() for run in "ab")

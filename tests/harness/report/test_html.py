@@ -440,7 +440,7 @@ def test_trouble_with_a_picture_costs_that_picture(report, tmp_path):
     told = page.told()
     for words in (
         "Gone. Not shown: its file cannot be read: No such file or directory.",
-        "What text shows. Not shown: its file cannot be read: it is no PNG.",
+        "What text shows. Not shown: its file cannot be read: it is not a PNG.",
         "What out shows. Not shown: its file cannot be read: it is not in the report's folder.",
         "No such thing, for a reason.",
     ):

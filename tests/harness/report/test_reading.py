@@ -137,9 +137,9 @@ def test_of_two_metrics_an_older_report_does_not_tell_when_they_agreed(report):
     [
         ({"schema": "3.0.0"}, f"is a report of schema 3.0.0; this version of ladder reads up to {VERSION}"),
         ({"schema": None}, "it has no schema version"),
-        ({"schema": "1.0.0", "rungs": [{}]}, "is no report of schema 1.0.0: KeyError('curves')"),
-        ({"rungs": [{}]}, f"is no report of schema {VERSION}: rungs/0: "),
-        ({"culprit": 3}, f"is no report of schema {VERSION}: culprit: "),
+        ({"schema": "1.0.0", "rungs": [{}]}, "is not a report of schema 1.0.0: KeyError('curves')"),
+        ({"rungs": [{}]}, f"is not a report of schema {VERSION}: rungs/0: "),
+        ({"culprit": 3}, f"is not a report of schema {VERSION}: culprit: "),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_place(report, tmp_path, change, said):
@@ -154,26 +154,29 @@ def test_what_cannot_be_read_is_refused_with_its_place(report, tmp_path, change,
     ("change", "said"),
     [
         (lambda document: document["rungs"].clear(), "it has no rungs"),
-        (lambda document: document["culprit"].update(rung="rung9"), "the culprit, rung9, is none of its rungs"),
-        (lambda document: document["rungs"].append(document["rungs"][1]), "rung2 is there twice"),
+        (lambda document: document["culprit"].update(rung="rung9"), "the culprit, rung9, is not one of its rungs"),
+        (lambda document: document["rungs"].append(document["rungs"][1]), "rung2 occurs twice"),
         (
             lambda document: document["rungs"][0]["gates"][0]["reached"].pop(),
-            "rung1 has 16 seeds, and loss < 0.5 .* others",
+            "rung1 has 16 seeds, but loss < 0.5 .* has 15",
         ),
-        (lambda document: document["rungs"][0]["curves"]["loss"][3].pop(), "rung1 has 3 epochs, and loss at others"),
+        (
+            lambda document: document["rungs"][0]["curves"]["loss"][3].pop(),
+            "rung1 has 3 epochs, but loss has another number",
+        ),
     ],
 )
 def test_a_report_whose_parts_do_not_fit_one_another_is_refused(report, tmp_path, change, said):
     document = json.loads(json.dumps(report))
     change(document)
-    with pytest.raises(ReportError, match=f"is no whole report: {said}"):
+    with pytest.raises(ReportError, match=f"is not a valid report: {said}"):
         load(filed(document, tmp_path))
 
 
 def test_what_is_nested_without_end_is_refused(tmp_path):
     path = tmp_path / "deep.json"
     path.write_text("[" * 100_000)
-    with pytest.raises(ReportError, match="is no report"):
+    with pytest.raises(ReportError, match="is not a ladder report"):
         load(path)
 
 

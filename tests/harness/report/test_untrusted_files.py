@@ -35,7 +35,7 @@ from ladder.evidence.fingerprint import Fingerprint, fingerprint
 from ladder.evidence.store import Evidence
 from ladder.judge.calibration import Calibration, load, path, save, tightened
 from ladder.report import reading
-from ladder.report.document import document, entry
+from ladder.report.document import RunRecord, document, entry
 from ladder.report.schema import SCHEMA
 from ladder.report.terminal import lines
 from ladder.report.text import printable
@@ -458,7 +458,7 @@ def check_climb(folder, outcomes):
         assert (now.diagnosis is None, now.note) == (outcome.diagnosis is None, outcome.note)
     assert len(evidence.problems) <= 1, evidence.problems
     ladder, test = Ladder(CLIMBED), SequentialTest(looks=LOOKS)
-    entries = [entry(again[id], ladder, test, attempts=evidence.attempts.for_rung(id)) for id in ladder]
+    entries = [entry(again[id], ladder, test, RunRecord(attempts=evidence.attempts.for_rung(id))) for id in ladder]
     told = document(entries, test, {"root": 0, "fresh": False, "repeat": ""}, {
         "command": "pytest", "machine": {}, "versions": {}, "commit": None
     })  # fmt: skip
@@ -816,7 +816,7 @@ def test_what_is_refused_by_one_command_is_refused_by_all(reports, tmp_path, cre
     for command in (["show", target], ["explain", "rung1", target], ["compare", target, target], ["history", tmp_path]):
         code, out, err = ladder(*command)
         assert (code, out, err.count("\n")) == (2, "", 1)
-        assert command[0] == "history" or f"it was created at {created!r}, which is no date" in err
+        assert command[0] == "history" or f"it was created at {created!r}, which is not a date" in err
 
 
 @pytest.mark.parametrize("depth", [70, 900, 100_000])
@@ -840,15 +840,15 @@ def test_what_is_no_number_for_those_who_read_json_is_refused(reports, tmp_path,
     for command in (["show", "--json", target], ["explain", "rung1", target], ["compare", target, target]):
         code, out, err = ladder(*command)
         assert (code, out) == (2, "")
-        assert err.startswith(f"ladder: {target} is no report: {number[:40]} is ")
+        assert err.startswith(f"ladder: {target} is not a ladder report: {number[:40]} is ")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"verdict": "CRASHED"}, "rung1, a gate, is green and CRASHED"),
-        ({"gates": [], "goals": []}, "rung1 was judged by nothing"),
-        ({"role": "goal", "goals": []}, "rung1 was judged by nothing"),
+        ({"gates": [], "goals": []}, "rung1 was judged without conditions"),
+        ({"role": "goal", "goals": []}, "rung1 was judged without conditions"),
     ],
 )
 def test_a_verdict_that_contradicts_itself_is_refused(reports, tmp_path, change, said):
@@ -856,7 +856,7 @@ def test_a_verdict_that_contradicts_itself_is_refused(reports, tmp_path, change,
     rungs = [valid["green"]["rungs"][0] | change]
     target = tmp_path / "ladder.json"
     target.write_text(json.dumps(grown(valid["green"], rungs=rungs)))
-    assert ladder("show", target) == (2, "", f"ladder: {target} is no whole report: {said}\n")
+    assert ladder("show", target) == (2, "", f"ladder: {target} is not a valid report: {said}\n")
 
 
 def test_names_of_files_take_over_no_terminal(reports, tmp_path):
