@@ -72,7 +72,9 @@ def options():
     return {program: set(OPTION.findall(text)) | set(INI_OPTION.findall(text)) for program, text in helps.items()}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda page: page.stem
+)
 def test_python_of_a_page(page, pytester, compiled):
     """The Python blocks of a page run in order; a block that begins with a file's name is that file."""
     pytester.syspathinsert()
