@@ -15,7 +15,7 @@ from ladder.studies.manifoldformer.summit import SUMMIT, SUMMIT_SMALL
 
 SIZES = {"": SUMMIT, "small": SUMMIT_SMALL}
 KNOWN = {"floor": 0.0, "floor_source": "the context leaves no doubt which of the clean sequences it is"}
-AMPLITUDE = "IMP-3: the amplitude is preserved, 1 within a tenth"
+AMPLITUDE = "the amplitude is preserved, 1 within a tenth (IMP-3)"
 
 
 def mse(how, limit, source, **more):
@@ -52,13 +52,13 @@ def rungs(scale):
     rung = Rung(
         **size,
         name="imputation",
-        claim="IMP-2, IMP-3: rolled out in the latent, the model fills a quarter of the sequence, in size and in phase.",
+        claim="Rolled out in the latent, the model fills a quarter of the sequence, in size and in phase (IMP-2, IMP-3).",
         experiment=changed(experiment, "gap", Gap(samples=experiment.data.length // 4)),
         requires=(f"rung9@{scale}" if scale else "rung9",),
         gates=filled("latent", scale),
         goals=(
             below(
-                "gap_mse_ratio", 1.0, by=5, source="IMP-2: roll-out in the signal degrades, in the latent it does not"
+                "gap_mse_ratio", 1.0, by=5, source="roll-out in the signal degrades, in the latent it does not (IMP-2)"
             ),
             *further("latent", scale),
             *filled("signal", scale),
@@ -69,7 +69,7 @@ def rungs(scale):
         **size,
         variant="no-consistency",
         name="imputation, no consistency",
-        claim="IMP-1: only a model held to the next latent can be rolled out in the latent; any can be in the signal.",
+        claim="Only a model held to the next latent can be rolled out in the latent; any can be in the signal (IMP-1).",
         experiment=changed(rung.experiment, "loss", "mse + reconstruction + 30 gram"),
         parent=rung.id,
         adds="loss",

@@ -23,7 +23,7 @@ RECIPE = Rung(
     number=1,
     name="MSE identity, trained well",
     variant="recipe",
-    claim="GOAL-1 is met by the same model on the same data in the same two epochs, with more and larger steps.",
+    claim="The same model meets the published goal on the same data in the same two epochs, with more and larger steps (GOAL-1).",
     experiment=Oscillators(loss="mse", epochs=2, batch_size=8, learning_rate=0.01, schedule="cosine", shuffle=True),
     parent="rung1",
     adds="training recipe",

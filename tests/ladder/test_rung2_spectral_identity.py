@@ -7,7 +7,7 @@ from ladder.studies.manifoldformer import Oscillators
 from ladder.studies.manifoldformer.data import Signals
 from ladder.studies.manifoldformer.gates import below_copy, learns
 
-TARGET = below_copy("spectral", 0.04, by=5, source="GOAL-3: published target of the debug plan")
+TARGET = below_copy("spectral", 0.04, by=5, source="published target of the debug plan (GOAL-3)")
 
 
 def spectral_identity(loss):

@@ -16,7 +16,7 @@ def sphere(loss):
         number=3,
         name="sphere",
         variant=loss,
-        claim="ENC-2: the sphere is an expensive bottleneck, but not a broken one.",
+        claim="The sphere is an expensive bottleneck, but not a broken one (ENC-2).",
         experiment=Oscillators(loss=loss, model=Model(latent="sphere")),
         parent=PARENT[loss],
         adds="model.latent",

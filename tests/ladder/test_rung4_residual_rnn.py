@@ -15,7 +15,7 @@ def residual_rnn(loss):
         number=4,
         name="residual RNN",
         variant=loss,
-        claim="DYN-5: a residual cell is worse than identity dynamics. Compared and reported; not gated.",
+        claim="A residual cell is worse than identity dynamics (DYN-5). Compared and reported; not gated.",
         experiment=Oscillators(loss=loss, model=Model(latent="sphere", dynamics=Residual())),
         parent=f"rung3[{loss}]",
         adds="model.dynamics",

@@ -19,7 +19,7 @@ def full_rk4(loss):
         number=5,
         name="full RK4",
         variant=loss,
-        claim="DYN-4: dynamics that start at random keep the encoder from learning. Compared and reported; not gated.",
+        claim="Dynamics that start at random keep the encoder from learning (DYN-4). Compared and reported; not gated.",
         experiment=Oscillators(loss=loss, model=Model(latent="sphere", dynamics=Flow())),
         parent=f"rung3[{loss}]",
         adds="model.dynamics",

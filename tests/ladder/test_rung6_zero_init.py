@@ -24,7 +24,7 @@ def zero_init(loss):
         number=6,
         name="zero-init",
         variant=loss,
-        claim="DYN-4: starting the dynamics at zero force fixes them.",
+        claim="Starting the dynamics at zero force fixes them (DYN-4).",
         experiment=Oscillators(loss=loss, model=Model(latent="sphere", dynamics=Flow(init="zero"))),
         parent=f"rung5[{loss}]",
         requires=(f"rung3[{loss}]",),

@@ -27,8 +27,8 @@ def gates(by, source):
 
 
 RATIO = (
-    above("ce_kl", 1.0, by=1, source="FEP-8: a healthy ratio is 1 to 10 while learning"),
-    above("ce_kl", 0.1, by=1, source="FEP-8: below 0.1 learning fails"),
+    above("ce_kl", 1.0, by=1, source="a healthy ratio is 1 to 10 while learning (FEP-8)"),
+    above("ce_kl", 0.1, by=1, source="below 0.1 learning fails (FEP-8)"),
 )
 OVERFIT = Rung(
     number=7,
@@ -87,12 +87,12 @@ SELF_ATTENTION = control(
 CONTROLS = [
     control("impossible", "honesty: two sequences share their first token, and differ in what follows", first="shared"),
     control("reservoir", RESERVOIR, **{"learning.prior_rate": 0.0}),
-    control("divided", "FEP-2: divided by B N, the observation is ignored", **{"model.observation": "sum/(B N)"}),
-    control("no-attraction", "FEP-4: repulsion alone cannot learn", **{"learning.decode.attraction": False}),
-    control("no-repulsion", "FEP-4: without repulsion priors collapse", **{"learning.decode.repulsion": False}),
-    control("chasing", "FEP-4: chasing beliefs alone collapses the priors", **{"learning.decode": Chasing()}),
+    control("divided", "divided by B N, the observation is ignored (FEP-2)", **{"model.observation": "sum/(B N)"}),
+    control("no-attraction", "repulsion alone cannot learn (FEP-4)", **{"learning.decode.attraction": False}),
+    control("no-repulsion", "without repulsion priors collapse (FEP-4)", **{"learning.decode.repulsion": False}),
+    control("chasing", "chasing beliefs alone collapses the priors (FEP-4)", **{"learning.decode": Chasing()}),
     control("no-alignment", "beliefs that talk to no other know only their own token", **{"model.lambda_beta": 0.0}),
-    control("position-prior", "FEP-5: the self-coupling prior has no token in it", **{"model.prior": "position"}),
+    control("position-prior", "the self-coupling prior has no token in it (FEP-5)", **{"model.prior": "position"}),
     SELF_ATTENTION,
     SELF_ATTENTION.as_control(
         label="kappa=0.1", why="the original", goals=RATIO, each_gate_fails=False, **{"model.kappa": 0.1}
@@ -100,7 +100,7 @@ CONTROLS = [
     *(
         control(
             f"discriminative={multiplier}",
-            "FEP-1: the discriminative rule alone, at each rate of the published sweep",
+            "the discriminative rule alone, at each rate of the published sweep (FEP-1)",
             **{"learning.decode": Discriminative(multiplier, contrastive=False)},
         )
         for multiplier in (0.01, 0.1, 0.5, 1.0)

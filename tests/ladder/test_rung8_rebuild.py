@@ -22,7 +22,7 @@ ROOTS = {
 # Each the component that it adds to the step before, its value, and the claim.
 STEPS = {
     "next-step": ("task", "next step", "Even without dynamics the next sample can be learned."),
-    "sphere": ("model.latent", "sphere", "ENC-2: the sphere is an expensive bottleneck, but not a broken one."),
+    "sphere": ("model.latent", "sphere", "The sphere is an expensive bottleneck, but not a broken one (ENC-2)."),
     "sampling": ("model.sampling", Fixed(sigma=0.0125), "Noise that is kept small does no harm."),
     "minimal-step": ("model.dynamics", replace(MINIMAL, init="zero"), "Some dynamics can be learned."),
     "memory": (
@@ -54,7 +54,7 @@ def aligned(experiment):
 def costs_little(below_it):
     experiment = below_it.experiment
     tenth = "convention of this ladder: a tenth of the signal's mean square"
-    harm = "LOS-5: from 0.215 to 0.237 it was called harm"
+    harm = "from 0.215 to 0.237 it was called harm (LOS-5)"
     return (
         no_worse_than(below_it.id, "mse", margin=0.1 * experiment.data.mean_square, source=tenth),
         no_worse_than(below_it.id, "oracle_distance", margin=sized(0.022, experiment), source=harm),
@@ -101,13 +101,13 @@ def rebuilt(scale):
         **size,
         variant="losses",
         name="published losses",
-        claim="LOS-1: the published losses fall while the error rises.",
+        claim="The published losses fall while the error rises (LOS-1).",
         experiment=changed(top.experiment, "loss", CORE.loss),
         parent=top.id,
         adds="loss",
         gates=costs_little(top),
         goals=(aligned(root),),
-        control="LOS-1: trained on them alone, MSE rose from 1.30 to 1.55",
+        control="trained on them alone, MSE rose from 1.30 to 1.55 (LOS-1)",
         expects=WHY[scale],
     )
     core = replace(
@@ -121,10 +121,10 @@ def rebuilt(scale):
         **size,
         variant="published-core",
         name="the published core",
-        claim="COR-1: the core stays at an Oracle Distance of 0.25 for 5 epochs.",
+        claim="The core stays at an Oracle Distance of 0.25 for 5 epochs (COR-1).",
         experiment=core,
         gates=(aligned(root),),
-        control="COR-1: published as stuck, 0.241 to 0.253",
+        control="published as stuck, 0.241 to 0.253 (COR-1)",
         expects=WHY[scale],
     )
     untrained = rungs[0].as_control(learning_rate=0.0, why="an untrained model has learned nothing")
