@@ -135,8 +135,8 @@ class Climb:
         try:
             outcome = self._climb(rung, progress, time.monotonic() + self.time_limit)
         except TimedOutError:
-            told = f"not done after {self.time_limit:g} s" + (", and still computing" if still_computing() else "")
-            outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=told)
+            message = f"not done after {self.time_limit:g} s" + (", and still computing" if still_computing() else "")
+            outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=message)
         except Exception as error:  # what the user breaks off has begun and never ended
             self._end(rung, Outcome(rung, Verdict.CRASHED, error=str(error) or type(error).__name__))
             raise
@@ -154,21 +154,21 @@ class Climb:
             # A goal is measured, not decided: it never asks for more seeds.
             if judgement.verdict is not Verdict.UNDECIDED or rung.role == "goal":
                 break
-        found = Outcome(
+        outcome = Outcome(
             rung,
             judgement.verdict,
             judgement=judgement,
             trained=trained,
             evidence=self.curves.origins(rung, trained.seeds),
         )
-        asked = rung.role == "gate" or (rung.expects and judgement.verdict is Verdict.FAIL)
-        if not asked or judgement.verdict is Verdict.PASS:
-            return found
+        diagnosed = rung.role == "gate" or (rung.expects and judgement.verdict is Verdict.FAIL)
+        if not diagnosed or judgement.verdict is Verdict.PASS:
+            return outcome
         inspected, note = self._inspected(rung, judgement.failing, deadline)
         try:
-            return replace(found, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
+            return replace(outcome, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
         except Exception as error:  # of traces or a look of a shape that nobody thought of; the verdict stands
-            return replace(found, note=f"not diagnosed: {error!r}")
+            return replace(outcome, note=f"not diagnosed: {error!r}")
 
     def _inspected(
         self, rung: Rung, failing: Sequence[int], deadline: float
