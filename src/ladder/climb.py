@@ -1,4 +1,4 @@
-"""Climbing: train a rung until its verdict is in, on as many seeds as that takes, and not without what it requires."""
+"""Climbing: train a rung on more and more seeds until it has a verdict, after the rungs that it requires."""
 
 import math
 import time
@@ -21,7 +21,7 @@ from ladder.train.timelimit import TimedOutError, still_computing
 from ladder.train.trainer import Seeds, TrainerFactory, compiled_trainer
 
 MeterFactory = Callable[[Rung], ProgressMeter | None]
-"""Makes the meter of a rung's progress."""
+"""A function that makes the progress meter of a rung, or returns None."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,15 @@ class Outcome:
     A BLOCKED or CRASHED rung has neither judgement nor curves, a TIMED OUT one only the curves so far.
 
     Attributes:
-        evidence: Where those curves come from that an earlier run trained, and of how many seeds.
-        diagnosis: Why a gated rung did not pass, or a control that must fail for a reason failed.
-        note: What kept the diagnosis from being complete.
+        rung: The rung.
+        verdict: Its verdict.
+        blocked_by: The ids of the required rungs that did not pass.
+        judgement: The judgement of its curves.
+        trained: Its curves.
+        error: The error of a CRASHED rung, or the limit that a TIMED OUT one exceeded.
+        evidence: The earlier runs that trained some of the seeds, with the number of seeds from each.
+        diagnosis: The diagnosis of a gated rung that did not pass, or of a control that must fail for a reason and failed.
+        note: The reason why the diagnosis is incomplete.
     """
 
     rung: Rung
@@ -52,9 +58,9 @@ class Outcome:
 
     @property
     def green(self) -> bool:
-        """Return whether it is as it should be.
+        """True if a gated rung passed, a control failed for its expected reasons, or a goal row was measured.
 
-        A gate passed, a control failed, with finite numbers and for the reasons it was to, a goal row was measured.
+        A control must have failed with finite numbers.
         """
         if self.rung.role == "goal":
             return self.judgement is not None
@@ -65,7 +71,7 @@ class Outcome:
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """Findings that were expected of a control that failed, and that its diagnosis did not come to."""
+        """The expected findings of a control that failed which its diagnosis lacks."""
         if self.verdict is not Verdict.FAIL:
             return ()
         found = {finding.name for finding in self.diagnosis.findings} if self.diagnosis else set()
@@ -73,16 +79,16 @@ class Outcome:
 
 
 class Climb:
-    """One climb of a ladder: each rung is trained at most once on each seed, also where others compare with it.
+    """One climb of a ladder, which trains each rung at most once on each seed, even if other rungs are compared with it.
 
     Args:
-        ladder: What is climbed.
-        test: By which rule verdicts are reached.
-        seeds: Which seeds are trained.
-        evidence: What earlier runs have trained, and where to keep what this one does; None to do without.
-        time_limit: Seconds that climbing a rung may take, training what it is compared with included.
-        elsewhere: The verdict of a rung that another process of this run has climbed; None of one that none has.
-        trainer: Makes the trainer of an experiment; by default JAX compiles it.
+        ladder: The ladder to climb.
+        test: The sequential test that decides verdicts.
+        seeds: The origin of the seeds to train.
+        evidence: The store of curves that earlier runs trained and this one trains; None to work without.
+        time_limit: The seconds that climbing a rung may take, including the training of rungs that it is compared with.
+        elsewhere: Returns the verdict of a rung that another process of this run has climbed; None if none has.
+        trainer: Makes the trainer of an experiment; by default one that compiles it with JAX.
     """
 
     def __init__(
@@ -105,7 +111,15 @@ class Climb:
         self._begun: set[str] = set()
 
     def __call__(self, id: str, progress: MeterFactory = lambda rung: None) -> Outcome:
-        """Climb one rung. What it requires must have been climbed before; what has not, blocks it."""
+        """Climb one rung and return the outcome.
+
+        Args:
+            id: The id of the rung. Required rungs that have not been climbed before block it.
+            progress: Makes the meters that receive the progress of this rung and of those that it is compared with.
+
+        Raises:
+            Exception: what the experiment raises; the attempt is then recorded as CRASHED.
+        """
         rung = self.ladder[id]
         blocked_by = tuple(below for below in rung.required if not self._passed(below))
         outcome = Outcome(rung, Verdict.BLOCKED, blocked_by) if blocked_by else self._attempt(rung, progress)
@@ -117,12 +131,12 @@ class Climb:
         return verdict is Verdict.PASS
 
     def _attempt(self, rung: Rung, progress: MeterFactory) -> Outcome:
-        """Climb the rung within its time, and list the attempt whatever comes of it."""
+        """Climb the rung within its time limit, and record the attempt in any case."""
         try:
             outcome = self._climb(rung, progress, time.monotonic() + self.time_limit)
         except TimedOutError:
-            told = f"not done after {self.time_limit:g} s" + (", and still computing" if still_computing() else "")
-            outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=told)
+            message = f"not done after {self.time_limit:g} s" + (", and still computing" if still_computing() else "")
+            outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=message)
         except Exception as error:  # what the user breaks off has begun and never ended
             self._end(rung, Outcome(rung, Verdict.CRASHED, error=str(error) or type(error).__name__))
             raise
@@ -140,21 +154,21 @@ class Climb:
             # A goal is measured, not decided: it never asks for more seeds.
             if judgement.verdict is not Verdict.UNDECIDED or rung.role == "goal":
                 break
-        found = Outcome(
+        outcome = Outcome(
             rung,
             judgement.verdict,
             judgement=judgement,
             trained=trained,
             evidence=self.curves.origins(rung, trained.seeds),
         )
-        asked = rung.role == "gate" or (rung.expected_findings and judgement.verdict is Verdict.FAIL)
-        if not asked or judgement.verdict is Verdict.PASS:
-            return found
+        diagnosed = rung.role == "gate" or (rung.expected_findings and judgement.verdict is Verdict.FAIL)
+        if not diagnosed or judgement.verdict is Verdict.PASS:
+            return outcome
         inspected, note = self._inspected(rung, judgement.failing, deadline)
         try:
-            return replace(found, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
+            return replace(outcome, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
         except Exception as error:  # of traces or a look of a shape that nobody thought of; the verdict stands
-            return replace(found, note=f"not diagnosed: {error!r}")
+            return replace(outcome, note=f"not diagnosed: {error!r}")
 
     def _inspected(
         self, rung: Rung, failing: Sequence[int], deadline: float

@@ -23,6 +23,9 @@ def hold_last(
 ) -> Float[np.ndarray, "*batch rest channel"]:
     """Predict each sample as the value ``ahead`` samples before, for comparison with ``signal[..., ahead:, :]``.
 
+    >>> hold_last(np.array([[1.0], [2.0], [4.0]])).ravel().tolist()
+    [1.0, 2.0]
+
     Source: the naive forecast of Hyndman and Athanasopoulos, *Forecasting: Principles and Practice* (2021), section 5.2.
 
     Raises:
@@ -38,6 +41,9 @@ def carry_forward(
     context: Float[np.ndarray, "*batch time channel"], steps: int
 ) -> Float[np.ndarray, "*batch step channel"]:
     """Continue a signal for ``steps`` samples by repeating its last sample.
+
+    >>> carry_forward(np.array([[1.0], [2.0]]), steps=3).ravel().tolist()
+    [2.0, 2.0, 2.0]
 
     Raises:
         ValueError: for fewer than 1 step, an empty context, or a number that is not finite.
@@ -55,6 +61,16 @@ def harmonic_continuation(
     The sine and cosine of each frequency, in radians per sample, are fitted to the whole context, channel by channel, and
     extrapolated. Under white noise this is the maximum-likelihood estimate of amplitudes and phases. Source: Kay, *Modern
     Spectral Estimation*, section 13.3.
+
+    >>> wave = np.sin(0.5 * np.arange(12.0))[:, None]
+    >>> continued = harmonic_continuation(wave[:8], frequencies=[0.5], steps=4)
+    >>> bool(np.allclose(continued, wave[8:]))
+    True
+
+    Args:
+        context: The signal to continue.
+        frequencies: The frequencies of its tones, in radians per sample.
+        steps: The number of samples to continue it for.
 
     Raises:
         ValueError: for fewer than 1 step, frequencies that are none, repeated or outside (0, pi), fewer samples than two per
@@ -88,6 +104,11 @@ class LinearPredictor:
 
     ``predicted[t] = offset + sum_i signal[t - i] @ weights[i]``, with zeros before the first sample where it is ``padded``. If
     there are several solutions, the fit returns nearly the one of least norm.
+
+    >>> signal = np.array([[1.0], [2.0], [4.0], [8.0], [16.0]])
+    >>> doubling = LinearPredictor.fit(signal[:-1], signal[1:], window=1)
+    >>> doubling.continue_(signal, steps=2).round(3).ravel().tolist()
+    [32.0, 64.0]
 
     Attributes:
         weights: ``weights[i]`` multiplies the sample ``i`` steps before the current one.
@@ -208,6 +229,9 @@ def posterior_mean(
     function of ``x`` has a smaller mean squared error; among functions that return unit vectors, none has a smaller one than
     the mean over its norm.
 
+    >>> posterior_mean([[0.0], [2.0]], np.array([[-1.0], [1.0]]), np.array([[10.0], [20.0]]), noise=1.0).round(2).ravel().tolist()
+    [15.0, 19.82]
+
     Args:
         observed: A candidate plus noise.
         candidates: The signals that may have been observed.
@@ -233,19 +257,30 @@ def posterior_mean(
     if weight.shape != (len(c),) or not (np.isfinite(weight).all() and (weight >= 0.0).all() and weight.any()):
         raise ValueError(f"posterior_mean(prior=...): give {len(c)} weights of at least 0, not all of them 0")
     shape, x = np.shape(observed)[:-1], x.reshape(-1, x.shape[-1])
-    centre = c.mean(axis=0)
-    x, c = x - centre, c - centre
-    if len(c) > c.shape[1]:  # noise outside the span of the candidates carries no information about them
-        size, vectors = np.linalg.eigh(c.T @ c)
-        basis = vectors[:, size > size[-1] * len(size) * np.finfo(np.float64).eps]
-        x, c = x @ basis, c @ basis
+    x, c = _in_span_of_candidates(x, c)
+    # The logit of a candidate is affine in x: -|x - c|^2 / (2 noise^2) without the term that all candidates share.
     with np.errstate(divide="ignore"):
         bias = np.log(weight) - 0.5 * np.sum(c**2, axis=1) / noise**2
     x, slopes = np.append(x, np.ones((len(x), 1)), axis=1), np.vstack([c.T / noise**2, bias])
     v, rows = v.astype(np.float32), max(1, BLOCK // len(c))
-    return np.concatenate([_average(x[i : i + rows] @ slopes, v) for i in range(0, len(x), rows)]).reshape(
-        *shape, v.shape[1]
-    )
+    means = [_average(x[i : i + rows] @ slopes, v) for i in range(0, len(x), rows)]
+    return np.concatenate(means).reshape(*shape, v.shape[1])
+
+
+def _in_span_of_candidates(
+    x: Float[np.ndarray, "row feature"], candidates: Float[np.ndarray, "candidate feature"]
+) -> tuple[Float[np.ndarray, "row direction"], Float[np.ndarray, "candidate direction"]]:
+    """Centre both at the candidates' mean and drop the directions in which all candidates are equal.
+
+    Noise in those directions carries no information about the candidates.
+    """
+    centre = candidates.mean(axis=0)
+    x, candidates = x - centre, candidates - centre
+    if len(candidates) <= candidates.shape[1]:
+        return x, candidates
+    size, vectors = np.linalg.eigh(candidates.T @ candidates)
+    basis = vectors[:, size > size[-1] * len(size) * np.finfo(np.float64).eps]
+    return x @ basis, candidates @ basis
 
 
 def bayes_readout(
@@ -264,6 +299,11 @@ def bayes_readout(
     all equally likely, so no model that is the same at all times can do better; at a known place it comes from the observed
     time. Only complete windows are read, from sample ``window - 1`` on, unless the read-out is ``padded``: then windows also
     include the zeros before the first sample, which have no noise and so reveal the place to the windows that reach them.
+
+    >>> t = np.arange(20)[:, None]
+    >>> clean = np.stack([np.sin(0.3 * t), np.sin(0.7 * t)])
+    >>> bayes_readout(clean, clean, clean, window=5, noise=0.1).shape
+    (2, 16, 1)
 
     Args:
         observed: One of the clean signals plus noise, or a part of it.
@@ -295,19 +335,41 @@ def bayes_readout(
             "all of them"
         )
     _check_window("bayes_readout", window, min(x.shape[-2], c.shape[1]), padded=False)
-
-    def at_time(time: int) -> Float[np.ndarray, "*batch 1 value"]:
-        start = max(0, time + 1 - window)
-        observation, possible = (signal[..., start : time + 1, :] for signal in (x, c))
-        observation, possible = (signal.reshape(*signal.shape[:-2], -1) for signal in (observation, possible))
-        return posterior_mean(observation, possible, v[:, time], noise=noise)[..., None, :]
-
-    start = [at_time(time) for time in range(window - 1)] if padded else []
+    # A window that reaches the padding reveals its place, so the first samples are read as at a known place.
+    start = range(window - 1 if padded else 0)
     if place == "known":
-        return np.concatenate([*start, *(at_time(time) for time in range(window - 1, x.shape[-2]))], axis=-2)
-    possible = _windows(c, window).reshape(-1, window * c.shape[-1])
-    anywhere = posterior_mean(_windows(x, window), possible, v[:, window - 1 :].reshape(len(possible), -1), noise=noise)
-    return np.concatenate([*start, anywhere], axis=-2)
+        times = [*start, *range(window - 1, x.shape[-2])]
+        return np.concatenate([_read_at(time, x, c, v, window, noise) for time in times], axis=-2)
+    return np.concatenate(
+        [*(_read_at(time, x, c, v, window, noise) for time in start), _read_anywhere(x, c, v, window, noise)], axis=-2
+    )
+
+
+def _read_at(
+    time: int,
+    observed: Float[np.ndarray, "*batch time channel"],
+    clean: Float[np.ndarray, "sequence time channel"],
+    values: Float[np.ndarray, "sequence time value"],
+    window: int,
+    noise: float,
+) -> Float[np.ndarray, "*batch 1 value"]:
+    """Read the value at one known time from the window that ends there, cut off at the first sample."""
+    windows = (signal[..., max(0, time + 1 - window) : time + 1, :] for signal in (observed, clean))
+    seen, possible = (signal.reshape(*signal.shape[:-2], -1) for signal in windows)
+    return posterior_mean(seen, possible, values[:, time], noise=noise)[..., None, :]
+
+
+def _read_anywhere(
+    observed: Float[np.ndarray, "*batch time channel"],
+    clean: Float[np.ndarray, "sequence time channel"],
+    values: Float[np.ndarray, "sequence time value"],
+    window: int,
+    noise: float,
+) -> Float[np.ndarray, "*batch rest value"]:
+    """Read the value at each complete window, which may come from any time of any clean signal."""
+    possible = _windows(clean, window).reshape(-1, window * clean.shape[-1])
+    outcomes = values[:, window - 1 :].reshape(len(possible), -1)
+    return posterior_mean(_windows(observed, window), possible, outcomes, noise=noise)
 
 
 class Estimate(NamedTuple):
@@ -329,12 +391,19 @@ def noisy(
 
     The result shows how large an error a value of the metric stands for.
 
+    >>> estimate = noisy(lambda predicted, target: np.mean((predicted - target) ** 2), np.zeros((100, 1)), rms=0.1)
+    >>> round(estimate.mean, 3)
+    0.01
+
     Args:
         metric: A function of a prediction and a target; its result, a number or one per sequence, is averaged.
         target: The prediction without its error; the metric receives both arrays in its precision.
         rms: The root mean square of the error.
         draws: The number of draws of the noise.
         seed: The seed of the noise.
+
+    Returns:
+        The mean over draws and its standard error.
 
     Raises:
         ValueError: for an RMS below 0, fewer than 2 draws, or a target that is not finite.

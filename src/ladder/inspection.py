@@ -23,6 +23,12 @@ def step_traces(*, stages: Mapping[str, Array], params: Any, gradient: Any, upda
     experiment's scan stacks these numbers and the experiment reports them, each becomes a trace. The names sort in the order
     of the data flow: ``stage/0/input``, ``stage/1/...``, then ``gradient/<group>``, ``update/<group>`` and ``weight/<group>``.
 
+    >>> x, params = jnp.ones((8, 20, 3)), {"encoder": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
+    >>> gradient = update = jax.tree.map(jnp.ones_like, params)
+    >>> traces = step_traces(stages={"input": x}, params=params, gradient=gradient, update=update)
+    >>> {name: round(float(value), 2) for name, value in traces.items()}
+    {'stage/0/input': 1.0, 'gradient/encoder': 2.83, 'update/encoder': 2.83, 'weight/encoder': 2.45}
+
     Args:
         stages: The intermediate results of the forward pass, by name, in its order; arrays of any shape.
         params: The parameters after the step, a pytree.
@@ -90,8 +96,20 @@ def summarise(inspection: Inspection) -> dict[str, Array]:
         )
     if inspection.latent is not None and inspection.latent not in inspection.stages:
         raise ValueError(f"latent={inspection.latent!r} is none of the stages {', '.join(inspection.stages)}")
+    summary = _stage_summary(inspection.stages)
+    if inspection.latent is not None:
+        summary |= _latent_summary(inspection.stages[inspection.latent])
+    summary["target/rank"] = effective_rank(covariance_spectrum(y))
+    summary |= _prediction_summary(p, y)
+    if inspection.noise is not None:
+        summary["noise/length"] = jnp.mean(inspection.noise)
+        summary["noise/radius"] = jnp.asarray(jnp.inf if inspection.radius is None else inspection.radius)
+    return summary
+
+
+def _stage_summary(stages: Mapping[str, Array]) -> dict[str, Array]:
     summary: dict[str, Array] = {}
-    for name, x in _numbered(inspection.stages).items():
+    for name, x in _numbered(stages).items():
         summary |= {
             f"{name}/shape": jnp.asarray(x.shape),
             f"{name}/mean": jnp.mean(x),
@@ -99,28 +117,38 @@ def summarise(inspection: Inspection) -> dict[str, Array]:
             f"{name}/min": jnp.min(x),
             f"{name}/max": jnp.max(x),
         }
-    if inspection.latent is not None:
-        z = inspection.stages[inspection.latent]
-        spectrum = covariance_spectrum(z)
-        mean_square = jnp.mean(jnp.sum(z * z, axis=-1))
-        summary["latent/spectrum"] = spectrum
-        summary["latent/rank"] = effective_rank(spectrum)
-        summary["latent/variance"] = jnp.sum(spectrum) / jnp.where(mean_square > 0.0, mean_square, 1.0)
-    summary["target/rank"] = effective_rank(covariance_spectrum(y))
-    p_size, y_size = jnp.std(p), jnp.std(y)
-    size_or_nan = jnp.where(y_size > 0.0, y_size, jnp.nan)
-    covariance = jnp.mean((p - jnp.mean(p)) * (y - jnp.mean(y)))
-    summary["prediction/amplitude"] = p_size / size_or_nan
-    summary["prediction/correlation"] = covariance / (size_or_nan * jnp.where(p_size > 0.0, p_size, 1.0))
-    summary["prediction/shifted"] = _shifted(p, y)
-    if inspection.noise is not None:
-        summary["noise/length"] = jnp.mean(inspection.noise)
-        summary["noise/radius"] = jnp.asarray(jnp.inf if inspection.radius is None else inspection.radius)
     return summary
 
 
+def _latent_summary(z: Float[Array, "*batch time dim"]) -> dict[str, Array]:
+    spectrum = covariance_spectrum(z)
+    mean_square = jnp.mean(jnp.sum(z * z, axis=-1))
+    return {
+        "latent/spectrum": spectrum,
+        "latent/rank": effective_rank(spectrum),
+        "latent/variance": jnp.sum(spectrum) / jnp.where(mean_square > 0.0, mean_square, 1.0),
+    }
+
+
+def _prediction_summary(
+    p: Float[Array, "*batch time channel"], y: Float[Array, "*batch time channel"]
+) -> dict[str, Array]:
+    p_size, y_size = jnp.std(p), jnp.std(y)
+    size_or_nan = jnp.where(y_size > 0.0, y_size, jnp.nan)
+    covariance = jnp.mean((p - jnp.mean(p)) * (y - jnp.mean(y)))
+    return {
+        "prediction/amplitude": p_size / size_or_nan,
+        "prediction/correlation": covariance / (size_or_nan * jnp.where(p_size > 0.0, p_size, 1.0)),
+        "prediction/shifted": _shifted(p, y),
+    }
+
+
 def covariance_spectrum(z: Float[Array, "*batch dim"]) -> Float[Array, " dim"]:
-    """Return the eigenvalues of the covariance of the points ``z``, the largest first."""
+    """Return the eigenvalues of the covariance of the points ``z``, the largest first.
+
+    >>> covariance_spectrum(jnp.array([[-1.0, 0.0], [1.0, 0.0]])).tolist()
+    [1.0, 0.0]
+    """
     points = z.reshape(-1, z.shape[-1])
     centred = points - jnp.mean(points, axis=0, keepdims=True)
     return jnp.maximum(jnp.linalg.eigvalsh(centred.T @ centred / len(points))[::-1], 0.0)
@@ -128,6 +156,9 @@ def covariance_spectrum(z: Float[Array, "*batch dim"]) -> Float[Array, " dim"]:
 
 def effective_rank(spectrum: Float[Array, " dim"]) -> Float[Array, ""]:
     """Compute ``exp(-sum p log p)`` of the shares ``p`` of a spectrum: ``r`` for ``r`` equal eigenvalues, 0 for none.
+
+    >>> round(float(effective_rank(jnp.array([2.0, 2.0, 0.0]))), 4)
+    2.0
 
     Source: Roy and Vetterli, *The effective rank: a measure of effective dimensionality* (2007), applied to the covariance
     matrix, whose singular values are its eigenvalues.

@@ -11,10 +11,10 @@ from pathlib import Path
 
 ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U000[0-9a-f]{5}|U0010[0-9a-f]{4})")
 REPORT_FILES = {"ladder.json": "previous.json", "ladder.md": "previous.md", "ladder.html": "previous.html"}
-"""The files of a report, each with its name while a newer run has not written its own yet."""
+"""The files of a report, each with the name that it has until a newer run has written its own."""
 
 LEFT_OUT = ("*.egg", ".*", "_darcs", "build", "CVS", "dist", "node_modules", "venv", "{arch}")
-"""The folders that pytest does not search, unless its ``norecursedirs`` says otherwise."""
+"""The folders that pytest does not search by default (its option ``norecursedirs``)."""
 
 RUNG_FILE = re.compile(r"test_rung([0-9]+)_(.+)")
 
@@ -26,7 +26,7 @@ def rung_files(folder: Path, left_out: Sequence[str] = LEFT_OUT) -> list[tuple[i
 
 
 def visible(folder: Path, pattern: str, left_out: Sequence[str] = LEFT_OUT) -> list[Path]:
-    """Return the files of that name below a folder, sorted, except in excluded folders and virtual environments."""
+    """Return the files below a folder that match a pattern, sorted, except in excluded folders and virtual environments."""
     paths: list[Path] = []
     for root, folders, names in os.walk(folder):
         folders[:] = [
@@ -39,12 +39,20 @@ def visible(folder: Path, pattern: str, left_out: Sequence[str] = LEFT_OUT) -> l
 
 
 def escaped(id: str) -> str:
-    r"""Return a rung's id in ASCII, as pytest writes the ids of tests: ``rung1[\xe9]``."""
+    r"""Return a rung's id in ASCII, as pytest writes the ids of tests.
+
+    >>> print(escaped("rung1[é]"))
+    rung1[\xe9]
+    """
     return id.encode("ascii", "backslashreplace").decode()
 
 
 def given(id: str) -> str:
-    """Return a rung's id given on a command line, with its escapes decoded."""
+    r"""Return a rung's id given on a command line, with its escapes decoded.
+
+    >>> given(r"rung1[\xe9]")
+    'rung1[é]'
+    """
     return ESCAPE.sub(lambda match: chr(int(match[0][2:], 16)), spelled(id))
 
 

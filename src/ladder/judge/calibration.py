@@ -1,4 +1,4 @@
-"""Limits that nobody published: measured on seeds of their own, filed, and flagged when what they measured has changed."""
+"""Limits that nobody has published: measured on separate seeds, stored in files, and outdated if their experiment changes."""
 
 import json
 import math
@@ -27,11 +27,19 @@ STATISTIC_MODULES = "ladder.declare.criteria"  # curves to numbers: a limit depe
 
 
 def sample_size(limits: int, coverage: float = COVERAGE, confidence: float = CONFIDENCE) -> int:
-    """Seeds for which the worst values bound ``coverage`` of all seeds at ``confidence``: 59, 93, 124 for 1, 2, 3 limits.
+    """Compute the number of seeds whose worst values bound ``coverage`` of all seeds at ``confidence``.
+
+    >>> [sample_size(limits) for limits in (1, 2, 3)]
+    [59, 93, 124]
 
     The share of seeds inside the extremes of ``m`` statistics of ``n`` seeds is at least Beta(n - m + 1, m)
     distributed whatever their distribution, so ``P(Bin(n, 1 - coverage) < m) <= 1 - confidence`` is enough.
     Source: Wilks, *Determination of sample sizes for setting tolerance limits* (1941).
+
+    Args:
+        limits: The number of limits that the same seeds measure.
+        coverage: The share of all seeds to bound.
+        confidence: The probability with which the bound holds.
     """
     n = limits
     while sum(math.comb(n, i) * (1 - coverage) ** i * coverage ** (n - i) for i in range(limits)) > 1 - confidence:
@@ -51,7 +59,11 @@ class Calibration:
     created: str
 
     def check(self, id: str) -> None:
-        """Raise a ValueError unless it is that rung's, with a finite limit and median under every key."""
+        """Check that it belongs to that rung and has a finite limit and median under every key.
+
+        Raises:
+            ValueError: if it does not.
+        """
         if self.rung != id:
             raise ValueError(f"it is of {self.rung!r:.100}")
         if type(self.seeds) is not int or self.seeds < 1:
@@ -75,10 +87,15 @@ class Calibration:
 def calibrate(
     rung: Rung, progress: ProgressMeter | None = None, trainer: TrainerFactory = compiled_trainer
 ) -> Calibration:
-    """Measure the limits of a rung's calibrated gates.
+    """Measure the limits of a rung's calibrated gates on seeds that no gate uses.
+
+    Args:
+        rung: The rung, whose gates with ``calibrated=True`` are measured.
+        progress: Receives the progress of training.
+        trainer: Makes the trainer of the experiment.
 
     Raises:
-        ValueError: if it has none, or a seed or a limit is not finite.
+        ValueError: if the rung has no such gate, or a seed or a limit is not finite.
     """
     criteria = [gate for gate in rung.criteria if gate.calibrated]
     if not criteria:
@@ -89,7 +106,7 @@ def calibrate(
     trained = run_until(math.inf, 0.0, work, recorder.stop)
     if np.any(bad := trained.first_non_finite_step > 0):
         raise ValueError(
-            f"{rung.id}: calibration seeds {np.flatnonzero(bad).tolist()} of {n} turned non-finite; mend the rung first"
+            f"{rung.id}: calibration seeds {np.flatnonzero(bad).tolist()} of {n} turned non-finite; fix the rung first"
         )
     measured = Calibration(
         rung=rung.id,
@@ -112,14 +129,17 @@ def path(folder: Path, id: str) -> Path:
 
 
 def save(calibration: Calibration, folder: Path) -> Path:
-    """File it, replacing what was there."""
+    """Write a calibration to its file, in place of an earlier one, and return the path."""
     target = path(folder, calibration.rung)
     write_atomically(target, json.dumps(asdict(calibration), indent=2, allow_nan=False) + "\n")
     return target
 
 
 def load(folder: Path, id: str) -> Calibration | None:
-    """Return the filed calibration of that rung; None if there is none.
+    """Read the stored calibration of that rung.
+
+    Returns:
+        The calibration, or None if there is no file.
 
     Raises:
         ValueError: for a file that cannot be read; the message names it.
@@ -138,11 +158,11 @@ def load(folder: Path, id: str) -> Calibration | None:
 
 
 def _unusable(target: Path, error: Exception) -> ValueError:
-    return ValueError(f"{target} is no calibration ({error!s:.200}); measure it again or restore it from git")
+    return ValueError(f"{target} is not a calibration ({error!s:.200}); measure it again or restore it from git")
 
 
 def outdated(rung: Rung, base: Rung, folder: Path) -> list[str]:
-    """Return what has changed since the rung's limits were measured, on ``base``; ``missing`` if some never were."""
+    """Return the changes since the limits of a rung were measured on ``base``; ``missing`` if a limit was never measured."""
     keys = {gate.key for gate in rung.criteria if gate.calibrated}
     if not keys:
         return []
@@ -153,7 +173,7 @@ def outdated(rung: Rung, base: Rung, folder: Path) -> list[str]:
 
 
 def tightened(rung: Rung, folder: Path) -> Rung:
-    """Return the rung with every calibrated gate at its measured limit, where one has been filed."""
+    """Return the rung with every calibrated gate at its measured limit, if there is one."""
     if not any(gate.calibrated for gate in rung.criteria):
         return rung
     calibration = load(folder, rung.calibration or rung.id)

@@ -18,9 +18,16 @@ REPORT_LEVEL = 0.95
 
 @dataclass(frozen=True)
 class CriterionResult:
-    """A criterion judged: it held of ``k`` of ``n`` seeds, whose statistics lie between ``low`` and ``high``.
+    """The result of judging a criterion.
 
-    ``reached`` are the epochs at which they had met it for good, infinite of those that never did or turned non-finite.
+    Attributes:
+        criterion: The criterion.
+        verdict: The verdict of the sequential test for this criterion by itself.
+        k: The number of seeds that meet it and stayed finite.
+        n: The number of seeds.
+        median: The median of the seeds' finite statistics; ``low`` and ``high`` are their range.
+        reached: For each seed the first epoch from which it meets the criterion until the end; infinite if there is none or
+            the seed turned non-finite.
     """
 
     criterion: Criterion
@@ -35,9 +42,16 @@ class CriterionResult:
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """A paired comparison of ``metric`` at the last epoch, this rung less ``against``, and the interval of its median.
+    """The result of a paired comparison with another rung at the last epoch.
 
-    ``comparison`` is the gate or goal it belongs to, None where it is only reported; then ``verdict`` is None too.
+    Attributes:
+        metric: The metric that is compared.
+        against: The id of the other rung.
+        interval: The median of the differences, this rung minus the other, and its confidence interval.
+        differences: The difference of each pair.
+        published: The published value of an effect.
+        comparison: The gate or goal that the comparison belongs to; None if it is only reported.
+        verdict: The verdict of that gate or goal; None if it is only reported.
     """
 
     metric: str
@@ -53,8 +67,16 @@ class ComparisonResult:
 class Judgement:
     """The judgement of a rung's curves.
 
-    ``k`` of ``n`` seeds stayed finite and met every per-seed gate; ``failing`` are the others, or all seeds where a
-    comparison alone has decided. ``names_culprit`` says whether a FAIL is strong enough to name a culprit on this ladder.
+    Attributes:
+        verdict: The verdict on the rung.
+        k: The number of seeds that stayed finite and met every per-seed gate.
+        n: The number of seeds.
+        log_e: The logarithm of the e-value of ``k`` of ``n``.
+        failing: The seeds that did not; all seeds if a comparison alone decided.
+        names_culprit: Whether a FAIL is strong enough to name a culprit on this ladder.
+        gates: The results of the gates.
+        goals: The results of the goals.
+        effects: The paired differences from the parent, which are only reported.
     """
 
     verdict: Verdict
@@ -80,6 +102,9 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
         partners: The curves of the rungs it is compared with, by id.
         test: The rule by which verdicts are reached.
         gated: The number of gated rungs on the ladder, each of which could be named as the culprit.
+
+    Returns:
+        The verdict with the results it rests on.
     """
     gates = tuple(_result(gate, trained, partners, test) for gate in rung.gates)
     goals = tuple(_result(goal, trained, partners, test) for goal in rung.goals)
@@ -123,7 +148,7 @@ def _criterion_result(criterion: Criterion, trained: Trained, test: SequentialTe
 def _comparison_result(
     comparison: Comparison, trained: Trained, against: Trained, test: SequentialTest
 ) -> ComparisonResult:
-    """Judge a comparison: a look may err by alpha / looks in all for a PASS, by beta / looks on its one side for a FAIL."""
+    """Judge a comparison: each look spends a share of the errors, alpha two-sided for a PASS, beta one-sided for a FAIL."""
     differences = paired_differences(trained, against, comparison.metric)
     interval = interval_of(differences, 1.0 - test.alpha / len(test.looks))
     fails = lies_above(differences, comparison.margin, test.beta / len(test.looks))
@@ -134,7 +159,7 @@ def _comparison_result(
 
 
 def _meets_every_gate(rung: Rung, trained: Trained) -> Bool[np.ndarray, " seed"]:
-    """Return for each seed whether it stayed finite and met every gate that is of a seed by itself."""
+    """Return for each seed whether it stayed finite and met every per-seed gate."""
     finite = trained.first_non_finite_step == 0
     return np.asarray(np.logical_and.reduce([finite, *(gate.holds(trained.curves) for gate in rung.criteria)]))
 

@@ -11,7 +11,7 @@ from ladder.train.result import Trained
 
 
 class Interval(NamedTuple):
-    """A median with a distribution-free confidence interval (infinite ends: too few values for the level)."""
+    """A median with a distribution-free confidence interval; its ends are infinite if there are too few values for the level."""
 
     median: float
     low: float
@@ -20,7 +20,10 @@ class Interval(NamedTuple):
 
 
 def median_interval(values: Sequence[float], level: float) -> Interval:
-    """Confidence interval of the median by order statistics, of coverage at least ``level``.
+    """Compute a confidence interval of the median by order statistics, with coverage of at least ``level``.
+
+    >>> median_interval([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0], level=0.95)
+    Interval(median=3.5, low=1.0, high=9.0, level=0.95)
 
     ``[x_(r), x_(n+1-r)]`` covers the median with probability ``1 - 2 P(Bin(n, 1/2) < r)``, whatever the
     distribution; ``r`` is the largest for which that is at least ``level``. Source: David and Nagaraja, *Order
@@ -44,10 +47,10 @@ def median_interval(values: Sequence[float], level: float) -> Interval:
 
 
 def paired_differences(one: Trained, other: Trained, metric: str) -> list[float]:
-    """Return the differences of a metric at the last epoch over the seeds that both have, ``one`` less ``other``.
+    """Return the differences of a metric at the last epoch, ``one`` minus ``other``, for each seed that both have.
 
-    A seed that is not finite on ``one`` counts as infinitely worse; one that is not finite on ``other`` says nothing of
-    ``one`` and is left out.
+    A seed that is not finite on ``one`` counts as infinitely worse. One that is not finite on ``other`` cannot be compared
+    and is left out.
     """
     n = min(one.seeds, other.seeds)
     mine, theirs = _last(one, metric)[:n], _last(other, metric)[:n]
@@ -57,16 +60,16 @@ def paired_differences(one: Trained, other: Trained, metric: str) -> list[float]
 
 
 def interval_of(differences: list[float], level: float) -> Interval:
-    """Return the confidence interval of the median difference; without differences it is everything."""
+    """Return the confidence interval of the median difference, which is unbounded without differences."""
     if not differences:
         return Interval(math.nan, -math.inf, math.inf, level)
     return median_interval(differences, level)
 
 
 def lies_above(differences: list[float], margin: float, chance: float) -> bool:
-    """Return whether the median difference lies above a margin, with at most this chance of being wrong."""
+    """Return whether the median difference lies above a margin, with an error probability of at most ``chance``."""
     level = 1.0 - 2.0 * chance
-    return level < 1.0 and interval_of(differences, level).low > margin  # at less than a rounding nothing is certain
+    return level < 1.0 and interval_of(differences, level).low > margin  # a chance below rounding would need certainty
 
 
 def _last(trained: Trained, metric: str) -> Float[np.ndarray, " seed"]:

@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
     @classmethod
     def all_of(cls, verdicts: Sequence["Verdict"]) -> "Verdict":
-        """FAIL if any part fails, PASS if every part passes, else UNDECIDED."""
+        """Return FAIL if any part fails, PASS if every part passes, else UNDECIDED."""
         if cls.FAIL in verdicts:
             return cls.FAIL
         return cls.PASS if all(v is cls.PASS for v in verdicts) else cls.UNDECIDED
@@ -47,16 +47,29 @@ class OperatingCharacteristics(NamedTuple):
 
 @dataclass(frozen=True)
 class SequentialTest:
-    """An e-value test of "at most ``p0`` of seeds learn" against "``p1`` of seeds learn", looked at a few times.
+    """An e-value test of "at most ``p0`` of seeds learn" against "``p1`` of seeds learn", with interim looks.
 
     After ``k`` of ``n`` seeds have learned, ``E = (p1/p0)^k ((1-p1)/(1-p0))^(n-k)``; PASS at ``E >= 1/alpha``, FAIL at
     ``E <= beta``, otherwise train up to the next look. By Ville's inequality a rung of which at most ``p0`` of seeds
     learn passes with probability at most ``alpha``, and one of which at least ``p1`` learn fails with probability at
-    most ``beta``, whenever one stops. Source: Wald (1945); Ramdas et al., *Game-theoretic statistics and safe
+    most ``beta``, whenever one stops.
+
+    >>> test = SequentialTest()
+    >>> test.verdict(16, 16), test.verdict(13, 16), test.verdict(11, 16)
+    (<Verdict.PASS: 'PASS'>, <Verdict.UNDECIDED: 'UNDECIDED'>, <Verdict.FAIL: 'FAIL'>)
+
+    Source: Wald (1945); Ramdas et al., *Game-theoretic statistics and safe
     anytime-valid inference* (2023).
 
+    Attributes:
+        p0: The rate of learning that must not pass.
+        p1: The rate of learning that must not fail.
+        alpha: The largest probability that a rung with rate ``p0`` passes.
+        beta: The largest probability that a rung with rate ``p1`` fails, less than 1/2.
+        looks: The numbers of seeds after which the test may decide.
+
     Raises:
-        ValueError: unless ``0 < p0 < p1 < 1``, ``0 < alpha, beta < 1``, and ``looks`` are increasing numbers
+        ValueError: unless ``0 < p0 < p1 < 1``, ``0 < alpha < 1``, ``0 < beta < 1/2``, and ``looks`` are increasing numbers
             of seeds the last of which is enough for a PASS.
     """
 
@@ -87,24 +100,31 @@ class SequentialTest:
             )
 
     def log_e(self, k: int, n: int) -> float:
-        """Natural logarithm of the e-value after ``k`` of ``n`` seeds have learned."""
+        """Return the natural logarithm of the e-value after ``k`` of ``n`` seeds have learned."""
         return k * math.log(self.p1 / self.p0) + (n - k) * math.log((1.0 - self.p1) / (1.0 - self.p0))
 
     def verdict(self, k: int, n: int) -> Verdict:
-        """PASS, FAIL, or UNDECIDED for want of seeds."""
+        """Return the verdict after ``k`` of ``n`` seeds have learned; UNDECIDED asks for more seeds."""
         log_e = self.log_e(k, n)
         if log_e >= -math.log(self.alpha):
             return Verdict.PASS
         return Verdict.FAIL if log_e <= math.log(self.beta) else Verdict.UNDECIDED
 
     def boundary(self, n: int, beta: float | None = None) -> Boundary:
-        """Return the decision at ``n`` seeds, with ``beta`` in place of the test's own where it is given."""
+        """Return the decision at ``n`` seeds; ``beta`` replaces the test's own.
+
+        >>> SequentialTest().boundary(32)
+        Boundary(seeds=32, pass_at=29, fail_at=25)
+        """
         passing = [k for k in range(n + 1) if self.log_e(k, n) >= -math.log(self.alpha)]
         failing = [k for k in range(n + 1) if self.log_e(k, n) <= math.log(beta or self.beta)]
         return Boundary(n, min(passing, default=None), max(failing, default=None))
 
     def operating_characteristics(self, rate: float) -> OperatingCharacteristics:
-        """Compute the chance of each verdict where seeds learn independently with probability ``rate``: exact, not simulated.
+        """Compute exactly the chance of each verdict if seeds learn independently with probability ``rate``.
+
+        >>> round(SequentialTest().operating_characteristics(0.95).passes, 4)
+        0.9899
 
         With ``P(k, n)`` the chance that ``k`` of ``n`` seeds have learned and no look has decided,
         ``P(k, n) = rate P(k-1, n-1) + (1-rate) P(k, n-1)``, after which a look at ``n`` takes out every ``k`` it decides;

@@ -101,7 +101,7 @@ def test_a_limit_under_another_condition_is_not_used(measured, tmp_path):
 def test_a_damaged_file_is_named(tmp_path, content):
     target = path(tmp_path, RUNG.id)
     target.write_text(content)
-    with pytest.raises(ValueError, match=r"rung2-fair,x.json is no calibration .*; measure it again or restore it"):
+    with pytest.raises(ValueError, match=r"rung2-fair,x.json is not a calibration .*; measure it again or restore it"):
         load(tmp_path, RUNG.id)
 
 
@@ -118,7 +118,7 @@ def test_a_damaged_file_is_named(tmp_path, content):
 )
 def test_a_file_with_no_use_for_the_rung_is_named(measured, tmp_path, change):
     path(tmp_path, RUNG.id).write_text(json.dumps(asdict(measured) | change))
-    with pytest.raises(ValueError, match=r"rung2-fair,x.json is no calibration"):
+    with pytest.raises(ValueError, match=r"rung2-fair,x.json is not a calibration"):
         load(tmp_path, RUNG.id)
 
 

@@ -493,7 +493,7 @@ def test_a_damaged_calibration_is_a_usage_error_that_names_it(pytester, rungs):
     (folder / "rung1.json").write_text("{")
     result = pytester.runpytest()
     assert result.ret == 4
-    result.stderr.fnmatch_lines([f"*{folder / 'rung1.json'} is no calibration*"])
+    result.stderr.fnmatch_lines([f"*{folder / 'rung1.json'} is not a calibration*"])
 
 
 def test_output_that_is_no_terminal_gets_no_control_characters(pytester, rungs):

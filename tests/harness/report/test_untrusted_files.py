@@ -554,7 +554,7 @@ def check_calibration(data, folder):
     except ValueError as error:
         told = printable(str(error))
         check_harmless(told)
-        assert told.startswith(f"{target} is no calibration (")
+        assert told.startswith(f"{target} is not a calibration (")
         assert "\n" not in told
         return
     assert found is not None
@@ -762,7 +762,7 @@ def test_a_spoilt_calibration_is_a_usage_error_that_names_it(pytester, rungs, co
         ended = pytester.runpytest()
     [line] = ended.stderr.str().strip().splitlines()
     assert ended.ret == 4
-    assert line.startswith(f"ERROR: ladder: {folder / 'rung2.json'} is no calibration (")
+    assert line.startswith(f"ERROR: ladder: {folder / 'rung2.json'} is not a calibration (")
     assert line.endswith("; measure it again or restore it from git")
     check_harmless(line)
 
