@@ -107,8 +107,8 @@ class Part:
             batch = Batch(target, target, target, z)
             return jnp.mean(of.measure(output(x, z), batch, jnp.zeros((), int))["loss"])
         if self.what == "evaluation":
-            held = of.data.held_out(of.task, z.shape[-1])
-            return size(*of.measure(model(held.input, key), held, jnp.zeros((), int)).values())
+            batch = of.data.held_out(of.task, z.shape[-1])
+            return size(*of.measure(model(batch.input, key), batch, jnp.zeros((), int)).values())
         product = jnp.full((PEAK, PEAK), jnp.mean(x))
         return size(product @ product)
 
@@ -124,11 +124,11 @@ class Part:
         def once(nudge: Array, key: Array) -> tuple[Array, None]:
             given = params, x + nudge, z + nudge, key
             if self.what in ("noise", "evaluation", "peak"):
-                found = part(*given)
+                result = part(*given)
             else:
                 value, slopes = jax.value_and_grad(part, slope_of)(*given)
-                found = sum((jnp.sum(leaf) for leaf in jax.tree.leaves(slopes)), start=value)
-            return 1e-12 * jnp.sin(found), None
+                result = sum((jnp.sum(leaf) for leaf in jax.tree.leaves(slopes)), start=value)
+            return 1e-12 * jnp.sin(result), None
 
         with query_block(self.samples if self.what == "square" else coupling.QUERY_BLOCK):
             nudge = jax.lax.scan(once, jnp.zeros(()), jax.random.split(key, self.times))[0]
@@ -199,9 +199,9 @@ def section_length(quick: bool) -> None:
     }
     trainers = {key: Trainer(case, devices) for key, case in cases.items()}
     compiling = {t: trainers[t, "step"](Seeds(), range(devices)).compile_seconds for t in lengths}
-    found = interleaved({key: (trainer, devices) for key, trainer in trainers.items()}, rounds)
+    times_by_part = interleaved({key: (trainer, devices) for key, trainer in trainers.items()}, rounds)
     each = {}
-    for (t, name), seconds in found.items():
+    for (t, name), seconds in times_by_part.items():
         steps = whole[t].steps_per_epoch
         # Evaluation is once an epoch: what is quoted is its part in a step.
         times = {"step": steps, "evaluation": cases[t, "evaluation"].times * steps}.get(name) or cases[t, name].times
@@ -257,7 +257,7 @@ def section_length(quick: bool) -> None:
         "the step compiles, s",
         rows,
         f"Products alone, of {ROWS} sequences: two forward and, as usual, twice as many backward, whatever is computed again "
-        f"instead of being kept. The peak is {best / 1e9:.0f} GFLOP/s on each core "
+        f"instead of being stored. The peak is {best / 1e9:.0f} GFLOP/s on each core "
         f"at once (float32, {PEAK} x {PEAK}). What that leaves of 100 % is the sine of each pair, and products with only "
         f"{CORE.model.latent_dim} columns. Blocks are unrolled: the program grows with the length, and compiling with it.",
     )

@@ -83,17 +83,17 @@ def alone(experiment: Oscillators) -> Callable[[int], list[dict[str, Any]]]:
 
 def first_epoch(experiment: Oscillators) -> dict[str, float]:
     """Return when the first epoch of a block of seeds was reported: on the clock, and since the Trainer was made."""
-    seen: list[float] = []
+    reports: list[float] = []
 
     class Watch:
         def compiling(self, first: int, last: int) -> None: ...
 
         def epoch(self, first: int, last: int, epoch: int, metrics: dict[str, np.ndarray]) -> None:
-            seen.append(time.time())
+            reports.append(time.time())
 
     began = time.time()
     trained = Trainer(experiment, BLOCK)(Seeds(), range(BLOCK), Watch())
-    return {"at": seen[0], "since": seen[0] - began, "compile": trained.compile_seconds}
+    return {"at": reports[0], "since": reports[0] - began, "compile": trained.compile_seconds}
 
 
 class Worker:
@@ -241,7 +241,7 @@ def section_start(quick: bool) -> None:
     """Time compilation and the first epoch, each in a fresh process."""
     rounds, rows = 1 if quick else 3, []
     for rung in RUNGS:
-        found = []
+        starts = []
         for _ in range(rounds):
             plain = Worker()
             compiling = plain("compile", rung=rung)[0]
@@ -249,8 +249,8 @@ def section_start(quick: bool) -> None:
             ladder = Worker()
             first = ladder("first", rung=rung)
             ladder.close()
-            found.append((compiling, first["compile"], first["since"], first["at"] - ladder.born))
-        columns = list(zip(*found, strict=True))
+            starts.append((compiling, first["compile"], first["since"], first["at"] - ladder.born))
+        columns = list(zip(*starts, strict=True))
         rows.append([IDS[rung], *map(spread, columns), met(median(columns[2]), FIRST_EPOCH)])
     table(
         f"Compilation and the first epoch of {BLOCK} seeds, in seconds ({rounds} fresh processes each, nothing cached)",
@@ -265,13 +265,13 @@ def section_start(quick: bool) -> None:
 
 def interleaved(trainers: dict[Any, tuple[Trainer, int]], rounds: int) -> dict[Any, list[float]]:
     """Return the run seconds of each trainer on its number of seeds, in turn, after a first run that compiles."""
-    found: dict[Any, list[float]] = {key: [] for key in trainers}
+    seconds_of: dict[Any, list[float]] = {key: [] for key in trainers}
     for done in range(rounds + 1):
         for key, (trainer, seeds) in trainers.items():
             seconds = trainer(Seeds(), range(seeds)).run_seconds
             if done:
-                found[key].append(seconds)
-    return found
+                seconds_of[key].append(seconds)
+    return seconds_of
 
 
 def exponents(x: Sequence[int], y: Sequence[Sequence[float]]) -> list[str]:
@@ -341,7 +341,10 @@ def section_climb(quick: bool) -> None:
     table(
         f"pytest, 16 seeds of {', '.join(IDS.values())}, and all they require",
         "compilation cache | wall seconds | target | met",
-        [[name, spread(found, 1), f"{CLIMB[name]:g}", met(median(found), CLIMB[name])] for name, found in wall.items()],
+        [
+            [name, spread(seconds, 1), f"{CLIMB[name]:g}", met(median(seconds), CLIMB[name])]
+            for name, seconds in wall.items()
+        ],
         f"Cold / warm is {spread(ratios(wall['cold'], wall['warm']))}: what compiling costs. Warm is imports, tracing "
         f"and training. pytest said: {'; '.join(sorted(said))}.",
     )

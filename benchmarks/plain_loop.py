@@ -79,9 +79,9 @@ class Plain:
         same = jnp.full(ids.shape[1], 1 / ids.shape[1])
         if distinct:
             self.batches = [(signals, jnp.asarray(n / n.sum(), jnp.float32)) for n in count]
-            self.held = [(signals, jnp.asarray(count.sum(axis=0) / count.sum(), jnp.float32))]
+            self.evaluation_batches = [(signals, jnp.asarray(count.sum(axis=0) / count.sum(), jnp.float32))]
         else:
-            self.batches = self.held = [(signals[batch], same) for batch in ids]
+            self.batches = self.evaluation_batches = [(signals[batch], same) for batch in ids]
         self.epochs, self.adam = experiment.epochs, optax.adam(experiment.learning_rate)
         self.initial = jax.jit(lambda key: nnx.to_pure_dict(experiment.init(key).params))
         self.start = jax.jit(self.adam.init)
@@ -108,7 +108,7 @@ class Plain:
                 values.append(value)
             steps += [float(value) for value in values]
             evaluated = time.perf_counter()
-            np.mean([self.evaluate(params, *batch) for batch in self.held])
+            np.mean([self.evaluate(params, *batch) for batch in self.evaluation_batches])
             evaluating += time.perf_counter() - evaluated
         return {"seconds": time.perf_counter() - began, "evaluating": evaluating, "steps": steps}
 
@@ -117,7 +117,7 @@ class Plain:
         began = time.perf_counter()
         params = self.initial.eval_shape(jax.random.key(0))
         step = self.step.lower(params, self.start.eval_shape(params), *self.batches[0]).compile()
-        self.evaluate.lower(params, *self.held[0]).compile()
+        self.evaluate.lower(params, *self.evaluation_batches[0]).compile()
         return time.perf_counter() - began, float((step.cost_analysis() or {}).get("flops", math.nan))
 
 

@@ -81,7 +81,7 @@ def mutants(directory: Path) -> list[Mutant]:
     with use_db(directory / "mutants.sqlite") as database:
         init([Path(path) for path in MODULES.values()], database, {})
         mutations = [mutation for item in database.work_items for mutation in item.mutations]
-    found = []
+    result = []
     for mutation in mutations:
         if LEFT_OUT.fullmatch(mutation.operator_name):
             continue
@@ -89,8 +89,8 @@ def mutants(directory: Path) -> list[Mutant]:
         mutated = mutate_code(source, get_operator(mutation.operator_name)(), mutation.occurrence)
         changed = list(unified_diff(source.splitlines(), mutated.splitlines(), n=0, lineterm=""))[2:]
         before, after = (" ".join(" ".join(line[1:] for line in changed if line[0] == sign).split()) for sign in "-+")
-        found.append(Mutant(mutation.module_path.stem, mutation.definition_name or "", before, after, mutation))
-    return sorted(found, key=lambda mutant: mutant.digest)
+        result.append(Mutant(mutation.module_path.stem, mutation.definition_name or "", before, after, mutation))
+    return sorted(result, key=lambda mutant: mutant.digest)
 
 
 def explanations(existing: Collection[Mutant]) -> dict[tuple[str, str, str, str], str]:
@@ -121,7 +121,7 @@ def move_in(copies: "Queue[Path]") -> None:
 def test(module: str, mutations: Sequence[MutationSpec], limit: float, cache: Path) -> tuple[str, float, str]:
     """Run a module's tests under these mutations, or under none; return outcome, seconds and output.
 
-    What the code as it is compiles is kept for its mutants to read. They write nothing: JAX does not write an
+    The programs that the unchanged code compiles are cached for its mutants. Mutants write nothing: JAX does not write an
     entry in one go, so another process could find half of it, and a mutant that is stopped leave half of it.
     """
     os.environ |= {
@@ -190,8 +190,8 @@ def main() -> int:
         existing = mutants(Path(directory))
         reasons = explanations(existing)
         chosen = [mutant for mutant in existing[: args.sample] if mutant.module in (args.module or MODULES)]
-        known = set(json.loads(RECORD.read_text())["killed"]) if args.open and RECORD.exists() else set()
-        outcomes = {mutant: "killed" for mutant in chosen if mutant.digest in known}
+        killed = set(json.loads(RECORD.read_text())["killed"]) if args.open and RECORD.exists() else set()
+        outcomes = {mutant: "killed" for mutant in chosen if mutant.digest in killed}
         if not args.list:
             outcomes |= run([mutant for mutant in chosen if mutant not in outcomes], args.workers, Path(directory))
 

@@ -39,8 +39,8 @@ def test_contexts(kind, rng):
     """Each context equals its formula."""
     z = np.asarray(on_sphere(rng, (3, TIME, DIM)), float)
     with DOUBLE.on():
-        found = summary(z, kind=kind)
-    np.testing.assert_allclose(found, [by_hand(each, kind) for each in z], rtol=0, atol=1e-14)
+        actual = summary(z, kind=kind)
+    np.testing.assert_allclose(actual, [by_hand(each, kind) for each in z], rtol=0, atol=1e-14)
 
 
 @contexts
@@ -50,9 +50,9 @@ def test_context_length(kind, rng, length):
     z = np.asarray(on_sphere(rng, (TIME, DIM)), float)
     z[length:] = np.nan if kind in ("mean", "covariance") else 7.0
     with DOUBLE.on():
-        found = summary(z, kind=kind, length=jnp.asarray(length))
+        actual = summary(z, kind=kind, length=jnp.asarray(length))
         sliced = summary(z[:length], kind=kind)
-    np.testing.assert_allclose(found, sliced, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(actual, sliced, rtol=0, atol=1e-14)
 
 
 def predictor(kind):
@@ -84,12 +84,12 @@ def test_rotation(rng, scale):
     """For any weights, a rotation is orthogonal with determinant 1, and is the Cayley transform of ``W - W^T``."""
     w = scale * rng.normal(size=(3, DIM, DIM))
     with DOUBLE.on():
-        found = turned(w)
+        actual = turned(w)
     a = w - np.swapaxes(w, -1, -2)
     identity = np.eye(DIM)
-    np.testing.assert_allclose(np.swapaxes(found, -1, -2) @ found, np.tile(identity, (3, 1, 1)), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(np.linalg.det(found), 1.0, rtol=1e-11)
-    np.testing.assert_allclose(found, (identity - a) @ np.linalg.inv(identity + a), rtol=0, atol=1e-11)
+    np.testing.assert_allclose(np.swapaxes(actual, -1, -2) @ actual, np.tile(identity, (3, 1, 1)), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(actual), 1.0, rtol=1e-11)
+    np.testing.assert_allclose(actual, (identity - a) @ np.linalg.inv(identity + a), rtol=0, atol=1e-11)
 
 
 def test_static_rotation():
@@ -107,31 +107,31 @@ def test_static_rotation():
 def test_dynamic_rotation(kind, rng):
     """A dynamic rotation is the Cayley transform of two Dense layers of the context."""
     z = SINGLE.round(on_sphere(rng, (2, TIME, DIM)))
-    (hidden, out), (_, _, found) = predicted[kind](z)
-    for each, ours in zip(z.astype(float), found, strict=True):
+    (hidden, out), (_, _, actual) = predicted[kind](z)
+    for each, ours in zip(z.astype(float), actual, strict=True):
         w = (np.maximum(by_hand(each, kind) @ hidden[0] + hidden[1], 0) @ out[0] + out[1]).reshape(DIM, DIM)
         a = w - w.T
         expected = (np.eye(DIM) - a) @ np.linalg.inv(np.eye(DIM) + a)
         np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("wanted", [Static(), Dynamic(features=8)], ids=repr)
+@pytest.mark.parametrize("config", [Static(), Dynamic(features=8)], ids=repr)
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
-def test_model(wanted, batch):
+def test_model(config, batch):
     """A model rotates its sampled latent, for any batch axes, and decodes the reconstruction without the rotation."""
     x = np.random.default_rng(0).normal(size=(*batch, TIME, 3)).astype(np.float32)
 
     @compiled
     def decoded(x):
-        model = Model(latent="sphere", latent_dim=DIM, alignment=wanted).build(TIME, 3, jax.random.key(0))
-        if isinstance(wanted, Static):
+        model = Model(latent="sphere", latent_dim=DIM, alignment=config).build(TIME, 3, jax.random.key(0))
+        if isinstance(config, Static):
             model.alignment.weight.set_value(jnp.arange(DIM * DIM, dtype=jnp.float32).reshape(DIM, DIM) / 10)
         out = model(x)
         return out, model.decoder(out.sampled), model.decoder(out.moved)
 
     out, still, moved = decoded(x)
     np.testing.assert_allclose(out.aligned, out.sampled @ out.rotation, rtol=0, atol=1e-6)
-    assert out.rotation.shape == ((DIM, DIM) if isinstance(wanted, Static) else (*batch, DIM, DIM))
+    assert out.rotation.shape == ((DIM, DIM) if isinstance(config, Static) else (*batch, DIM, DIM))
     assert (np.abs(out.aligned - out.sampled).max(axis=(-2, -1)) > 1e-3).all()
     np.testing.assert_allclose(out.reconstruction, still, rtol=0, atol=1e-6)
     np.testing.assert_allclose(out.signal, moved, rtol=0, atol=1e-6)

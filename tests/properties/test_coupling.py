@@ -38,11 +38,11 @@ def test_coupling(precision, rng, shape, lag):
     query, key, lag = precision.round(*on_sphere(rng, (2, *shape)), lag)
     expected = summed(query.astype(np.float64), key.astype(np.float64), float(lag))
     with precision.on():
-        found = coupled(query, key, lag)
+        actual = coupled(query, key, lag)
     # Each of at most `time` terms is rounded with its inner product of `dim`, its polynomials and every partial sum.
     time, dim = shape[-2:]
     limit = time * ((time + dim + 10) * precision.unit + TAYLOR)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=limit)
 
 
 @pytest.mark.parametrize(("time", "block"), [(QUERY_BLOCK + 6, QUERY_BLOCK), (8, 3), (6, 3), (1, 3)])
@@ -51,8 +51,8 @@ def test_query_blocks(time, block, monkeypatch):
     monkeypatch.setattr(module, "QUERY_BLOCK", block)
     query, key = on_sphere(np.random.default_rng(time), (2, 2, time, 4)).astype(np.float64)
     with DOUBLE.on():
-        found = compiled(coupling)(query, key, 0.7)
-    np.testing.assert_allclose(found, summed(query, key, 0.7), rtol=0, atol=time * TAYLOR)
+        actual = compiled(coupling)(query, key, 0.7)
+    np.testing.assert_allclose(actual, summed(query, key, 0.7), rtol=0, atol=time * TAYLOR)
 
 
 @precisions
@@ -92,8 +92,8 @@ def test_lagged_sine(u, lag, rng):
     """The lagged sine and its gradient equal those of ``sin(u + lag)``."""
     weight = rng.uniform(-1, 1, size=7)
     with DOUBLE.on():
-        found, expected = (slopes(u, lag, weight) for slopes in SLOPES)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=7 * TAYLOR), found, expected)
+        actual, expected = (slopes(u, lag, weight) for slopes in SLOPES)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=7 * TAYLOR), actual, expected)
 
 
 def test_series():
@@ -110,11 +110,11 @@ def test_order_parameter(precision, rng, shape):
     """The order parameter is the norm of the mean, in [0, 1]."""
     z = precision.round(on_sphere(rng, shape))
     with precision.on():
-        found = wide(ordered(z))
+        actual = wide(ordered(z))
     limit = (shape[-2] + shape[-1] + 4) * precision.unit  # of a mean of `time` and a norm of `dim`
-    assert (np.abs(found - norm(np.mean(wide(z), axis=-2))) <= limit).all()
-    assert (found >= 0.0).all()
-    assert (found <= 1.0 + limit).all()
+    assert (np.abs(actual - norm(np.mean(wide(z), axis=-2))) <= limit).all()
+    assert (actual >= 0.0).all()
+    assert (actual <= 1.0 + limit).all()
 
 
 @given(generators)
@@ -127,43 +127,43 @@ def test_order_parameter_limits(rng):
     assert np.isfinite(order_slope(apart)).all()
 
 
-def forced(wanted):
+def forced(config):
     """Return the force of a fresh module on a query, and its parameters."""
 
     def call(query, z, lag):
-        found = wanted.build(4, False, nnx.Rngs(0))
-        found.out.bias.set_value(jnp.arange(4.0))
-        if found.lag is not None:
-            found.lag.set_value(lag)
-        return found.force_from(z)(query), nnx.to_pure_dict(nnx.state(found))
+        built = config.build(4, False, nnx.Rngs(0))
+        built.out.bias.set_value(jnp.arange(4.0))
+        if built.lag is not None:
+            built.lag.set_value(lag)
+        return built.force_from(z)(query), nnx.to_pure_dict(nnx.state(built))
 
     return compiled(call)
 
 
-WANTED = [Coupling(between=between, lag=lag) for between in get_args(Between) for lag in get_args(Lag)]
-forces = {wanted: forced(wanted) for wanted in WANTED}
+CONFIGS = [Coupling(between=between, lag=lag) for between in get_args(Between) for lag in get_args(Lag)]
+forces = {config: forced(config) for config in CONFIGS}
 
 
-@pytest.mark.parametrize("wanted", WANTED, ids=repr)
+@pytest.mark.parametrize("config", CONFIGS, ids=repr)
 @given(generators, lags)
-def test_coupling_module(wanted, rng, lag):
+def test_coupling_module(config, rng, lag):
     """A coupling module is a Dense of the double sum between points, or between their projections."""
     query, z, lag = SINGLE.round(*on_sphere(rng, (2, 6, 4)), lag)
-    found, params = forces[wanted](query, z, lag)
+    actual, params = forces[config](query, z, lag)
 
-    def seen(points, by):
-        if wanted.between == "points":
+    def projected(points, by):
+        if config.between == "points":
             return points.astype(float)
         points = points @ params[by]["kernel"].astype(float) + params[by]["bias"]
         return points / np.linalg.norm(points, axis=-1, keepdims=True)
 
-    force = summed(seen(query, "query"), seen(z, "key"), float(lag) if wanted.lag == "learned" else 0.0)
-    np.testing.assert_allclose(found, force @ params["out"]["kernel"] + params["out"]["bias"], rtol=0, atol=2e-5)
+    force = summed(projected(query, "query"), projected(z, "key"), float(lag) if config.lag == "learned" else 0.0)
+    np.testing.assert_allclose(actual, force @ params["out"]["kernel"] + params["out"]["bias"], rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("wanted", WANTED, ids=repr)
-def test_coupling_parameters(wanted):
+@pytest.mark.parametrize("config", CONFIGS, ids=repr)
+def test_coupling_parameters(config):
     """A coupling module has only the parameters that it uses."""
-    params = nnx.to_pure_dict(jax.eval_shape(lambda: nnx.state(wanted.build(4, False, nnx.Rngs(0)))))
-    expected = {"out"} | ({"query", "key"} if wanted.between == "projections" else set())
-    assert set(params) == expected | ({"lag"} if wanted.lag == "learned" else set())
+    params = nnx.to_pure_dict(jax.eval_shape(lambda: nnx.state(config.build(4, False, nnx.Rngs(0)))))
+    expected = {"out"} | ({"query", "key"} if config.between == "projections" else set())
+    assert set(params) == expected | ({"lag"} if config.lag == "learned" else set())

@@ -22,25 +22,25 @@ KINDS = 20
 @pytest.mark.parametrize("length", [5, 64])
 def test_signals(length):
     """A clean sequence is the sum of two tones of distinct frequencies, in 16 phases."""
-    found = Signals(length=length).clean
+    actual = Signals(length=length).clean
     pairs = [(f, g) for f in (1, 2, 3, 5, 8) for g in (1, 2, 3, 5, 8) if f != g]
-    assert found.shape == (len(pairs), length, 16)
-    assert found.dtype == np.float32
+    assert actual.shape == (len(pairs), length, 16)
+    assert actual.dtype == np.float32
     for n, (f, g) in enumerate(pairs):
         for i, c in [(0, 0), (1, 3), (length // 2, 8), (length - 1, 15)]:
             t, phase = 4 * math.pi * i / (length - 1), 2 * math.pi * c / 16
             expected = math.sin(f * t + phase) + 0.5 * math.sin(g * t + phase)
-            assert found[n, i, c] == pytest.approx(expected, abs=2 * ROUNDING)
+            assert actual[n, i, c] == pytest.approx(expected, abs=2 * ROUNDING)
 
 
 def test_training_set():
     """Batch ``i`` of the training set is drawn with seed ``i``."""
-    found = Signals().training_choices
-    assert found.shape == (960,)
-    assert set(found) == set(range(KINDS))
+    actual = Signals().training_choices
+    assert actual.shape == (960,)
+    assert set(actual) == set(range(KINDS))
     for batch in (0, 14):
         again = np.random.default_rng(batch).integers(KINDS, size=64)
-        np.testing.assert_array_equal(found[64 * batch : 64 * (batch + 1)], again)
+        np.testing.assert_array_equal(actual[64 * batch : 64 * (batch + 1)], again)
 
 
 def test_mean_square():
@@ -61,9 +61,9 @@ def test_row_weights(batch_size, seed):
 
     def counts(rows, weights):
         batch = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
-        found = np.zeros((len(rows), KINDS))
-        np.add.at(found, (batch, rows), weights)
-        return found
+        actual = np.zeros((len(rows), KINDS))
+        np.add.at(actual, (batch, rows), weights)
+        return actual
 
     weighed = counts(np.asarray(rows), np.asarray(weights, np.float64))
     np.testing.assert_allclose(
@@ -119,7 +119,7 @@ def test_weighted_loss(loss, wide, rounding, seed):
 # Other tones, tasks and noise
 
 NOISY = Signals(tones=3, length=16, noise=0.3, batches=2)
-shown = compiled(lambda kind, number: NOISY.batch(kind, number, "identity", 7))
+noisy_batch = compiled(lambda kind, number: NOISY.batch(kind, number, "identity", 7))
 
 
 @pytest.mark.parametrize(("tones", "kinds"), [(1, 5), (2, 20), (3, 60), (5, 120)])
@@ -156,18 +156,18 @@ def test_oracle():
 def test_noise_number():
     """The noise of a sequence depends on its number alone, not on the batch."""
     kinds, numbers = np.arange(8), np.arange(100, 108)
-    together = shown(kinds, numbers).input
+    together = noisy_batch(kinds, numbers).input
     for row in (0, 5):
-        alone = shown(kinds[row : row + 1], numbers[row : row + 1]).input
+        alone = noisy_batch(kinds[row : row + 1], numbers[row : row + 1]).input
         np.testing.assert_array_equal(alone[0], together[row])
-    backwards = shown(kinds[::-1].copy(), numbers[::-1].copy()).input
+    backwards = noisy_batch(kinds[::-1].copy(), numbers[::-1].copy()).input
     np.testing.assert_array_equal(backwards[::-1], together)
 
 
 def test_noise():
     """Noise is white, has the declared size, differs between numbers, and is not in the target."""
     number = np.arange(NOISY.sequences + len(NOISY.tone_choices))
-    batch = shown(np.zeros(len(number), int), number)
+    batch = noisy_batch(np.zeros(len(number), int), number)
     np.testing.assert_array_equal(batch.clean, np.tile(NOISY.clean[:1], (len(number), 1, 1)))
     np.testing.assert_array_equal(batch.target, batch.clean)
     noise = (batch.input - batch.clean).reshape(len(number), -1).astype(float)
@@ -180,17 +180,17 @@ def test_noise():
 
 def test_held_out():
     """The held-out set has every clean sequence once, with noise that the training set does not have."""
-    held = jax.tree.map(np.asarray, NOISY.held_out("identity", 7))
-    np.testing.assert_array_equal(held.clean, NOISY.clean)
-    np.testing.assert_array_equal(held.oracle, NOISY.oracle(7))
+    held_out = jax.tree.map(np.asarray, NOISY.held_out("identity", 7))
+    np.testing.assert_array_equal(held_out.clean, NOISY.clean)
+    np.testing.assert_array_equal(held_out.oracle, NOISY.oracle(7))
     kinds = np.arange(60)
-    np.testing.assert_allclose(held.input, shown(kinds, NOISY.sequences + kinds).input, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(held_out.input, noisy_batch(kinds, NOISY.sequences + kinds).input, rtol=0, atol=1e-6)
     order = jnp.arange(NOISY.sequences)
     _, number, _ = NOISY.rows(order, 64)
     assert int(number.max()) < NOISY.sequences
-    trained = shown(np.asarray(NOISY.training_choices), np.arange(NOISY.sequences))
+    trained = noisy_batch(np.asarray(NOISY.training_choices), np.arange(NOISY.sequences))
     closest = min(
-        np.abs(held.input[k] - held.clean[k] - (x - c)).max()
+        np.abs(held_out.input[k] - held_out.clean[k] - (x - c)).max()
         for k in (0, 59)
         for x, c in zip(*trained[:2], strict=True)
     )
@@ -232,9 +232,9 @@ def test_withheld(tones, withheld):
     assert len(data.held_out_choices) == len(set(data.held_out_choices)) == withheld
     assert not set(data.training_choices) & set(data.held_out_choices)
     assert data.held_out_share.tolist() == [1 / withheld] * withheld
-    held = data.held_out("identity", 8)
-    np.testing.assert_array_equal(held.clean, data.clean[data.held_out_choices])
-    np.testing.assert_array_equal(held.oracle, data.oracle(8)[data.held_out_choices])
+    held_out = data.held_out("identity", 8)
+    np.testing.assert_array_equal(held_out.clean, data.clean[data.held_out_choices])
+    np.testing.assert_array_equal(held_out.oracle, data.oracle(8)[data.held_out_choices])
 
 
 def test_withheld_coverage():
@@ -259,30 +259,30 @@ anywhere = compiled(lambda kind, number: RANDOM.batch(kind, number, "next step",
 def test_random_phases():
     """With random phases a tone starts at the same angle in the signal and in the oracle."""
     kinds, numbers = np.array([0, 17, 17]), np.array([3, 5, 6])
-    found = jax.tree.map(np.asarray, anywhere(kinds, numbers))
+    actual = jax.tree.map(np.asarray, anywhere(kinds, numbers))
     t, channel = RANDOM.times[:, None], 2 * math.pi * np.arange(16) / 16
     for row, kind in enumerate(kinds):
-        sine, cosine = (found.oracle[row, 0, place:6:2] * math.sqrt(3) for place in (0, 1))
+        sine, cosine = (actual.oracle[row, 0, place:6:2] * math.sqrt(3) for place in (0, 1))
         np.testing.assert_allclose(sine**2 + cosine**2, 1.0, atol=1e-5)
         start = np.arctan2(sine, cosine)
         tones = list(zip(RANDOM.tone_choices[kind], start, strict=True))
         signal = sum(0.5**k * np.sin(f * t + phase + channel) for k, (f, phase) in enumerate(tones))
-        np.testing.assert_allclose(found.clean[row], signal[:-1], atol=2e-5)
-        np.testing.assert_allclose(found.target[row], signal[1:], atol=2e-5)
+        np.testing.assert_allclose(actual.clean[row], signal[:-1], atol=2e-5)
+        np.testing.assert_allclose(actual.target[row], signal[1:], atol=2e-5)
         state = np.stack([wave(f * t[:-1, 0] + phase) for f, phase in tones for wave in (np.sin, np.cos)], axis=-1)
-        np.testing.assert_allclose(found.oracle[row, :, :6], state / math.sqrt(3), atol=2e-5)
-        assert not found.oracle[row, :, 6].any()
-    assert np.abs(found.clean[1] - found.clean[2]).max() > 0.1
+        np.testing.assert_allclose(actual.oracle[row, :, :6], state / math.sqrt(3), atol=2e-5)
+        assert not actual.oracle[row, :, 6].any()
+    assert np.abs(actual.clean[1] - actual.clean[2]).max() > 0.1
 
 
 def test_phase_distribution():
     """Random phases are uniform, and independent of the noise."""
     numbers = np.arange(600)
-    found = jax.tree.map(np.asarray, anywhere(np.zeros(600, int), numbers))
-    start = np.arctan2(found.oracle[:, 0, 0:6:2], found.oracle[:, 0, 1:6:2])
+    actual = jax.tree.map(np.asarray, anywhere(np.zeros(600, int), numbers))
+    start = np.arctan2(actual.oracle[:, 0, 0:6:2], actual.oracle[:, 0, 1:6:2])
     # Of 600 angles drawn evenly, the mean unit vector is 600^(-1/2) long; four times over.
     assert np.abs(np.mean(np.exp(1j * start), axis=0)).max() <= 4 / 600**0.5
-    noise = found.input - found.clean
+    noise = actual.input - actual.clean
     assert noise.std() == pytest.approx(0.3, rel=0.01)
     assert abs(np.corrcoef(noise[:, 0, 0], np.cos(start[:, 0]))[0, 1]) <= 4 / 600**0.5
 

@@ -74,8 +74,8 @@ def test_definitions(rng):
     """Residual dynamics and a full RK4 step equal their formulas."""
     z = SINGLE.round(on_sphere(rng, (TIME, DIM)))
     key = jax.random.key(rng.integers(2**31))
-    found, expected = steps(z, key, np.float32(rng.uniform(-2, 2)))
-    for ours, written in zip(found, expected, strict=True):
+    actual, expected = steps(z, key, np.float32(rng.uniform(-2, 2)))
+    for ours, written in zip(actual, expected, strict=True):
         np.testing.assert_allclose(ours, written, rtol=0, atol=200 * SINGLE.unit)
 
 
@@ -107,8 +107,8 @@ def test_initialisation():
     The memory's kernel sums over taps, each Dense over latent coordinates.
     """
     length, dim = 200, 100
-    wanted = Flow(drift=True, memory=Memory(projection=True), coupling=Coupling(between="projections"))
-    full = nnx.jit(lambda: built(wanted, "random", jax.random.key(0), length, dim))()
+    config = Flow(drift=True, memory=Memory(projection=True), coupling=Coupling(between="projections"))
+    full = nnx.jit(lambda: built(config, "random", jax.random.key(0), length, dim))()
     dense = (full.memory.projection, full.coupling.out, full.coupling.query, full.coupling.key, full.drift)
     for kernel, fan_in in [(full.memory.kernel, length), *((layer.kernel, dim) for layer in dense)]:
         assert float(jnp.std(kernel[...])) == pytest.approx(
@@ -154,13 +154,13 @@ FIELD = Flow(drift=True, memory=Memory(taps=3), coupling=None, init="random", st
 @compiled
 def refined(z):
     """Integrate the same interval by each integrator in 1, 2 and 4 steps, and by RK4 in 16."""
-    wanted = {
+    flows = {
         (name, n): replace(FIELD, integrator=name, step=FIELD.step / n, substeps=n)
         for name in ORDERS
         for n in (1, 2, 4)
     }
-    wanted["rk4", 16] = replace(FIELD, step=FIELD.step / 16, substeps=16)
-    return {name: flow.build(TIME, DIM, nnx.Rngs(0))(z) for name, flow in wanted.items()}
+    flows["rk4", 16] = replace(FIELD, step=FIELD.step / 16, substeps=16)
+    return {name: flow.build(TIME, DIM, nnx.Rngs(0))(z) for name, flow in flows.items()}
 
 
 @pytest.mark.parametrize("integrator", ORDERS)
@@ -170,8 +170,8 @@ def test_convergence(integrator):
     The memory is that of the encoded trajectory, whatever the step: otherwise there would be no common flow.
     """
     with DOUBLE.on():
-        found = refined(np.asarray(on_sphere(np.random.default_rng(0), (TIME, DIM)), float))
-    error = [np.linalg.norm(found[integrator, n] - found["rk4", 16]) for n in (1, 2, 4)]
+        actual = refined(np.asarray(on_sphere(np.random.default_rng(0), (TIME, DIM)), float))
+    error = [np.linalg.norm(actual[integrator, n] - actual["rk4", 16]) for n in (1, 2, 4)]
     assert error[0] < 0.3
     orders = np.log2(np.array(error[:-1]) / error[1:])
     np.testing.assert_allclose(orders, ORDERS[integrator], rtol=0, atol=0.35)
@@ -179,40 +179,40 @@ def test_convergence(integrator):
 
 @compiled
 def minimal(z):
-    found = MINIMAL.build(TIME, DIM, nnx.Rngs(0))
-    return found(z), found.drift.kernel[...]
+    built = MINIMAL.build(TIME, DIM, nnx.Rngs(0))
+    return built(z), built.drift.kernel[...]
 
 
 @given(generators)
 def test_minimal_step(rng):
     """``MINIMAL`` is ``(z + 0.1 v) / |z + 0.1 v|`` with ``v`` the tangent part of ``W z``."""
     z = SINGLE.round(on_sphere(rng, (TIME, DIM)))
-    found, kernel = minimal(z)
+    actual, kernel = minimal(z)
     v = z @ kernel
     v = v - np.sum(z * v, axis=-1, keepdims=True) * z
     expected = (z + 0.1 * v) / np.linalg.norm(z + 0.1 * v, axis=-1, keepdims=True)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=20 * SINGLE.unit)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=20 * SINGLE.unit)
 
 
 @compiled
 def summed(z, lag):
     """Return a step of a flow with all forces, and the sum of its forces computed one by one."""
-    found = Flow(drift=True, coupling=Coupling(between="projections"), integrator="euler", step=0.3).build(
+    built = Flow(drift=True, coupling=Coupling(between="projections"), integrator="euler", step=0.3).build(
         TIME, DIM, nnx.Rngs(0)
     )
-    found.coupling.lag.set_value(lag)
-    query, key = (normalise(layer(z)) for layer in (found.coupling.query, found.coupling.key))
-    coupled = found.coupling.out(coupling(query, key, lag))
-    return found(z), causal_convolution(z, found.memory.kernel[...]) + coupled + z @ found.drift.kernel[...]
+    built.coupling.lag.set_value(lag)
+    query, key = (normalise(layer(z)) for layer in (built.coupling.query, built.coupling.key))
+    coupled = built.coupling.out(coupling(query, key, lag))
+    return built(z), causal_convolution(z, built.memory.kernel[...]) + coupled + z @ built.drift.kernel[...]
 
 
 @given(generators, st.floats(-2.0, 2.0))
 def test_sum_of_forces(rng, lag):
     """The field is the tangent part of the sum of all forces."""
     z = SINGLE.round(on_sphere(rng, (TIME, DIM)))
-    found, force = summed(z, np.float32(lag))
+    actual, force = summed(z, np.float32(lag))
     force = force - np.sum(force * z, axis=-1, keepdims=True) * z
     moved = z + 0.3 * force
     np.testing.assert_allclose(
-        found, moved / np.linalg.norm(moved, axis=-1, keepdims=True), rtol=0, atol=200 * SINGLE.unit
+        actual, moved / np.linalg.norm(moved, axis=-1, keepdims=True), rtol=0, atol=200 * SINGLE.unit
     )

@@ -17,22 +17,22 @@ PLAIN = Causal(features=4, taps=3, dilations=(1, 2))
 RESIDUAL = Causal(features=4, taps=2, dilations=(1, 2, 3), residual=True)
 DEEP = Causal(features=2, taps=1, dilations=(4,))
 ENCODERS = [PLAIN, RESIDUAL, DEEP, Causal(features=2, taps=5)]
-causal = pytest.mark.parametrize("wanted", ENCODERS, ids=repr)
+causal = pytest.mark.parametrize("config", ENCODERS, ids=repr)
 
 
-def encoder(wanted):
+def encoder(config):
     """Return the call of a fresh encoder with non-zero biases, which returns features, kernels and biases."""
 
     def call(x):
-        found = wanted.build(CHANNELS, nnx.Rngs(0))
-        for n, layer in enumerate(found.layers):
-            layer.bias.set_value(0.1 * jnp.arange(1.0, wanted.features + 1) - 0.1 * n)
-        return found(x), [(layer.kernel[...], layer.bias[...]) for layer in found.layers]
+        built = config.build(CHANNELS, nnx.Rngs(0))
+        for n, layer in enumerate(built.layers):
+            layer.bias.set_value(0.1 * jnp.arange(1.0, config.features + 1) - 0.1 * n)
+        return built(x), [(layer.kernel[...], layer.bias[...]) for layer in built.layers]
 
     return compiled(call)
 
 
-encoded = {wanted: encoder(wanted) for wanted in ENCODERS}
+encoded = {config: encoder(config) for config in ENCODERS}
 
 
 def convolved(x, kernel, bias, dilation):
@@ -47,31 +47,31 @@ def convolved(x, kernel, bias, dilation):
 
 @causal
 @given(generators)
-def test_causal_encoder(wanted, rng):
+def test_causal_encoder(config, rng):
     """A causal encoder is a sequence of convolutions, each followed by a ReLU and, from the second on, optionally residual."""
     x = SINGLE.round(rng.normal(size=(TIME, CHANNELS)))
-    found, layers = encoded[wanted](x)
+    actual, layers = encoded[config](x)
     expected = x.astype(float)
-    for n, ((kernel, bias), dilation) in enumerate(zip(layers, wanted.dilations, strict=True)):
-        assert kernel.shape == (wanted.taps, CHANNELS if n == 0 else wanted.features, wanted.features)
+    for n, ((kernel, bias), dilation) in enumerate(zip(layers, config.dilations, strict=True)):
+        assert kernel.shape == (config.taps, CHANNELS if n == 0 else config.features, config.features)
         h = np.maximum(convolved(expected, kernel.astype(float), bias.astype(float), dilation), 0)
-        expected = expected + h if wanted.residual and n else h
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+        expected = expected + h if config.residual and n else h
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-5)
 
 
 @causal
-def test_receptive_field(wanted):
+def test_receptive_field(config):
     """A feature has a gradient in exactly its receptive field; with positive kernels no ReLU hides a sample."""
 
     def last(x):
-        encoder = wanted.build(CHANNELS, nnx.Rngs(0))
+        encoder = config.build(CHANNELS, nnx.Rngs(0))
         for layer in encoder.layers:
             layer.kernel.set_value(jnp.abs(layer.kernel[...]))
         return jnp.sum(encoder(x)[-1])
 
-    time = wanted.receptive_field + 3
+    time = config.receptive_field + 3
     felt = np.flatnonzero(compiled(jax.grad(last))(np.ones((time, CHANNELS), np.float32)).any(axis=-1))
-    oldest = time - wanted.receptive_field
+    oldest = time - config.receptive_field
     assert felt.min() == oldest
     assert felt.max() == time - 1
 
@@ -111,9 +111,9 @@ def branched(x):
 def test_fourier_branch(time, rng):
     """The Fourier branch is a Dense of the magnitudes of all bins, padded with zeros."""
     x = SINGLE.round(rng.normal(size=(time, CHANNELS)))
-    found, kernel, bias = branched(x)
-    assert found.shape == (1, 4)
-    np.testing.assert_allclose(found, fourier(x, kernel, bias), rtol=0, atol=1e-5)
+    actual, kernel, bias = branched(x)
+    assert actual.shape == (1, 4)
+    np.testing.assert_allclose(actual, fourier(x, kernel, bias), rtol=0, atol=1e-5)
 
 
 def test_fourier_branch_length():
@@ -136,5 +136,5 @@ def test_tone_bin():
     with DOUBLE.on():
         branch.out.kernel.set_value(jnp.eye(5))
         branch.out.bias.set_value(jnp.zeros(5))
-        found = branch(jnp.asarray(2.0 * np.cos(2 * np.pi * 3 * np.arange(8) / 8))[:, None])
-    np.testing.assert_allclose(found[0], [0, 0, 0, 1, 0], rtol=0, atol=1e-12)
+        actual = branch(jnp.asarray(2.0 * np.cos(2 * np.pi * 3 * np.arange(8) / 8))[:, None])
+    np.testing.assert_allclose(actual[0], [0, 0, 0, 1, 0], rtol=0, atol=1e-12)

@@ -53,16 +53,16 @@ def test_linear_predictor(padded, window, rng):
     """A linear predictor is the least-squares solution over windows and a constant."""
     x, y, new = white(rng, 7, 9, 2), white(rng, 7, 9, 3) + 4.0, white(rng, 2, 9, 2)
     x = 10.0 ** rng.integers(-6, 6) * x
-    found = LinearPredictor.fit(x, y, window, padded=padded)
-    times = range(found.first, 9)
+    predictor = LinearPredictor.fit(x, y, window, padded=padded)
+    times = range(predictor.first, 9)
     rows = np.array([[*by_hand(sequence, t, window), 1.0] for sequence in x for t in times])
     solution, *_ = np.linalg.lstsq(rows, np.array([sequence[t] for sequence in y for t in times]), rcond=None)
     expected = [[[*by_hand(sequence, t, window), 1.0] @ solution for t in times] for sequence in new]
-    assert (found.window, found.first) == (window, 0 if padded else window - 1)
+    assert (predictor.window, predictor.first) == (window, 0 if padded else window - 1)
     # The ridge is 1e-12 of at most 19 features, of which the smallest direction is larger than 1e-4 of one. With windows as
     # long as the sequences there are more features than samples: the solution is one of many.
     if len(rows) > 2 * rows.shape[1]:
-        np.testing.assert_allclose(found.predict(new), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+        np.testing.assert_allclose(predictor.predict(new), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -70,28 +70,28 @@ def test_continuation(channels):
     """A linear predictor continues two tones, which obey a linear recurrence of four samples, for many steps."""
     t = np.arange(120)[:, None]
     tones = np.sin(0.3 * t + np.arange(channels)) + 0.5 * np.sin(0.11 * t + 2.0 * np.arange(channels))
-    shown, rest = tones[:80], tones[80:]
+    context, rest = tones[:80], tones[80:]
     for window in (4, 12):
-        found = LinearPredictor.fit(shown[:-1], shown[1:], window, padded=False)
-        np.testing.assert_allclose(found.continue_(shown, 40), rest, atol=1e-3)
-        np.testing.assert_allclose(found.continue_(shown, 1)[0], found.predict(shown)[-1], atol=1e-12)
+        predictor = LinearPredictor.fit(context[:-1], context[1:], window, padded=False)
+        np.testing.assert_allclose(predictor.continue_(context, 40), rest, atol=1e-3)
+        np.testing.assert_allclose(predictor.continue_(context, 1)[0], predictor.predict(context)[-1], atol=1e-12)
 
 
 def test_padding():
     """A padded predictor reads zeros before the first sample."""
     rng = np.random.default_rng(0)
-    found = LinearPredictor.fit(white(rng, 20, 6, 2), white(rng, 20, 6, 2), 4)
+    predictor = LinearPredictor.fit(white(rng, 20, 6, 2), white(rng, 20, 6, 2), 4)
     short = white(rng, 2, 2)
     padded = np.concatenate([np.zeros((3, 2)), short])
-    np.testing.assert_allclose(found.predict(short)[-1], found.predict(padded)[-1], atol=1e-12)
-    np.testing.assert_allclose(found.continue_(short, 2), found.continue_(padded, 2), atol=1e-12)
+    np.testing.assert_allclose(predictor.predict(short)[-1], predictor.predict(padded)[-1], atol=1e-12)
+    np.testing.assert_allclose(predictor.continue_(short, 2), predictor.continue_(padded, 2), atol=1e-12)
 
 
 def test_zero_inputs():
     """Fitted on zeros alone, a linear predictor returns the mean target."""
     y = np.arange(6.0).reshape(2, 3, 1)
-    found = LinearPredictor.fit(np.zeros((2, 3, 2)), y, 2)
-    np.testing.assert_allclose(found.predict(np.zeros((1, 3, 2))), 2.5, rtol=1e-9)
+    predictor = LinearPredictor.fit(np.zeros((2, 3, 2)), y, 2)
+    np.testing.assert_allclose(predictor.predict(np.zeros((1, 3, 2))), 2.5, rtol=1e-9)
 
 
 @given(generators)
@@ -100,12 +100,12 @@ def test_harmonic_continuation(rng):
     frequencies, n, steps = (0.3, 0.7, 2.0), 20, 15
     t, start = np.arange(n + steps)[:, None, None], rng.uniform(0, 2 * np.pi, size=(2, 1, 3, 3))
     tones = np.sum(rng.normal(size=(2, 1, 3, 3)) * np.sin(np.array(frequencies) * t + start), axis=-1)
-    found = harmonic_continuation(tones[:, :n], frequencies, steps)
-    np.testing.assert_allclose(found, tones[:, n:], atol=1e-9)
-    shown = tones[0, :n] + 0.1 * rng.normal(size=(n, 3))
+    actual = harmonic_continuation(tones[:, :n], frequencies, steps)
+    np.testing.assert_allclose(actual, tones[:, n:], atol=1e-9)
+    context = tones[0, :n] + 0.1 * rng.normal(size=(n, 3))
     waves = np.concatenate([f(t[:, 0] * np.array(frequencies)) for f in (np.sin, np.cos)], axis=-1)
-    fitted = scipy.linalg.lstsq(waves[:n], shown)[0]
-    np.testing.assert_allclose(harmonic_continuation(shown, frequencies, steps), waves[n:] @ fitted, atol=1e-9)
+    fitted = scipy.linalg.lstsq(waves[:n], context)[0]
+    np.testing.assert_allclose(harmonic_continuation(context, frequencies, steps), waves[n:] @ fitted, atol=1e-9)
 
 
 def test_hold_last():
@@ -132,9 +132,9 @@ def test_posterior_mean(candidates, features, rng):
     expected = weight @ values / weight.sum(axis=-1, keepdims=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(floors, "BLOCK", 3 * candidates)
-        found = posterior_mean(observed, clean, values, noise=noise, prior=prior)
+        actual = posterior_mean(observed, clean, values, noise=noise, prior=prior)
     # Weights and values are rounded to float32, and the sums over them.
-    np.testing.assert_allclose(found, expected, atol=(candidates + 4) * 2.0**-24 * np.abs(values).max())
+    np.testing.assert_allclose(actual, expected, atol=(candidates + 4) * 2.0**-24 * np.abs(values).max())
     even = posterior_mean(observed, clean, values, noise=noise)
     np.testing.assert_allclose(
         even, posterior_mean(observed, clean, values, noise=noise, prior=np.full(candidates, 7.0)), atol=1e-6
@@ -149,28 +149,30 @@ def test_bayes_readout(place, padded):
     rng, window, noise = np.random.default_rng(0), 3, 0.8
     clean, values = white(rng, 4, 6, 2), white(rng, 4, 6, 1)
     observed = clean[[0, 2]] + noise * white(rng, 2, 6, 2)
-    found = bayes_readout(observed, clean, values, window=window, noise=noise, place=place, padded=padded)
+    actual = bayes_readout(observed, clean, values, window=window, noise=noise, place=place, padded=padded)
     times = range(0 if padded else window - 1, 6)
-    assert found.shape == (2, len(times), 1)
+    assert actual.shape == (2, len(times), 1)
     for row, t in enumerate(times):
         length = min(t + 1, window)
         here = place == "known" or length < window
         ends = [(k, e) for k in range(4) for e in ([t] if here else range(window - 1, 6))]
         could = np.stack([by_hand(clean[k], e, length) for k, e in ends])
-        seen = np.stack([by_hand(x, t, length) for x in observed])
-        expected = posterior_mean(seen, could, np.stack([values[k, e] for k, e in ends]), noise=noise)
-        np.testing.assert_allclose(found[:, row], expected, atol=1e-6)
+        windows = np.stack([by_hand(x, t, length) for x in observed])
+        expected = posterior_mean(windows, could, np.stack([values[k, e] for k, e in ends]), noise=noise)
+        np.testing.assert_allclose(actual[:, row], expected, atol=1e-6)
 
 
 def test_noisy():
     """``noisy`` returns a metric's mean over draws of noise, and its standard error."""
     target = np.zeros((4, 50, 3), np.float32)
-    found = noisy(losses.mse, target, rms=0.3, draws=40)
+    actual = noisy(losses.mse, target, rms=0.3, draws=40)
     # The mean square of n normal numbers has a relative standard deviation of sqrt(2 / n).
     error = 0.09 * np.sqrt(2.0 / target.size / 40)
-    assert abs(found.mean - 0.09) < 4.0 * error
-    assert 0.5 * error < found.error < 2.0 * error
-    assert found == noisy(losses.mse, target, rms=0.3, draws=40) != noisy(losses.mse, target, rms=0.3, draws=40, seed=1)
+    assert abs(actual.mean - 0.09) < 4.0 * error
+    assert 0.5 * error < actual.error < 2.0 * error
+    assert (
+        actual == noisy(losses.mse, target, rms=0.3, draws=40) != noisy(losses.mse, target, rms=0.3, draws=40, seed=1)
+    )
     assert noisy(losses.mse, target, rms=0.0) == (0.0, 0.0)
 
 
@@ -254,14 +256,14 @@ def core():
     training = jax.tree.map(np.asarray, SIGNALS.batch(jnp.asarray(SIGNALS.training_choices), number, "next step", DIM))
     held_out = jax.tree.map(np.asarray, SIGNALS.held_out("next step", DIM))
     # Which tone comes first is not linear in the signal, but is the same at all times of a sequence: the alignment finds it.
-    wanted = np.concatenate([training.target, states()[SIGNALS.training_choices]], axis=-1)
-    fitted = {window: LinearPredictor.fit(plane(training.input), wanted, window) for window in WINDOWS}
-    found = {w: np.split(p.predict(plane(held_out.input)), [SIGNALS.channels], axis=-1) for w, p in fitted.items()}
+    targets = np.concatenate([training.target, states()[SIGNALS.training_choices]], axis=-1)
+    fitted = {window: LinearPredictor.fit(plane(training.input), targets, window) for window in WINDOWS}
+    actual = {w: np.split(p.predict(plane(held_out.input)), [SIGNALS.channels], axis=-1) for w, p in fitted.items()}
     complete = {w: LinearPredictor.fit(plane(training.input), training.target, w, padded=False) for w in WINDOWS}
     return Core(
         batch=held_out,
-        next_step={w: x.astype(np.float32) for w, (x, _) in found.items()},
-        by_frequency={w: z for w, (_, z) in found.items()},
+        next_step={w: x.astype(np.float32) for w, (x, _) in actual.items()},
+        by_frequency={w: z for w, (_, z) in actual.items()},
         complete={w: p.predict(plane(held_out.input)) for w, p in complete.items()},
     )
 
@@ -367,16 +369,16 @@ def test_copied_input(core):
 @pytest.mark.parametrize("window", COMPLETE)
 def test_complete_windows(core, window):
     """The error of the linear predictor of complete windows is the figure of docs/floors.md."""
-    found = core.complete[window]
-    assert found.shape[1] == core.batch.target.shape[1] - window + 1
-    error = np.mean((found - core.batch.target[:, window - 1 :]) ** 2)
+    actual = core.complete[window]
+    assert actual.shape[1] == core.batch.target.shape[1] - window + 1
+    error = np.mean((actual - core.batch.target[:, window - 1 :]) ** 2)
     assert abs(error - float(COMPLETE[window])) <= rounding(COMPLETE[window])
 
 
 def read(core, values, window, padded=False, every=1):
     """Return the Bayes read-out of every ``every``-th sequence."""
-    known = {"window": window, "noise": SIGNALS.noise, "padded": padded}
-    return bayes_readout(core.batch.input[::every], core.batch.clean, values, **known)
+    options = {"window": window, "noise": SIGNALS.noise, "padded": padded}
+    return bayes_readout(core.batch.input[::every], core.batch.clean, values, **options)
 
 
 def bayes(core, window, padded=False, every=1):
@@ -395,8 +397,8 @@ def test_padded_bayes_oracle_distance(core, window):
 @pytest.mark.parametrize("window", OF_BAYES)
 def test_padded_bayes_next_step(core, window):
     """The next-step error of the padded Bayes read-out is the figure of docs/floors.md."""
-    found = mse(read(core, core.batch.target, window, padded=True), core.batch.target)
-    assert abs(np.mean(found) - float(OF_BAYES[window])) <= rounding(OF_BAYES[window])
+    actual = mse(read(core, core.batch.target, window, padded=True), core.batch.target)
+    assert abs(np.mean(actual) - float(OF_BAYES[window])) <= rounding(OF_BAYES[window])
 
 
 @pytest.mark.parametrize("window", BAYES)
@@ -415,8 +417,8 @@ def test_bayes_oracle_distance(core, window):
 @pytest.mark.parametrize("rms", OF_NOISE)
 def test_spectral_loss_of_noise(core, rms):
     """The spectral loss of the exact target plus noise is the figure of docs/floors.md."""
-    found = noisy(fractional, core.batch.target, rms=rms, draws=4)
-    assert abs(found.mean - float(OF_NOISE[rms])) <= rounding(OF_NOISE[rms]) + 3.0 * found.error
+    actual = noisy(fractional, core.batch.target, rms=rms, draws=4)
+    assert abs(actual.mean - float(OF_NOISE[rms])) <= rounding(OF_NOISE[rms]) + 3.0 * actual.error
 
 
 def test_empty_bin_share(core):
@@ -428,28 +430,28 @@ def test_empty_bin_share(core):
     def shares(predicted, target):
         """Return the loss of each bin, in NumPy's float64."""
         n = target.shape[1] + losses.TAPS - 1
-        found = 0.0
+        actual = 0.0
         for order in losses.ORDERS:
             kernel = np.fft.rfft(np.asarray(power_law_kernel(order, losses.TAPS), float), n)[:, None]
             p, y = (kernel * np.fft.rfft(signal, n, axis=1) for signal in (predicted, target))
             p_size, y_size = np.abs(p) + losses.EPSILON, np.abs(y) + losses.EPSILON
             error = np.abs(np.log(p_size) - np.log(y_size)) + 0.5 * np.abs(p / p_size - y / y_size) ** 2
-            found = found + error.mean(axis=(0, 2)) / len(losses.ORDERS)
-        return found / len(found)
+            actual = actual + error.mean(axis=(0, 2)) / len(losses.ORDERS)
+        return actual / len(actual)
 
     exact = core.batch.target.astype(float)
-    found = shares(exact + 0.001 * white(np.random.default_rng(0), *exact.shape), exact)
-    assert found.argmax() == 0
+    actual = shares(exact + 0.001 * white(np.random.default_rng(0), *exact.shape), exact)
+    assert actual.argmax() == 0
     # A target of two whole periods has no mean: in float32 that is 1e-6 of rounding, in float64 that of the stored samples.
-    assert noisy(fractional, core.batch.target, rms=0.001).mean < 0.081 < found.sum()
-    assert abs(found[1:].sum() - 0.0186) < rounding("0.0186")
+    assert noisy(fractional, core.batch.target, rms=0.001).mean < 0.081 < actual.sum()
+    assert abs(actual[1:].sum() - 0.0186) < rounding("0.0186")
 
 
-# What the rungs of the case study are asked beside
+# The references and floors of the rungs
 
 
-@pytest.mark.parametrize(("data", "wanted"), REFERENCES.items(), ids=("core", "small"))
-def test_references(data, wanted):
+@pytest.mark.parametrize(("data", "references"), REFERENCES.items(), ids=("core", "small"))
+def test_references(data, references):
     """Each reference of the rungs is the error of its simple predictor, weighted as in the training set.
 
     Predictors are fitted in the plane of the 16 channels in which every target lies, but ``hold_last`` has all channels.
@@ -457,10 +459,10 @@ def test_references(data, wanted):
     everything = jax.tree.map(
         np.asarray, data.batch(jnp.asarray(data.training_choices), jnp.arange(data.sequences), "identity", 6)
     )
-    held = jax.tree.map(np.asarray, data.held_out("identity", 6))
-    seen, clean, training = plane(held.input), plane(held.clean), plane(everything.input)
+    held_out = jax.tree.map(np.asarray, data.held_out("identity", 6))
+    inputs, clean, training = plane(held_out.input), plane(held_out.clean), plane(everything.input)
     gap = data.length // 4
-    context, target = seen[:, :-gap], clean[:, -gap:]
+    context, target = inputs[:, :-gap], clean[:, -gap:]
     after = plane(everything.clean)[:, 1:]
 
     def fitted(window, padded):
@@ -470,21 +472,21 @@ def test_references(data, wanted):
         return data.share @ np.mean((predicted - target) ** 2, axis=(1, 2))
 
     within = 2 / data.channels  # of the error in the plane, that in all channels
-    found = {
-        "copied": error(held.clean[:, :-1], held.clean[:, 1:]),
-        "linear": error(fitted(wanted.linear[0], True).predict(seen[:, :-1]), clean[:, 1:]) * within,
-        "held": error(carry_forward(held.input[:, :-gap], gap), held.clean[:, -gap:]),
-        "short": error(fitted(wanted.short[0], True).continue_(context, gap), target) * within,
-        "long": error(fitted(wanted.long[0], False).continue_(context, gap), target) * within,
+    errors = {
+        "copied": error(held_out.clean[:, :-1], held_out.clean[:, 1:]),
+        "linear": error(fitted(references.linear[0], True).predict(inputs[:, :-1]), clean[:, 1:]) * within,
+        "hold_last": error(carry_forward(held_out.input[:, :-gap], gap), held_out.clean[:, -gap:]),
+        "short": error(fitted(references.short[0], True).continue_(context, gap), target) * within,
+        "long": error(fitted(references.long[0], False).continue_(context, gap), target) * within,
         "harmonic": error(
             harmonic_continuation(context, (data.times[1] - data.times[0]) * np.array(FREQUENCIES), gap), target
         )
         * within,
     }
-    for name, figure in wanted._asdict().items():
+    for name, figure in references._asdict().items():
         figure = figure[1] if isinstance(figure, tuple) else figure
         place = Decimal(str(figure)).as_tuple().exponent
-        assert abs(found[name] - figure) <= 0.5 * 10.0**place, (name, found[name])
+        assert abs(errors[name] - figure) <= 0.5 * 10.0**place, (name, errors[name])
 
 
 @pytest.mark.parametrize(("metric", "data", "task"), BAYES_FLOORS)
@@ -493,11 +495,11 @@ def test_rung_floors(metric, data, task):
     draws = 2 if data == SIGNALS else 32
     kinds = jnp.tile(jnp.arange(len(data.tone_choices)), draws)
     batch = jax.tree.map(np.asarray, data.batch(kinds, 10**6 + jnp.arange(len(kinds)), task, 6))
-    wanted, every = batch.target if metric == "mse" else batch.oracle, len(data.tone_choices)
-    known = {"window": batch.input.shape[1], "noise": data.noise, "place": "known", "padded": True}
-    read_out = bayes_readout(batch.input, batch.clean[:every], wanted[:every], **known)
+    targets, every = batch.target if metric == "mse" else batch.oracle, len(data.tone_choices)
+    options = {"window": batch.input.shape[1], "noise": data.noise, "place": "known", "padded": True}
+    read_out = bayes_readout(batch.input, batch.clean[:every], targets[:every], **options)
     if metric == "mse":
-        each = np.mean((read_out - wanted) ** 2, axis=(1, 2))
+        each = np.mean((read_out - targets) ** 2, axis=(1, 2))
     else:  # a root mean square over the coordinates there are, of which the oracle fills six
         dim = CORE.model.latent_dim if data == SIGNALS else SUMMIT_SMALL.model.latent_dim
         unit = (read_out / np.linalg.norm(read_out, axis=-1, keepdims=True)).astype(np.float32)

@@ -55,8 +55,8 @@ models = pytest.mark.parametrize("name", MODELS)
 
 
 @cache
-def shape(wanted):
-    return nnx.split(nnx.eval_shape(lambda: wanted.build(LENGTH, CHANNELS, jax.random.key(0))))
+def shape(config):
+    return nnx.split(nnx.eval_shape(lambda: config.build(LENGTH, CHANNELS, jax.random.key(0))))
 
 
 def built(name, seed=0):
@@ -89,7 +89,7 @@ def both_rollouts(*args):
 
 def both_loops(model, context, steps, key):
     """Run a growing sequence through the whole model; return both roll-outs, and the model's output on the context."""
-    known = context.shape[-2]
+    observed = context.shape[-2]
 
     def moved(z):
         return model.dynamics(z)[..., -1:, :]
@@ -97,8 +97,8 @@ def both_loops(model, context, steps, key):
     def aligned(x):
         mean, sigma = model.encode(x)
         if sigma is not None and key is not None:
-            drawn = draw(mean[..., :known, :], sigma[..., :known, :], key, model.config.latent)[0]
-            mean = jnp.concatenate([drawn, mean[..., known:, :]], axis=-2)
+            drawn = draw(mean[..., :observed, :], sigma[..., :observed, :], key, model.config.latent)[0]
+            mean = jnp.concatenate([drawn, mean[..., observed:, :]], axis=-2)
         return model.align(mean)[0]
 
     z, x = aligned(context), context
@@ -114,10 +114,10 @@ def test_rollouts(name):
     model, context, key = built(name), signals(2, time=START), jax.random.key(3)
     graph, params = nnx.split(model)
     expected, own = program(both_loops, graph, STEPS)(params, context, key)
-    for how, found in both(model, context, key).items():
-        assert found.shape == (2, STEPS, CHANNELS)
-        np.testing.assert_allclose(found, expected[how], rtol=0, atol=CLOSE)
-        np.testing.assert_allclose(found[:, 0], own[:, -1], rtol=0, atol=CLOSE)
+    for how, actual in both(model, context, key).items():
+        assert actual.shape == (2, STEPS, CHANNELS)
+        np.testing.assert_allclose(actual, expected[how], rtol=0, atol=CLOSE)
+        np.testing.assert_allclose(actual[:, 0], own[:, -1], rtol=0, atol=CLOSE)
 
 
 @pytest.mark.parametrize("name", ["flat", "spectrum"])
@@ -148,14 +148,14 @@ def test_batch(name):
 
 def test_transformations():
     """Roll-outs may be mapped over models, and their gradient goes through every step."""
-    wanted = Model(latent="sphere", dynamics=Flow(coupling=None, integrator="euler"))
-    context, each = signals(time=START), [built(wanted, seed) for seed in (0, 1)]
-    graph = shape(wanted)[0]
+    config = Model(latent="sphere", dynamics=Flow(coupling=None, integrator="euler"))
+    context, each = signals(time=START), [built(config, seed) for seed in (0, 1)]
+    graph = shape(config)[0]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(nnx.split(model)[1] for model in each))
 
     def ends(rolled, params):
-        found = rolled(nnx.merge(graph, params), context, STEPS, None)
-        return jnp.stack([jnp.sum(found[how][-1] ** 2) for how in ROLLOUTS]), found
+        actual = rolled(nnx.merge(graph, params), context, STEPS, None)
+        return jnp.stack([jnp.sum(actual[how][-1] ** 2) for how in ROLLOUTS]), actual
 
     @compiled
     def mapped(params):
@@ -165,10 +165,10 @@ def test_transformations():
         ]
         return jax.vmap(partial(ends, both_rollouts))(params)[1], *slopes
 
-    found, slopes, expected = mapped(stacked)
+    actual, slopes, expected = mapped(stacked)
     for n, model in enumerate(each):
         for how, alone in both(model, context).items():
-            np.testing.assert_allclose(found[how][n], alone, rtol=0, atol=CLOSE)
+            np.testing.assert_allclose(actual[how][n], alone, rtol=0, atol=CLOSE)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=100 * CLOSE), slopes, expected)
     taps = np.abs(slopes["dynamics"]["memory"]["kernel"][...]).max(axis=-1)
     reach = START + STEPS - 1  # from the last point moved to the first sample
@@ -179,13 +179,13 @@ def test_transformations():
 @ways
 def test_tracing(how, monkeypatch):
     """A roll-out is traced once per shape, whatever the weights, the values of the context and the noise."""
-    wanted = Model(sampling=Learned(), latent_dim=5)  # no other test's, which would have been traced already
+    config = Model(sampling=Learned(), latent_dim=5)  # no other test's, which would have been traced already
     traced, encode = [], ManifoldFormer.encode
     monkeypatch.setattr(ManifoldFormer, "encode", lambda *args: traced.append(1) or encode(*args))
 
     def traces(seed, time):
         before = len(traced)
-        ROLLOUTS[how](built(wanted, seed), signals(time=time, seed=seed), STEPS, jax.random.key(seed))
+        ROLLOUTS[how](built(config, seed), signals(time=time, seed=seed), STEPS, jax.random.key(seed))
         return len(traced) - before
 
     assert traces(0, START) > 0
@@ -205,30 +205,30 @@ def test_fill(start, stop):
         return {how: fill(model, signal, start, stop, how) for how in ROLLOUTS}
 
     for signal in (whole, unknown):
-        for how, found in filled(signal).items():
-            np.testing.assert_array_equal(found[:, :start], whole[:, :start])
-            np.testing.assert_array_equal(found[:, stop:], signal[:, stop:])
-            np.testing.assert_allclose(found[:, start:stop], expected[how], rtol=0, atol=CLOSE)
+        for how, actual in filled(signal).items():
+            np.testing.assert_array_equal(actual[:, :start], whole[:, :start])
+            np.testing.assert_array_equal(actual[:, stop:], signal[:, stop:])
+            np.testing.assert_allclose(actual[:, start:stop], expected[how], rtol=0, atol=CLOSE)
 
 
 def test_fill_options():
     """``fill`` uses the roll-out and the key that it is given."""
     model, whole, key = built("spectrum"), signals(), jax.random.key(3)
     stop = START + STEPS
-    found = {how: np.asarray(fill(model, whole, START, stop, how, key)[START:stop]) for how in ROLLOUTS}
+    actual = {how: np.asarray(fill(model, whole, START, stop, how, key)[START:stop]) for how in ROLLOUTS}
     for how, expected in both(model, whole[:START], key).items():
-        np.testing.assert_allclose(found[how], expected, rtol=0, atol=CLOSE)
-    assert (np.abs(found["latent"] - found["signal"]).max(axis=-1) > 1e-3)[1:].all()
-    np.testing.assert_array_equal(fill(model, whole, START, stop, key=key)[START:stop], found["latent"])
+        np.testing.assert_allclose(actual[how], expected, rtol=0, atol=CLOSE)
+    assert (np.abs(actual["latent"] - actual["signal"]).max(axis=-1) > 1e-3)[1:].all()
+    np.testing.assert_array_equal(fill(model, whole, START, stop, key=key)[START:stop], actual["latent"])
 
 
 def test_integer_context():
     """A context of integers is continued in float32: as integers, predictions appended to it would be truncated."""
     model = built("spectrum")
     context = np.round(9 * signals()[:START]).astype(np.int16)
-    for how, found in both(model, context).items():
-        np.testing.assert_array_equal(found, ROLLOUTS[how](model, context.astype(np.float32), STEPS))
-        assert found.dtype == jnp.float32
+    for how, actual in both(model, context).items():
+        np.testing.assert_array_equal(actual, ROLLOUTS[how](model, context.astype(np.float32), STEPS))
+        assert actual.dtype == jnp.float32
 
 
 @ways
@@ -254,10 +254,10 @@ def test_invalid_context(how, shape, steps, reason):
 
 def transparent(dynamics):
     """Return a model that encodes and decodes points of the sphere as themselves: ``relu(x) - relu(-x)``."""
-    wanted = Model(
+    config = Model(
         encoder=Pointwise(features=2 * DIM), latent="sphere", latent_dim=DIM, dynamics=dynamics, decoder=2 * DIM
     )
-    graph, params = nnx.split(nnx.eval_shape(lambda: wanted.build(ORBIT, DIM, jax.random.key(0))))
+    graph, params = nnx.split(nnx.eval_shape(lambda: config.build(ORBIT, DIM, jax.random.key(0))))
     model = nnx.merge(graph, jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), params))
     signs = np.concatenate([np.eye(DIM), -np.eye(DIM)]).astype(np.float32)
     for first, second in [(model.encoder.hidden, model.mean), (model.decoder.hidden, model.decoder.out)]:
@@ -314,10 +314,10 @@ def test_rotating_trajectory(dynamics):
     for _ in range(ORBIT - 1):
         orbit.append(orbit[-1] @ turn)
     orbit = np.array(orbit, np.float32)
-    for found in both(model, orbit[:2], steps=ORBIT - 2).values():
+    for actual in both(model, orbit[:2], steps=ORBIT - 2).values():
         # Each step rounds some ten times, and an error of the angle grows with the square of the steps.
-        np.testing.assert_allclose(found, orbit[2:], rtol=0, atol=10 * ORBIT**2 * 2.0**-24)
-        gap = measure(found, orbit[2:])
+        np.testing.assert_allclose(actual, orbit[2:], rtol=0, atol=10 * ORBIT**2 * 2.0**-24)
+        gap = measure(actual, orbit[2:])
         assert gap["gap_mse"] < 1e-6
         assert gap["gap_amplitude"] == pytest.approx(1.0, abs=1e-3)
         assert gap["gap_phase"] == pytest.approx(0.0, abs=1e-3)
@@ -333,8 +333,8 @@ def test_phase_error(angle):
         each = zip((1, 3, 6), size, start, strict=True)
         return sum(a * np.cos(2 * np.pi * n * time / 16 + b + ahead) for n, a, b in each)
 
-    found = phase_error(np.stack([tones(angle), 2 * tones(0)]), np.stack([tones(0), tones(angle)]))
-    np.testing.assert_allclose(found, [angle, -angle], rtol=0, atol=1e-5)
+    actual = phase_error(np.stack([tones(angle), 2 * tones(0)]), np.stack([tones(0), tones(angle)]))
+    np.testing.assert_allclose(actual, [angle, -angle], rtol=0, atol=1e-5)
     assert phase_error(np.zeros((16, CHANNELS)), tones(0)) == 0.0
 
 
@@ -350,13 +350,13 @@ def test_phase_error_weights():
 def test_measure():
     """The measures of a gap are one number per sequence, and equal their formulas."""
     target = signals(2, 3)
-    found = measure(-2 * target, target)
-    assert {name: value.shape for name, value in found.items()} == dict.fromkeys(
+    actual = measure(-2 * target, target)
+    assert {name: value.shape for name, value in actual.items()} == dict.fromkeys(
         ("gap_mse", "gap_amplitude", "gap_phase"), (2, 3)
     )
-    np.testing.assert_allclose(found["gap_mse"], 9 * np.mean(target**2, axis=(-2, -1)), rtol=1e-5)
-    np.testing.assert_allclose(found["gap_amplitude"], 2.0, rtol=1e-5)
-    np.testing.assert_allclose(np.abs(found["gap_phase"]), np.pi, rtol=1e-5)
+    np.testing.assert_allclose(actual["gap_mse"], 9 * np.mean(target**2, axis=(-2, -1)), rtol=1e-5)
+    np.testing.assert_allclose(actual["gap_amplitude"], 2.0, rtol=1e-5)
+    np.testing.assert_allclose(np.abs(actual["gap_phase"]), np.pi, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -400,5 +400,5 @@ def test_long_rollout():
     model, context = built("long"), signals(time=LENGTH + 1)
     graph, params = nnx.split(model)
     expected = program(both_loops, graph, STEPS)(params, context, None)[0]
-    for how, found in both(model, context).items():
-        np.testing.assert_allclose(found, expected[how], rtol=0, atol=CLOSE)
+    for how, actual in both(model, context).items():
+        np.testing.assert_allclose(actual, expected[how], rtol=0, atol=CLOSE)

@@ -71,8 +71,8 @@ def test_rk4_step(rng):
     k4 = field(put(x + h * k3))
     expected = put(x + h * (k1 / 6 + k2 / 3 + k3 / 3 + k4 / 6))
     with DOUBLE.on():
-        found = swirl(matrix, x, h)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=100 * DOUBLE.unit)
+        actual = swirl(matrix, x, h)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=100 * DOUBLE.unit)
 
 
 @compiled

@@ -115,11 +115,11 @@ def test_small_phase(rng):
     y = signal(rng)
     turned = np.fft.rfft(y, axis=-2)
     turned[:, 1:-1] *= np.exp(1e-4j)
-    found = fast["phase"](*SINGLE.round(np.fft.irfft(turned, TIME, axis=-2), y))
+    actual = fast["phase"](*SINGLE.round(np.fft.irfft(turned, TIME, axis=-2), y))
     # Two transforms of 4 stages, off by some 16 roundings of their norm (12 at most) each, beside 1e-4.
     error = 2 * 16 * 12 * SINGLE.unit
     expected = 0.5 * 1e-8 * (BINS - 2) / BINS
-    assert (np.abs(np.asarray(found) - expected) <= 1e-4 * error + error**2).all()
+    assert (np.abs(np.asarray(actual) - expected) <= 1e-4 * error + error**2).all()
 
 
 @pytest.mark.parametrize("name", ["log_magnitude", "phase", "spectral", "energy_spectral"])
@@ -191,8 +191,8 @@ def test_fractional(rng):
     kernel = np.arange(1.0, taps + 1) ** -0.5 / np.sqrt(np.pi)  # Gamma(1/2)
     full = [np.apply_along_axis(np.convolve, -2, x, kernel) for x in (p, y)]
     with DOUBLE.on():
-        found = of_one_order(p, y, orders=(0.5,), taps=taps)
-        np.testing.assert_allclose(found, fast["spectral"](*full), rtol=0, atol=1e-6)
+        actual = of_one_order(p, y, orders=(0.5,), taps=taps)
+        np.testing.assert_allclose(actual, fast["spectral"](*full), rtol=0, atol=1e-6)
 
 
 @given(generators)
@@ -211,8 +211,8 @@ def test_integer_signals(rng):
     """Signals of integers give the losses of the same signals in float32."""
     p, y = rng.integers(-9, 9, size=(2, TIME, CHANNELS))
     for name in SPECTRAL:
-        found, expected = (float(fast[name](*pair)) for pair in ((p, y), SINGLE.round(p, y)))
-        assert found == pytest.approx(expected, rel=1e-5), name
+        actual, expected = (float(fast[name](*pair)) for pair in ((p, y), SINGLE.round(p, y)))
+        assert actual == pytest.approx(expected, rel=1e-5), name
 
 
 @pytest.mark.parametrize(

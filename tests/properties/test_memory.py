@@ -31,12 +31,12 @@ def test_kernel(precision, order):
     t = np.arange(1, 129, dtype=np.longdouble)
     expected = t ** -np.longdouble(order) / np.longdouble(scipy.special.gamma(1.0 - np.float64(order)))
     with precision.on():
-        found = kernel_of(order, 128)
+        actual = kernel_of(order, 128)
     # The power by exp and log: its exponent, up to log 128 = 4.9, is rounded twice. Gamma of 1 - order, which is
     # rounded once, has a relative slope of at most 1 / (1 - order); JAX's own gamma is good to some 10 roundings.
     limit = (2 * 4.9 + 4 + 10 + 2 / (1.0 - float(order))) * precision.unit
-    np.testing.assert_allclose(np.asarray(found, np.longdouble), expected, rtol=limit)
-    assert found.dtype == precision.dtype
+    np.testing.assert_allclose(np.asarray(actual, np.longdouble), expected, rtol=limit)
+    assert actual.dtype == precision.dtype
 
 
 @precisions
@@ -54,8 +54,8 @@ def test_order_zero(rng, shape):
     z = rng.normal(size=shape)
     with DOUBLE.on():
         kernel = jnp.broadcast_to(power_law_kernel(0.0, shape[-2])[:, None], shape[-2:])
-        found = convolved(z, kernel)
-    np.testing.assert_allclose(found, np.cumsum(z, axis=-2), rtol=0, atol=1e-12)
+        actual = convolved(z, kernel)
+    np.testing.assert_allclose(actual, np.cumsum(z, axis=-2), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("order", [-0.1, 1.0, 1, 2.5, float("nan"), np.float32(1.0), jnp.float32(-1.0)])
@@ -78,14 +78,14 @@ def test_convolution(precision, rng, shape, taps):
     """The FFT convolution equals the direct sum to rounding."""
     z, kernel = precision.round(rng.normal(size=shape), rng.normal(size=(taps, shape[-1])))
     with precision.on():
-        found = convolved(z, kernel)
+        actual = convolved(z, kernel)
     expected = np.zeros(shape)
     for where in np.ndindex(*shape[:-2]):
         for c in range(shape[-1]):
             expected[(*where, slice(None), c)] = np.convolve(z[(*where, slice(None), c)], kernel[:, c])[: shape[-2]]
     # Three transforms of n = 32 at most, each off by log2(n) stages of 4 roundings of its norm (Higham, theorem 24.2).
     limit = 3 * 4 * 5 * precision.unit * np.linalg.norm(z, axis=-2).max() * np.linalg.norm(kernel, axis=0).max()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=limit)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=limit)
 
 
 def test_impulse_response():
@@ -105,7 +105,7 @@ def test_transform_length(time, taps, n):
     lengths = set(
         re.findall(r"stablehlo.fft .*?length = array<i64: (\d+)>|stablehlo.fft .*?length = \[(\d+)\]", program)
     )
-    assert {int("".join(found)) for found in lengths} == {n}
+    assert {int("".join(actual)) for actual in lengths} == {n}
 
 
 FROZEN = {"kernel": "power law", "trained": False}
@@ -121,45 +121,45 @@ MEMORIES = {
 TIME, DIM = 9, 3
 
 
-def remembered(wanted, zero):
+def remembered(config, zero):
     """Return the call of a fresh module, which returns its memory and its parameters."""
 
     def call(z):
-        found = wanted.build(TIME, DIM, zero, nnx.Rngs(0))
-        return found(z), nnx.to_pure_dict(nnx.state(found))
+        built = config.build(TIME, DIM, zero, nnx.Rngs(0))
+        return built(z), nnx.to_pure_dict(nnx.state(built))
 
     return compiled(call)
 
 
-remembering = {(name, zero): remembered(wanted, zero) for name, wanted in MEMORIES.items() for zero in (False, True)}
+remembering = {(name, zero): remembered(config, zero) for name, config in MEMORIES.items() for zero in (False, True)}
 
 
 @pytest.mark.parametrize("name", MEMORIES)
 @given(generators)
 def test_memory_module(name, rng):
     """A memory module convolves with its kernel, then projects, and has no other parameters."""
-    wanted, z = MEMORIES[name], rng.normal(size=(TIME, DIM)).astype(np.float32)
-    found, params = remembering[name, False](z)
-    reach = wanted.taps or TIME
-    law = np.arange(1.0, reach + 1) ** -wanted.order / scipy.special.gamma(1 - wanted.order)
+    config, z = MEMORIES[name], rng.normal(size=(TIME, DIM)).astype(np.float32)
+    actual, params = remembering[name, False](z)
+    reach = config.taps or TIME
+    law = np.arange(1.0, reach + 1) ** -config.order / scipy.special.gamma(1 - config.order)
     law = np.tile(law[:, None], DIM)
-    assert set(params) == ({"kernel"} if wanted.trained else set()) | ({"projection"} if wanted.projection else set())
-    if wanted.trained and wanted.kernel == "power law":
+    assert set(params) == ({"kernel"} if config.trained else set()) | ({"projection"} if config.projection else set())
+    if config.trained and config.kernel == "power law":
         np.testing.assert_allclose(params["kernel"], law, rtol=1e-5)
-    kernel = params["kernel"].astype(float) if wanted.trained else law
+    kernel = params["kernel"].astype(float) if config.trained else law
     assert kernel.shape == (reach, DIM)
     expected = np.array([sum(kernel[s] * z[t - s] for s in range(min(t + 1, reach))) for t in range(TIME)], float)
-    if wanted.projection:
+    if config.projection:
         assert set(params["projection"]) == {"kernel"}
         expected = expected @ params["projection"]["kernel"].astype(float)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["random", "random, projected", "power law, projected", "frozen, projected"])
 def test_zero_initialisation(name):
     """A zero-initialised memory returns zero, but only its last kernel is zero."""
-    found, params = remembering[name, True](np.random.default_rng(0).normal(size=(TIME, DIM)).astype(np.float32))
-    assert not found.any()
+    actual, params = remembering[name, True](np.random.default_rng(0).normal(size=(TIME, DIM)).astype(np.float32))
+    assert not actual.any()
     if MEMORIES[name].projection:
         assert not params["projection"]["kernel"].any()
         assert "kernel" not in params or params["kernel"].all()

@@ -42,18 +42,18 @@ def test_definition(rng):
     """Oracle Distance is the RMSE after SciPy's Procrustes, and equals its closed form in singular values."""
     z, o = on_sphere(rng, (2, T, D)).astype(float), np.stack([oracle(rng), oracle(rng)])
     with DOUBLE.on():
-        found = measured(z, o)
+        actual = measured(z, o)
     expected = [
         np.sqrt(np.mean((a @ scipy.linalg.orthogonal_procrustes(a, b)[0] - b) ** 2)) for a, b in zip(z, o, strict=True)
     ]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
     # In closed form: what the singular values of z^T o do not make up for.
     closed = [
         np.sqrt((2 * T - 2 * np.linalg.svd(a.T @ b, compute_uv=False).sum()) / (T * D))
         for a, b in zip(z, o, strict=True)
     ]
-    np.testing.assert_allclose(found, closed, rtol=1e-12)
-    assert (found <= np.sqrt(np.mean((z - o) ** 2, axis=(-2, -1))) + 1e-15).all()
+    np.testing.assert_allclose(actual, closed, rtol=1e-12)
+    assert (actual <= np.sqrt(np.mean((z - o) ** 2, axis=(-2, -1))) + 1e-15).all()
 
 
 @given(generators)
@@ -62,8 +62,8 @@ def test_gradient(rng):
     z, o = on_sphere(rng, (T, D)).astype(float), oracle(rng)
     q, _ = scipy.linalg.orthogonal_procrustes(z, o)
     with DOUBLE.on():
-        found, distance = slope(z, o), float(measured(z, o))
-    np.testing.assert_allclose(found, (z - o @ q.T) / (T * D * distance), rtol=0, atol=1e-10)
+        actual, distance = slope(z, o), float(measured(z, o))
+    np.testing.assert_allclose(actual, (z - o @ q.T) / (T * D * distance), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["itself", "rotated", "constant", "one spike", "nothing"])

@@ -71,20 +71,20 @@ def test_terms(batch):
     """Every term is its loss on the documented stages, one number per sequence."""
     assert set(EXPECTED) == set(TERMS)
     out, data = stages(batch)
-    found = compiled(lambda out, data: objective.evaluate(TERMS, out, data))(out, data)
+    actual = compiled(lambda out, data: objective.evaluate(TERMS, out, data))(out, data)
     expected = compiled(lambda out, data: {name: term(out, data) for name, term in EXPECTED.items()})(out, data)
     assert len({float(value.ravel()[0]) for value in expected.values()}) == len(expected)
     for name, value in expected.items():
-        assert found[name].shape == batch, name
-        np.testing.assert_allclose(found[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
+        assert actual[name].shape == batch, name
+        np.testing.assert_allclose(actual[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
 
 
 def test_static_orthogonality():
     """The orthogonality of a rotation common to all sequences is the same number for each."""
     out, data = stages((2,))
     one = out._replace(rotation=out.rotation[0])
-    found = TERMS["orthogonality"](one, data)
-    np.testing.assert_allclose(found, np.full(2, regularisers.orthogonality(jnp.asarray(out.rotation[0]))), rtol=1e-6)
+    actual = TERMS["orthogonality"](one, data)
+    np.testing.assert_allclose(actual, np.full(2, regularisers.orthogonality(jnp.asarray(out.rotation[0]))), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_static_orthogonality():
 def test_meaningful_objectives(loss, model):
     """An objective that has a meaning for the model passes the check and is evaluated."""
     objective.check(loss, model)
-    found = weights(loss)
+    actual = weights(loss)
 
     @compiled
     def evaluated(x):
         out = model.build(TIME, CHANNELS, jax.random.key(0))(x, jax.random.key(1))
-        return objective.evaluate(found, out, Batch(x, x, x, jnp.ones(out.sampled.shape)))
+        return objective.evaluate(actual, out, Batch(x, x, x, jnp.ones(out.sampled.shape)))
 
     values = evaluated(np.ones((2, TIME, CHANNELS), np.float32))
-    assert {name: value.shape for name, value in values.items()} == dict.fromkeys(found, (2,))
+    assert {name: value.shape for name, value in values.items()} == dict.fromkeys(actual, (2,))

@@ -44,10 +44,10 @@ def test_skew(rng):
     """The skew part is skew-symmetric, and the rest is symmetric."""
     m, a = rng.normal(size=(D, D)), skew(rng)
     with DOUBLE.on():
-        found = skew_part(m)
+        actual = skew_part(m)
         np.testing.assert_array_equal(skew_part(a), a)
-    np.testing.assert_array_equal(found, -found.T)
-    np.testing.assert_allclose(m - found, (m - found).T, rtol=0, atol=4 * DOUBLE.unit * np.abs(m).max())
+    np.testing.assert_array_equal(actual, -actual.T)
+    np.testing.assert_allclose(m - actual, (m - actual).T, rtol=0, atol=4 * DOUBLE.unit * np.abs(m).max())
 
 
 # The Cayley transform. A solver's answer is off by its condition number, here sqrt(1 + |A|^2), times d roundings or so:
@@ -116,14 +116,14 @@ def test_exponential(precision, rng, scale):
     """The exponential is a rotation, and equals SciPy's."""
     a = precision.round(skew(rng, scale))
     with precision.on():
-        found = np.asarray(exponential(a), np.float64)
+        actual = np.asarray(exponential(a), np.float64)
     # Each squaring doubles what the approximant is off by: some D roundings a product, scale times in all.
     limit = 20 * D * (1 + scale) * precision.unit
     # JAX rounds the number of squarings down, and uses an approximant whose error is of order 27 up to twice as far as is good.
     approximant = 2.0**27 * DOUBLE.unit if scale > 2.0 else 0.0
-    assert size(found - scipy.linalg.expm(a.astype(float))) <= limit + approximant
-    assert size(found.T @ found - np.eye(D)) <= limit
-    assert np.linalg.det(found) == pytest.approx(1.0, abs=D * limit)
+    assert size(actual - scipy.linalg.expm(a.astype(float))) <= limit + approximant
+    assert size(actual.T @ actual - np.eye(D)) <= limit
+    assert np.linalg.det(actual) == pytest.approx(1.0, abs=D * limit)
 
 
 # The polar factor, of a decomposition whose factors are orthogonal to p(d) u, p "a modestly growing function" (LAPACK
@@ -176,10 +176,10 @@ def test_procrustes_recovery(precision, rng):
     """Procrustes of ``x`` and ``x Q`` is ``Q``."""
     x, q = rng.normal(size=(9, D)), random_orthogonal(rng, D)
     with precision.on():
-        found = procrustes(*precision.round(x, x @ q))
+        actual = procrustes(*precision.round(x, x @ q))
     spread = np.linalg.svd(x, compute_uv=False)
     # x^T y is off by 9 roundings of |x|^2, magnified by 2 / (s_i + s_j) of its singular values, the squares of x's.
-    assert size(found - q) <= 2 * (9 + SVD) * precision.unit * (spread[0] / spread[-1]) ** 2
+    assert size(actual - q) <= 2 * (9 + SVD) * precision.unit * (spread[0] / spread[-1]) ** 2
 
 
 @given(generators)
@@ -203,14 +203,14 @@ def test_other_libraries(rng):
     group = SpecialOrthogonalGroup(D, retraction="polar")
     point, step = rotation(rng, D), skew(rng)
     with DOUBLE.on():
-        found = [
+        actual = [
             (polar_factor(m), scipy.linalg.polar(m)[0]),
             (procrustes(x, y), scipy.linalg.orthogonal_procrustes(x, y)[0]),
             (polar_factor(point + point @ step), group.retraction(point, step)),
         ]
     # Both are off by p(d) u, magnified by 2 / (s_i + s_j) of the two smallest singular values.
     smallest = min(1.0, *(sum(np.linalg.svd(a, compute_uv=False)[-2:]) for a in (m, x.T @ y)))
-    for ours, theirs in found:
+    for ours, theirs in actual:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=2 * 2 * SVD * 10 * DOUBLE.unit / smallest)
 
 
@@ -280,8 +280,8 @@ def test_polar_derivative_batch(rng):
     with DOUBLE.on():
         together = slopes(m, dm)
         for where in np.ndindex(2, 3):
-            for found, alone in zip(together, slopes(m[where], dm[where]), strict=True):
-                np.testing.assert_allclose(found[where], alone, rtol=1e-8, atol=1e-10)
+            for actual, alone in zip(together, slopes(m[where], dm[where]), strict=True):
+                np.testing.assert_allclose(actual[where], alone, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize(("eps", "free"), [(1.0, True), (3.0, False)])

@@ -50,11 +50,11 @@ def train(experiment, state=None, epochs=None, **more):
     """Return the state and the report of each epoch."""
     init, epoch = programs(experiment)
     state = (init(KEY) if state is None else state)._replace(**more)
-    told = []
+    history = []
     for key in jax.random.split(KEY, epochs or experiment.epochs):
         state, report = epoch(state, key)
-        told.append((state, {name: np.asarray(value) for name, value in report.items()}))
-    return told
+        history.append((state, {name: np.asarray(value) for name, value in report.items()}))
+    return history
 
 
 def by_hand(experiment, loss, epochs):
@@ -97,15 +97,15 @@ def hand():
 def test_training_loop(task, during, hand):
     """Training equals Adam by hand on every batch, and ``during`` metrics are means of the losses around each step."""
     before, after, params = hand[task]
-    told = train(replace(PLAIN, task=task, during=during))
+    history = train(replace(PLAIN, task=task, during=during))
     expected = before if during == "before" else after
-    for epoch, (_, report) in enumerate(told):
+    for epoch, (_, report) in enumerate(history):
         np.testing.assert_allclose(report["step_loss"], before[epoch], rtol=1e-4)
         np.testing.assert_allclose(report["during_loss"], expected[epoch].mean(), rtol=1e-4)
         same = report["reconstruction"] == pytest.approx(report["mse"], rel=1e-4)  # nothing moves it
         assert same == (task == "identity")
     assert not np.isclose(before.mean(), after.mean(), rtol=1e-3)
-    for ours, theirs in zip(jax.tree.leaves(told[-1][0].params), jax.tree.leaves(params), strict=True):
+    for ours, theirs in zip(jax.tree.leaves(history[-1][0].params), jax.tree.leaves(params), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
@@ -124,7 +124,7 @@ def test_metrics(hand):
 def test_second_stage():
     """From epoch ``after`` on, the second objective is trained on and reported as ``loss``."""
     plain = replace(PLAIN, loss="mse", during="")
-    (first, told), (second, told_second) = train(replace(plain, refine=Refine(after=1, loss="spectral")))
+    (first, history), (second, told_second) = train(replace(plain, refine=Refine(after=1, loss="spectral")))
     ((alone, _),) = train(plain, epochs=1)
     # The second epoch's keys do not matter: nothing is drawn.
     ((followed, _),) = train(replace(plain, loss="spectral"), first, epochs=1)
@@ -137,7 +137,7 @@ def test_second_stage():
     assert distance(first, alone) < 1e-5
     assert distance(second, followed) < 1e-5
     assert distance(second, not_followed) > 1e-2
-    assert told["loss"] == pytest.approx(told["mse"])
+    assert history["loss"] == pytest.approx(history["mse"])
     assert told_second["loss"] == pytest.approx(told_second["spectral"])
     assert told_second["loss"] != pytest.approx(told_second["mse"], rel=0.1)
 
@@ -167,8 +167,8 @@ def test_optimisers(optimiser, by_hand):
     slope = {"large": np.float32(1e-3), "small": np.float32(-2.0)}
     rule = OPTIMISERS[optimiser]
     update, _ = rule.update(slope, rule.init(params), params)
-    for name, found in update.items():
-        np.testing.assert_allclose(found, by_hand(slope[name], params[name]), rtol=1e-5)
+    for name, actual in update.items():
+        np.testing.assert_allclose(actual, by_hand(slope[name], params[name]), rtol=1e-5)
     assert replace(PLAIN, optimiser=optimiser)._optimiser is rule
 
 
@@ -185,9 +185,9 @@ def test_muon():
         matrix, given = (np.reshape(of[name], (-1, 6)).astype(float) for of in (update, slope))
         u, _, vt = np.linalg.svd(given, full_matrices=False)
         # Five steps of Newton and Schulz bring each singular value to between 0.7 and 1.2 of one; 0.2 of Adam's size.
-        found = -(u.T @ matrix @ vt.T) / (0.2 * max(matrix.shape) ** 0.5)
-        assert np.abs(found - np.diag(np.diag(found))).max() < 0.05, name
-        assert ((np.diag(found) > 0.6) & (np.diag(found) < 1.3)).all(), name
+        actual = -(u.T @ matrix @ vt.T) / (0.2 * max(matrix.shape) ** 0.5)
+        assert np.abs(actual - np.diag(np.diag(actual))).max() < 0.05, name
+        assert ((np.diag(actual) > 0.6) & (np.diag(actual) < 1.3)).all(), name
 
 
 def test_gap():
@@ -198,15 +198,15 @@ def test_gap():
     for name, value in without.items():
         np.testing.assert_allclose(report[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
     data = plain.data
-    held = jax.tree.map(np.asarray, data.held_out("identity", 4))
+    held_out = jax.tree.map(np.asarray, data.held_out("identity", 4))
     model = gapped.model_at(state)
     for how, roll_out in {"latent": latent_rollout, "signal": signal_rollout}.items():
-        filled = np.asarray(roll_out(model, jnp.asarray(held.input[:, :5]), 3))
-        wanted = held.clean[:, 5:]
+        filled = np.asarray(roll_out(model, jnp.asarray(held_out.input[:, :5]), 3))
+        target = held_out.clean[:, 5:]
         expected = {
-            "gap_mse": np.mean((filled - wanted) ** 2, axis=(1, 2)),
-            "gap_amplitude": np.linalg.norm(filled, axis=(1, 2)) / np.linalg.norm(wanted, axis=(1, 2)),
-            "gap_phase": np.abs(np.asarray(phase_error(jnp.asarray(filled), jnp.asarray(wanted)))),
+            "gap_mse": np.mean((filled - target) ** 2, axis=(1, 2)),
+            "gap_amplitude": np.linalg.norm(filled, axis=(1, 2)) / np.linalg.norm(target, axis=(1, 2)),
+            "gap_phase": np.abs(np.asarray(phase_error(jnp.asarray(filled), jnp.asarray(target)))),
         }
         for name, value in expected.items():
             assert report[f"{how}_{name}"] == pytest.approx(float(data.share @ value), rel=1e-3), (how, name)
@@ -253,9 +253,9 @@ def test_inspection():
     named = []
 
     def inspect(state):
-        found = experiment.inspect(state, keys[2])
-        named.append((found.latent, found.radius))
-        return found.stages["sampled"], found.noise
+        actual = experiment.inspect(state, keys[2])
+        named.append((actual.latent, actual.radius))
+        return actual.stages["sampled"], actual.noise
 
     sampled, noise = jax.jit(inspect)(state)
     assert named == [("sampled", 1.0)]

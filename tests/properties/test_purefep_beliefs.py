@@ -63,8 +63,8 @@ def test_divergence_formula(spread, rng):
     """The divergence of diagonal covariances equals that of full ones."""
     m, v, n, w = *belief(rng, (), spread), *belief(rng, (), spread)
     with DOUBLE.on():
-        found = divergence(m, v, n, w)
-    np.testing.assert_allclose(found, full(m, covariance(v), n, covariance(w)), rtol=1e-12)
+        actual = divergence(m, v, n, w)
+    np.testing.assert_allclose(actual, full(m, covariance(v), n, covariance(w)), rtol=1e-12)
 
 
 @spreads
@@ -122,8 +122,8 @@ def test_frames(rng):
     """A frame is the exponential of the skew part of ``phi``."""
     phi = rng.normal(size=(K, K))
     with DOUBLE.on():
-        found = frames(phi)
-    np.testing.assert_allclose(found, scipy.linalg.expm((phi - phi.T) / 2), rtol=0, atol=1e-13)
+        actual = frames(phi)
+    np.testing.assert_allclose(actual, scipy.linalg.expm((phi - phi.T) / 2), rtol=0, atol=1e-13)
 
 
 @spreads
@@ -133,11 +133,11 @@ def test_transported_divergence(spread, rng):
     m, v, n, w = *belief(rng, (TIME,), spread), *belief(rng, (TIME,), spread)
     r = np.stack([rotation(rng, K) for _ in range(TIME)])
     with DOUBLE.on():
-        found = transported(m, v, n, w, r)
+        actual = transported(m, v, n, w, r)
     for i, j in np.ndindex(TIME, TIME):
         o = r[i] @ r[j].T
         expected = full(m[i], covariance(v[i]), o @ n[j], o @ covariance(w[j]) @ o.T)
-        np.testing.assert_allclose(found[i, j], expected, rtol=1e-11)
+        np.testing.assert_allclose(actual[i, j], expected, rtol=1e-11)
 
 
 @spreads

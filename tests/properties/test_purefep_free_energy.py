@@ -61,11 +61,11 @@ def moved(model, q, x, targets):
     return after, sum(jnp.sum(slope, axis=(0, -1)) for slope in slopes)
 
 
-def per_token(config, found):
+def per_token(config, actual):
     return (
-        config.alpha * found.self_coupling
-        + config.lambda_beta * found.alignment
-        + config.lambda_obs * found.observation
+        config.alpha * actual.self_coupling
+        + config.lambda_beta * actual.alignment
+        + config.lambda_obs * actual.observation
     )
 
 
@@ -97,9 +97,9 @@ def test_causality(name, rng):
     changed = Belief(*(part + late[:, None] for part in q))
     other = np.where(late, (x + 1) % V, x)
     with DOUBLE.on():
-        plain, told = terms(graph, priors, q, x, y), terms(graph, priors, changed, other, np.roll(y, 1, axis=-1))
+        plain, altered = terms(graph, priors, q, x, y), terms(graph, priors, changed, other, np.roll(y, 1, axis=-1))
         one, two = moved(graph, priors, q, x, y)[0], moved(graph, priors, changed, other, y)[0]
-    for a, b in zip(plain[:2], told[:2], strict=True):
+    for a, b in zip(plain[:2], altered[:2], strict=True):
         np.testing.assert_array_equal(a[:, :t], b[:, :t])
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a[:, :, :t], b[:, :, :t])
@@ -115,8 +115,8 @@ def test_rotation_invariance(rng):
     turned["phi"][...] = g @ phi @ g.T
     with DOUBLE.on():
         plain = free_energy(graph, priors, q, x, y)
-        found = free_energy(graph, turned, Belief(q.mean @ g.T, q.log_variance), x, y)
-    np.testing.assert_allclose(found, plain, rtol=1e-11)
+        actual = free_energy(graph, turned, Belief(q.mean @ g.T, q.log_variance), x, y)
+    np.testing.assert_allclose(actual, plain, rtol=1e-11)
 
 
 @given(generators)
@@ -126,12 +126,12 @@ def test_attention(rng):
     graph, priors, q, x, y = drawn(config, rng)
     priors["phi"][...] = np.zeros_like(priors["phi"][...])
     with DOUBLE.on():
-        found = terms(graph, priors, q, x, y).alignment
+        actual = terms(graph, priors, q, x, y).alignment
     m, v = q.mean[0], q.log_variance[0]
     ratio = (v[:, 1] - v[:, 0])[:, 0]
     gap = np.sum((m[:, 1] - m[:, 0]) ** 2, axis=-1) * np.exp(-v[:, 0, 0])
-    np.testing.assert_array_equal(found[:, 0], 0)
-    np.testing.assert_allclose(found[:, 1], 0.5 * (K * (np.exp(ratio) - 1 - ratio) + gap), rtol=1e-11)
+    np.testing.assert_array_equal(actual[:, 0], 0)
+    np.testing.assert_allclose(actual[:, 1], 0.5 * (K * (np.exp(ratio) - 1 - ratio) + gap), rtol=1e-11)
 
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(100)
@@ -181,10 +181,10 @@ def test_logits(rng):
     config = CONFIGS["two layers"]
     graph, priors, q, *_ = drawn(config, rng)
     with DOUBLE.on():
-        found = logits(graph, priors, q)
+        actual = logits(graph, priors, q)
     m, s = q.mean[-1][..., None, :], np.exp(q.log_variance[-1])[..., None, :]
     kl = 0.5 * np.sum(s + (m - priors["decode"][...]) ** 2 - 1 - np.log(s), axis=-1)
-    np.testing.assert_allclose(found, -kl / config.tau, rtol=1e-11)
+    np.testing.assert_allclose(actual, -kl / config.tau, rtol=1e-11)
 
 
 @configs

@@ -27,15 +27,15 @@ def test_switches(name):
     )
     control = root.as_control(Control("the original"), label="switched", **{path: value})
     assert list(differences(TINY, control.experiment)) == [path]
-    _, told = jax.jit(control.experiment.epoch)(control.experiment.init(jax.random.key(0)), jax.random.key(1))
-    assert all(np.isfinite(value).all() for value in told.values())
+    _, metrics = jax.jit(control.experiment.epoch)(control.experiment.init(jax.random.key(0)), jax.random.key(1))
+    assert all(np.isfinite(value).all() for value in metrics.values())
 
 
 @pytest.mark.parametrize("whole", [original.ORIGINAL, original.FIXED], ids=["original", "fixed"])
 def test_original(whole):
     """The original configurations have every default of the original."""
-    found = differences(Overfit(), whole)
-    assert {path: found[path][1] for path, _ in original.DEFAULTS.values()} == dict(original.DEFAULTS.values())
+    actual = differences(Overfit(), whole)
+    assert {path: actual[path][1] for path, _ in original.DEFAULTS.values()} == dict(original.DEFAULTS.values())
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_streams(task, learning):
     """A stream trains, frames included, has the documented targets, and subtracts the entropy of its source."""
     stream = Stream(task=task, model=TINY.model, learning=learning, batch_size=4, epochs=1, steps_per_epoch=2)
     state = jax.jit(stream.init)(jax.random.key(0))
-    after, told = jax.jit(stream.epoch)(state, jax.random.key(1))
-    assert all(np.isfinite(value).all() for value in told.values())
+    after, metrics = jax.jit(stream.epoch)(state, jax.random.key(1))
+    assert all(np.isfinite(value).all() for value in metrics.values())
     assert not np.allclose(state.priors["phi"][...], after.priors["phi"][...])
-    asked = np.sum(state.held_out.targets, axis=-1)
+    targets = np.sum(state.held_out.targets, axis=-1)
     if task == "recall":
-        np.testing.assert_array_equal(asked, np.broadcast_to([0, 0, 1], asked.shape))
+        np.testing.assert_array_equal(targets, np.broadcast_to([0, 0, 1], targets.shape))
         first = np.asarray(state.held_out.inputs)[:, 0]
         np.testing.assert_array_equal(np.argmax(state.held_out.targets[:, -1], axis=-1), first)
-        assert told["excess"] == told["cross_entropy"]
+        assert metrics["excess"] == metrics["cross_entropy"]
     else:
-        assert asked.all()
+        assert targets.all()
         # Of 768 tokens the mean surprise is within four standard errors of the entropy; a token's deviation is 0.81.
-        assert abs(told["cross_entropy"] - told["excess"] - 0.613) < 4 * 0.81 / 768**0.5
+        assert abs(metrics["cross_entropy"] - metrics["excess"] - 0.613) < 4 * 0.81 / 768**0.5

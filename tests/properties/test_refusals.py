@@ -29,7 +29,7 @@ NAN = float("nan")
 
 
 @pytest.mark.parametrize(
-    ("make", "wanted", "reason"),
+    ("make", "fields", "reason"),
     [
         (Signals, {"tones": 0}, "Signals(tones=0): choose 1 to 5 of the frequencies"),
         (Signals, {"tones": 6}, "Signals(tones=6)"),
@@ -156,10 +156,10 @@ NAN = float("nan")
         (Oscillators, {"shuffle": 1}, "Oscillators(shuffle=1): give True or False"),
     ],
 )
-def test_invalid_fields(make, wanted, reason):
+def test_invalid_fields(make, fields, reason):
     """A field with a value without a meaning raises an error with the value and the remedy."""
     with pytest.raises(ValueError, match=re.escape(reason)):
-        make(**wanted)
+        make(**fields)
 
 
 @pytest.mark.parametrize(

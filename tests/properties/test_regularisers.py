@@ -37,9 +37,9 @@ POWERS = ("power", "magnitude")
 def test_entropy_range(precision, of, z):
     """The entropy is between zero and the logarithm of the number of bins."""
     with precision.on():
-        found = float(entropy(precision.round(z), spectrum=of))
+        actual = float(entropy(precision.round(z), spectrum=of))
     slack = 2 * EPSILON + 4 * BINS * precision.unit
-    assert -slack <= found <= np.log(BINS) + slack
+    assert -slack <= actual <= np.log(BINS) + slack
 
 
 @pytest.mark.parametrize("of", POWERS)
@@ -50,8 +50,8 @@ def test_entropy_of_equal_bins(of, full, rng):
     spectrum = np.zeros((BINS, 1), complex)
     spectrum[1 : full + 1] = np.exp(1j * rng.uniform(0, 2 * np.pi, size=(full, 1)))
     with DOUBLE.on():
-        found = float(entropy(np.fft.irfft(spectrum, TIME, axis=0), spectrum=of))
-    assert found == pytest.approx(np.log(full), abs=(full + BINS) * 4 * EPSILON)
+        actual = float(entropy(np.fft.irfft(spectrum, TIME, axis=0), spectrum=of))
+    assert actual == pytest.approx(np.log(full), abs=(full + BINS) * 4 * EPSILON)
 
 
 @pytest.mark.parametrize("of", POWERS)
@@ -62,13 +62,13 @@ def test_entropy(of, rng):
     size = np.abs(np.fft.rfft(z, axis=-2)) ** (2 if of == "power" else 1)
     share = size / size.sum(axis=-2, keepdims=True)
     with DOUBLE.on():
-        found, power = entropy(z, spectrum=of), entropy(z)
+        actual, power = entropy(z, spectrum=of), entropy(z)
         louder, turned = entropy(1e3 * z, spectrum=of), entropy(np.roll(z, 5, axis=-2), spectrum=of)
     limit = BINS * 4 * EPSILON
-    np.testing.assert_allclose(found, -np.sum(share * np.log(share), axis=-2).mean(axis=-1), rtol=0, atol=limit)
-    np.testing.assert_allclose(louder, found, rtol=0, atol=limit)
-    np.testing.assert_allclose(turned, found, rtol=0, atol=limit)
-    assert (np.asarray(power) <= np.asarray(found)).all()
+    np.testing.assert_allclose(actual, -np.sum(share * np.log(share), axis=-2).mean(axis=-1), rtol=0, atol=limit)
+    np.testing.assert_allclose(louder, actual, rtol=0, atol=limit)
+    np.testing.assert_allclose(turned, actual, rtol=0, atol=limit)
+    assert (np.asarray(power) <= np.asarray(actual)).all()
 
 
 def test_entropy_of_silence():
@@ -93,9 +93,9 @@ def test_kl(rng):
     log_q = -0.5 * x**2 - 0.5 * np.log(2 * np.pi)
     integral = np.trapezoid(np.exp(log_p) * (log_p - log_q), x, axis=-1)
     with DOUBLE.on():
-        found = fast["kl"](mean, sigma)
+        actual = fast["kl"](mean, sigma)
         nothing = fast["kl"](np.zeros((5, 3)), np.ones((5, 3)))
-    np.testing.assert_allclose(found, integral.sum(axis=-1).mean(), rtol=1e-9)
+    np.testing.assert_allclose(actual, integral.sum(axis=-1).mean(), rtol=1e-9)
     assert float(nothing) == 0.0
 
 
@@ -117,13 +117,13 @@ def test_isometry(rng):
     scale = np.sum(a * b) / np.sum(a * a)  # least squares
     share = np.sum((b - scale * a) ** 2) / np.sum(b * b)
     with DOUBLE.on():
-        found = float(fast["isometry"](z, x))
+        actual = float(fast["isometry"](z, x))
         moved = float(fast["isometry"](3.0 * z @ orthogonal(rng, 3) + 1.0, x))
         itself = float(fast["isometry"](0.1 * x @ orthogonal(rng, 4) - 2.0, x))
-    assert found == pytest.approx(share, abs=1e-8)
-    assert moved == pytest.approx(found, abs=1e-8)
+    assert actual == pytest.approx(share, abs=1e-8)
+    assert moved == pytest.approx(actual, abs=1e-8)
     assert itself == pytest.approx(0.0, abs=1e-8)
-    assert 0.01 < found <= 1.0
+    assert 0.01 < actual <= 1.0
 
 
 def test_smoothness_of_one_sample():
@@ -139,11 +139,11 @@ def test_formulas(rng):
     covariance = np.cov(z.T, bias=True)
     off = sum(covariance[i, j] ** 2 for i in range(3) for j in range(3) if i != j)
     with DOUBLE.on():
-        found = {name: float(fast[name](z)) for name in ("smoothness", "decorrelation")}
+        actual = {name: float(fast[name](z)) for name in ("smoothness", "decorrelation")}
         shifted = float(fast["decorrelation"](z + 5.0))
         far, near = float(fast["orthogonality"](m)), float(fast["orthogonality"](orthogonal(rng, 3)))
-    assert found["smoothness"] == pytest.approx(np.mean(steps), rel=1e-12)
-    assert found["decorrelation"] == pytest.approx(off, rel=1e-10)
+    assert actual["smoothness"] == pytest.approx(np.mean(steps), rel=1e-12)
+    assert actual["decorrelation"] == pytest.approx(off, rel=1e-10)
     assert shifted == pytest.approx(off, rel=1e-8)
     assert far == pytest.approx(np.linalg.norm(m.T @ m - np.eye(3)) ** 2, rel=1e-12)
     assert near == pytest.approx(0.0, abs=1e-25)

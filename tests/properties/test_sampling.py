@@ -63,18 +63,18 @@ def test_schedules(progress):
 
 @compiled
 def spread(h):
-    found = Spread(3, DIM, nnx.Rngs(0))
-    found.out.bias.set_value(jnp.arange(1.0, DIM + 1.0))
-    return found(h), found.out.kernel[...], found.out.bias[...]
+    built = Spread(3, DIM, nnx.Rngs(0))
+    built.out.bias.set_value(jnp.arange(1.0, DIM + 1.0))
+    return built(h), built.out.kernel[...], built.out.bias[...]
 
 
 @given(generators, st.sampled_from([0.1, 10.0, 1e4]))
 def test_learned_sigma(rng, scale):
     """The learned sigma is ``softplus(Dense(features)) + 1e-5``."""
     h = (rng.normal(size=(TIME, 3)) * scale).astype(np.float32)
-    found, kernel, bias = spread(h)
-    np.testing.assert_allclose(found, np.logaddexp(0, h @ kernel + bias) + 1e-5, rtol=1e-4)
-    assert found.min() >= np.float32(MIN_SIGMA)
+    actual, kernel, bias = spread(h)
+    np.testing.assert_allclose(actual, np.logaddexp(0, h @ kernel + bias) + 1e-5, rtol=1e-4)
+    assert actual.min() >= np.float32(MIN_SIGMA)
 
 
 KEY = jax.random.key(1)

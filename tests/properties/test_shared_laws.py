@@ -19,11 +19,11 @@ def cases(claims):
     return pytest.mark.parametrize("case", [case for case in CATALOGUE if claims(case)], ids=str)
 
 
-def close(case, precision, found, expected, *sizes):
+def close(case, precision, actual, expected, *sizes):
     """Check that two results differ by rounding alone."""
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     largest = max(np.abs(v).max(initial=0.0) for v in (expected, *sizes))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2 * case.roundings * precision.unit * largest)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2 * case.roundings * precision.unit * largest)
 
 
 fast = {case.name: compiled(case.call) for case in CATALOGUE}
@@ -60,12 +60,12 @@ def test_jit(case, rng):
 def test_float32(case, rng):
     """The float32 result is the float64 result to rounding, and has its argument's dtype."""
     args = SINGLE.all(case.draw(rng, ()))
-    found = fast[case.name](*args)
-    assert found.dtype == SINGLE.dtype
+    actual = fast[case.name](*args)
+    assert actual.dtype == SINGLE.dtype
     with DOUBLE.on():
         expected = fast[case.name](*DOUBLE.all(args))
     assert expected.dtype == DOUBLE.dtype
-    close(case, SINGLE, found, expected, *args)
+    close(case, SINGLE, actual, expected, *args)
 
 
 @cases(lambda case: case.batched and not case.noisy)
@@ -207,8 +207,8 @@ def test_finite_differences(case, rng):
             np.sum(weights * (fast[case.name](*(a + h * d for a, d in zip(args, along, strict=True))) - value))
             for h in (H, 2 * H, -H, -2 * H)
         )
-    found = sum(np.sum(g * d) for g, d in zip(slope, along, strict=True))
+    actual = sum(np.sum(g * d) for g, d in zip(slope, along, strict=True))
     # A third of H^2 third derivatives, of up to 1e3, and rounding over H; both against the size of what is added up. From
     # either side: an absolute value may have its kink within a step, but not on both sides.
     largest = max(1.0, *(np.abs(g * d).sum() for g, d in zip(slope, along, strict=True)))
-    assert min(abs(found - (4 * near - far) / (2 * H)), abs(found + (4 * back - behind) / (2 * H))) <= 1e-6 * largest
+    assert min(abs(actual - (4 * near - far) / (2 * H)), abs(actual + (4 * back - behind) / (2 * H))) <= 1e-6 * largest

@@ -61,9 +61,9 @@ def test_norm_error(precision, data):
     """``norm_error`` is ``| |x| - 1 |``."""
     x, by = data.draw(points()), data.draw(numbers(0.5))
     with precision.on():
-        found = fast.norm_error(precision.round((1.0 + by) * x))
+        actual = fast.norm_error(precision.round((1.0 + by) * x))
     # The input's rounding, d of the sum, halved by the root; the root's and the difference's.
-    np.testing.assert_allclose(wide(found), abs(by), rtol=0, atol=1.5 * (x.shape[-1] / 2 + 4) * precision.unit)
+    np.testing.assert_allclose(wide(actual), abs(by), rtol=0, atol=1.5 * (x.shape[-1] / 2 + 4) * precision.unit)
 
 
 # project: idempotent, self-adjoint and linear with the other projections, in test_shared_laws.py
@@ -175,9 +175,9 @@ def test_retract_curvature(drawn):
     """The second derivative of ``retract(x, t u)`` at ``t = 0`` is ``-x``."""
     x, u = DOUBLE.round(*drawn)
     with DOUBLE.on():
-        found = bend(x, u)
+        actual = bend(x, u)
     # (x + t u) / sqrt(1 + t^2) = x + t u - t^2 x / 2 + ...; a few products and one quotient.
-    np.testing.assert_allclose(found, -x, rtol=0, atol=20 * DOUBLE.unit)
+    np.testing.assert_allclose(actual, -x, rtol=0, atol=20 * DOUBLE.unit)
 
 
 @compiled
@@ -212,10 +212,10 @@ def test_exp(precision, drawn):
     """``exp`` is ``cos(theta) x + sin(theta) u``."""
     x, u, theta, y = drawn
     with precision.on():
-        found = fast.exp(*precision.round(x, theta * u))
+        actual = fast.exp(*precision.round(x, theta * u))
     # The angle is rounded d/2 + 2 times, the end as above.
     limit = ((x.shape[-1] / 2 + 2) * theta + x.shape[-1] / 2 + 4 + LIBM + 3) * precision.unit
-    assert (norm(wide(found) - y) <= limit).all()
+    assert (norm(wide(actual) - y) <= limit).all()
 
 
 @given(directions(), st.sampled_from([0.0, 1e-3, 0.3, 2.0]))
@@ -265,10 +265,10 @@ def test_distance_of_exp(precision, drawn):
     """The distance to ``exp(x, v)`` is ``|v|``."""
     x, v = precision.round(drawn[0], drawn[2] * drawn[1])
     with precision.on():
-        found = fast.distance(x, fast.exp(x, v))
+        actual = fast.distance(x, fast.exp(x, v))
     # The angle's roundings in exp and in distance; the end point's own, d/2 + 11.
     limit = ((1.5 * x.shape[-1] + 15) * norm(v) + x.shape[-1] / 2 + 11) * precision.unit
-    assert (np.abs(wide(found) - norm(v)) <= limit).all()
+    assert (np.abs(wide(actual) - norm(v)) <= limit).all()
 
 
 @precisions
@@ -291,11 +291,11 @@ def test_log_of_exp(precision, drawn):
     """``log(x, exp(x, v))`` is ``v``."""
     x, v = precision.round(drawn[0], drawn[2] * drawn[1])
     with precision.on():
-        found = fast.log(x, fast.exp(x, v))
+        actual = fast.log(x, fast.exp(x, v))
     theta = float(drawn[2])
     # The end point is off by d/2 + 11 roundings plus those of the angle, its image by theta / sin(theta) times that.
     limit = (1.5 * x.shape[-1] + 15) * (1 + theta) * max(1.0, theta / max(np.sin(theta), 1e-300)) * precision.unit
-    assert (norm(wide(found) - v) <= limit).all()
+    assert (norm(wide(actual) - v) <= limit).all()
 
 
 @precisions
@@ -344,10 +344,10 @@ def test_transport_isometry(precision, drawn, rng):
     limit = 4 * (1.5 * x.shape[-1] + 20) * precision.unit
     assert (np.abs(inner(there_v, there_w) - inner(v, w)) <= limit * norm(v) * norm(w)).all()
     assert (np.abs(inner(y, there_v)) <= limit * norm(v)).all()
-    assert (norm(wide(back) - v) <= (limit + told_to(precision, x, y)) * norm(v)).all()
+    assert (norm(wide(back) - v) <= (limit + direction_error(precision, x, y)) * norm(v)).all()
 
 
-def told_to(precision, x, y):
+def direction_error(precision, x, y):
     """Return the relative error of the way between two nearly antipodal points, whose chord is a few roundings long.
 
     Neither the way nor what it does to a vector is to be had more precisely than the chord's own relative error.
@@ -362,9 +362,9 @@ def test_transport_geodesic(precision, drawn):
     """Transport carries the velocity of a geodesic to its velocity at the end."""
     x, y = precision.round(drawn[0], drawn[3])
     with precision.on():
-        found, expected = fast.transport(x, y, fast.log(x, y)), -wide(fast.log(y, x))
-    limit = 4 * (1.5 * x.shape[-1] + 20) * precision.unit + told_to(precision, x, y)
-    assert (norm(wide(found) - expected) <= limit * np.pi).all()
+        actual, expected = fast.transport(x, y, fast.log(x, y)), -wide(fast.log(y, x))
+    limit = 4 * (1.5 * x.shape[-1] + 20) * precision.unit + direction_error(precision, x, y)
+    assert (norm(wide(actual) - expected) <= limit * np.pi).all()
 
 
 @given(geodesics(st.floats(0.1, 3.0)), generators)
@@ -376,8 +376,8 @@ def test_transport_equation(drawn, rng):
     v = v - np.sum(v * x, axis=-1, keepdims=True) * x
     with DOUBLE.on():
         expected = solved(x, velocity, v)
-        found = fast.transport(x, y, v)
-    assert (norm(wide(found) - expected) <= 1e-8 * norm(v)).all()  # a hundred times the solver's tolerance
+        actual = fast.transport(x, y, v)
+    assert (norm(wide(actual) - expected) <= 1e-8 * norm(v)).all()  # a hundred times the solver's tolerance
 
 
 @compiled
@@ -529,17 +529,17 @@ def test_near_antipode_tangent(precision, x, ulps):
 
 
 @precisions
-@pytest.mark.parametrize(("told", "kept"), [(0.1, True), (1e-3, True), ("40 u", True), ("6 u", False)], ids=str)
-def test_near_antipode_direction(precision, told, kept):
+@pytest.mark.parametrize(("part", "is_direction"), [(0.1, True), (1e-3, True), ("40 u", True), ("6 u", False)], ids=str)
+def test_near_antipode_direction(precision, part, is_direction):
     """Next to the antipode the chord's tangent part gives the direction above 2 d u of the chord; below, it is rounding."""
-    if isinstance(told, str):
-        told = float(told.split()[0]) * precision.unit
+    if isinstance(part, str):
+        part = float(part.split()[0]) * precision.unit
     x, y = np.zeros((2, 5))
     x[0] = 1.0
-    y[0], y[4] = -(1.0 + 2 * precision.unit), told * 2 * precision.unit
+    y[0], y[4] = -(1.0 + 2 * precision.unit), part * 2 * precision.unit
     with precision.on():
         v = fast.log(*precision.round(np.stack([x, x]), np.stack([y, y])))  # a batch: d is not its size
-    np.testing.assert_allclose(v[0], np.pi * np.eye(5)[4 if kept else 1], rtol=0, atol=30 * precision.unit)
+    np.testing.assert_allclose(v[0], np.pi * np.eye(5)[4 if is_direction else 1], rtol=0, atol=30 * precision.unit)
 
 
 # against another library
@@ -554,7 +554,7 @@ def test_pymanopt(rng):
     ambient = rng.normal(size=d)
     with DOUBLE.on():
         v = fast.project(x, ambient)
-        found = {
+        actual = {
             "projection": (v, other.projection(x, ambient)),
             "exp": (fast.exp(x, v), other.exp(x, v)),
             "retraction": (fast.retract(x, v), other.retraction(x, v)),
@@ -564,5 +564,5 @@ def test_pymanopt(rng):
         }
     # Generic points: no angle near 0 or pi, where the other library takes an arc cosine.
     angle = float(angle_between(x, y))
-    for name, (ours, theirs) in found.items():
+    for name, (ours, theirs) in actual.items():
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=100 * DOUBLE.unit / np.sin(angle) ** 2, err_msg=name)

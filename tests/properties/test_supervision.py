@@ -78,13 +78,13 @@ def test_delay_gram_of_tones(rng):
     """The oracle of three tones has a delay loss near zero, without knowledge of any tone; the signal itself does not."""
     signal, state = tones(rng, 255)
     with DOUBLE.on():
-        found = float(delays(state, signal))
+        actual = float(delays(state, signal))
         turned = float(delays(state @ orthogonal(rng, 6), signal))
-    assert found < 0.02  # of a thousand draws the median is 0.0005 and the largest 0.012
-    np.testing.assert_allclose(turned, found, rtol=1e-8)
+    assert actual < 0.02  # of a thousand draws the median is 0.0005 and the largest 0.012
+    np.testing.assert_allclose(turned, actual, rtol=1e-8)
     plain = signal / np.linalg.norm(signal, axis=-1, keepdims=True)
     with DOUBLE.on():
-        assert float(delays(plain, signal)) > 10 * found
+        assert float(delays(plain, signal)) > 10 * actual
 
 
 @given(generators)

@@ -37,8 +37,8 @@ def small(data=(), model=(), **more):
     )
 
 
-def flowing(**wanted):
-    return small({}, {"dynamics": Flow(**wanted)})
+def flowing(**config):
+    return small({}, {"dynamics": Flow(**config)})
 
 
 FROZEN = Memory(kernel="power law", trained=False, projection=True)

@@ -37,11 +37,11 @@ def test_table():
     """The table says which values are outside, and why."""
     reason = replace(RUN, outside={("mse", 1): "outside: it was raining"})
     assert "| mse | 1 | 0.250 | 0.253 [0.2515, 0.26] | outside |" in table(RUN, compare(RUN, CURVES))
-    told = table(reason, compare(RUN, CURVES))
-    assert "| outside: it was raining |" in told
-    assert "| mse | 2 | 0.25 | 0.2551 [0.254, 0.27] | inside |" in told
-    assert "made up, 3 seeds:" in told
-    assert "the document has a hat" in told
+    text = table(reason, compare(RUN, CURVES))
+    assert "| outside: it was raining |" in text
+    assert "| mse | 2 | 0.25 | 0.2551 [0.254, 0.27] | inside |" in text
+    assert "made up, 3 seeds:" in text
+    assert "the document has a hat" in text
 
 
 def test_reported_metrics():

@@ -9,6 +9,6 @@ from ladder.studies.manifoldformer.published import RUNS, reproduce, table
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name.partition(":")[0].replace(" ", "-"))
 def test_published_runs(run):
     """Every printed value is in the range of many seeds, but for those listed as outside."""
-    found = reproduce(run)
-    print(table(run, found))
-    assert {(each.quantity, each.epoch) for each in found if not each.inside} == set(run.outside)
+    comparisons = reproduce(run)
+    print(table(run, comparisons))
+    assert {(each.quantity, each.epoch) for each in comparisons if not each.inside} == set(run.outside)

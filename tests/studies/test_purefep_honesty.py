@@ -48,8 +48,8 @@ def logits(state, inputs):
 def step(state):
     """Return the logits of one more training step, with the targets hidden and visible."""
     model = EXPERIMENT.model_at(state)
-    _, seen = EXPERIMENT.learning.step(model, state.memory, state.batch)
-    return seen.hidden, seen.visible
+    _, outputs = EXPERIMENT.learning.step(model, state.memory, state.batch)
+    return outputs.hidden, outputs.visible
 
 
 def test_hidden_targets(trained):
@@ -90,8 +90,8 @@ def test_observation_reductions(reduced):
         state = jax.jit(experiment.init)(jax.random.key(3))
         return jax.tree.leaves(jax.jit(experiment.epoch)(state, jax.random.key(0))[0].priors)
 
-    listed, found, summed = updated("sum/(B N)"), updated(reduced), updated("sum")
-    for a, b in zip(listed, found, strict=True):
+    listed, loops, summed = updated("sum/(B N)"), updated(reduced), updated("sum")
+    for a, b in zip(listed, loops, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
     assert max(np.abs(a - b).max() for a, b in zip(listed, summed, strict=True)) > 1e-3
 
@@ -115,14 +115,14 @@ def program(experiment):
 
 def settlings(experiment):
     """Return the loops over inference steps: the shapes that each carries, how much it stacks, and whether it runs backwards."""
-    found = []
+    loops = []
     for equation in equations(program(experiment)[1]):
         assert equation.primitive.name != "while"  # a loop that a look at scans would miss
         if equation.primitive.name == "scan" and equation.params["length"] == experiment.model.steps:
             carried, constants = equation.params["num_carry"], equation.params["num_consts"]
             shapes = sorted(v.aval.shape for v in equation.invars[constants : constants + carried])
-            found.append((shapes, len(equation.outvars) - carried, equation.params["reverse"]))
-    return found
+            loops.append((shapes, len(equation.outvars) - carried, equation.params["reverse"]))
+    return loops
 
 
 DIFFERENT_LENGTHS = replace(EXPERIMENT, steps_per_epoch=7)  # so that a loop's length tells which one it is

@@ -131,7 +131,7 @@ def latent(experiment: Oscillators, shown: Shown) -> Picture:
     )
     projected = " (Euclidean, put on the sphere)" if experiment.model.latent == "euclidean" else ""
     return Picture(
-        f"sampled latent{projected} of {_sequence_label(experiment)}, turned onto the oracle; RMS distance {distances}",
+        f"sampled latent{projected} of {_sequence_label(experiment)}, rotated onto the oracle; RMS distance {distances}",
         figure,
     )
 

@@ -129,8 +129,8 @@ class FreeEnergy:
     Nothing differentiates through the settling, and without a lag no state but the priors remains between steps.
 
     Attributes:
-        phases: ``contrast``: beliefs settle with targets hidden and then with targets shown, and priors follow the difference
-            of the two gradients. ``descent``: only the second gradient counts. ``visible``: targets are shown from the start,
+        phases: ``contrast``: beliefs settle with targets hidden, then with targets visible, and priors follow the difference
+            of the two gradients. ``descent``: only the second gradient counts. ``visible``: targets are visible from the start,
             and the decode bank learns there too, as in the original.
         prior_rate: The rate of the encode bank and of the positions' priors. From 0.2 on, attention occasionally flips after
             all is learned, and a token is wrong for a step or two.

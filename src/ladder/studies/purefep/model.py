@@ -44,7 +44,7 @@ class Model:
         scale: The standard deviation of every prior mean at initialisation; all prior variances are 1.
         turn: The angle of random frames in radians: eigenvalues of ``phi`` fill about ``i [-turn, turn] sqrt(2)``, so that
             from 3 on rotations come from all of SO(K).
-        steps: The number of steps of the fast flow, before targets are shown and again with them.
+        steps: The number of steps of the fast flow, with targets hidden, and again with them visible.
         mean_rate: The rate of the means.
         variance_rate: The rate of the log variances.
         trust: The longest step of one belief, in the Fisher metric.
