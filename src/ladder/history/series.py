@@ -17,7 +17,7 @@ from scipy import stats  # type: ignore[import-untyped]
 from ladder.history import ALPHA
 from ladder.history.changepoint import Contrast, Sample, steps, strongest
 from ladder.history.compare import LISTED, changes, counted, identity, listed
-from ladder.history.samples import Condition, conditions, epochs_to_target, in_time, is_comparison, same, statistics
+from ladder.history.samples import Condition, conditions, epochs_to_target, in_time, is_comparison, same, values_at_by
 from ladder.history.significance import chance, corrected
 from ladder.judge.sequential import Verdict
 from ladder.report.reading import ReportError, load
@@ -333,7 +333,7 @@ def _series(id: str, reports: Sequence[Report], *, gone: bool) -> Series:
             matches = [[other for other in conditions(entry) if same(one, other)] for one in criteria]
             epochs = epochs_to_target([other[0] for other in matches]) if all(matches) else None
             matching = [c for c in conditions(entry) if headline is not None and _quantity(c) == _quantity(headline)]
-            numbers = statistics(entry, matching[0]) if matching else None
+            numbers = values_at_by(entry, matching[0]) if matching else None
             worse = -1.0 if control else 1.0
             values |= {EPOCHS: tuple(worse * epoch for epoch in epochs)} if epochs else {}
             if epochs and LEARNING in signs:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
-import numpy as np
 
 from ladder.files import read_regular
 from ladder.judge.sequential import Verdict
+from ladder.report import recorded
 from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document, Entry
 from ladder.report.text import all_printable
 
@@ -168,27 +168,11 @@ def _condition(condition: dict[str, Any], entry: Entry) -> dict[str, Any]:
         int(condition["text"].partition(" of epoch ")[2].partition("'")[0]) if condition["kind"] == "falls" else None
     )
     condition = {"floor": None, **condition, "since": since}
-    return condition | {"reached": _reached(condition, entry)}
+    return condition | {"reached": recorded.reached(condition, entry)}
 
 
 def _paired(comparison: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in comparison.items() if name != "pairs"} | {"differences": None}
-
-
-def _reached(condition: dict[str, Any], entry: Entry) -> list[int | None] | None:
-    """Return the epoch from which on each seed meets a condition at every recorded epoch; None for a seed that does not."""
-    if condition["kind"] == "agrees" or condition["metric"] not in entry["curves"]:
-        return None
-    curve, limit = np.array(entry["curves"][condition["metric"]], dtype=np.float64), condition["limit"]
-    if condition["since"]:
-        start = curve[:, condition["since"] - 1, None]
-        met = curve / np.where(start > 0.0, start, np.nan) <= limit
-    else:
-        met = curve > limit if condition["kind"] == "above" else curve < limit
-    bad = {seed["seed"] for seed in entry["seeds"]["non_finite"]} if entry["seeds"] else set()
-    epochs = [2 + int(np.append(np.flatnonzero(~seed), -1).max()) for seed in met]
-    last = curve.shape[1]
-    return [epoch if epoch <= last and seed not in bad else None for seed, epoch in enumerate(epochs)]
 
 
 @cache

@@ -18,7 +18,7 @@ from ladder.cli import main
 from ladder.cli.history import LEGEND
 from ladder.history.changepoint import strongest
 from ladder.history.drawing import svg
-from ladder.history.samples import statistics
+from ladder.history.samples import values_at_by
 from ladder.history.series import EPOCHS, LEARNING, Report, history, last_climbed, read
 
 SOON, LATE, NEVER = [2, 3] * 8, [4, 5] * 8, [None] * 16
@@ -233,7 +233,7 @@ def test_the_same_seeds_in_any_order_are_never_a_change(samples):
 def test_what_a_condition_holds_against_its_limit(kind, expected):
     condition = gate([1, None]) | {"kind": kind, "since": 1 if kind == "falls" else None}
     entry = rung("rung1", (condition,)) | {"epochs": [1, 6], "curves": {"loss": [[2.0, 0.5], [2.0, None]]}}
-    assert statistics(entry, condition) == expected
+    assert values_at_by(entry, condition) == expected
 
 
 # How often it errs.
