@@ -16,6 +16,8 @@ from ladder.report.schema import VERSION
 SOURCE = "made up for the test"
 EPOCHS = 12
 START = datetime(2026, 10, 16, 2, tzinfo=UTC)
+SOON, LATE, NEVER = [2, 3] * 8, [4, 5] * 8, [None] * 16
+"""Epochs at which the seeds of a rung reach its target."""
 
 
 def gate(reached, *, by=6, limit=0.5, metric="loss", kind="below"):
@@ -87,6 +89,11 @@ def report(*rungs, night=0, root=None, complete=True):
     }  # fmt: skip
 
 
+def of_one_rung(reached, **more):
+    """Reports of one rung, one a night, for each list of the epochs at which its seeds reach the target."""
+    return [report(rung("rung1", (gate(epochs),), **more), night=night) for night, epochs in enumerate(reached)]
+
+
 def verdict(passed, of):
     """What the default test says at 16, 32 and 64 seeds, near enough."""
     return "PASS" if passed > 0.88 * of else "FAIL" if passed <= 0.82 * of else "UNDECIDED"
@@ -139,7 +146,7 @@ if __name__ == "__main__":
     from tempfile import TemporaryDirectory
 
     from ladder.history.drawing import svg
-    from ladder.history.series import read
+    from ladder.history.history import read
 
     with TemporaryDirectory() as folder:
         drawn = svg(read(write(folder, example())))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+import scipy  # type: ignore[import-untyped]
 
 from ladder.history.significance import shift
 
@@ -47,7 +47,7 @@ def strongest(samples: Sequence[Sample], roots: Sequence[int]) -> Contrast | Non
     if len(samples) < 2 or len({value for sample in samples for value in sample}) < 2:
         return None
     sizes = np.array([len(sample) for sample in samples])
-    ranks = stats.rankdata(np.concatenate(samples))
+    ranks = scipy.stats.rankdata(np.concatenate(samples))
     ranks = (ranks - ranks.mean()) / ranks.std()
     contrasts, block = _contrasts(sizes), _block(sizes)
     units = ranks.reshape(-1, block).sum(axis=1)

@@ -5,12 +5,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ladder.history import ALPHA
+from ladder.history.reports import Identity, identity
 from ladder.history.samples import conditions, differences, epochs_to_target, in_time, same
 from ladder.history.significance import corrected, fewer, shift
 from ladder.judge.sequential import Verdict
@@ -28,15 +28,21 @@ FAMILIES = (WORSE, BETTER, CHANGED)
 
 @dataclass(frozen=True)
 class SeedTest:
-    """A test of a rung over its seeds; ``found`` is its result, empty for a difference within noise.
+    """A test of one quantity of a rung over its seeds.
 
-    ``before`` and ``after`` are medians, infinite for never, or counts out of ``seeds``. ``p`` has the p-value of every possible
-    result, ``corrected`` the same by Holm; both are empty if all values are equal, so that no result is possible. ``claims`` are
-    the results it may have: for a comparison only those that its verdict confirms. ``chance`` is the probability that a value
-    after is larger than one before.
+    Attributes:
+        quantity: The name of what is compared.
+        before: The median before, infinite for never, or the count out of the first of ``seeds``.
+        after: The same after.
+        seeds: The numbers of seeds before and after.
+        p: The p-value of every possible result; empty if all values are equal, so that no result is possible.
+        claims: The results that the test may have: for a comparison only those that its verdict confirms.
+        chance: The probability that a value after is larger than one before; None for counts.
+        corrected: The p-values corrected by Holm.
+        result: The result; empty for a difference within noise.
     """
 
-    of: str
+    quantity: str
     before: float
     after: float
     seeds: tuple[int, int]
@@ -44,28 +50,35 @@ class SeedTest:
     claims: tuple[str, ...]
     chance: float | None = None
     corrected: dict[str, float] = field(default_factory=dict)
-    found: str = ""
+    result: str = ""
 
     @property
     def text(self) -> str:
         """The result with its p-value: ``slower: median epoch 3 → 5, p = 0.0004 (Holm)``."""
-        p = f"p = {self.corrected[self.found]:.2g} (Holm)"
-        if self.found in ("broke", "mended"):
+        p = f"p = {self.corrected[self.result]:.2g} (Holm)"
+        if self.result in ("broke", "mended"):
             counts = f"{self.before:g}/{self.seeds[0]} → {self.after:g}/{self.seeds[1]}"
-            return f"{self.found}: {self.of} {counts}, {p}"
-        if self.found in ("slower", "faster"):
+            return f"{self.result}: {self.quantity} {counts}, {p}"
+        if self.result in ("slower", "faster"):
             later = f", later in {self.chance:.0%} of pairs of seeds" if self.before == self.after else ""
-            return f"{self.found}: median epoch {epoch(self.before)} → {epoch(self.after)}{later}, {p}"
-        return f"{self.found}: {self.of}, median {_signed(self.before)} → {_signed(self.after)}, {p}"
+            return f"{self.result}: median epoch {epoch(self.before)} → {epoch(self.after)}{later}, {p}"
+        return f"{self.result}: {self.quantity}, median {_signed(self.before)} → {_signed(self.after)}, {p}"
 
 
 @dataclass(frozen=True)
 class RungComparison:
     """A rung in two reports: its verdict in each, None where it is missing, and its differences.
 
-    ``measured`` says whether seeds were judged in both. ``fault`` is what makes it worse without any statistics: it crashed,
-    timed out, or fails for another reason than a control must. ``same`` says whether both have the same conditions. ``notes``
-    are further remarks for the reader, ``untold`` lists what could not be tested because an older report does not record it.
+    Attributes:
+        id: The rung's id.
+        before: The verdict in the earlier report.
+        after: The verdict in the later report.
+        measured: Whether seeds were judged in both.
+        tests: The tests of the quantities that both record.
+        fault: What makes it worse without statistics: it crashed, timed out, or fails for another reason than a control must.
+        same_conditions: Whether both have the same conditions.
+        notes: Further remarks for the reader.
+        untested: The quantities that could not be tested because an older report does not record them.
     """
 
     id: str
@@ -74,32 +87,30 @@ class RungComparison:
     measured: bool
     tests: tuple[SeedTest, ...] = ()
     fault: str = ""
-    same: bool = True
+    same_conditions: bool = True
     notes: tuple[str, ...] = ()
-    untold: tuple[str, ...] = ()
+    untested: tuple[str, ...] = ()
 
-    def found(self, words: Sequence[str]) -> list[SeedTest]:
-        """Return the tests whose result is one of these words."""
-        return [test for test in self.tests if test.found in words]
+    def tests_with(self, results: Sequence[str]) -> list[SeedTest]:
+        """Return the tests that have one of these results."""
+        return [test for test in self.tests if test.result in results]
 
     @property
-    def worse(self) -> list[str]:
+    def regressions(self) -> list[str]:
         """A description of everything that became worse."""
-        return [*([self.fault] if self.fault else []), *(test.text for test in self.found(WORSE))]
+        return [*([self.fault] if self.fault else []), *(test.text for test in self.tests_with(WORSE))]
 
     @property
-    def told(self) -> list[str]:
+    def descriptions(self) -> list[str]:
         """A description of every difference; empty for an unchanged rung."""
-        verdict_change = (
-            [f"{self.before} → {self.after}, {'within noise' if self.same else 'not of the same'}"]
-            if self._verdict_changed
-            else []
-        )
-        return [*self.worse, *(test.text for test in self.found(BETTER + CHANGED)), *verdict_change, *self.notes]
+        reason = "within noise" if self.same_conditions else "by other conditions"
+        verdict_change = [f"{self.before} → {self.after}, {reason}"] if self._verdict_changed else []
+        others = [test.text for test in self.tests_with(BETTER + CHANGED)]
+        return [*self.regressions, *others, *verdict_change, *self.notes]
 
     @property
     def _verdict_changed(self) -> bool:
-        return self.measured and self.before != self.after and not self.worse and not self.found(BETTER)
+        return self.measured and self.before != self.after and not self.regressions and not self.tests_with(BETTER)
 
 
 @dataclass(frozen=True)
@@ -107,14 +118,14 @@ class ReportComparison:
     """The differences between two reports, rung by rung in climbing order; ``before`` and ``after`` identify the reports."""
 
     alpha: float
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: Identity
+    after: Identity
     rows: tuple[RungComparison, ...]
 
     @property
     def regressions(self) -> list[RungComparison]:
         """The rungs that became worse."""
-        return [row for row in self.rows if row.worse]
+        return [row for row in self.rows if row.regressions]
 
     @property
     def compared(self) -> list[RungComparison]:
@@ -127,36 +138,20 @@ class ReportComparison:
         parts = []
         if self.regressions:
             first, *others = self.regressions
-            parts.append(f"REGRESSION: {first.id} {'; '.join(first.worse)}")
+            parts.append(f"REGRESSION: {first.id} {'; '.join(first.regressions)}")
             parts += [f"and {listed([row.id for row in others])}"] if others else []
         elif self.compared:
             parts.append(f"no regression in {counted(len(self.compared))}")
         else:
-            parts.append("NOTHING TO COMPARE: nothing that both ask was measured in both")
+            parts.append("NOTHING TO COMPARE: no condition was measured in both reports")
         for what, rows in (
-            ("better", [row for row in self.rows if row.found(BETTER)]),
-            ("effect changed", [row for row in self.rows if row.found(CHANGED)]),
+            ("better", [row for row in self.rows if row.tests_with(BETTER)]),
+            ("effect changed", [row for row in self.rows if row.tests_with(CHANGED)]),
             ("not compared", [row for row in self.rows if row.before and row.after and row not in self.compared]),
             ("gone", [row for row in self.rows if row.after is None]),
         ):
             parts += [f"{what}: {listed([row.id for row in rows])}"] if rows else []
         return "; ".join([*parts, *([] if self.after["complete"] else ["the later report was broken off"])])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the comparison as JSON data; a median of never is null."""
-        rows = [asdict(row) | {"worse": bool(row.worse), "told": row.told} for row in self.rows]
-        for row in rows:
-            for test in row["tests"]:
-                test |= {name: _finite(test[name]) for name in ("before", "after")} | {"seeds": list(test["seeds"])}
-        return {
-            "headline": self.headline,
-            "alpha": self.alpha,
-            "before": self.before,
-            "after": self.after,
-            "regressions": [row.id for row in self.regressions],
-            "compared": len(self.compared),
-            "rungs": rows,
-        }
 
 
 def compare(before: Document, after: Document, alpha: float = ALPHA) -> ReportComparison:
@@ -167,18 +162,7 @@ def compare(before: Document, after: Document, alpha: float = ALPHA) -> ReportCo
     return ReportComparison(alpha, identity(before), identity(after), tuple(_decided(rows, alpha)))
 
 
-def identity(document: Document) -> dict[str, Any]:
-    """Return what identifies a report: its date, commit, seed root, and whether it is complete."""
-    commit = document["commit"] or {"sha": "", "dirty": False}
-    return {
-        "created": document["created"],
-        "commit": f"{commit['sha'][:12]}{'+' if commit['dirty'] else ''}",
-        "root": document["seeds"]["root"],
-        "complete": document["complete"],
-    }
-
-
-def changes(before: Entry, after: Entry) -> list[str]:
+def experiment_changes(before: Entry, after: Entry) -> list[str]:
     """Return the differences between the experiments of two entries: ``changed: width: 64 → 32``."""
     one, other = before["experiment"], after["experiment"]
     descriptions = [
@@ -221,20 +205,22 @@ def _row(before: Entry | None, after: Entry | None) -> RungComparison:
     if not row.measured:
         fault = bool(before["seeds"]) and after["verdict"] in (Verdict.CRASHED, Verdict.TIMED_OUT)
         if fault:
-            return replace(row, fault=f"{after['verdict']}: {after['error']}", notes=tuple(changes(before, after)))
+            return replace(
+                row, fault=f"{after['verdict']}: {after['error']}", notes=tuple(experiment_changes(before, after))
+            )
         return replace(row, notes=(_unmeasured(before, after),))
     if before["role"] != after["role"]:
         return replace(row, measured=False, notes=(f"was a {before['role']}, is a {after['role']}: not compared",))
     pairs, notes = _matched(conditions(before), conditions(after))
-    tests, untold = _tests(before, after, pairs, all_same=not notes)
+    tests, untested = _tests(before, after, pairs, all_same=not notes)
     missed = [name for name in after["missed"] if name in before["expects"] and name not in before["missed"]]
     return replace(
         row,
         tests=tuple(tests),
         fault=verdict_label(after) if missed and before["verdict"] == Verdict.FAIL else "",
-        same=not notes,
-        notes=(*changes(before, after), *notes),
-        untold=tuple(untold),
+        same_conditions=not notes,
+        notes=(*experiment_changes(before, after), *notes),
+        untested=tuple(untested),
     )
 
 
@@ -261,8 +247,8 @@ def _matched(before: list[Condition], after: list[Condition]) -> tuple[list[tupl
             notes.append(f"limit changed, not compared: {texts[0]} → {texts[1]}")
             old.remove(one)
             new.remove(kin[0])
-    notes += [f"no longer asked: {one['text']}" for one in old]
-    return pairs, [*notes, *(f"newly asked: {other['text']}" for other in new)]
+    notes += [f"no longer required: {one['text']}" for one in old]
+    return pairs, [*notes, *(f"newly required: {other['text']}" for other in new)]
 
 
 def _exactly(condition: Condition) -> str:
@@ -276,7 +262,7 @@ def _tests(
     """Return every test of a rung that was measured in both reports, and what the reports do not record."""
     control = after["role"] == "control"
     criteria = [(one, other) for one, other in pairs if one["kind"] != "comparison" and other["kind"] != "comparison"]
-    tests, untold = [], []
+    tests, untested = [], []
     if control:
         tests += list(_failing(before, after, criteria))
     elif criteria or all_same:
@@ -287,7 +273,7 @@ def _tests(
         if epochs[0] and epochs[1]:
             tests.append(_ranks("epochs to target", epochs[0], epochs[1], ("slower", "faster")))
         elif criteria:
-            untold.append("epochs to target")
+            untested.append("epochs to target")
     for one, other in pairs:
         if one["kind"] == "comparison" and other["kind"] == "comparison":
             samples = differences(one), differences(other)
@@ -303,8 +289,8 @@ def _tests(
         if samples[0] and samples[1]:
             tests.append(_ranks(f"{key[0]} against {key[1]}", samples[0], samples[1], CHANGED))
         else:
-            untold.append(f"differences of {key[0]} against {key[1]}")
-    return tests, untold
+            untested.append(f"differences of {key[0]} against {key[1]}")
+    return tests, untested
 
 
 def _verdict_change(before: Comparison, after: Comparison, good: Verdict) -> tuple[str, ...]:
@@ -340,21 +326,23 @@ def _failing(before: Entry, after: Entry, criteria: list[tuple[Criterion, Criter
     yield _seeds("control, seeds with finite numbers", *finite)
 
 
-def _seeds(of: str, before: tuple[int, int], after: tuple[int, int]) -> SeedTest:
+def _seeds(quantity: str, before: tuple[int, int], after: tuple[int, int]) -> SeedTest:
     total = before[0] + after[0]
     decides = 0 < total < before[1] + after[1]
     p = {"broke": fewer(before, after), "mended": fewer(after, before)} if decides else {}
-    return SeedTest(of, before[0], after[0], (before[1], after[1]), p, claims=("broke", "mended"))
+    return SeedTest(quantity, before[0], after[0], (before[1], after[1]), p, claims=("broke", "mended"))
 
 
-def _ranks(of: str, before: list[float], after: list[float], words: Sequence[str]) -> SeedTest:
-    """Return a rank test; ``words`` are its results for larger and for smaller values, or one result for both."""
-    test = SeedTest(of, _median(before), _median(after), (len(before), len(after)), {}, tuple(words), chance=0.5)
+def _ranks(quantity: str, before: list[float], after: list[float], results: Sequence[str]) -> SeedTest:
+    """Return a rank test; ``results`` are its results for larger and for smaller values, or one result for both."""
+    test = SeedTest(
+        quantity, _median(before), _median(after), (len(before), len(after)), {}, tuple(results), chance=0.5
+    )
     if len({*before, *after}) == 1:
         return test
-    result = shift(before, after)
-    p = dict(zip(words, (result.larger, result.smaller) if len(words) == 2 else (result.either,), strict=True))
-    return replace(test, p=p, chance=result.chance)
+    difference = shift(before, after)
+    ps = (difference.larger, difference.smaller) if len(results) == 2 else (difference.either,)
+    return replace(test, p=dict(zip(results, ps, strict=True)), chance=difference.chance)
 
 
 def _median(values: list[float]) -> float:
@@ -380,12 +368,8 @@ def _decided(rows: list[RungComparison], alpha: float) -> Iterator[RungCompariso
         for j, test in enumerate(row.tests):
             ps = {name: holm[i, j, name] for name in test.p}
             significant = [name for name in test.claims if ps.get(name, 1.0) <= alpha]
-            tests.append(replace(test, corrected=ps, found=min(significant, key=lambda name: ps[name], default="")))
+            tests.append(replace(test, corrected=ps, result=min(significant, key=lambda name: ps[name], default="")))
         yield replace(row, tests=tuple(tests))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _signed(value: float) -> str:

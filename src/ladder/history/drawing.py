@@ -2,9 +2,15 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from html import escape
 
-from ladder.history.series import LEARNING, Change, History, Report, RungRecord, Series
+import numpy as np
+
+from ladder.history import description
+from ladder.history.history import History
+from ladder.history.series import LEARNING, Change, RungRecord, Series
+from ladder.report.axis import Axis
 from ladder.report.text import count, format_number, verdict_label
 
 WIDTH = 1000
@@ -41,7 +47,7 @@ def svg(history: History) -> str:
         for i, series in enumerate(history.series)
     )
     title = f"The ladder over {len(history.reports)} reports"
-    head = _text(24, 30, _cut(history.headline, 105), f"head {'worse' if history.worse else ''}".strip())
+    head = _text(24, 30, _cut(description.headline(history), 105), f"head {'worse' if history.worse else ''}".strip())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'role="img" aria-labelledby="title desc">\n<title id="title">{escape(title)}</title>\n'
@@ -52,51 +58,50 @@ def svg(history: History) -> str:
 
 def _description(history: History) -> str:
     """Return a text alternative to the picture."""
-    changes = [f"{series.id}: {what}" for series in history.series for what in series.told]
-    return ". ".join([history.headline, *changes])
+    changes = [f"{series.id}: {what}" for series in history.series for what in description.descriptions(series)]
+    return ". ".join([description.headline(history), *changes])
 
 
 def _row(series: Series, history: History) -> Iterator[str]:
     """Yield the elements of one rung: its name and last verdict, its medians, its verdicts, and its changes."""
-    last = series.nights[-1].entry
+    last = series.records[-1].entry
     seeds = count(last)
     yield f'<line class="rule" x1="24" y1="-8" x2="{WIDTH - 24}" y2="-8"/>'
     yield _text(24, 18, _cut(series.id, LONGEST), "id")
     yield _text(
         24,
         35,
-        _cut(f"{verdict_label(last)}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}, {series.latest}", LONG),
+        _cut(f"{verdict_label(last)}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}, {description.latest(series)}", LONG),
         "dim small",
     )
-    marked = [change for change in series.changes if change.of == series.shown]
-    labels = [(_short(change, series), _way(change)) for change in (marked or series.changes)]
+    quantity = series.main_quantity
+    marked = [change for change in series.changes if change.quantity == quantity]
+    labels = [(_short(change, series), description.direction(change)) for change in (marked or series.changes)]
     labels = [(series.fault, "worse")] if series.fault else labels
-    for line, (what, way) in enumerate(labels[-2:]):
-        yield _text(24, 51 + 14 * line, _cut(what, LONG), f"small {way}")
-    xs = [_x(record.report, history) for record in series.nights]
-    if series.shown:
-        yield from _curve(series, xs)
+    for line, (what, direction) in enumerate(labels[-2:]):
+        yield _text(24, 51 + 14 * line, _cut(what, LONG), f"small {direction}")
+    xs = [_x(record.report.created, history) for record in series.records]
+    if quantity:
+        yield from _curve(series, quantity, xs)
         for change in marked:
             if change.kind == "step":
-                x = xs[change.night] - min(6.0, 0.5 * _gap(history))
-                yield f'<line class="step {_way(change)}" x1="{x:.1f}" y1="{HIGH - 6}" x2="{x:.1f}" y2="{STRIP + 8}"/>'
+                x, style = xs[change.index] - min(6.0, 0.5 * _gap(history)), f"step {description.direction(change)}"
+                yield f'<line class="{style}" x1="{x:.1f}" y1="{HIGH - 6}" x2="{x:.1f}" y2="{STRIP + 8}"/>'
     wide = max(1.5, min(CELL, _gap(history) - 1.0))
-    for record, x in zip(series.nights, xs, strict=True):
+    for record, x in zip(series.records, xs, strict=True):
         yield _verdict(record, x, wide)
 
 
-def _curve(series: Series, xs: Sequence[float]) -> Iterator[str]:
+def _curve(series: Series, quantity: str, xs: Sequence[float]) -> Iterator[str]:
     """Yield the median and quartiles over seeds; a median of never is a cross at the top."""
-    medians, name = series.levels(series.shown), series.shown
-    ranges = [_quartiles(record.values.get(name), series.signs[name]) for record in series.nights]
-    ranges = [(level, level) for level in medians] if name == LEARNING else ranges
-    finite = [v for v in (*medians, *(end for pair in ranges for end in pair)) if math.isfinite(v)]
-    low, high = min(finite, default=0.0), max(finite, default=1.0)
-    if high - low < 1e-9 * max(1.0, abs(high)):
-        low, high = low - 0.5, high + 0.5
+    medians = series.levels(quantity)
+    ranges = [_quartiles(record.values.get(quantity), series.signs[quantity]) for record in series.records]
+    ranges = [(level, level) for level in medians] if quantity == LEARNING else ranges
+    values = np.array([medians, *zip(*ranges, strict=True)])
+    axis = Axis.around(values, margin=0.0, half=0.5)
 
     def y(value: float) -> float:
-        return HIGH + 4 if value == math.inf else LOW - (value - low) / (high - low) * (LOW - HIGH - 8)
+        return HIGH + 4 if value == math.inf else float(axis.place(value, LOW, HIGH + 8))
 
     recorded = [i for i, value in enumerate(medians) if not math.isnan(value)]
     upper = [f"{xs[i]:.1f},{y(ranges[i][1]):.1f}" for i in recorded]
@@ -109,9 +114,9 @@ def _curve(series: Series, xs: Sequence[float]) -> Iterator[str]:
         else:
             yield f'<path class="never" d="M{xs[i] - 3:.1f} {HIGH + 1}l6 6m0-6l-6 6"/>'
     beyond = any(math.isinf(end) for i in recorded for end in (medians[i], ranges[i][1]))
-    yield _text(RIGHT + 14, HIGH + 8, "never" if beyond else format_number(high), "dim small")
-    if finite:
-        yield _text(RIGHT + 14, LOW + 3, format_number(low), "dim small")
+    yield _text(RIGHT + 14, HIGH + 8, "never" if beyond else format_number(axis.high), "dim small")
+    if np.isfinite(values).any():
+        yield _text(RIGHT + 14, LOW + 3, format_number(axis.low), "dim small")
 
 
 def _quartiles(sample: Sequence[float] | None, sign: int) -> tuple[float, float]:
@@ -128,7 +133,7 @@ def _verdict(record: RungRecord, x: float, wide: float) -> str:
     blocked = bool(entry["blocked_by"])
     high = 5 if entry["green"] or blocked else 11
     seeds = count(entry)
-    label = f"{record.when}: {entry['verdict']}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}"
+    label = f"{record.report.label}: {entry['verdict']}{f' {seeds[0]}/{seeds[1]}' if seeds else ''}"
     style = "none" if blocked else "green" if entry["green"] else "red"
     return (
         f'<rect class="{style}" x="{x - wide / 2:.1f}" y="{STRIP + 5 - high}" width="{wide:.1f}" height="{high}">'
@@ -161,15 +166,14 @@ def _dates(history: History, y: float) -> Iterator[str]:
     few = sorted({round(i * (len(days) - 1) / (DATES - 1)) for i in range(DATES)})
     for i in few:
         day, report = days[i]
-        x = _x(report, history)
+        x = _x(report.created, history)
         yield f'<text class="dim small" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{day}</text>'
 
 
-def _x(report: Report, history: History) -> float:
+def _x(created: datetime, history: History) -> float:
     """Return the horizontal position of a report, by its date."""
-    first, last = history.reports[0].created, history.reports[-1].created
-    span = (last - first).total_seconds()
-    return LEFT + 10 + (RIGHT - LEFT - 20) * ((report.created - first).total_seconds() / span if span else 0.5)
+    axis = Axis(history.reports[0].created.timestamp(), history.reports[-1].created.timestamp())
+    return float(axis.place(created.timestamp(), LEFT + 10, RIGHT - 10))
 
 
 def _gap(history: History) -> float:
@@ -178,12 +182,8 @@ def _gap(history: History) -> float:
 
 
 def _short(change: Change, series: Series) -> str:
-    when = f" {series.nights[change.night].report.created:%Y-%m-%d}" if change.kind == "step" else ""
-    return f"{change.kind} for the {_way(change)}{when}{'' if change.still else ', gone since'}"
-
-
-def _way(change: Change) -> str:
-    return "worse" if change.worse else "better"
+    when = f" {series.records[change.index].report.created:%Y-%m-%d}" if change.kind == "step" else ""
+    return f"{change.kind} for the {description.direction(change)}{when}{'' if change.persists else ', gone since'}"
 
 
 def _cut(text: str, characters: int) -> str:

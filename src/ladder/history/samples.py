@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from ladder.report import recorded
 from ladder.report.schema import Comparison, Condition, Criterion, Effect, Entry
 
 
@@ -42,22 +43,15 @@ def differences(compared: Comparison | Effect) -> list[float] | None:
     return [math.inf if difference is None else float(difference) for difference in compared["differences"]]
 
 
-def statistics(entry: Entry, condition: Condition) -> list[float] | None:
-    """Return the statistic of each seed that a condition limits, at its epoch, larger if worse; None if it is not recorded.
+def values_at_by(entry: Entry, condition: Condition) -> list[float] | None:
+    """Return the number of each seed that a condition limits, at its epoch, larger if worse; None if it is not recorded.
 
-    A value that is not finite is returned as infinite. For ``above`` the statistic is the negative metric, for ``falls`` the
-    ratio to the start; for ``agrees`` a report does not name the other metric.
+    A value that is not finite is returned as infinite, and that of ``above`` negative. A comparison limits the differences.
     """
     if condition["kind"] == "comparison":
         return differences(condition)
-    curve, epochs = entry["curves"].get(condition["metric"]), entry["epochs"]
-    named = [condition["by"], *([condition["since"]] if condition["since"] else [])]
-    if condition["kind"] == "agrees" or not curve or not set(named) <= set(epochs):
+    values = recorded.values_at_by(condition, entry)
+    if values is None:
         return None
-    end, *start = ([seed[epochs.index(epoch)] for seed in curve] for epoch in named)
-    if condition["kind"] == "above":
-        return [math.inf if value is None else -value for value in end]
-    if not start:
-        return [math.inf if value is None else value for value in end]
-    pairs = zip(end, start[0], strict=True)
-    return [math.inf if a is None or b is None or b <= 0.0 else a / b for a, b in pairs]
+    sign = -1.0 if condition["kind"] == "above" else 1.0
+    return [sign * value if math.isfinite(value) else math.inf for value in values.tolist()]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+import scipy  # type: ignore[import-untyped]
 
 EXACT = 256  # values in total: up to here every arrangement is counted, in well under a second
 
@@ -39,11 +39,11 @@ def shift(before: Sequence[float], after: Sequence[float]) -> Shift:
     n, m = len(before), len(after)
     if not n or not m:
         raise ValueError(f"{n} values before and {m} after: give at least one of each")
-    ranks = stats.rankdata([*before, *after])  # midranks; of infinite values too
+    ranks = scipy.stats.rankdata([*before, *after])  # midranks; of infinite values too
     probability = chance(before, after)
     if n + m > EXACT:
         larger, smaller = (
-            float(stats.mannwhitneyu(ranks[n:], ranks[:n], alternative=side, method="asymptotic").pvalue)
+            float(scipy.stats.mannwhitneyu(ranks[n:], ranks[:n], alternative=side, method="asymptotic").pvalue)
             for side in ("greater", "less")
         )
         return Shift(larger, smaller, probability)
@@ -81,14 +81,14 @@ def _ways(n: int, k: int) -> float:
 def chance(before: Sequence[float], after: Sequence[float]) -> float:
     """Return how often a value of ``after`` is larger than one of ``before``, ties count half; for samples of any size."""
     n, m = len(before), len(after)
-    total = float(stats.rankdata([*before, *after])[n:].sum())
+    total = float(scipy.stats.rankdata([*before, *after])[n:].sum())
     return (total - m * (m + 1) / 2.0) / (n * m)
 
 
 def fewer(before: tuple[int, int], after: tuple[int, int]) -> float:
     """Return Fisher's exact p-value of a smaller share after, given the totals; each sample is ``k`` of ``n``."""
     (k, n), (j, m) = before, after
-    return float(stats.fisher_exact([[k, n - k], [j, m - j]], alternative="greater").pvalue)
+    return float(scipy.stats.fisher_exact([[k, n - k], [j, m - j]], alternative="greater").pvalue)
 
 
 def corrected(ps: Sequence[float]) -> list[float]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ladder.declare.arrays import Bool, Float
-from ladder.declare.criteria import Above, Comparison, Criterion
+from ladder.declare.criteria import Above, Comparison, Criterion, MetricCurves
 from ladder.judge.judgement import ComparisonResult, CriterionResult
 from ladder.pictures import style
-from ladder.report.text import format_number
+from ladder.report.axis import Axis
+from ladder.report.text import floor_name, format_number, median
 from ladder.train.result import Trained
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ladder.climb import Outcome
 
 DECADE = 10.0
+MARGIN = 0.07  # above and below the curves, as a share of their range
 WRAP = 40  # characters in a line of a panel's title
 FEW = 12  # epochs, up to which each point has a marker
 ALIKE = 0.005  # share of the axis: seeds no further apart are hidden by the median's line
@@ -37,7 +39,7 @@ class Panel:
         label: The label of the vertical axis.
         values: The values of each seed, by epoch.
         failed: The seeds that are drawn as failing.
-        others: The median by epoch of each rung that it is compared with.
+        others: The median by epoch of each rung that it is compared with; NaN where no seed has a value.
         criterion: The condition if it has a limit to draw; None for a comparison.
     """
 
@@ -45,19 +47,16 @@ class Panel:
     label: str
     values: Float[np.ndarray, "seed epoch"]
     failed: Bool[np.ndarray, " seed"]
-    others: Mapping[str, Float[np.ndarray, " epoch"]]
+    others: Mapping[str, list[float]]
     criterion: Criterion | None
 
     @property
-    def drawn(self) -> Float[np.ndarray, " value"]:
-        """The finite numbers in the panel, except a floor of zero, which alone would prevent a logarithmic axis."""
-        lines = [self.values.ravel(), *self.others.values()]
-        if self.criterion:
-            lines.append(np.array([self.criterion.limit]))
-            if self.criterion.floor and self.criterion.floor.value:
-                lines.append(np.array([self.criterion.floor.value]))
-        everything = np.concatenate(lines)
-        return np.asarray(everything[np.isfinite(everything)])
+    def axis(self) -> Axis:
+        """The axis of the values; a floor of zero is no reason for it to be linear."""
+        limit = self.criterion.limit if self.criterion else np.nan
+        floor = self.criterion.floor.value if self.criterion and self.criterion.floor else np.nan
+        drawn = [self.values.ravel(), *map(np.array, self.others.values()), np.array([limit, floor or np.nan])]
+        return Axis.around(np.concatenate(drawn), margin=MARGIN, ratio=DECADE, zero=floor == 0.0)
 
 
 def learning_curves(outcome: Outcome, partners: Mapping[str, Trained]) -> tuple[str, Figure]:
@@ -75,7 +74,7 @@ def learning_curves(outcome: Outcome, partners: Mapping[str, Trained]) -> tuple[
         legend |= _draw(panel, ax, sum(panel.values.size for panel in panels) > style.VECTOR_POINTS)
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
-    order = ("seed", "seed that does not meet it", "median", "limit", "floor")
+    order = ("seed", "seed that does not meet it", "median", "limit", "floor", "ceiling")
     style.legend(figure, {name: legend[name] for name in (*order, *sorted(set(legend) - set(order))) if name in legend})
     assert outcome.trained is not None
     return f"learning curves of {outcome.trained.seeds} seeds", figure
@@ -125,18 +124,9 @@ def _result_text(result: CriterionResult | ComparisonResult | None) -> str:
     return ""
 
 
-def _values(
-    condition: Criterion | Comparison, curves: Mapping[str, Float[np.ndarray, "seed epoch"]]
-) -> Float[np.ndarray, "seed epoch"]:
+def _values(condition: Criterion | Comparison, curves: MetricCurves) -> Float[np.ndarray, "seed epoch"]:
     values = condition.series(curves) if isinstance(condition, Criterion) else curves[condition.metric]
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def median(values: Float[np.ndarray, "seed epoch"]) -> Float[np.ndarray, " epoch"]:
-    """Return the median by epoch over the seeds that have a value; NaN where none has."""
-    return np.array(
-        [np.median(finite) if (finite := column[~np.isnan(column)]).size else np.nan for column in values.T]
-    )
 
 
 def _draw(panel: Panel, ax: Axes, raster: bool) -> dict[str, Any]:
@@ -144,10 +134,8 @@ def _draw(panel: Panel, ax: Axes, raster: bool) -> dict[str, Any]:
     legend: dict[str, Any] = {}
     seeds, epochs = panel.values.shape
     at = np.arange(1, epochs + 1)
-    drawn = panel.drawn
-    logarithmic = drawn.size > 0 and drawn.min() > 0.0 and drawn.max() > DECADE * drawn.min()
-    if logarithmic:
-        ax.set_yscale("log")
+    axis = panel.axis
+    ax.set_yscale("log" if axis.logarithmic else "linear")
     marker = "." if epochs <= FEW else ""
     thin: dict[str, Any] = {"lw": 0.8, "marker": marker, "ms": 3, "rasterized": raster}
     for seed, failed in zip(panel.values, panel.failed, strict=True):
@@ -171,14 +159,13 @@ def _draw(panel: Panel, ax: Axes, raster: bool) -> dict[str, Any]:
         ax.set_xticks(range(1, longest + 1))
     else:
         ax.set_xlim(1 - 0.04 * longest, 1.04 * longest)
-    low, high = _range(drawn, logarithmic)
-    ax.set_ylim(low, high)
+    ax.set_ylim(axis.low, axis.high)
     if panel.criterion:
         legend |= _draw_limit(panel.criterion, ax)
     complete = panel.values[:, ~np.isnan(panel.values).any(axis=0)]
-    scale = np.log if logarithmic else np.asarray
-    if seeds > 1 and complete.size and np.ptp(scale(complete), axis=0).max() <= ALIKE * np.ptp(scale([low, high])):
-        clear = [0.5, 0.25][abs(style.height(ax, float(complete[0, -1])) - 0.5) < 0.15]
+    heights = axis.place(complete, 0.0, 1.0)
+    if seeds > 1 and complete.size and np.ptp(heights, axis=0).max() <= ALIKE:
+        clear = 0.25 if abs(heights[0, -1] - 0.5) < 0.15 else 0.5
         style.note(ax, clear, "all seeds lie on the median")
     never = int(np.isnan(panel.values).all(axis=1).sum())
     if never:
@@ -209,20 +196,8 @@ def _draw_limit(criterion: Criterion, ax: Axes) -> dict[str, Any]:
     )
     labels = [(criterion.limit, f"limit\n{format_number(criterion.limit)}", style.GREEN)]
     if criterion.floor is not None and (criterion.floor.value > 0.0 or ax.get_yscale() == "linear"):
-        floor = criterion.floor.value
-        (legend["floor"],) = ax.plot([left, right], [floor, floor], color=style.BLACK, lw=1.4, ls=":", zorder=6)
-        labels.append((floor, f"floor\n{format_number(floor)}", style.BLACK))
+        floor, name = criterion.floor.value, floor_name(criterion.kind)
+        (legend[name],) = ax.plot([left, right], [floor, floor], color=style.BLACK, lw=1.4, ls=":", zorder=6)
+        labels.append((floor, f"{name}\n{format_number(floor)}", style.BLACK))
     style.at_right(ax, labels)
     return legend
-
-
-def _range(drawn: Float[np.ndarray, " value"], logarithmic: bool) -> tuple[float, float]:
-    """Return the range of the values with a margin."""
-    if not drawn.size:
-        return 0.0, 1.0
-    low, high = float(drawn.min()), float(drawn.max())
-    if logarithmic:
-        margin = (high / low) ** 0.07
-        return low / margin, high * margin
-    margin = 0.07 * (high - low) or 0.5 * abs(high) or 1.0
-    return low - margin, high + margin

@@ -4,31 +4,30 @@ Lines are the ``d`` of an SVG path, in a picture of ``WIDTH`` by ``HEIGHT``; the
 """
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from ladder.declare.arrays import Bool, Float
+from ladder.report.axis import Axis
 from ladder.report.schema import Criterion, Document, Entry, Spread
-from ladder.report.text import count, find, format_number, median
+from ladder.report.text import count, find, floor_name, format_number, median
 
 WIDTH, HEIGHT = 400, 214
 LEFT, RIGHT, TOP, BOTTOM = 48, 310, 12, 176  # edges of the axes
 BEYOND = 14  # from the last epoch to the axes' end: the visible part of a limit that holds from that epoch on
 APART = 13  # least distance between two labels
 LOGARITHMIC = 30.0  # ratio of the largest to the smallest value above which the axis is logarithmic
-ROOM = 0.06  # margin above and below the curves, as a share of the axis
-MOST = 1e200  # larger values are drawn here: the difference of two values must not overflow a float
-TICKS = 7  # largest number of ticks on an axis, about
+MARGIN = 0.06  # above and below the curves, as a share of their range
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_EDGE = 96, 24, 3
 CROSS = "m-3-3l6 6m0-6l-6 6"
 
 Path = str
 Scale = Callable[[Any], Any]
+"""A function from values to places in the picture."""
 
 
 @dataclass(frozen=True)
@@ -135,15 +134,12 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
     ]
     floors = _floors(targets)
     everything = np.concatenate([*drawn, np.array([floor for floor in floors if floor])])
-    everything = everything[np.isfinite(everything)]
-    logarithmic = everything.size > 0 and everything.min() > 0.0 and everything.max() > LOGARITHMIC * everything.min()
-    if not logarithmic and 0.0 in floors:
-        everything = np.append(everything, 0.0)
-    low, high = _range(everything, logarithmic)
-    up = _heights(low, high, logarithmic)
-    across = _places(epochs[0], epochs[-1])
+    axis = Axis.around(everything, margin=MARGIN, ratio=LOGARITHMIC, zero=0.0 in floors)
+    up = partial(axis.place, start=BOTTOM, end=TOP)
+    epoch_axis = Axis(epochs[0], epochs[-1])
+    across = partial(epoch_axis.place, start=LEFT + 6, end=RIGHT - BEYOND)
 
-    levels, notes = _levels(targets, middle, epochs, logarithmic)
+    levels, notes = _levels(targets, middle, epochs, axis.logarithmic)
     misses = missed(entry)
     fails = np.zeros(len(values), dtype=bool) if misses is None or len(misses) != len(values) else misses
     never = int(np.isnan(values).all(axis=1).sum())
@@ -153,7 +149,7 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
     return Chart(
         metric=metric,
         words=_description(
-            entry, metric, middle, None if misses is None else fails, logarithmic, [c for _, c in targets], notes
+            entry, metric, middle, None if misses is None else fails, axis.logarithmic, [c for _, c in targets], notes
         ),
         met=_lines(x, up(values[~fails])),
         missed=_lines(x, up(values[fails])),
@@ -161,8 +157,8 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
         median=_lines(x, up(middle[None])),
         others={id: _lines(across(at), up(medians[None])) for id, (at, medians) in others.items()},
         levels=_labelled(levels, across, up),
-        across=tuple((_rounded(across(tick)), f"{tick:g}") for tick in _epochs(epochs[0], epochs[-1])),
-        up=tuple((_rounded(up(tick)), f"{tick:.6g}") for tick in _ticks(low, high, logarithmic)),
+        across=tuple((_rounded(across(tick)), f"{tick:g}") for tick in epoch_axis.whole_ticks()),
+        up=tuple((_rounded(up(tick)), f"{tick:.6g}") for tick in axis.ticks()),
         notes=tuple(notes),
     )
 
@@ -170,16 +166,15 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
 def spark(values: Sequence[float | None], metric: str) -> Spark:
     """Return a curve without axes, scaled from its smallest value to its largest; logarithmic if a chart would be."""
     curve = np.array(values, dtype=np.float64)
-    finite = np.clip(curve[np.isfinite(curve)], -MOST, MOST)
+    finite = curve[np.isfinite(curve)]
     if not finite.size:
         return Spark("", None, f"{metric} has no value")
-    logarithmic = bool(finite.min() > 0.0 and finite.max() > LOGARITHMIC * finite.min())
-    low, high = float(finite.min()), float(finite.max())
-    top, bottom = SPARK_EDGE, SPARK_HEIGHT - SPARK_EDGE
-    up = _heights(low, high, logarithmic, top, bottom) if high > low else lambda y: np.where(np.isfinite(y), bottom, y)
-    x = np.linspace(SPARK_EDGE, SPARK_WIDTH - SPARK_EDGE, len(curve)) if len(curve) > 1 else np.array([SPARK_WIDTH / 2])
+    axis = Axis.around(finite, margin=0.0, ratio=LOGARITHMIC, half=0.0)
+    bottom = SPARK_HEIGHT - SPARK_EDGE
+    y = axis.place(curve, bottom, SPARK_EDGE) if axis.high > axis.low else np.where(np.isfinite(curve), bottom, np.nan)
+    x = Axis(0, len(curve) - 1).place(np.arange(len(curve)), SPARK_EDGE, SPARK_WIDTH - SPARK_EDGE)
     at = int(np.flatnonzero(np.isfinite(curve))[-1])
-    return Spark(_lines(x, up(curve)[None]), (_rounded(x[at]), _rounded(up(curve)[at])), _course(metric, curve))
+    return Spark(_lines(x, y[None]), (_rounded(x[at]), _rounded(y[at])), _course(metric, curve))
 
 
 def spread(curve: Sequence[Sequence[float | None]]) -> Spread:
@@ -228,7 +223,7 @@ def _levels(
         else:
             notes.append(f"{condition['text']} has no line: the median has no value at epoch {condition['since']}")
     for floor, kind in _floors(targets).items():
-        word = "ceiling" if kind == "above" else "floor"
+        word = floor_name(kind)
         if logarithmic and floor <= 0.0:
             notes.append(f"the {word} of {format_number(floor)} is not on a logarithmic axis")
         else:
@@ -248,41 +243,6 @@ def _limit(condition: Criterion, middle: Float[np.ndarray, " epoch"], epochs: li
     if condition["since"] not in epochs:
         return np.array([np.nan])
     return np.array([condition["limit"] * middle[epochs.index(condition["since"])]])
-
-
-def _range(values: Float[np.ndarray, " value"], logarithmic: bool) -> tuple[float, float]:
-    """Return the range of the values with a margin."""
-    if not values.size:
-        return 0.0, 1.0
-    low, high = max(float(values.min()), -MOST), min(float(values.max()), MOST)
-    if logarithmic:
-        margin = math.exp(ROOM * (math.log(high) - math.log(low)))
-        return max(low / margin, sys.float_info.min), high * margin
-    margin = ROOM * (high - low) if high > low else 0.5 * abs(high) or 1.0
-    return low - margin, high + margin
-
-
-def _heights(low: float, high: float, logarithmic: bool, top: float = TOP, bottom: float = BOTTOM) -> Scale:
-    """Return a function from values to heights in the picture, with ``low`` at the bottom."""
-    if logarithmic:
-        start, span = math.log(low), math.log(high) - math.log(low)
-    else:
-        start, span = low, high - low
-
-    def place(value: Any) -> Any:
-        value = np.clip(np.asarray(value, dtype=np.float64), -MOST, MOST)
-        scaled = np.log(np.where(value > 0.0, value, np.nan)) if logarithmic else value
-        return bottom - (bottom - top) * (scaled - start) / span
-
-    return place
-
-
-def _places(first: int, last: int) -> Scale:
-    """Return a function from epochs to horizontal positions in the picture."""
-    end = RIGHT - BEYOND
-    if last == first:
-        return lambda epoch: np.full(np.shape(epoch), (LEFT + end) / 2)
-    return lambda epoch: LEFT + 6 + (end - LEFT - 6) * (np.asarray(epoch) - first) / (last - first)
 
 
 def _lines(x: Float[np.ndarray, " epoch"], y: Float[np.ndarray, "seed epoch"]) -> Path:
@@ -352,32 +312,6 @@ def _labelled(lines: Sequence[_Line], across: Scale, up: Scale) -> tuple[Level, 
     return tuple(levels)
 
 
-def _epochs(first: int, last: int) -> list[int]:
-    """Return the ticks of an axis of epochs, whole numbers with the first epoch among them."""
-    step = max(1, round(_nice((last - first) / TICKS)))
-    return [first, *(n for n in range(step, last + 1, step) if n - first > 0.5 * step)]
-
-
-def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
-    """Return the ticks of an axis of values, round numbers within their range."""
-    if not logarithmic:
-        step = _nice((high - low) / TICKS)
-        first = math.ceil(low / step)
-        return [n * step for n in range(first, first + 2 * TICKS) if n * step <= high]
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    every = max(1, math.ceil(len(decades) / (TICKS + 1)))
-    powers = [10.0**n for n in decades if n % every == 0 and low <= 10.0**n <= high]
-    if len(powers) > 2:
-        return powers
-    return [m * 10.0**n for n in decades for m in (1, 2, 5) if low <= m * 10.0**n <= high]
-
-
-def _nice(step: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(step)) if step > 0.0 and math.isfinite(step) else 1.0
-    return next((m * power for m in (1, 2, 5) if m * power >= step), 10.0 * power)
-
-
 def _description(
     entry: Entry,
     metric: str,
@@ -396,9 +330,7 @@ def _description(
     for condition in conditions:
         sentences.append(f"asked: {condition['text']}, met by {condition['passed']}")
         if floor := condition["floor"]:
-            sentences.append(
-                f"{'ceiling' if condition['kind'] == 'above' else 'floor'} {format_number(floor['value'])}"
-            )
+            sentences.append(f"{floor_name(condition['kind'])} {format_number(floor['value'])}")
     return ". ".join(f"{part[:1].upper()}{part[1:]}" for part in (*dict.fromkeys(sentences), *notes)) + "."
 
 

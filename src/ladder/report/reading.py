@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import jsonschema_rs
-import numpy as np
 
 from ladder.files import read_regular
 from ladder.judge.sequential import Verdict
-from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document
+from ladder.report import recorded, schema
+from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document, Entry
 from ladder.report.text import all_printable
 
 LARGEST = 2**24
@@ -173,40 +173,24 @@ def _condition(condition: Raw, entry: Raw) -> Raw:
         int(condition["text"].partition(" of epoch ")[2].partition("'")[0]) if condition["kind"] == "falls" else None
     )
     condition = {"floor": None, **condition, "since": since}
-    return condition | {"reached": _reached(condition, entry)}
+    return condition | {"reached": recorded.reached(cast("schema.Criterion", condition), cast("Entry", entry))}
 
 
 def _paired(comparison: Raw) -> Raw:
     return {name: value for name, value in comparison.items() if name != "pairs"} | {"differences": None}
 
 
-def _reached(condition: Raw, entry: Raw) -> list[int | None] | None:
-    """Return the epoch from which on each seed meets a condition at every recorded epoch; None for a seed that does not."""
-    if condition["kind"] == "agrees" or condition["metric"] not in entry["curves"]:
-        return None
-    curve, limit = np.array(entry["curves"][condition["metric"]], dtype=np.float64), condition["limit"]
-    if condition["since"]:
-        start = curve[:, condition["since"] - 1, None]
-        met = curve / np.where(start > 0.0, start, np.nan) <= limit
-    else:
-        met = curve > limit if condition["kind"] == "above" else curve < limit
-    bad = {seed["seed"] for seed in entry["seeds"]["non_finite"]} if entry["seeds"] else set()
-    epochs = [2 + int(np.append(np.flatnonzero(~seed), -1).max()) for seed in met]
-    last = curve.shape[1]
-    return [epoch if epoch <= last and seed not in bad else None for seed, epoch in enumerate(epochs)]
-
-
 @cache
 def _validator(lenient: bool) -> jsonschema_rs.Validator:
     """Return a validator of reports of this version; if lenient, of later minor ones too, which may have more fields."""
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    return jsonschema_rs.validator_for(_open(schema) if lenient else schema)
+    published = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return jsonschema_rs.validator_for(_open(published) if lenient else published)
 
 
-def _open(schema: Any) -> Any:
+def _open(part: Any) -> Any:
     """Return the same schema with additional properties allowed everywhere."""
-    if isinstance(schema, list):
-        return [_open(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {name: _open(each) for name, each in schema.items() if (name, each) != ("additionalProperties", False)}
+    if isinstance(part, list):
+        return [_open(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {name: _open(each) for name, each in part.items() if (name, each) != ("additionalProperties", False)}

@@ -60,7 +60,7 @@ def median_curve(entry: Entry) -> list[float]:
     return median(entry["curves"].get(main["metric"], [])) if main else []
 
 
-def median(curve: Sequence[Sequence[float | None]]) -> list[float]:
+def median(curve: Sequence[Sequence[float | None]] | np.ndarray) -> list[float]:
     """Return the median over seeds, by epoch; seeds without a value are left out, and without any value it is NaN."""
     return [
         float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else np.nan
@@ -164,9 +164,14 @@ def condition_text(condition: Condition) -> str:
         return condition["text"]
     limit, value = condition["limit"], floor["value"]
     above = condition["kind"] == "above"
-    word = "ceiling" if above else "floor"
+    word = floor_name(condition["kind"])
     beyond = limit > value if above else limit < value
     return f"{condition['text']} ({f'beyond the {word} of' if beyond else word} {format_number(value)})"
+
+
+def floor_name(kind: str) -> str:
+    """Return the word for the best possible value of a condition of this kind."""
+    return "ceiling" if kind == "above" else "floor"
 
 
 def median_and_range(condition: Condition | Effect) -> str:

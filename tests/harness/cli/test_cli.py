@@ -339,3 +339,14 @@ def test_it_works_where_jax_does_not(report, command):
     )
     assert (ran.returncode, ran.stderr) == (0 if command[0] == "explain" else 1, "")
     assert "rung1" in ran.stdout
+
+
+def test_show_is_fast(report):
+    """``ladder show`` loads none of the packages that take long to load."""
+    slow = ("jax", "matplotlib", "pytest", "scipy.stats")
+    program = (
+        f"import sys; from ladder.cli import main; main(['show', {str(report)!r}]); "
+        f"sys.exit(' '.join(name for name in {slow!r} if name in sys.modules) or 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")

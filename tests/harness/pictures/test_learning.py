@@ -434,6 +434,15 @@ def test_a_floor_of_zero_leaves_the_scale_to_the_curves(last, scale, drawn):
     (ax,) = axes_of((gate,), np.array([[1.0, last]])).axes
     assert ax.get_yscale() == scale
     assert len(lines(ax, style.BLACK, ":")) == drawn
+    assert (ax.get_ylim()[0] <= 0.0) == bool(drawn), "what is drawn lies on the axis"
+
+
+def test_ceiling():
+    """The best value of a metric that must stay above its limit is a ceiling."""
+    gate = above("loss", 0.1, by=2, source=SOURCE, floor=Floor(3.0, "theory"))
+    figure = axes_of((gate,), np.array([[1.0, 2.0]]))
+    assert "ceiling\n3" in [text.get_text() for text in figure.axes[0].texts]
+    assert "ceiling" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_a_panel_shows_what_its_criterion_holds_against_the_limit():

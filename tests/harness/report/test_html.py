@@ -1,12 +1,9 @@
 """The page: whole by itself, nothing in it runs but what it came with, and it can be read by everyone it is for."""
 
 import base64
-import json
-import math
 import os
 import re
 import shutil
-from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -15,13 +12,12 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
-from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 
-from ladder import Control, Floor, Rung, below, better_than, falls, no_worse_than
 from ladder.report import as_json, write
-from ladder.report.chart import BOTTOM, LEFT, RIGHT, TOP, chart, metrics, missed, spark
+from ladder.report.chart import metrics
 from ladder.report.html import LARGEST, html
 from ladder.report.markdown import markdown
+from ladder.report.text import find as rung
 from ladder.report.text import headline
 
 FLAGS = (  # it sees this machine alone, runs as root in a container, and has no GPU there
@@ -30,46 +26,6 @@ FLAGS = (  # it sees this machine alone, runs as root in a container, and has no
 )
 NASTY = """"'><script>alert(1)</script><img src=x onerror=alert(2)>&amp;{{ 1 }}"""
 FIXED = {"verdict", "role", "kind", "date"}  # the words that mean something
-LEARNS = below("loss", 0.5, by=3, source="a published value", floor=Floor(0.1, "the noise"))
-FIT = Rung(number=1, name="fit", scale="small", experiment=SeenFit(), gates=(replace(LEARNS, by=4),))
-ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS, falls("loss", 0.6, by=3, source=SOURCE)))
-BROKEN = Rung(
-    number=2,
-    name="unlucky",
-    claim="Luck is not needed.",
-    experiment=Coin(p=0.4),
-    gates=(LEARNS, no_worse_than("rung1", "loss", margin=0.1, source=SOURCE)),
-    parent="rung1",
-    adds="p",
-    compare={"loss": "0.1 against 0.2"},
-)
-BLOCKED = replace(BROKEN, number=3, name="shifted", experiment=Coin(p=0.4, shift=0.1), parent="rung2", adds="shift")
-GOAL = Rung(number=4, name="wish", experiment=Coin(), goals=(better_than("rung1", "loss", source=SOURCE),))
-HALF = Rung(number=5, name="half", experiment=Diverges(), gates=(LEARNS,))
-FROZEN = replace(ROOT, number=6, name="frozen", experiment=SeenFit(rate=0.0), gates=(replace(LEARNS, by=4),))
-STILL = FIT.as_control(Control("no step, no learning", expects=("never-moves",)), rate=0.0)
-RUNGS = (ROOT, ROOT.as_control(Control("no seed learns"), p=0.0), BROKEN, BLOCKED, GOAL, HALF, FROZEN, FIT, STILL)
-
-
-@pytest.fixture(scope="module")
-def report():
-    """A culprit, what it blocks, one that was known, a crash, and all else that an entry may hold."""
-    found = json.loads(json.dumps(report_of(*RUNGS)))
-    first, gone = found["rungs"][0], json.loads(json.dumps(rung(found, "rung3")))
-    first["repeat"] = "pytest tests/ladder --ladder-only 'rung1'"
-    first["test"] = {"id": "tests/test_it.py::test_it", "file": "tests/test_it.py", "line": 12}
-    first["others"] = {"norm": {"median": [1.0, 2.0, 3.0], "low": [0.5, 1.0, None], "high": [2.0, 3.0, None]}}
-    attempt = {"date": "2026-11-21T09:54:37+00:00", "commit": "", "root": 0, "error": "RuntimeError('gone')"}
-    first["attempts"] = {
-        "total": 12,
-        "latest": [attempt | {"verdict": "", "k": None, "n": None}, attempt | {"verdict": "FAIL", "k": 3, "n": 16}],
-    }
-    first["evidence"] = [{"date": "2026-11-22T09:54:37+00:00", "commit": "1a2b", "seeds": 10}]
-    first["note"] = "its inspection raised ValueError()"
-    gone |= {"id": "rung8", "verdict": "CRASHED", "blocked_by": [], "error": "MemoryError()"}
-    found["commit"] = {"sha": "0123456789abcdef", "dirty": True}
-    found["rungs"].append(gone)
-    return found
 
 
 @pytest.fixture
@@ -102,24 +58,6 @@ class Page(HTMLParser):
 
     def told(self, tag=None):  # noqa: D102
         return "".join(words for each, words in self.words if tag in (None, each) and (tag or each != "script"))
-
-
-def rung(report, id):
-    return next(entry for entry in report["rungs"] if entry["id"] == id)
-
-
-def points(path):
-    """The places that a path goes to, line by line; crosses and closed areas are not understood."""
-    lines = []
-    for letter, numbers in re.findall(r"([A-Za-z])([^A-Za-z]*)", path):
-        values = [float(number) for number in re.findall(r"-?(?:\d+\.?\d*|\.\d+)", numbers)]
-        if letter == "M":
-            lines.append([tuple(values)])
-        elif letter == "l":
-            for across, up in zip(values[::2], values[1::2], strict=True):
-                x, y = lines[-1][-1]
-                lines[-1].append((round(x + across, 1), round(y + up, 1)))
-    return lines
 
 
 def test_the_verdict_comes_first_and_every_rung_has_its_row_and_its_section(report, page):
@@ -172,8 +110,8 @@ def test_it_tells_all_that_is_known_of_a_rung(report, page):
         assert words in told, words
 
 
-def test_every_table_has_a_caption_and_heads_with_a_scope(page):
-    assert len(page.of("caption")) == len(page.of("table")) > len(RUNGS)
+def test_every_table_has_a_caption_and_heads_with_a_scope(report, page):
+    assert len(page.of("caption")) == len(page.of("table")) > len(report["rungs"])
     assert {attributes.get("scope") for attributes in page.of("th")} == {"row", "col"}
     assert page.of("html") == [{"lang": "en"}]
     assert all(attributes["aria-label"] for attributes in page.of("svg") if attributes.get("aria-hidden") != "true")
@@ -224,157 +162,12 @@ def test_it_needs_nothing_else_and_lets_nothing_else_run(page, report, tmp_path)
     assert {a["href"] for a in page.of("link")} == {"data:,"}
 
 
-def test_limit_and_floor_lie_where_the_values_say(report):
-    drawn = chart(rung(report, "rung2"), "loss", report)
-    limit, floor = (next(level for level in drawn.levels if level.kind == kind) for kind in ("limit", "floor"))
-    assert (limit.label, floor.label) == ("limit 0.5", "floor 0.1")
-    ticks = {float(tick): at for at, tick in drawn.up}
-    (at_half,), (at_floor,) = ({float(y) for _, y in points(level.path)[0]} for level in (limit, floor))
-    scale = (ticks[1.5] - ticks[1.0]) / 0.5
-    assert at_half == pytest.approx(ticks[1.0] - 0.5 * scale, abs=0.2)
-    assert at_floor == pytest.approx(ticks[1.0] - 0.9 * scale, abs=0.2)
-    third = {tick: at for at, tick in drawn.across}["3"]
-    assert limit.path.startswith(f"M{third} ")
-    assert limit.path.endswith(f"H{RIGHT}")
-    assert floor.path.startswith(f"M{LEFT:.1f}".removesuffix(".0"))
-    assert f"V{TOP}H" in limit.wrong
-    assert not floor.wrong
-    assert "Asked: loss < 0.5 by epoch 3, met by " in drawn.words
-    assert "Floor 0.1" in drawn.words
-    curve = points(drawn.median)[0]
-    assert curve[-1] == (third, pytest.approx(ticks[1.0] + (medians(report, "rung2")[-1] - 1.0) * scale, abs=0.2))
-    assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for line in points(drawn.met + drawn.missed) for x, y in line)
-
-
-def medians(report, id):
-    return np.median(np.array(rung(report, id)["curves"]["loss"]), axis=0)
-
-
-def test_a_fall_is_drawn_of_where_the_median_began(report):
-    drawn = chart(rung(report, "rung1"), "loss", report)
-    fall = next(level for level in drawn.levels if level.label == "limit ×0.6")
-    limit = next(level for level in drawn.levels if level.label == "limit 0.5")
-    ticks = {float(tick): at for at, tick in drawn.up}
-    (low, at_low), *_, (high, at_high) = sorted(ticks.items())
-    scale = (at_high - at_low) / (high - low)
-    between = points(fall.path)[0][0][1] - points(limit.path)[0][0][1]
-    assert between == pytest.approx((0.6 * medians(report, "rung1")[0] - 0.5) * scale, abs=0.2)
-    assert any("each seed's own start" in note for note in drawn.notes)
-
-
-def test_seeds_that_miss_a_gate_are_told_apart_and_are_as_many_as_were_counted(report):
-    broken = rung(report, "rung2")
-    passed, of = broken["seeds"]["passed"], broken["seeds"]["of"]
-    assert 0 < passed < of
-    drawn = chart(broken, "loss", report)
-    assert (len(points(drawn.met)), len(points(drawn.missed))) == (passed, of - passed)
-    ends = [line[-1][1] for line in points(drawn.met)]
-    assert max(ends) > min(line[-1][1] for line in points(drawn.missed)), "lower on the page is a smaller loss"
-    assert f"{passed} of {of} seeds meet every gate" in drawn.words
-    assert missed(rung(report, "rung3")) is None
-    assert missed(rung(report, "rung4")) is None, "a comparison asks nothing of a seed by itself"
-    gate = broken["gates"][0]
-    for change in ({"reached": [1] * of}, {"reached": [None] * of}):
-        assert missed(broken | {"gates": [gate | change]}) is None, "what contradicts the count is not drawn"
-    untold = chart(broken | {"gates": [gate | {"reached": None}]}, "loss", report)
-    assert (len(points(untold.met)), untold.missed) == (of, "")
-    assert "every gate" not in untold.words
-
-
-def test_a_value_that_is_not_finite_breaks_its_line_and_the_last_one_before_is_crossed(report):
-    half = rung(report, "rung5")
-    lost = len(half["seeds"]["non_finite"])
-    drawn = chart(half, "loss", report)
-    assert drawn.lost.count("M") == lost > 0
-    assert [len(line) for line in points(drawn.missed) if len(line) == 1] == [1] * lost
-    gap = half | {"curves": {"loss": [[1.0, None, 0.5], [None, None, None]]}, "seeds": None}
-    broken = chart(gap, "loss", report)
-    assert [len(line) for line in points(broken.met)] == [1, 1]
-    assert "1 of 2 seeds have no value" in broken.notes
-    assert "NaN" not in repr(broken)
-    nothing = chart(gap | {"curves": {"loss": [[None, None, None]]}}, "loss", report)
-    assert (nothing.met, nothing.median) == ("", "")
-    assert "Median has no value" in nothing.words
-
-
-@pytest.mark.parametrize(
-    ("curve", "logarithmic"),
-    [
-        ([[1.0, 0.1, 0.03]], True),
-        ([[1.0, 0.1, 0.05]], False),
-        ([[1.0, 0.1, 0.0]], False),
-        ([[1.0, -0.5, 1e-9]], False),
-        ([[1.7e308, -1.7e308, 1e-300]], False),
-        ([[1.7e308, 1.0, 1e-300]], True),
-        ([[2.0, 2.0, 2.0]], False),
-        ([[0.0, 0.0, 0.0]], False),
-    ],
-)
-def test_the_axis_is_logarithmic_where_values_are_positive_and_far_apart(report, curve, logarithmic):
-    entry = rung(report, "rung1") | {"curves": {"loss": curve}, "gates": [], "seeds": None, "parent": None}
-    drawn = chart(entry, "loss", report)
-    assert ("on a logarithmic axis" in drawn.words) == logarithmic
-    (line,) = points(drawn.met)
-    assert all(TOP <= y <= BOTTOM for _, y in line)
-    assert 2 <= len(drawn.up) <= 14
-    places = [at for at, _ in drawn.up]
-    assert places == sorted(places, reverse=True)
-    assert all(math.isfinite(at) and TOP <= at <= BOTTOM for at in places)
-
-
-def test_a_floor_of_zero_has_no_place_on_a_logarithmic_axis_and_this_is_told(report):
-    floor = {"value": 0.0, "source": "x"}
-    entry = rung(report, "rung1") | {"curves": {"loss": [[1.0, 0.1, 0.01]]}, "seeds": None}
-    entry["gates"] = [entry["gates"][0] | {"floor": floor}]
-    drawn = chart(entry, "loss", report)
-    assert [level.kind for level in drawn.levels] == ["limit"]
-    assert "the floor of 0 is not on a logarithmic axis" in drawn.notes
-
-
-def test_labels_that_would_lie_on_each_other_are_moved_apart(report):
-    entry = rung(report, "rung1") | {"parent": None}
-    gate = entry["gates"][0]
-    limits = [gate | {"limit": limit} for limit in (0.5, 0.501, 0.502, 1e6, 0.9999e6, 0.9998e6)]
-    levels = chart(entry | {"gates": limits}, "loss", report).levels
-    heights = sorted(level.at for level in levels)
-    assert len(heights) == 7
-    assert all(b - a >= 13 for a, b in pairwise(heights))
-    assert TOP <= heights[0] <= heights[-1] <= BOTTOM
-
-
-def test_rungs_that_it_is_held_against_are_drawn_beside_it_as_far_as_the_rung_was_trained(report):
-    drawn = chart(rung(report, "rung2"), "loss", report)
-    assert {id: [len(line) for line in points(path)] for id, path in drawn.others.items()} == {"rung1": [3]}
-    assert not chart(rung(report, "rung1"), "loss", report).others
-    assert list(chart(rung(report, "rung4"), "loss", report).others) == ["rung1"], (
-        "a root that is compared with another"
-    )
-    short = rung(report, "rung2") | {"epochs": [1, 2], "curves": {"loss": [[1.0, 2.0]]}, "seeds": None}
-    assert len(points(chart(short, "loss", report).others["rung1"])[0]) == 2
-
-
 def test_one_chart_for_each_metric_that_judges_and_a_table_for_the_others(report, page):
     assert metrics(rung(report, "rung1")) == ["loss"]
     assert metrics(rung(report, "rung3")) == metrics(rung(report, "rung8")) == []
     drawn = sum(len(metrics(entry)) for entry in report["rungs"])
     assert [a["class"] for a in page.of("figure")] == ["chart"] * drawn
     assert drawn == len(report["rungs"]) - 2
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ([2.0, 1.0], "loss from 2 to 1"),
-        ([math.nan, 2.0, None], "loss from 2 to 2, then no value"),
-        ([1.0], "loss from 1 to 1"),
-        ([1.7e308, -1.7e308], "loss from 1.7e+308 to -1.7e+308"),
-        ([None, math.nan], "loss has no value"),
-    ],
-)
-def test_a_curve_as_small_as_a_word_says_its_course(values, words):
-    drawn = spark(values, "loss")
-    assert drawn.words == words
-    assert (drawn.end is None) == (drawn.path == "") == (words == "loss has no value")
 
 
 def test_a_large_report_stays_small_with_and_without_pictures(report, tmp_path):

@@ -1,0 +1,80 @@
+"""The tests for ordered values and for counts, and their correction."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from ladder.history.significance import EXACT, chance, corrected, fewer, shift
+
+EPOCHS = st.lists(st.sampled_from([1, 2, 3, 4, 5, math.inf]), min_size=1, max_size=12)
+
+
+@given(EPOCHS, EPOCHS)
+def test_every_arrangement(before, after):
+    """The p-values are the shares of all arrangements of the seeds with a rank sum at least as extreme."""
+    before, after = before[:5], after[:5]
+    ranks = stats.rankdata([*before, *after])
+    sums = np.array([sum(dealt) for dealt in itertools.combinations(ranks, len(after))])
+    seen, found = sum(ranks[len(before) :]), shift(before, after)
+    assert found.larger == pytest.approx(np.mean(sums >= seen - 1e-9))
+    assert found.smaller == pytest.approx(np.mean(sums <= seen + 1e-9))
+    pairs = [(a > b) + 0.5 * (a == b) for a in after for b in before]
+    assert found.chance == pytest.approx(np.mean(pairs)) == pytest.approx(chance(before, after))
+
+
+@pytest.mark.parametrize("n", [5, 64])
+def test_without_ties(n):
+    """Without ties the p-values are those of SciPy's exact test."""
+    rng = np.random.default_rng(n)
+    before, after = rng.normal(size=n), rng.normal(size=n + 3) + 0.4
+    found = shift(before, after)
+    for p, side in ((found.larger, "greater"), (found.smaller, "less"), (found.either, "two-sided")):
+        assert p == pytest.approx(stats.mannwhitneyu(after, before, alternative=side, method="exact").pvalue)
+
+
+def test_ties():
+    """Where most values are tied the p-value is Fisher's; a normal approximation would be too small."""
+    before, after = [3.0] * 64, [3.0] * 61 + [math.inf] * 3
+    assert shift(before, after).larger == pytest.approx(fewer((64, 64), (61, 64))) == pytest.approx(0.122, abs=1e-3)
+    finite = [3.0] * 61 + [99.0] * 3
+    assert stats.mannwhitneyu(finite, before, alternative="greater", method="asymptotic").pvalue < 0.05
+
+
+def test_many_values():
+    """More values than can be counted are approximated; empty samples are refused."""
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(size=EXACT), rng.normal(size=EXACT) + 0.2
+    expected = stats.mannwhitneyu(after, before, alternative="greater", method="asymptotic").pvalue
+    assert shift(before, after).larger == pytest.approx(expected)
+    with pytest.raises(ValueError, match="at least one"):
+        shift([], [1.0])
+
+
+@given(EPOCHS, EPOCHS)
+def test_swapped_samples(before, after):
+    """The sides of the test are swapped with the samples."""
+    there, back = shift(before, after), shift(after, before)
+    assert (there.larger, there.chance) == (pytest.approx(back.smaller), pytest.approx(1.0 - back.chance))
+
+
+def test_holm():
+    """Corrected p-values are those of Holm."""
+    assert corrected([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert corrected([0.6, 0.9]) == [1.0, 1.0]
+    assert corrected([]) == []
+
+
+@pytest.mark.nightly
+def test_rate_of_error():
+    """Unchanged samples differ no more often than the level says."""
+    rng = np.random.default_rng(1)
+    for n, trials in ((16, 20_000), (64, 4_000)):
+        for values in ([3, 3, 4, 3, 4, math.inf], [3] * 49 + [math.inf], [3] * 24 + [4]):
+            rate = np.mean([shift(rng.choice(values, n), rng.choice(values, n)).larger <= 0.05 for _ in range(trials)])
+            print(f"{n} seeds of {len(values)} values: {rate:.4f} of {trials} at level 0.05")
+            assert rate <= 0.05 + 3.0 * math.sqrt(0.05 * 0.95 / trials)
