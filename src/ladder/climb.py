@@ -1,4 +1,4 @@
-"""Climbing: train a rung until its verdict is in, on as many seeds as that takes, and not without what it requires."""
+"""Climbing: train a rung on more and more seeds until its verdict is reached, if the rungs that it requires have passed."""
 
 import math
 import time
@@ -21,19 +21,19 @@ from ladder.train.timelimit import TimedOutError, still_computing
 from ladder.train.trainer import Seeds, TrainerFactory, compiled_trainer
 
 MeterFactory = Callable[[Rung], ProgressMeter | None]
-"""Makes the meter of a rung's progress."""
+"""A function that makes the progress meter of a rung, or returns None for no progress."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of climbing one rung.
 
-    A BLOCKED or CRASHED rung has neither judgement nor curves, a TIMED OUT one only the curves so far.
+    A BLOCKED or CRASHED rung has neither judgement nor curves; a TIMED OUT rung has only the curves so far.
 
     Attributes:
-        evidence: Where those curves come from that an earlier run trained, and of how many seeds.
-        diagnosis: Why a gated rung did not pass, or a control that must fail for a reason failed.
-        note: What kept the diagnosis from being complete.
+        evidence: The earlier runs that trained some of the seeds, with the number of seeds from each.
+        diagnosis: The diagnosis of a gated rung that did not pass, or of a control that failed and expects findings.
+        note: The reason why the diagnosis is missing or incomplete; empty if it is complete.
     """
 
     rung: Rung
@@ -52,9 +52,10 @@ class Outcome:
 
     @property
     def green(self) -> bool:
-        """Return whether it is as it should be.
+        """Return whether the outcome is as it should be.
 
-        A gate passed, a control failed, with finite numbers and for the reasons it was to, a goal row was measured.
+        A gated rung must pass. A control must fail with finite numbers and with the findings that it expects. A goal row must
+        be measured.
         """
         if self.rung.role == "goal":
             return self.judgement is not None
@@ -65,24 +66,24 @@ class Outcome:
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """Findings that were expected of a control that failed, and that its diagnosis did not come to."""
+        """The findings that a control expects and its diagnosis does not have; empty unless the control failed."""
         if self.verdict is not Verdict.FAIL:
             return ()
-        found = {finding.name for finding in self.diagnosis.findings} if self.diagnosis else set()
-        return tuple(name for name in self.rung.expects if name not in found)
+        names = {finding.name for finding in self.diagnosis.findings} if self.diagnosis else set()
+        return tuple(name for name in self.rung.expects if name not in names)
 
 
 class Climb:
-    """One climb of a ladder: each rung is trained at most once on each seed, also where others compare with it.
+    """A climb of a ladder, which trains each rung at most once on each seed, also if other rungs are compared with it.
 
     Args:
-        ladder: What is climbed.
-        test: By which rule verdicts are reached.
-        seeds: Which seeds are trained.
-        evidence: What earlier runs have trained, and where to keep what this one does; None to do without.
-        time_limit: Seconds that climbing a rung may take, training what it is compared with included.
-        elsewhere: The verdict of a rung that another process of this run has climbed; None of one that none has.
-        trainer: Makes the trainer of an experiment; by default JAX compiles it.
+        ladder: The ladder.
+        test: The sequential test that reaches verdicts.
+        seeds: The origin of the seeds.
+        evidence: The curves of earlier runs, to which those of this run are added; None to train everything and store nothing.
+        time_limit: The seconds that climbing a rung may take, including training the rungs that it is compared with.
+        elsewhere: A function that returns the verdict of a rung climbed by another process of this run; None if there is none.
+        trainer: A function that makes the trainer of an experiment; by default that which compiles with JAX.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Climb:
         self._begun: set[str] = set()
 
     def __call__(self, id: str, progress: MeterFactory = lambda rung: None) -> Outcome:
-        """Climb one rung. What it requires must have been climbed before; what has not, blocks it."""
+        """Climb one rung, after the rungs that it requires; one of those that has not passed, or was not climbed, blocks it."""
         rung = self.ladder[id]
         blocked_by = tuple(below for below in rung.required if not self._passed(below))
         outcome = Outcome(rung, Verdict.BLOCKED, blocked_by) if blocked_by else self._attempt(rung, progress)
@@ -117,13 +118,13 @@ class Climb:
         return verdict is Verdict.PASS
 
     def _attempt(self, rung: Rung, progress: MeterFactory) -> Outcome:
-        """Climb the rung within its time, and list the attempt whatever comes of it."""
+        """Climb the rung within the time limit, and log the attempt whatever its outcome."""
         try:
             outcome = self._climb(rung, progress, time.monotonic() + self.time_limit)
         except TimedOutError:
-            told = f"not done after {self.time_limit:g} s" + (", and still computing" if still_computing() else "")
-            outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=told)
-        except Exception as error:  # what the user breaks off has begun and never ended
+            error = f"not done after {self.time_limit:g} s" + (", and still computing" if still_computing() else "")
+            outcome = Outcome(rung, Verdict.TIMED_OUT, trained=self.curves.so_far(rung), error=error)
+        except Exception as error:  # but not KeyboardInterrupt: an interrupted attempt has no end
             self._end(rung, Outcome(rung, Verdict.CRASHED, error=str(error) or type(error).__name__))
             raise
         self._end(rung, outcome)
@@ -137,24 +138,24 @@ class Climb:
             trained, *others = (self.curves(each, look, progress(each), deadline, self.time_limit) for each in compared)
             partners = dict(zip(rung.partners, others, strict=True))
             judgement = judge(rung, trained, partners, self.test, self.ladder.gate_count(rung.scale))
-            # A goal is measured, not decided: it never asks for more seeds.
+            # A goal row is measured, not decided, so it needs no more seeds.
             if judgement.verdict is not Verdict.UNDECIDED or rung.role == "goal":
                 break
-        found = Outcome(
+        outcome = Outcome(
             rung,
             judgement.verdict,
             judgement=judgement,
             trained=trained,
             evidence=self.curves.origins(rung, trained.seeds),
         )
-        asked = rung.role == "gate" or (rung.expects and judgement.verdict is Verdict.FAIL)
-        if not asked or judgement.verdict is Verdict.PASS:
-            return found
+        is_diagnosed = rung.role == "gate" or (rung.expects and judgement.verdict is Verdict.FAIL)
+        if not is_diagnosed or judgement.verdict is Verdict.PASS:
+            return outcome
         inspected, note = self._inspected(rung, judgement.failing, deadline)
         try:
-            return replace(found, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
-        except Exception as error:  # of traces or a look of a shape that nobody thought of; the verdict stands
-            return replace(found, note=f"not diagnosed: {error!r}")
+            return replace(outcome, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
+        except Exception as error:  # traces or an inspection of unexpected shapes; the verdict stands
+            return replace(outcome, note=f"not diagnosed: {error!r}")
 
     def _inspected(
         self, rung: Rung, failing: Sequence[int], deadline: float
@@ -163,9 +164,9 @@ class Climb:
         try:
             return self.curves.inspect(rung, failing, deadline, self.time_limit), ""
         except TimedOutError:
-            return None, f"not inspected: its {self.time_limit:g} s were over"
+            return None, f"not inspected: the time limit of {self.time_limit:g} s was over"
         except Exception as error:
-            return None, f"its inspection raised {error!r}"
+            return None, f"the inspection raised {error!r}"
 
     def _begin(self, rung: Rung) -> None:
         if self._evidence and rung.id not in self._begun:
@@ -179,8 +180,8 @@ class Climb:
         key, judged = self.curves.key(rung), outcome.judgement
         k, n = (judged.k, judged.n) if judged else (None, None)
         before = [attempt for attempt in self._evidence.attempts.for_rung(rung.id) if attempt.key == key]
-        known = before and (before[-1].verdict, before[-1].k, before[-1].n) == (outcome.verdict, k, n)
-        if rung.id in self._begun or not known:
+        is_recorded = before and (before[-1].verdict, before[-1].k, before[-1].n) == (outcome.verdict, k, n)
+        if rung.id in self._begun or not is_recorded:
             self._evidence.attempts.end(
                 rung.id, key, self.curves.seeds.root, verdict=outcome.verdict.value, k=k, n=n, error=outcome.error
             )

@@ -32,25 +32,25 @@ def add(commands: Any) -> None:
     add_alpha(parser, "the chance of a regression where nothing changed, over all rungs")
 
 
-def run(asked: argparse.Namespace, console: Console) -> int:
+def run(options: argparse.Namespace, console: Console) -> int:
     """Print the comparison, its headline first, and return the exit code."""
-    from ladder.history.compare import compare  # imported here: SciPy's statistics take a second to load
+    from ladder.history.compare import compare  # here, because SciPy's statistics take a second to load
     from ladder.history.series import last_climbed
 
-    after = load(asked.after)
-    before = last_climbed(asked.before, after) if asked.before.is_dir() else load(asked.before)
-    diff = compare(before, after, asked.alpha)
-    if asked.json:
+    after = load(options.after)
+    before = last_climbed(options.before, after) if options.before.is_dir() else load(options.before)
+    diff = compare(before, after, options.alpha)
+    if options.json:
         print_json(console, diff.as_dict())
     else:
-        _print(diff, console, everything=asked.all)
-    if not diff.compared and asked.json:
+        _print(diff, console, everything=options.all)
+    if not diff.compared and options.json:
         print(f"ladder: {diff.headline}", file=sys.stderr)
     return 1 if diff.regressions else 0 if diff.compared else 2
 
 
 def _print(diff: "ReportComparison", console: Console, *, everything: bool) -> None:
-    from ladder.history.compare import counted
+    from ladder.history.compare import counted  # here for the same reason
 
     good = bool(diff.compared and not diff.regressions)
     console.print(Text(diff.headline, style="bold green" if good else "bold red"))

@@ -36,19 +36,19 @@ def add(commands: Any) -> None:
     add_alpha(parser, "the chance of telling of a step or trend where nothing changed, over all rungs")
 
 
-def run(asked: argparse.Namespace, console: Console) -> int:
+def run(options: argparse.Namespace, console: Console) -> int:
     """Print the history, its headline first, and return the exit code."""
-    from ladder.history.drawing import svg  # imported here: SciPy's statistics take a second to load
+    from ladder.history.drawing import svg  # here, because SciPy's statistics take a second to load
     from ladder.history.series import read
 
-    history = read(asked.folder, asked.alpha)
-    if asked.svg is not None:
+    history = read(options.folder, options.alpha)
+    if options.svg is not None:
         try:
-            write_atomically(asked.svg, svg(history))
+            write_atomically(options.svg, svg(history))
         except OSError as error:
-            print(f"ladder: {asked.svg} cannot be written: {error}", file=sys.stderr)
+            print(f"ladder: {options.svg} cannot be written: {error}", file=sys.stderr)
             return 2
-    if asked.json:
+    if options.json:
         print_json(console, history.as_dict())
     else:
         _print(history, console)

@@ -21,7 +21,7 @@ from ladder.evidence.provenance import commit
 from ladder.evidence.store import Evidence
 from ladder.files import check_writable
 from ladder.judge import calibration
-from ladder.naming import spelled
+from ladder.naming import as_utf8
 from ladder.plugin.live import Live
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.selection import Selection, rung_of
@@ -212,7 +212,7 @@ class Climber:
         if rung.control or not any(gate.calibrated for gate in rung.criteria):
             pytest.skip(f"{rung.id} has no limits to calibrate")
         target = calibration.path(self.settings.calibrations, rung.id)
-        shown = spelled(str(target))
+        shown = as_utf8(str(target))
         if target.exists() and self.settings.calibrate != "overwrite":
             item.stash[NOTE] = f"{rung.id}: kept {shown} (measure it again with --ladder-calibrate=overwrite)"
             return

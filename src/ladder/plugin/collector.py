@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ladder.naming import escaped
+from ladder.naming import escape_id
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
@@ -80,7 +80,7 @@ class Collector:
         rung = sys.modules.get("ladder.declare.rung")  # without it loaded nothing can be a rung
         if rung is None or not isinstance(val, rung.Rung):
             return None
-        return val.id if self._config.getini(UNESCAPED) else escaped(val.id)
+        return val.id if self._config.getini(UNESCAPED) else escape_id(val.id)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ladder.files import check_writable
-from ladder.naming import spelled
+from ladder.naming import as_utf8
 from ladder.plugin.collector import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.earlier import EarlierReport
 from ladder.plugin.settings import Settings
@@ -122,7 +122,7 @@ class Reporter:
             self._entries.pop(report.nodeid, None)
             self._beside.discard(report.nodeid)
         if (entry := getattr(report, "ladder", None)) is not None:
-            file, line = Path(spelled(report.location[0])).as_posix(), report.location[1]
+            file, line = Path(as_utf8(report.location[0])).as_posix(), report.location[1]
             entry["test"] = {"id": report.nodeid, "file": file, "line": (line or 0) + 1}
             entry["repeat"] = shlex.join(["pytest", file, f"--ladder-only={entry['id']}", *self.settings.same_seeds])
             self._entries[report.nodeid] = entry

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ladder.judge.sequential import SequentialTest
-from ladder.naming import REPORT_FILES, given, rung_files
+from ladder.naming import REPORT_FILES, decode_id, rung_files
 
 SHOWING_TESTS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
 WITHOUT_RUNGS = ("help", "version", "markers", "cacheshow", *SHOWING_TESTS, "ladder_calibrate")
@@ -168,7 +168,7 @@ class Settings:
             test=_sequential_test(config),
             root=_root(config),
             fresh=option.ladder_fresh_seeds,
-            only=tuple(map(given, option.ladder_only)),
+            only=tuple(map(decode_id, option.ladder_only)),
             asked="rung" in option.markexpr or bool(option.ladder_only),
             marks=frozenset(_rungs_in(option.markexpr)),
             climbs=climbs(option),

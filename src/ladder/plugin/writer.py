@@ -16,7 +16,7 @@ from ladder import report
 from ladder.evidence import provenance
 from ladder.files import write_atomically
 from ladder.judge.sequential import Verdict
-from ladder.naming import spelled
+from ladder.naming import as_utf8
 from ladder.plugin.settings import Settings
 from ladder.report.ctrf import ctrf
 from ladder.report.document import document
@@ -82,7 +82,7 @@ class Writer:
                 settings.test,
                 seeds={"root": settings.root, "fresh": settings.fresh, "repeat": settings.repeat},
                 environment={
-                    "command": shlex.join(["pytest", *(spelled(str(each)) for each in config.invocation_params.args)]),
+                    "command": shlex.join(["pytest", *(as_utf8(str(each)) for each in config.invocation_params.args)]),
                     "machine": provenance.machine(),
                     "versions": provenance.versions(),
                     "commit": provenance.commit(config.rootpath, settings.written),

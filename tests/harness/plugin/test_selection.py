@@ -489,7 +489,7 @@ def test_command_after_a_run_without_report(pytester, rungs, capsys):
     capsys.readouterr()
     assert main(["show"]) == 2
     assert (
-        "the last run has none, or not yet; that of an earlier run is reports/previous.json" in capsys.readouterr().err
+        "the last run has not written one; the report of an earlier run is reports/previous.json" in capsys.readouterr().err
     )
     assert main(["show", "reports/previous.json"]) == 0
 
