@@ -116,7 +116,7 @@ def test_an_experiment_that_raises_is_an_ordinary_failure_and_blocks(pytester, r
         (["--ladder-seeds=32,16"], "*seeds 32,16: choose increasing*"),
         (["--ladder-seed-root=-1"], "*--ladder-seed-root=-1: choose a number from 0*"),
         (["--ladder-seed-root=4294967296"], "*--ladder-seed-root=4294967296: choose a number from 0*"),
-        (["--ladder-fresh-seeds", "--ladder-seed-root=1"], "*give one of the two"),
+        (["--ladder-fresh-seeds", "--ladder-seed-root=1"], "*give only one of them"),
         (["-o", "ladder_alpha=often"], "*ladder_alpha = 'often': give a number between 0 and 1"),
         (["-o", "ladder_p0=0.99"], "*p0=0.99, p1=0.95: choose 0 < p0 < p1 < 1"),
         (["--ladder-calibrate=again"], "*--ladder-calibrate=again: choose missing or overwrite*"),
