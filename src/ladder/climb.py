@@ -28,7 +28,7 @@ MeterFactory = Callable[[Rung], ProgressMeter | None]
 class Outcome:
     """The outcome of climbing one rung.
 
-    A BLOCKED or CRASHED rung has neither judgement nor curves, a TIMED OUT one only the curves so far.
+    A BLOCKED or CRASHED rung has neither judgement nor curves; a TIMED OUT rung has only the curves so far.
 
     Attributes:
         rung: The rung.
@@ -151,7 +151,7 @@ class Climb:
             trained, *others = (self.curves(each, look, progress(each), deadline, self.time_limit) for each in compared)
             partners = dict(zip(rung.partners, others, strict=True))
             judgement = judge(rung, trained, partners, self.test, self.ladder.gate_count(rung.scale))
-            # A goal is measured, not decided: it never asks for more seeds.
+            # A goal row is measured, not decided, so it needs no more seeds.
             if judgement.verdict is not Verdict.UNDECIDED or rung.role == "goal":
                 break
         outcome = Outcome(
@@ -177,9 +177,9 @@ class Climb:
         try:
             return self.curves.inspect(rung, failing, deadline, self.time_limit), ""
         except TimedOutError:
-            return None, f"not inspected: its {self.time_limit:g} s were over"
+            return None, f"not inspected: the time limit of {self.time_limit:g} s was over"
         except Exception as error:
-            return None, f"its inspection raised {error!r}"
+            return None, f"the inspection raised {error!r}"
 
     def _begin(self, rung: Rung) -> None:
         if self._evidence and rung.id not in self._begun:
@@ -193,8 +193,8 @@ class Climb:
         key, judged = self.curves.key(rung), outcome.judgement
         k, n = (judged.k, judged.n) if judged else (None, None)
         before = [attempt for attempt in self._evidence.attempts.for_rung(rung.id) if attempt.key == key]
-        known = before and (before[-1].verdict, before[-1].k, before[-1].n) == (outcome.verdict, k, n)
-        if rung.id in self._begun or not known:
+        is_recorded = before and (before[-1].verdict, before[-1].k, before[-1].n) == (outcome.verdict, k, n)
+        if rung.id in self._begun or not is_recorded:
             self._evidence.attempts.end(
                 rung.id, key, self.curves.seeds.root, verdict=outcome.verdict.value, k=k, n=n, error=outcome.error
             )

@@ -1,6 +1,6 @@
-"""Atomic writes, reads that cannot hang, and locks that end with their process.
+"""Atomic writes, reads that cannot hang, and locks that are released when their process ends.
 
-Every byte is written through ``os.write``, ``os.replace`` and ``os.ftruncate`` here, the calls at which a fault can occur.
+All bytes are written through ``os.write``, ``os.replace`` and ``os.ftruncate`` in this module, where tests inject faults.
 """
 
 import errno
@@ -28,7 +28,7 @@ def write_atomically(target: Path, content: str | bytes) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-        os.chmod(name, 0o644)  # noqa: PTH101  # mkstemp makes it private; others read reports too
+        os.chmod(name, 0o644)  # noqa: PTH101  # mkstemp makes it private, but other users read reports too
         _replace(name, target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -61,7 +61,7 @@ def lock(path: Path, wait: bool = False) -> int | None:
     Raises:
         OSError: if it cannot be created or locked.
     """
-    from filelock import lock_descriptor  # here: it takes as long to load as all the rest of the plugin at start-up
+    from filelock import lock_descriptor  # here, because it takes as long to load as the rest of the plugin at start-up
 
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -78,12 +78,12 @@ def _append_line(target: Path, line: str) -> None:
     handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
     try:
         size = os.fstat(handle).st_size
-        torn = False
+        truncated = False
         if size > 0:
             os.lseek(handle, size - 1, os.SEEK_SET)
-            torn = os.read(handle, 1) != b"\n"
+            truncated = os.read(handle, 1) != b"\n"
         try:
-            _write(handle, ("\n" if torn else "").encode() + _encoded(line) + b"\n")
+            _write(handle, ("\n" if truncated else "").encode() + _encoded(line) + b"\n")
             os.fsync(handle)
         except BaseException:
             with suppress(OSError):  # a device cannot be truncated; the first error is the one to report
@@ -116,7 +116,7 @@ def _replace(source: str, target: Path) -> None:
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """Return the content of a file, but not of a pipe or a device, which may never end, nor of a file that is too large.
+    """Return the content of a regular file that is not too large; a pipe or a device may never end.
 
     Raises:
         OSError: if it cannot be read, is not a regular file, or has more than ``limit`` bytes.
@@ -130,7 +130,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def check_writable(folder: Path) -> None:
-    """Create the folder and try to write in it, before anything is measured for it.
+    """Create the folder and try to write to it, so that an error comes before the measurement.
 
     Raises:
         OSError: if it cannot be created or written.

@@ -1,7 +1,7 @@
-"""The numbers to compare a threshold with: the best value that any model could reach on a task, and simple predictors.
+"""References for thresholds: the best value that any model could reach on a task, and simple predictors.
 
-Everything here works on NumPy arrays and knows no model; a metric is any function of a prediction and a target. A bound that
-no model passes goes into ``floor=`` of a criterion; a reference that a model should beat is a limit.
+Everything here works on NumPy arrays, independent of any model; a metric is any function of a prediction and a target. A bound
+that no model can pass belongs in ``floor=`` of a criterion; a reference that a model should beat is a limit.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from ladder.declare.arrays import Float
 Place = Literal["known", "unknown"]
 PLACES: tuple[str, ...] = get_args(Place)
 BLOCK = 2**19  # posterior weights in memory at a time
-RIDGE = 1e-12  # times the number of features, each in units of its RMS: some thousand roundings of the normal equations
+RIDGE = 1e-12  # times the number of features, each in units of its RMS; some thousand rounding errors of the normal equations
 
 
 def hold_last(
@@ -73,8 +73,8 @@ def harmonic_continuation(
         steps: The number of samples to continue it for.
 
     Raises:
-        ValueError: for fewer than 1 step, frequencies that are none, repeated or outside (0, pi), fewer samples than two per
-            frequency, or a number that is not finite.
+        ValueError: for fewer than 1 step, no frequencies, a frequency that is repeated or outside (0, pi), fewer than two
+            samples per frequency, or a number that is not finite.
     """
     context = _checked("harmonic_continuation(context=...)", context)
     _check_steps("harmonic_continuation", steps)
@@ -86,11 +86,11 @@ def harmonic_continuation(
         or not ((tones > 0.0) & (tones < np.pi)).all()
     ):
         raise ValueError(
-            f"harmonic_continuation(frequencies={frequencies}): give at least one, each once, between 0 and pi radians a sample"
+            f"harmonic_continuation(frequencies={frequencies}): give at least one, each once, between 0 and pi radians per sample"
         )
     if time < 2 * tones.size:
         raise ValueError(
-            f"harmonic_continuation: {time} samples do not tell {tones.size} tones apart; give at least {2 * tones.size}"
+            f"harmonic_continuation: {time} samples cannot separate {tones.size} tones; give at least {2 * tones.size}"
         )
     angles = np.arange(time + steps)[:, None] * tones
     waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
@@ -148,8 +148,8 @@ class LinearPredictor:
         x, y = _checked("fit(inputs=...)", inputs), _checked("fit(targets=...)", targets)
         if x.shape[:-1] != y.shape[:-1]:
             raise ValueError(
-                f"LinearPredictor.fit: inputs of shape {x.shape} and targets of shape {y.shape}: give as many "
-                "sequences and samples of both; what is predicted ahead is shifted beforehand"
+                f"LinearPredictor.fit: inputs of shape {x.shape} and targets of shape {y.shape}: give the "
+                "same sequences and samples of both; to predict ahead, shift the targets first"
             )
         _check_window("LinearPredictor.fit", window, x.shape[-2], padded)
         x, y = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:])
@@ -191,10 +191,10 @@ class LinearPredictor:
     def continue_(
         self, context: Float[np.ndarray, "*batch time channel"], steps: int
     ) -> Float[np.ndarray, "*batch step channel"]:
-        """Continue a signal by the model's own predictions: linear autoregression. It must have been fitted on the next sample.
+        """Continue a signal by linear autoregression: each prediction is an input of the next. Fit it on the next sample.
 
         Raises:
-            ValueError: for fewer than 1 step, one that predicts other values than its channels, and what ``predict`` raises.
+            ValueError: for fewer than 1 step, a fit of values other than the input channels, and whatever ``predict`` raises.
         """
         x = self._checked("continue_(context=...)", context)
         _check_steps("LinearPredictor.continue_", steps)
@@ -211,7 +211,9 @@ class LinearPredictor:
     ) -> Float[np.ndarray, "*batch time channel"]:
         signal = _checked(name, signal)
         if (channels := self.weights.shape[1]) != signal.shape[-1]:
-            raise ValueError(f"{name} of shape {signal.shape}: it was fitted on {channels} channels; give as many")
+            raise ValueError(
+                f"{name} of shape {signal.shape}: it was fitted on {channels} channels; give the same number"
+            )
         return signal
 
 
@@ -315,7 +317,7 @@ def bayes_readout(
         padded: Whether windows reach back before the first sample, to zeros without noise.
 
     Raises:
-        ValueError: for a window below 1 or longer than the signals, another place, clean signals that do not fit the observed
+        ValueError: for a window below 1 or longer than the signals, any other place, clean signals that do not fit the observed
             ones, and what :func:`posterior_mean` raises.
     """
     x, c, v = (
@@ -412,7 +414,7 @@ def noisy(
     if not (np.isfinite(rms) and rms >= 0.0):
         raise ValueError(f"noisy(rms={rms}): choose a finite number of at least 0")
     if draws < 2:
-        raise ValueError(f"noisy(draws={draws}): choose at least 2, or their spread is not known")
+        raise ValueError(f"noisy(draws={draws}): choose at least 2, because one has no spread")
     rng, dtype = np.random.default_rng(seed), np.result_type(target, np.float32)
     results = [
         float(np.mean(metric((exact + rms * rng.standard_normal(exact.shape)).astype(dtype), exact.astype(dtype))))

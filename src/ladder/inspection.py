@@ -1,4 +1,4 @@
-"""The inside of an experiment in numbers: traces at every step, and an inspection of one batch when a rung has failed.
+"""Numbers from inside an experiment: traces at every training step, and an inspection of one batch when a rung has failed.
 
 Both are pure functions of arrays, for use inside compiled code; :mod:`ladder.diagnose.diagnosis` reads what they return.
 """
@@ -87,15 +87,15 @@ def summarise(inspection: Inspection) -> dict[str, Array]:
     - ``noise/length``: the mean length of the noise. ``noise/radius``: the radius, infinite for a flat latent.
 
     Raises:
-        ValueError: if ``latent`` is none of the stages, or prediction and target differ in shape or have no time axis.
+        ValueError: if ``latent`` is not one of the stages, or prediction and target differ in shape or have no time axis.
     """
     p, y = inspection.prediction, inspection.target
     if p.shape != y.shape or p.ndim < 2:
         raise ValueError(
-            f"an inspection's prediction {p.shape} and target {y.shape} must be alike, (..., time, channel)"
+            f"an inspection's prediction {p.shape} and target {y.shape} must have the same shape, (..., time, channel)"
         )
     if inspection.latent is not None and inspection.latent not in inspection.stages:
-        raise ValueError(f"latent={inspection.latent!r} is none of the stages {', '.join(inspection.stages)}")
+        raise ValueError(f"latent={inspection.latent!r} is not one of the stages {', '.join(inspection.stages)}")
     summary = _stage_summary(inspection.stages)
     if inspection.latent is not None:
         summary |= _latent_summary(inspection.stages[inspection.latent])

@@ -136,7 +136,7 @@ def test_who_stops_reading_is_given_no_verdict_where_there_is_no_signal(tmp_path
     finally:
         os.close(mouth)
     assert done.returncode == 2
-    assert done.stderr == "ladder: it could not be printed: [Errno 32] Broken pipe\n"
+    assert done.stderr == "ladder: cannot print the output: [Errno 32] Broken pipe\n"
 
 
 UNIX_MODULES = {"crypt", "fcntl", "grp", "nis", "posix", "pty", "pwd", "resource", "spwd", "syslog", "termios", "tty"}

@@ -1,7 +1,7 @@
 """The ``ladder`` command, which reads reports. It trains nothing and does not import JAX.
 
-Exit codes: 0 if everything is as it should be, 1 if something is red or became worse, 2 if there is nothing to read or the
-command line is invalid.
+Exit codes: 0 if everything is green, 1 if something is red or became worse, 2 if there is no report to read or the command line
+is invalid.
 """
 
 import argparse
@@ -31,7 +31,7 @@ class _Console(Console):
 def command() -> int:
     """Run the command as a program and return its exit code."""
     if hasattr(signal, "SIGPIPE"):
-        # Like any filter, end when the reader closes the pipe (`head`): it is not a verdict. Without the signal it is an error.
+        # Like any filter, end silently when the reader closes the pipe (`head`). Without SIGPIPE a closed pipe is an OSError.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot encode sparklines still prints the words.
@@ -41,8 +41,8 @@ def command() -> int:
         sys.stdout.flush()  # flushed here, where a failure can still be reported
         return code
     except OSError as error:
-        print(f"ladder: it could not be printed: {error}", file=sys.stderr)
-        # Otherwise the rest of the buffer fails again at exit.
+        print(f"ladder: cannot print the output: {error}", file=sys.stderr)
+        # Otherwise flushing the rest of the buffer at exit raises the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
 
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:  # the output could not be written
             raise
-        print(one_line(f"ladder: no report to read: {error}; {_hint(Path(error.filename))}"), file=sys.stderr)
+        print(one_line(f"ladder: cannot read a report: {error}; {_hint(Path(error.filename))}"), file=sys.stderr)
     except ReportError as error:
         print(one_line(f"ladder: {error}"), file=sys.stderr)
     return 2
@@ -75,5 +75,5 @@ def _hint(report: Path) -> str:
     """Return a hint on what to do if a report does not exist."""
     previous = REPORT_FILES.get(report.name)
     if previous is not None and report.with_name(previous).is_file():
-        return f"the last run has none, or not yet; that of an earlier run is {report.with_name(previous)}"
-    return "climb first: pytest"
+        return f"the last run has not written one; the report of an earlier run is {report.with_name(previous)}"
+    return "run pytest first"

@@ -1,4 +1,4 @@
-"""The shared parts of the commands: their declaration, common options, and the output of tables and JSON."""
+"""Parts that the commands share: their declaration, common options, and the output of tables and JSON."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from ladder.cli.project import REPORT
 from ladder.history import ALPHA
 from ladder.report.text import UNPRINTABLE
 
-UNFOLDED = 1000  # columns: wider than any terminal
+UNLIMITED_WIDTH = 1000  # columns: wider than any table
 
 Run = Callable[[argparse.Namespace, Console], int]
 """A function that runs a command and returns its exit code."""
@@ -25,7 +25,7 @@ def declare(commands: Any, name: str, what: str, example: str, run: Run, codes: 
     Args:
         commands: The subparsers of ``ladder``.
         name: The command's name.
-        what: The help, a clause without a capital and a full stop.
+        what: The help, a clause without a capital letter and a full stop.
         example: A command line.
         run: The function that runs the command.
         codes: The exit codes and their meanings.
@@ -51,13 +51,13 @@ def add_report(parser: argparse.ArgumentParser) -> None:
         "report",
         nargs="?",
         type=Path,
-        help=f"a ladder.json (default: that of the last climb here, {REPORT} or where pytest's settings have ladder_reports)",
+        help=f"a ladder.json (default: the last one, {REPORT} or in the folder that pytest's setting ladder_reports names)",
     )
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """Declare the option that prints a line for each item instead of a summary."""
-    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each, however many there are")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print a line for each item instead of a summary")
 
 
 def add_alpha(parser: argparse.ArgumentParser, what: str) -> None:
@@ -81,14 +81,18 @@ def print_table(console: Console, table: Table) -> None:
         column.no_wrap = True
     table.columns[-1].overflow = "fold"
     if not console.is_terminal:
-        console.width = UNFOLDED
+        console.width = UNLIMITED_WIDTH
     console.print(table, soft_wrap=False)
 
 
-def print_json(console: Console, found: Any) -> None:
-    """Print data as JSON for scripts: without styles, complete, and without NaN and infinity, which JSON lacks."""
-    # Other encodings would escape the characters that they lack, and not as JSON does.
+def print_json(console: Console, data: Any) -> None:
+    """Print data as JSON for scripts, complete and without styles.
+
+    Raises:
+        ValueError: if a number is not finite: JSON has neither NaN nor infinity.
+    """
+    # Encodings other than Unicode would escape characters they lack, but not with JSON's escapes.
     unicode = console.encoding.startswith("utf")
-    text = json.dumps(found, indent=1, allow_nan=False, ensure_ascii=not unicode)
-    # A file's name may contain any character; its JSON escape denotes the same name.
+    text = json.dumps(data, indent=1, allow_nan=False, ensure_ascii=not unicode)
+    # Unprintable characters, which the name of a file may contain, are escaped; the JSON still denotes the same name.
     console.file.write(UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text) + "\n")

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ladder.cli.common import add_report, declare, print_json
 from ladder.judge.sequential import Verdict
-from ladder.naming import given
+from ladder.naming import decode_id
 from ladder.report import text
 from ladder.report.reading import ReportError, load
 from ladder.report.schema import Condition, Document, Entry, Unjudged
@@ -21,23 +21,23 @@ def add(commands: Any) -> None:
     parser = declare(
         commands,
         "explain",
-        "tell what a rung adds, what is asked of it and why, and what came of it",
+        "print what a rung adds, its conditions with their sources, and its result",
         "ladder explain 'rung3[mse]'",
         run,
-        codes="0 as it should be, 1 red, 2 no such rung, or no report to read",
+        codes="0 green, 1 red, 2 no such rung, or no report to read",
     )
-    parser.add_argument("rung", type=given, help="an id such as rung3[mse], or rung3 for all of that number")
+    parser.add_argument("rung", type=decode_id, help="an id such as rung3[mse], or rung3 for all with that number")
     add_report(parser)
 
 
-def run(asked: argparse.Namespace, console: Console) -> int:
+def run(options: argparse.Namespace, console: Console) -> int:
     """Print the requested rungs in climbing order and return the exit code."""
-    document = load(asked.report)
-    entries = _chosen(document, asked.rung)
+    document = load(options.report)
+    entries = _select(document, options.rung)
     if not entries:
         available = ", ".join(entry["id"] for entry in document["rungs"])
-        raise ReportError(f"{asked.report} has no {asked.rung}; it has {available}")
-    if asked.json:
+        raise ReportError(f"{options.report}: unknown {options.rung}; known rungs: {available}")
+    if options.json:
         print_json(console, entries)
     else:
         for entry in entries:
@@ -45,7 +45,7 @@ def run(asked: argparse.Namespace, console: Console) -> int:
     return 0 if all(entry["green"] for entry in entries) else 1
 
 
-def _chosen(document: Document, rung: str) -> list[Entry]:
+def _select(document: Document, rung: str) -> list[Entry]:
     """Return the rung with this id, or all rungs with this number; ``rung9@small`` selects those of that scale."""
     number, _, scale = rung.partition("@")
     return [

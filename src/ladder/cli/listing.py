@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ladder.cli.common import add_verbose, declare, print_json
-from ladder.naming import rung_files, visible
+from ladder.naming import find_files, rung_files
 from ladder.report import text
 from ladder.report.reading import ReportError, load
 from ladder.report.terminal import GLANCE
@@ -23,20 +23,20 @@ def add(commands: Any) -> None:
         "list the files of rungs and the reports below a folder",
         "ladder list .",
         run,
-        codes="0 found some, 2 there are none",
+        codes="0 there are files or reports, 2 there are none",
     )
     parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="where to look (default: here)")
     add_verbose(parser)
 
 
-def run(asked: argparse.Namespace, console: Console) -> int:
+def run(options: argparse.Namespace, console: Console) -> int:
     """Print the files by number, then each report with its rungs, and return the exit code."""
     files = [
-        {"number": number, "name": name, "file": file.relative_to(asked.folder).as_posix()}
-        for number, name, file in rung_files(asked.folder)
+        {"number": number, "name": name, "file": file.relative_to(options.folder).as_posix()}
+        for number, name, file in rung_files(options.folder)
     ]
     reports, problems = [], []
-    for path in visible(asked.folder, "ladder.json"):
+    for path in find_files(options.folder, "ladder.json"):
         try:
             document = load(path)
         except (OSError, ReportError) as error:
@@ -45,23 +45,23 @@ def run(asked: argparse.Namespace, console: Console) -> int:
         rungs = [{name: entry[name] for name in ("id", "name", "verdict", "green")} for entry in document["rungs"]]
         reports.append(
             {
-                "report": path.relative_to(asked.folder).as_posix(),
+                "report": path.relative_to(options.folder).as_posix(),
                 "created": document["created"],
                 "headline": text.headline(document),
                 "green": text.is_green(document),
                 "rungs": rungs,
             }
         )
-    if asked.json:
+    if options.json:
         print_json(console, {"files": files, "reports": reports, "trouble": problems})
     else:
-        most = math.inf if asked.verbose else GLANCE
+        most = math.inf if options.verbose else GLANCE
         _print_files(files, console, most)
         _print_reports(reports, console, most)
         for problem in problems:
             console.print(Text(problem, style="yellow"))
     if not files and not reports:
-        raise ReportError(f"{asked.folder} has no rungs and no reports: look elsewhere, or climb first: pytest")
+        raise ReportError(f"{options.folder} has no rungs and no reports; choose another folder, or run pytest first")
     return 0
 
 
@@ -87,18 +87,18 @@ def _print_reports(reports: list[dict[str, Any]], console: Console, most: float)
 
     If there are more than ``most`` reports, the green ones are only counted; if a report has more rungs, its rungs are.
     """
-    summed_up = [report for report in reports if report["green"]] if len(reports) > most else []
+    summarised = [report for report in reports if report["green"]] if len(reports) > most else []
     for report in reports:
-        if report in summed_up:
+        if report in summarised:
             continue
         console.print(
             Text.assemble((text.one_line(report["report"]), "bold"), f"  {report['created']}  {report['headline']}")
         )
         rungs = report["rungs"]
         console.print(Text.assemble("  ", *_ids(rungs)) if len(rungs) <= most else f"  {_counted(rungs)}")
-    if summed_up:
-        dates = sorted(report["created"][:10] for report in summed_up)
-        summary = f"{len(summed_up)} reports ALL GREEN, of {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
+    if summarised:
+        dates = sorted(report["created"][:10] for report in summarised)
+        summary = f"{len(summarised)} reports ALL GREEN, of {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
         console.print(Text(summary, style="green"))
 
 
@@ -108,6 +108,6 @@ def _ids(rungs: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _counted(rungs: list[dict[str, Any]]) -> str:
-    """Return how many rungs there are, and how many are red; the headline says which."""
+    """Return the number of rungs, and of red ones, which the headline names."""
     red = sum(not rung["green"] for rung in rungs)
     return f"{text.who([rung['id'] for rung in rungs])}, {red or 'none'} red"

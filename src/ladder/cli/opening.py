@@ -20,21 +20,21 @@ def add(commands: Any) -> None:
         "open the HTML of a report in a browser",
         "ladder open reports/ladder.json",
         run,
-        codes="0 opened, 1 there is no browser, 2 no report to open",
+        codes="0 opened, 1 no browser, 2 no report to open",
     )
     add_report(parser)
 
 
-def run(asked: argparse.Namespace, console: Console) -> int:
+def run(options: argparse.Namespace, console: Console) -> int:
     """Open the HTML page beside the report and return the exit code."""
-    page = asked.report.parent / f"{asked.report.stem}.html"
-    if not stat.S_ISREG(page.stat().st_mode):  # if the page is missing, the OSError names it
-        raise ReportError(f"{page} is no page")
+    page = options.report.parent / f"{options.report.stem}.html"
+    if not stat.S_ISREG(page.stat().st_mode):  # if the page does not exist, the OSError names it
+        raise ReportError(f"{page} is not a file")
     page = page.resolve()
     opened = webbrowser.open(page.as_uri())
-    if asked.json:
+    if options.json:
         print_json(console, {"page": str(page), "opened": opened})
     else:
-        message = f"{'opened' if opened else 'there is no browser to open it with:'} {page}"
+        message = f"{'opened' if opened else 'no browser can open'} {page}"
         console.print(one_line(message), markup=False)
     return 0 if opened else 1

@@ -1,4 +1,4 @@
-"""The location of the last climb's report, as pytest's settings give it; pytest is not imported to read them."""
+"""The location of the last report according to pytest's settings, which are read without importing pytest."""
 
 import shlex
 import tomllib
@@ -11,7 +11,7 @@ from typing import Any
 from iniconfig import IniConfig, ParseError
 
 REPORT = Path("reports", "ladder.json")
-"""The path of the last climb's report relative to pytest's root, unless a setting says otherwise."""
+"""The path of the last report relative to pytest's root, unless a setting says otherwise."""
 
 CONFIGURATION = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 """The files in which pytest looks for its settings, in pytest's order."""
@@ -21,9 +21,11 @@ ROOTS = ("pyproject.toml", "setup.py", ".git")
 
 
 def last_report(folder: Path) -> Path:
-    """Return the path of the last climb's report in the project that a folder belongs to, even if it does not exist.
+    """Return the path of the last report in the project that a folder belongs to, even if there is none yet.
 
-    Its folder is the value of ``ladder_reports`` in pytest's settings, else ``reports``, at the root or nearer to the folder.
+    The folder of the report is, in this order, the value of ``--ladder-reports`` in pytest's setting ``addopts``, that of the
+    setting ``ladder_reports``, and ``reports``. Without either setting, ``reports`` may also be nearer to the folder than the
+    root is.
     """
     folders = [folder, *folder.parents]
     project = next(((place, settings) for place in folders if (settings := _settings(place)) is not None), None)
@@ -31,15 +33,15 @@ def last_report(folder: Path) -> Path:
         marked = (place for name in ROOTS for place in folders if (place / name).exists())
         project = next(marked, folder), {}
     root, settings = project
-    setting = _given_option(settings.get("addopts")) or settings.get("ladder_reports")
+    setting = _reports_option(settings.get("addopts")) or settings.get("ladder_reports")
     if isinstance(setting, str):
         return root / setting / REPORT.name
     candidates = [root, *folders[: folders.index(root)]]
     return next((place / REPORT for place in candidates if (place / REPORT).is_file()), root / REPORT)
 
 
-def _given_option(addopts: Any) -> str | None:
-    """Return the folder that ``--ladder-reports`` names in pytest's ``addopts``; None if they do not name one."""
+def _reports_option(addopts: Any) -> str | None:
+    """Return the value of ``--ladder-reports`` in pytest's ``addopts``; None if it is not there."""
     try:
         words = shlex.split(addopts) if isinstance(addopts, str) else [str(word) for word in addopts or ()]
     except (TypeError, ValueError):  # pytest reports the error
@@ -53,7 +55,7 @@ def _given_option(addopts: Any) -> str | None:
 
 
 def _settings(folder: Path) -> Mapping[str, Any] | None:
-    """Return pytest's settings in a folder; None if it has none there."""
+    """Return pytest's settings in a folder; None if no file there has any."""
     for name in CONFIGURATION:
         try:
             settings = _read(folder / name)
@@ -65,6 +67,7 @@ def _settings(folder: Path) -> Mapping[str, Any] | None:
 
 
 def _read(file: Path) -> Mapping[str, Any] | None:
+    """Return pytest's settings in a file; None if pytest would look for them in another file."""
     content = file.read_text(encoding="utf-8")
     if file.suffix == ".toml":
         document = tomllib.loads(content)

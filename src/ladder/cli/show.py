@@ -20,19 +20,19 @@ def add(commands: Any) -> None:
         "print the ladder of a report",
         "ladder show reports/ladder.json",
         run,
-        codes="0 all green, 1 something red or broken off, 2 no report to read",
+        codes="0 all green, 1 something red or interrupted, 2 no report to read",
     )
     add_report(parser)
     add_verbose(parser)
 
 
-def run(asked: argparse.Namespace, console: Console) -> int:
+def run(options: argparse.Namespace, console: Console) -> int:
     """Print the ladder, its headline first, and return the exit code."""
-    document = load(asked.report)
-    if asked.json:
+    document = load(options.report)
+    if options.json:
         print_json(console, document)
     else:
         console.print(Text(headline(document), style="bold green" if is_green(document) else "bold red"))
-        for line, markup in lines(document, asked.verbose):
+        for line, markup in lines(document, options.verbose):
             console.print(Text(line, style=" ".join(name for name, on in markup.items() if on)))
     return 0 if is_green(document) else 1

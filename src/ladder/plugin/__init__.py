@@ -1,10 +1,10 @@
 """The pytest plugin: options, markers, the ``climb`` fixture, and the two roles of a pytest process.
 
-In the process that runs tests the collector (``collector``) looks for rungs, the selection (``selection``) says which of them
-run, and the climber (``climber``) climbs them. In the process that talks to the user the reporter (``reporter``) gathers entries,
-and the writer (``writer``) prints the ladder and files the report. Under pytest-xdist those are the workers and the controller;
-``workers`` is how they work together. No module imported here at start-up loads JAX or NumPy, for a plugin is imported at every
-pytest start in its environment: the collector and the reporter have one door each to what needs them.
+In the process that runs tests, the collector (``collector``) finds rungs, the selection (``selection``) decides which of them
+run, and the climber (``climber``) climbs them. In the process that reports to the user, the reporter (``reporter``) gathers
+entries, and the writer (``writer``) prints the ladder and writes the report. Under pytest-xdist these processes are the workers
+and the controller, which communicate through ``workers``. A plugin is imported whenever pytest starts, so no module that is
+imported here loads JAX or NumPy: ``Collector.climber`` and ``Reporter._writer`` import the modules that do.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare the options, and set the report of an earlier run aside before anything can go wrong."""
+    """Declare the options, and rename the report of an earlier run before anything can fail."""
     add_options(parser)
     config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
-    # The controller of a worker has done so, and may have a new one by now.
+    # Not in a worker: its controller has renamed it, and may have written a new report by now.
     if config is not None and not is_started_by_xdist():
         config.stash[EARLIER] = earlier = EarlierReport(reports_folder(config))
         earlier.set_aside()
@@ -41,21 +41,21 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Have what becomes of that report follow the command line."""
+    """Restore or rename the earlier report as the command line, now known, requires."""
     if EARLIER in early_config.stash:
         options = early_config.known_args_namespace
         early_config.stash[EARLIER].follow(reports_folder(early_config, options), climbs(options))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the settings, register the markers, and take up the roles of this process."""
+    """Check the settings, register the markers, and register the plugins for the roles of this process."""
     interruptions = signals.Interruptions(config)
-    settings = Settings.of(config)
+    settings = Settings.from_config(config)
     config.addinivalue_line("markers", "rung: every rung of the ladder")
-    # JAX compiles anew what it cannot read, and says so; where warnings are errors that would cost the rung.
+    # JAX recompiles a program that it cannot read and warns; if warnings are errors, the warning would fail the rung.
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning")
-    for number, what in sorted(settings.rung_files.items()):
-        config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires: {what}")
+    for number, name in sorted(settings.rung_files.items()):
+        config.addinivalue_line("markers", f"rung{number}: rung {number} and the rungs it requires: {name}")
     handover = _handover(config)
     config.stash[COLLECTOR] = collector = Collector(config, settings, handover, interruptions)
     config.pluginmanager.register(collector, "ladder-collector")
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
-    """End with the exit code that pytest documents, also where a run is interrupted twice."""
+    """Return the exit code that pytest documents, even if a run is interrupted twice."""
 
     def corrected(status: Any) -> Any:
         reporter = config.stash.get(REPORTER, None)
@@ -78,7 +78,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
 
 
 def _handover(config: pytest.Config) -> workers.Handover | None:
-    """Return the folder that the processes of this run share; None where there is only one."""
+    """Return the folder that the processes of this run share; None if there is only one process."""
     if hasattr(config, "workerinput"):
         folder = Path(config.workerinput["ladder_handover"])
         workers.take_gpu(folder, config.workerinput["workercount"])
@@ -93,9 +93,9 @@ def _handover(config: pytest.Config) -> workers.Handover | None:
 
 @pytest.fixture
 def climb(request: pytest.FixtureRequest) -> Callable[[Rung], Outcome | None]:
-    """Climb a rung: train it, judge it, and fail unless it is as it should be; returns the outcome.
+    """Return a function that climbs a rung: it trains and judges the rung, fails unless the outcome is green, and returns it.
 
-    With ``--ladder-calibrate`` it measures the rung's limits instead, and returns None.
+    With ``--ladder-calibrate`` the function measures the limits of the rung instead, and returns None.
     """
     climber = request.config.stash[COLLECTOR].climber
 
@@ -108,7 +108,7 @@ def climb(request: pytest.FixtureRequest) -> Callable[[Rung], Outcome | None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give xdist's workers the controller's seeds, and the folder they share."""
+    """Send the root of the seeds and the shared folder to a worker of xdist."""
     node.workerinput["ladder_seed_root"] = node.config.stash[COLLECTOR].settings.root
     node.workerinput["ladder_handover"] = str(node.config.stash[FOLDER])
     node.workerinput["ladder_dist"] = node.config.getoption("dist")
@@ -116,7 +116,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
-    """Return a scheduler by which one worker climbs rungs that require each other, in order; other tests are spread as always."""
+    """Return a scheduler that gives rungs which require each other to one worker, in order, and spreads other tests as usual."""
     return workers.scheduler(config, log, workers.Handover(config.stash[FOLDER]))
 
 

@@ -1,4 +1,4 @@
-"""Climbing: each rung's test trains, judges and draws it, or measures its limits, and its report takes the outcome along."""
+"""The climber: it trains, judges and draws the rung of each test, or measures its limits, and attaches the result to the test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,7 +22,7 @@ from ladder.evidence.provenance import commit
 from ladder.evidence.store import Evidence
 from ladder.files import check_writable
 from ladder.judge import calibration
-from ladder.naming import spelled
+from ladder.naming import as_utf8
 from ladder.plugin.live import Live
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.selection import Selection, rung_of
@@ -47,7 +47,7 @@ PROPERTIES = pytest.StashKey[list[tuple[str, object]]]()
 
 
 def _from_experiment(traceback: TracebackType | None) -> TracebackType | None:
-    """Leave out the frames that lead to the experiment's own; an error of ladder itself keeps them all."""
+    """Remove the frames before the experiment's own; an error inside ladder keeps all frames."""
     start = frame = traceback
     while frame:
         if (
@@ -66,12 +66,12 @@ def properties(entry: Entry) -> list[tuple[str, object]]:
 
 
 class Climber:
-    """Hooks over each rung's test.
+    """The hooks around each rung's test.
 
     Args:
-        config: pytest's.
-        settings: What the user has asked for.
-        handover: What the processes of this run share; None where it has but one.
+        config: The configuration of pytest.
+        settings: The settings of this run.
+        handover: The folder that the processes of this run share; None if there is only one process.
         recollection: The folders that pytest has collected.
     """
 
@@ -89,11 +89,11 @@ class Climber:
     @cached_property
     def evidence(self) -> Evidence:
         """The evidence of this checkout, read and written by this run."""
-        found = commit(self.config.rootpath, self.settings.written)
+        checkout = commit(self.config.rootpath, self.settings.written)
         evidence = Evidence(
             self.settings.evidence,
             run=getattr(self.config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex,
-            commit=f"{found['sha'][:12]}{'+' if found['dirty'] else ''}" if found else "",
+            commit=f"{checkout['sha'][:12]}{'+' if checkout['dirty'] else ''}" if checkout else "",
             rerun=self.settings.rerun,
             ladders=self.select.folders,
         )
@@ -101,12 +101,13 @@ class Climber:
         return evidence
 
     def climb(self, rung: Rung, item: pytest.Item) -> Outcome | None:
-        """Climb the rung, or calibrate it; leave with the item what the reporter is to know."""
+        """Climb or calibrate the rung, and attach the entry or a note to the test."""
         __tracebackhide__ = True
         own = rung_of(item)
         if self.select.ladder is None or own is None or own.id != rung.id:
             pytest.fail(
-                f"climb({rung.id}) in {item.nodeid}: a test climbs the rung that is its own parameter", pytrace=False
+                f"climb({rung.id}) in {item.nodeid}: a test can only climb the rung that is its parameter",
+                pytrace=False,
             )
         live = Live(self.config)
         if self.settings.calibrate is not None:
@@ -120,14 +121,15 @@ class Climber:
             outcome = climb(rung.id, live.progress)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a plugin's own time limit may have broken it off
+        except BaseException as error:  # also those by which other plugins enforce a time limit
             self._give_up_if_computing(item.session)
             error.__traceback__ = _from_experiment(error.__traceback__)
             raise
         if outcome.evidence and self.config.pluginmanager.hasplugin("TestmonCollect"):
-            from ladder.train.compiled import trace
+            from ladder.train.compiled import trace  # imports JAX, an optional dependency
 
-            trace(rung.experiment)  # pytest-testmon runs again the tests whose lines have changed, and none has run
+            # pytest-testmon reruns a test if a line that it has run changes; judging from evidence runs none of the experiment.
+            trace(rung.experiment)
         drawn = self._draw(climb, outcome, deadline, live.progress(rung)) if self.settings.pictures else None
         record = replace(
             self.select.record(item),
@@ -136,25 +138,25 @@ class Climber:
             pictures=drawn.pictures if drawn else (),
             notes=drawn.trouble if drawn else (),
         )
-        item.stash[ENTRY] = found = entry(outcome, self.select.ladder, self.settings.test, record)
+        item.stash[ENTRY] = rung_entry = entry(outcome, self.select.ladder, self.settings.test, record)
         if self._handover:
             self._handover.end(rung.id, outcome.verdict)
         if not self._give_up_if_computing(item.session) and self._cache:
             self._cache.share()
-        live.close(line(found))
+        live.close(line(rung_entry))
         if not outcome.green:
-            pytest.fail(why(found), pytrace=False)
+            pytest.fail(why(rung_entry), pytrace=False)
         return outcome
 
     def _draw(self, climb: Climb, outcome: Outcome, deadline: float, progress: ProgressMeter | None) -> Drawn:
         """Draw the rung."""
-        from ladder.pictures import draw
+        from ladder.pictures import draw  # imports Matplotlib, an optional dependency
 
         label = verdict_and_seeds(result(outcome, self.settings.test))
         return draw(climb, outcome, label, self.settings.reports, deadline, progress)
 
     def _start(self, ladder: Ladder) -> Climb:
-        """Return this process's climb, begun when its first rung is."""
+        """Return the climb of this process; the first call creates it."""
         if self._climb is None:
             self._set_up_jax()
             self._climb = Climb(
@@ -168,69 +170,71 @@ class Climber:
         return self._climb
 
     def _set_up_jax(self) -> None:
-        """Give JAX this process's share of the cores, and a place for its programs; before anything starts its backend."""
-        if find_spec("jax") is None:  # the rungs that need it say so
+        """Give JAX this process's share of the cores and, to climb, a cache of programs, before its backend starts."""
+        if find_spec("jax") is None:  # a rung that needs JAX reports that
             return
-        from ladder.train.compilation import CompilationCache
-
         use_all_cores(getattr(self.config, "workerinput", {}).get("workercount", 1))
-        if (cache := getattr(self.config, "cache", None)) is not None and self.settings.calibrate is None:
-            with suppress(OSError):  # no place to keep programs costs time, nothing else
-                self._cache = CompilationCache(cache.mkdir("ladder-xla"))
+        cache = getattr(self.config, "cache", None)
+        if cache is None or self.settings.calibrate is not None:
+            return
+        from ladder.train.compilation import CompilationCache  # imports JAX, an optional dependency
+
+        with suppress(OSError):  # without a cache the programs are compiled again
+            self._cache = CompilationCache(cache.mkdir("ladder-xla"))
 
     def _give_up_if_computing(self, session: pytest.Session) -> bool:
-        """Leave what is left to another process, where there is one, if a rung still computes; return whether it does."""
+        """Leave the remaining rungs to another process, or stop, if a rung is still computing; return whether one is."""
         if not still_computing():
             return False
         if self._handover:
             self._leaving = True
         else:
             session.shouldstop = (
-                "a rung that ran over its time limit still computes, and JAX cannot break it off; with -n 1 a new process "
-                "climbs what is left"
+                "a rung that exceeded its time limit is still computing, and JAX cannot cancel it; with -n 1 a new process "
+                "climbs the remaining rungs"
             )
         return True
 
     def pytest_runtest_protocol(self) -> None:
-        """Leave before the next test, now that the last one is reported; the controller starts another worker."""
+        """End this worker before the next test, once the last one is reported; the controller starts another worker."""
         if self._handover and self._leaving:
             self._handover.leave(self.config.workerinput["workerid"])  # type: ignore[attr-defined]  # set by xdist
             os._exit(0)
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """Leave nothing behind."""
+        """Release the lock and remove this process's folder of programs."""
         if "evidence" in self.__dict__:
             self.evidence.lock.release()
-        if self._cache and not still_computing():  # it would go on writing there
+        if self._cache and not still_computing():  # JAX would go on writing to the folder
             self._cache.close()
 
     def _stale(self, outcome: Outcome) -> list[str]:
-
+        """Return what has changed since the limits of the rung were measured."""
         assert self.select.ladder is not None
         base = self.select.ladder[outcome.rung.calibration or outcome.rung.id]
         return calibration.outdated(outcome.rung, base, self.settings.calibrations) if outcome.judgement else []
 
-    def _calibrate(self, rung: Rung, item: pytest.Item, live: Any) -> None:
-
+    def _calibrate(self, rung: Rung, item: pytest.Item, live: Live) -> None:
+        """Measure and save the limits of the rung, unless they are on file, and attach a note to the test."""
         if rung.control or not any(gate.calibrated for gate in rung.criteria):
             pytest.skip(f"{rung.id} has no limits to calibrate")
         target = calibration.path(self.settings.calibrations, rung.id)
-        shown = spelled(str(target))
+        file = as_utf8(str(target))
         if target.exists() and self.settings.calibrate != "overwrite":
-            item.stash[NOTE] = f"{rung.id}: kept {shown} (measure it again with --ladder-calibrate=overwrite)"
+            item.stash[NOTE] = f"{rung.id}: kept {file} (measure again with --ladder-calibrate=overwrite)"
             return
         check_writable(self.settings.calibrations)
         self._set_up_jax()
         measured = calibration.calibrate(rung, live.progress(rung))
         calibration.save(measured, self.settings.calibrations)
         limits = ", ".join(f"{key}: {limit:.4g}" for key, limit in measured.limits.items())
-        item.stash[NOTE] = printable(f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {shown}")
+        item.stash[NOTE] = printable(f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {file}")
         live.close(item.stash[NOTE])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Forget an earlier attempt, where a plugin runs a test again."""
+        """Remove what an earlier attempt has attached, because a plugin may run a test again."""
         if ENTRY in item.stash:
             del item.stash[ENTRY]
         if NOTE in item.stash:
@@ -240,10 +244,10 @@ class Climber:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Send what was left with the item along with its report, to whichever process writes it up.
+        """Attach the entry of the rung to the report of its test, for the process that writes the ladder's report.
 
-        A rung's test is as green as its rung, whatever the test made of it: it cannot be expected to fail, swallow the
-        failure, or pass without a climb.
+        The test is green only if its rung is green: an expected failure, a caught exception, or a test without a climb does not
+        change that.
         """
         report = yield
         broken = call.when == "setup" and report.failed
@@ -258,21 +262,23 @@ class Climber:
         if ENTRY not in item.stash:
             if report.skipped and not hasattr(report, "wasxfail"):
                 return report
-            error = call.excinfo.exconly() if call.excinfo else "never climbed: its test must call climb(rung)"
+            error = call.excinfo.exconly() if call.excinfo else "not climbed: its test must call climb(rung)"
             item.stash[ENTRY] = self.select.crashed(item, error.splitlines()[0])
             if self._handover:
                 self._handover.end(rung.id, item.stash[ENTRY]["verdict"])
-        found = item.stash[ENTRY]
-        report.ladder = found  # type: ignore[attr-defined]
+        rung_entry = item.stash[ENTRY]
+        report.ladder = rung_entry  # type: ignore[attr-defined]
         earlier = item.stash.get(PROPERTIES, [])
-        item.stash[PROPERTIES] = properties(found)
-        item.user_properties[:] = [told for told in item.user_properties if told not in earlier] + properties(found)
+        item.stash[PROPERTIES] = properties(rung_entry)
+        item.user_properties[:] = [each for each in item.user_properties if each not in earlier] + properties(
+            rung_entry
+        )
         report.user_properties = list(item.user_properties)
         if "evidence" in self.__dict__:
             report.ladder_problems = [printable(problem) for problem in self.evidence.problems]  # type: ignore[attr-defined]
-        if not found["green"] and not report.failed:
+        if not rung_entry["green"] and not report.failed:
             report.outcome = "failed"
-            report.longrepr = why(found)
+            report.longrepr = why(rung_entry)
             if hasattr(report, "wasxfail"):
                 del report.wasxfail
         return report

@@ -1,4 +1,4 @@
-"""The role of the process that runs tests while there may be no rung: loads neither NumPy nor JAX until there may be one."""
+"""The collector: it finds rungs in the process that runs tests, and loads NumPy only if there may be any."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ladder.naming import escaped
+from ladder.naming import escape_id
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
@@ -25,14 +25,14 @@ RUNG = pytest.StashKey[str]()
 """The id of the rung that a test climbs."""
 
 REQUIRED = pytest.StashKey[bool]()
-"""The mark of a test that runs only because a selected rung requires its own."""
+"""Whether a test runs only because a selected rung requires its rung."""
 
 WORKER_ERROR = "ladder_error"
 UNESCAPED = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"  # an ini option of pytest's
 
 
 class Collector:
-    """Hooks over collection, and over the end of a session."""
+    """The hooks around collection and at the end of a session."""
 
     def __init__(
         self, config: pytest.Config, settings: Settings, handover: Handover | None, interruptions: Interruptions
@@ -47,7 +47,7 @@ class Collector:
 
     @cached_property
     def climber(self) -> Climber:
-        """The part of the plugin that needs NumPy: this is the one door to it in the process that runs tests."""
+        """The climber, whose module loads NumPy; imported nowhere else in the process that runs tests."""
         from ladder.plugin.climber import Climber
 
         climber = Climber(self._config, self.settings, self._handover, self._recollection)
@@ -56,18 +56,18 @@ class Collector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
-        """Lose no interruption from here on, for test files may import JAX, and end with the controller."""
+        """From now on resend lost interruptions, because test files may import JAX, and end this worker with its controller."""
         self._interruptions.send_again()
         if self._handover and hasattr(self._config, "workerinput"):
             follow(self._handover, self._climbs, self._ended)
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
-        """Remember the folders, in case that rungs have to be looked for which pytest was not pointed at."""
+        """Note the folders, in case rungs must be collected that the command line does not name."""
         self._recollection.collected(collector)
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Skip files that seem to hold no rung where rungs alone are asked for: they are not even imported."""
-        if not self.settings.asked:
+        """If only rungs are selected, skip files that have no rungs according to their source; they are not even imported."""
+        if not self.settings.selects_rungs:
             return None
         expression = "" if self.settings.only else self._config.option.markexpr
         if may_have_rungs(collection_path, expression):
@@ -76,25 +76,25 @@ class Collector:
         return True
 
     def pytest_make_parametrize_id(self, val: object) -> str | None:
-        """Name a rung's test after the rung, in ASCII as all tests unless pytest has been told otherwise."""
-        rung = sys.modules.get("ladder.declare.rung")  # without it loaded nothing can be a rung
+        """Use the id of a rung for its test, escaped to ASCII unless pytest is configured otherwise."""
+        rung = sys.modules.get("ladder.declare.rung")  # if it is not loaded, no value is a rung
         if rung is None or not isinstance(val, rung.Rung):
             return None
-        return val.id if self._config.getini(UNESCAPED) else escaped(val.id)
+        return val.id if self._config.getini(UNESCAPED) else escape_id(val.id)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
-        """Mark the rungs before ``-m`` selects, and afterwards pull in what the selected ones require."""
-        if self.settings.asked or "ladder.declare.rung" in sys.modules:
+        """Mark the rungs before ``-m`` selects, and afterwards add the rungs that the selected ones require."""
+        if self.settings.selects_rungs or "ladder.declare.rung" in sys.modules:
             yield from self.climber.select(session, items)
         else:
             yield
 
     @pytest.hookimpl(tryfirst=True)  # before xdist tells the controller that this worker has collected
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Have an interruption end with the report, from here on, where rungs are climbed."""
+        """From now on handle interruptions so that the run ends with a report, if rungs are climbed."""
         if self._handover and WORKER_ERROR not in getattr(self._config, "workeroutput", {}) and sys.exception() is None:
             self._handover.collect()
         if sys.exception() is None and any(RUNG in item.stash for item in session.items):
@@ -103,18 +103,18 @@ class Collector:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
-        """Do the same in the process that talks to the user and does not collect."""
+        """Do the same in the controller, which does not collect."""
         if self._handover and self._handover.plan:
             self._interruptions.catch()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self) -> None:
-        """Let an interrupted run end by itself."""
+        """Ignore further interruptions while an interrupted run ends."""
         self._interruptions.end()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Have the workers of an interrupted run end too."""
+        """End the workers of an interrupted run too."""
         self._ended.set()
         if self._handover and not hasattr(self._config, "workerinput") and was_interrupted(session):
             self._handover.interrupt()

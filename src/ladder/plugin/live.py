@@ -1,4 +1,4 @@
-"""The live line: what a rung is doing now. Silent where the output is not a terminal, or another plugin draws on it."""
+"""The live line, which shows what a rung is doing; there is none without a terminal or if another plugin reports on it."""
 
 import os
 from collections.abc import Callable
@@ -13,32 +13,32 @@ from ladder.report.text import encodable, printable
 
 
 class Live:
-    """Writes one line over itself on pytest's terminal, past its capture."""
+    """A line on pytest's terminal that is overwritten again and again, outside pytest's capture."""
 
     def __init__(self, config: pytest.Config):
         self._reporter = config.pluginmanager.getplugin("terminalreporter")
         self._capture = config.pluginmanager.getplugin("capturemanager")
-        self._shown = False
+        self._visible = False
 
     def progress(self, rung: Rung) -> "Line | None":
-        """Return a line for this rung, or None where nobody is looking."""
+        """Return a line for this rung; None if it would not be seen."""
         reporter = self._reporter
-        # A plugin that reports in its own way (pytest-sugar, pytest-rich) writes over a line of its own.
+        # A plugin that replaces the reporter (pytest-sugar, pytest-rich) has a live line of its own.
         if type(reporter).__module__ != "_pytest.terminal" or not reporter.isatty or reporter.verbosity < 0:
             return None
         return Line(rung, self._show) if os.environ.get("TERM") != "dumb" else None
 
     def close(self, line: str) -> None:
-        """Leave ``line`` where the live line was; nothing if there was none."""
-        if self._shown:
+        """Replace the live line by ``line`` for good; do nothing if there was none."""
+        if self._visible:
             self._show(line)
             self._write("\n")
-            self._shown = False
+            self._visible = False
 
     def _show(self, line: str) -> None:
-        if not self._shown:
+        if not self._visible:
             self._write("", start=True)
-            self._shown = True
+            self._visible = True
         writer = self._reporter._tw
         columns = set_cell_size(encodable(line, writer._file), writer.fullwidth - 1)
         self._write("\r\x1b[K" + columns.rstrip())
@@ -58,14 +58,14 @@ class Line:
         self._show = show
 
     def compiling(self, first: int, last: int) -> None:
-        """Say so before the wait begins: JAX's first compilation must not look like a hang."""
-        self._tell(first, last, "compiling (seconds; kept for the next run)")
+        """Show that JAX compiles, which could be mistaken for a hang."""
+        self._update(first, last, "compiling (takes seconds; cached for the next run)")
 
     def epoch(self, first: int, last: int, epoch: int, metrics: dict[str, np.ndarray]) -> None:
-        """Epoch, and the headline metric's median over the running seeds."""
+        """Show the epoch and the median of the headline metric over the seeds in training."""
         metric = self._rung.headline.metric
         value = float(np.median(metrics[metric][: last - first]))
-        self._tell(first, last, f"epoch {epoch}/{self._rung.experiment.epochs}  {metric} {value:.4g}")
+        self._update(first, last, f"epoch {epoch}/{self._rung.experiment.epochs}  {metric} {value:.4g}")
 
-    def _tell(self, first: int, last: int, what: str) -> None:
+    def _update(self, first: int, last: int, what: str) -> None:
         self._show(printable(f"{self._rung.id}  seeds {first + 1}–{last}  {what}"))

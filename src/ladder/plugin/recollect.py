@@ -1,8 +1,8 @@
-"""Collect the tests that pytest left out, for a rung needs what it requires wherever that is and whatever was selected.
+"""A second collection, for rungs that a selected rung requires and that pytest has not collected.
 
-A command line names paths and node ids, the ladder's own search skips files that seem to hold no rung, and other plugins filter
-while pytest collects: ``--lf`` leaves out files without a failure. Here the same folders are collected once more, by the
-collectors that pytest has built, without any of those and without ``--ignore``.
+A command line names paths and node ids, the ladder's own search skips files that seem to have no rungs, and other plugins filter
+during collection: ``--lf`` skips files without a failure. Here the same folders are collected again, by the collectors that
+pytest has built, without these filters and without ``--ignore``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -48,9 +48,9 @@ class Recollection:
         return [item for folder in folders for item in self._in_files(folder.glob("*.py"))]
 
     def further_away(self, items: Iterable[pytest.Item]) -> Iterator[list[pytest.Item]]:
-        """Collect below each folder that holds these tests, the nearest first; without tests, below all collected folders.
+        """Collect below each parent folder of these tests, the nearest first; without tests, below all collected folders.
 
-        Of what pytest was not pointed at, only files are imported that may hold a rung.
+        Only files that may have rungs are imported.
         """
         homes = {folder for item in items for folder in item.path.parents}
         folders = [folder for folder in self._folders if folder in homes or not homes]
@@ -60,7 +60,7 @@ class Recollection:
     def _below(self, folder: pytest.Directory) -> Iterator[pytest.Item]:
         try:
             own = sorted(folder.path.iterdir())
-        except OSError:  # which nobody may read
+        except OSError:  # the folder may not be read
             return
         yield from self._in_files(file for file in own if file.suffix == ".py" and may_have_rungs(file, ""))
         for path in own:
@@ -88,7 +88,7 @@ class Recollection:
                 yield from self._items(inner)
 
     def _folder(self, path: Path) -> pytest.Directory | None:
-        """Return the collector of a folder, its ``conftest.py`` loaded; None where pytest would not look into it."""
+        """Return the collector of a folder, with its ``conftest.py`` loaded; None if pytest would not collect it."""
         if path in self._folders:
             return self._folders[path]
         above = self._folder(path.parent) if path.parent != path else None
@@ -97,20 +97,20 @@ class Recollection:
         folder = above.ihook.pytest_collect_directory(path=path, parent=above)
         if folder is not None:
             self._folders[path] = folder
-            self._collect(folder)  # which loads its conftest.py; what lies in it is looked at one by one
+            self._collect(folder)  # loads its conftest.py; its files are collected one by one later
         return folder if isinstance(folder, pytest.Directory) else None
 
     def _collect(self, collector: pytest.Collector) -> list[pytest.Item | pytest.Collector]:
         report = self._unfiltered("pytest_make_collect_report")(collector=collector)
-        report.__dict__.pop("call", None)  # as pytest does: it cannot be sent from a worker
+        report.__dict__.pop("call", None)  # as pytest does, because a worker cannot send it
         if report.failed:
             self.failed.append(report)
         return list(report.result or ())
 
     def _is_ignored(self, folder: pytest.Directory, path: Path) -> bool:
-        """Return whether pytest's own rules, or those of a ``conftest.py``, leave a path out, whatever ``--ignore`` says."""
+        """Return whether pytest's own rules or those of a ``conftest.py`` ignore a path, without regard to ``--ignore``."""
         hook = self._unfiltered("pytest_ignore_collect")
-        # Before version 9 pytest asks for the path in its old form too.
+        # Before version 9 the hook also takes the path as a py.path object.
         legacy = {"path": type(folder.fspath)(path)} if "path" in hook.spec.argnames else {}
         with pytest.MonkeyPatch.context() as options:
             options.setattr(folder.config.option, "ignore", None)
@@ -118,7 +118,7 @@ class Recollection:
             return bool(hook(collection_path=path, config=folder.config, **legacy))
 
     def _unfiltered(self, hook: str) -> Any:
-        """Return a hook as pytest and ``conftest.py`` files implement it, without plugins, and without ``--lf``."""
+        """Return a hook with only the implementations of pytest and of ``conftest.py`` files, without ``--lf``."""
         others = [plugin for plugin in self._manager.get_plugins() if not _is_pytests_or_conftest(plugin)]
         return self._manager.subset_hook_caller(hook, others)
 

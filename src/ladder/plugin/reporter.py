@@ -1,4 +1,4 @@
-"""The role of the process that talks to the user: outcomes in the ladder's words, the ladder printed, the report filed."""
+"""The reporter: it gathers the entries of rungs in the process that reports to the user, for the writer to print and write."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOT_WRITTEN = 73  # EX_CANTCREAT of sysexits.h: every test is green, but the rep
 
 
 class Reporter:
-    """Hooks over reports and the end of the session."""
+    """The hooks for test reports and the end of the session."""
 
     def __init__(self, config: pytest.Config, settings: Settings, handover: Handover | None, earlier: EarlierReport):
         self.config = config
@@ -34,9 +34,9 @@ class Reporter:
         self._expected: dict[str, str] = {}
         self._required: list[str] = []
         self._collected = False
-        self._uncollected = False  # a file or a folder, in which there may be rungs
+        self._uncollected = False  # whether a file or folder, which may have rungs, could not be collected
         self._skipped: set[str] = set()
-        self._beside: set[str] = set()  # tests that asked for more than their rung, and failed
+        self._failed_beside: set[str] = set()  # tests that failed although their rung is green
         self._problems: dict[str, None] = {}
         self._entries: dict[str, Entry] = {}  # by test, of its last attempt
         self._rungs: list[Entry] = []
@@ -46,27 +46,27 @@ class Reporter:
 
     @cached_property
     def _writer(self) -> Writer:
-        """The part of the plugin that needs NumPy: this is the one door to it in the process that talks to the user."""
+        """The writer, whose module loads NumPy; imported nowhere else in the process that reports to the user."""
         from ladder.plugin.writer import Writer
 
         return Writer(self.config, self.settings)
 
     def pytest_report_header(self) -> list[str]:
-        """Say first how to repeat fresh seeds, so that a run that is broken off can be repeated too."""
-        told = [self.settings.how_to_repeat] if self.settings.fresh else []
-        return [*told, self._not_set_aside] if self._earlier.trouble else told
+        """Show how to repeat fresh seeds at the start, so that an interrupted run can be repeated too."""
+        lines = [self.settings.how_to_repeat] if self.settings.fresh else []
+        return [*lines, self._not_renamed] if self._earlier.trouble else lines
 
     @property
-    def _not_set_aside(self) -> str:
-        return f"ladder: the report of an earlier run could not be set aside: {self._earlier.trouble}"
+    def _not_renamed(self) -> str:
+        return f"ladder: the report of an earlier run could not be renamed: {self._earlier.trouble}"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note that there may be rungs in what cannot be collected."""
+        """Note a failed collection: the file or folder may have rungs."""
         self._uncollected |= report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note which rungs are to be climbed, by the ids of their tests."""
-        self._collected = sys.exception() is None  # pytest says that it is finished also where it was broken off
+        """Note the rungs to climb, by the ids of their tests."""
+        self._collected = sys.exception() is None  # pytest calls this hook for an interrupted collection too
         if self._collected:
             climbed = [item for item in session.items if RUNG in item.stash]
             self._expected = {item.nodeid: item.stash[RUNG] for item in climbed}
@@ -75,24 +75,24 @@ class Reporter:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
-        """Hear that a worker knows which rungs are to be climbed."""
+        """Note the required rungs once a worker has announced the plan."""
         if self._handover and self._handover.plan:
             self._required = [test["rung"] for test in self._handover.plan.values() if test["required"]]
         self._place_earlier_report()
 
     def _place_earlier_report(self) -> None:
-        """Give the report of an earlier run its place back where nothing is to be climbed, else see that it is set aside."""
+        """Restore the report of an earlier run if there is nothing to climb; otherwise rename it."""
         if not self.settings.climbs:
             return
         collected = self._handover.collected if self._handover else self._collected
         rungs = self._expected or (self._handover and self._handover.plan)
         if collected and not (rungs or self._uncollected or self.settings.names_rungs):
             self._earlier.give_back()
-        else:  # maybe once more: another process may have given back what it had set aside
+        else:  # again, because another process may have restored what it had renamed
             self._earlier.set_aside()
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
-        """Say before the climb, not only after it, that its report cannot be written."""
+        """Report before the climb, not only after it, that its report cannot be written."""
         if any(RUNG in item.stash for item in items) and self.settings.calibrate is None:
             try:
                 check_writable(self.settings.reports)
@@ -106,19 +106,19 @@ class Reporter:
         return None
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Report BLOCKED and UNDECIDED as neither failed nor passed: they are never green."""
+        """Report BLOCKED and UNDECIDED as categories of their own, neither failed nor passed: they are never green."""
         entry = getattr(report, "ladder", None)
-        again = report.outcome not in ("passed", "failed", "skipped")  # an attempt that a plugin repeats
-        if entry is None or again or report.nodeid in self._beside:
+        again = report.outcome not in ("passed", "failed", "skipped")  # a plugin will repeat the attempt
+        if entry is None or again or report.nodeid in self._failed_beside:
             return None
         return self._writer.status(entry)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather what the climber sent; of a test that a plugin repeats the last attempt counts."""
+        """Gather the entry that the climber has attached; if a plugin repeats a test, its last attempt counts."""
         if report.when == "setup":
             self._entries.pop(report.nodeid, None)
-            self._beside.discard(report.nodeid)
+            self._failed_beside.discard(report.nodeid)
         if (entry := getattr(report, "ladder", None)) is not None:
             self._entries[report.nodeid] = entry
         if report.skipped:
@@ -130,22 +130,22 @@ class Reporter:
             self._notes.append(note)
 
     def _failed(self, report: pytest.TestReport) -> None:
-        """Note that a rung that is as it should be is not green, for its test asks for more, or cannot be torn down."""
+        """Make a green rung red if its test fails for another reason, such as a further assertion or its teardown."""
         entry = self._entries.get(report.nodeid)
         if entry is not None and entry["green"]:
-            self._beside.add(report.nodeid)
+            self._failed_beside.add(report.nodeid)
             self._entries[report.nodeid] = self._writer.with_failed_test(entry, report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Hear from an xdist worker that it was asked for what there is not."""
+        """Note the usage error of an xdist worker, which cannot raise it."""
         self._usage_error = getattr(node, "workeroutput", {}).get(WORKER_ERROR, self._usage_error)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         """Report a rung whose worker died as CRASHED."""
         planned = self._handover.plan.get(crashitem) if self._handover else None
-        if planned and planned["rung"] not in self._climbed:  # else it died after the verdict, which stands
+        if planned and planned["rung"] not in self._climbed:  # otherwise it died after the verdict, which stands
             report.ladder = planned["entry"]  # type: ignore[attr-defined]
 
     @property
@@ -153,11 +153,11 @@ class Reporter:
         return {entry["id"] for entry in self._entries.values()}
 
     def _planned(self) -> list[str]:
-        """Return the rungs that were to be climbed, in order; nothing was expected of a test that is skipped."""
+        """Return the planned rungs, in order, without those whose tests were skipped."""
         plan = {id: test["rung"] for id, test in (self._handover.plan if self._handover else {}).items()}
         climbed = self._climbed
-        found = (rung for id, rung in (plan or self._expected).items() if id not in self._skipped or rung in climbed)
-        return list(dict.fromkeys(found))
+        rungs = (rung for id, rung in (plan or self._expected).items() if id not in self._skipped or rung in climbed)
+        return list(dict.fromkeys(rungs))
 
     def _in_order(self, planned: list[str]) -> list[Entry]:
         """Return one entry a rung, in climbing order; where several tests climb a rung, a red one if there is any."""
@@ -171,7 +171,7 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)  # before the hooks that may be interrupted: fixtures, workers that end
     @uninterrupted
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the report; trouble with it costs the report and the exit code, not the verdict."""
+        """Write the report; an error affects the report and the exit code, but no verdict."""
         if self._usage_error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if not self._entries:
@@ -185,10 +185,10 @@ class Reporter:
         )
         if self._writer.errors and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = NOT_WRITTEN
-        self._writer.append_job_summary()  # which nobody asked for: trouble with it is no reason to be red
+        self._writer.append_job_summary()  # no option requests it, so an error does not change the exit code
 
     def corrected(self, status: Any) -> Any:
-        """Return the exit code of a run, whatever another plugin has made of it: 0 is for one that climbed all, and all green."""
+        """Return the right exit code, even if another plugin has changed it: 0 only if all rungs were climbed and are green."""
         if status != pytest.ExitCode.OK or not self.settings.climbs:
             return status
         if self._rungs and not self._writer.is_green:
@@ -206,4 +206,4 @@ class Reporter:
         if self._rungs:
             self._writer.print(terminalreporter, self._required)
         if self._earlier.trouble and not (self._rungs and self._writer.document):
-            terminalreporter.write_line(f"{self._not_set_aside}; it is not this run's", red=True)
+            terminalreporter.write_line(f"{self._not_renamed}; it is not the report of this run", red=True)

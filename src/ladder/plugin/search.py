@@ -1,6 +1,7 @@
-"""Search: the tests that a command line names by id, and the files that may hold rungs, judged by their source.
+"""The search for rungs: tests that a command line names by id, and files that may have rungs according to their source.
 
-Where rungs alone are asked for, files without any need not be imported.
+If only rungs are selected, files without rungs need not be imported. Most files are scanned by regular expressions and not
+parsed, because the search runs in the first seconds of pytest.
 """
 
 import ast
@@ -13,30 +14,30 @@ from typing import NamedTuple
 
 import pytest
 
-RUNGS_ALONE = re.compile(r"\s*(?:rung\d*(?:\s+or\s+rung\d*)*)?\s*")
-SPEAKS = re.compile(rb"climb|rung|marker")
-IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]+)", re.M)
+ONLY_RUNGS = re.compile(r"\s*(?:rung\d*(?:\s+or\s+rung\d*)*)?\s*")
+MENTIONS_RUNGS = re.compile(rb"climb|rung|marker")
+IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]+)", re.M)
 PLUGINS = re.compile(rb"^pytest_plugins\b[^\n]*=([^\n]*(?:\n[ \t]+[^\n]*)*)", re.M)
 
 
-def named(item: pytest.Item, itself: bool = False) -> bool:
-    """Return whether an id on the command line is this test's or, unless only ``itself`` counts, of something around it."""
-    inside = item.nodeid.partition("::")[2]
+def is_named(item: pytest.Item, itself: bool = False) -> bool:
+    """Return whether an id on the command line names this test or, unless ``itself`` is set, a class or function around it."""
+    own = item.nodeid.partition("::")[2]
     for argument in item.config.args:
         path, _, id = argument.partition("::")
-        here = id and (item.config.invocation_params.dir / path).resolve() == item.path
-        if here and (inside == id or (not itself and inside.startswith((f"{id}[", f"{id}::")))):
+        is_same_file = id and (item.config.invocation_params.dir / path).resolve() == item.path
+        if is_same_file and (own == id or (not itself and own.startswith((f"{id}[", f"{id}::")))):
             return True
     return False
 
 
 def may_have_rungs(path: Path, expression: str) -> bool:
-    """Return whether a test file may hold what an ``-m`` expression of rungs selects; when in doubt it may.
+    """Return whether a test file may have tests that an ``-m`` expression of rungs selects; if in doubt, it may.
 
-    It may if it, a ``conftest.py`` above it, or a helper that these import asks for ``climb``, bears one of the marks, or adds
-    marks. An expression that asks for anything but rungs may be met anywhere.
+    It may if the file, a ``conftest.py`` above it, or a module that these import uses ``climb``, has one of the marks, or adds
+    marks. An expression with other marks may select tests of any file.
     """
-    if path.suffix != ".py" or not RUNGS_ALONE.fullmatch(expression):
+    if path.suffix != ".py" or not ONLY_RUNGS.fullmatch(expression):
         return True
     marks = {"rung", *re.findall(r"rung\d+", expression), "add_marker", "applymarker"}
     todo = [path, *(folder / "conftest.py" for folder in path.parents)]
@@ -46,28 +47,30 @@ def may_have_rungs(path: Path, expression: str) -> bool:
         if file in seen or not file.is_file():
             continue
         seen.add(file)
-        source = _read(file, file.stat().st_mtime_ns)
+        source = _scan(file, file.stat().st_mtime_ns)
         if source is None or source.climbs or source.marks & marks:
             return True
-        if file.parent in path.parents:  # a test or its helper; what a model's package imports is not followed on
-            todo += [found for name in source.imports for found in _modules(name, path.parent)]
+        if file.parent in path.parents:  # a test or its helper; imports of other modules are not followed
+            todo += [each for name in source.imports for each in _modules(name, path.parent)]
     return False
 
 
 class _Source(NamedTuple):
+    """What a file has: the fixture ``climb``, attributes that may be marks, and imported names."""
+
     climbs: bool
     marks: frozenset[str]
     imports: frozenset[str]
 
 
 @cache
-def _read(file: Path, changed: int) -> _Source | None:
-    """Return what matters of a file, as it was when it was changed; None if it cannot be parsed."""
+def _scan(file: Path, modified_ns: int) -> _Source | None:
+    """Scan a file, once for each time of modification; return None if it cannot be parsed."""
     text = file.read_bytes()
-    named = (name for line in IMPORT.finditer(text) for name in _imported(*line.groups(b"")))
+    modules = (name for line in IMPORTS.finditer(text) for name in _imported(*line.groups(b"")))
     plugins = (name.decode() for names in PLUGINS.findall(text) for name in re.findall(rb"[\"']([\w.]+)[\"']", names))
-    imports = frozenset((*named, *plugins))
-    if not SPEAKS.search(text):  # most files do not, and to parse one takes a while
+    imports = frozenset((*modules, *plugins))
+    if not MENTIONS_RUNGS.search(text):  # true of most files, and parsing is slow
         return _Source(False, frozenset(), imports)
     climbs, marks = False, set[str]()
     try:
@@ -88,7 +91,7 @@ def _read(file: Path, changed: int) -> _Source | None:
 
 
 def _imported(module: bytes, names: bytes) -> Iterator[str]:
-    """``from a.b import c, d`` may import ``a.b``, ``a.b.c`` and ``a.b.d``."""
+    """Yield the modules that a statement may import: ``a.b``, ``a.b.c`` and ``a.b.d`` for ``from a.b import c, d``."""
     home = module.decode().strip(".")
     if home:
         yield home
@@ -97,15 +100,15 @@ def _imported(module: bytes, names: bytes) -> Iterator[str]:
 
 @cache
 def _modules(name: str, folder: Path) -> list[Path]:
-    """Yield the files of the module of that name: in the folder, above it, or on the import path but for installed packages."""
+    """Return the files of a module: in the folder, above it, or on the import path, without installed packages."""
     top = name.partition(".")[0]
     if top == "ladder" or top in sys.stdlib_module_names:
         return []
-    inside = Path(*name.split("."))
+    relative = Path(*name.split("."))
     roots = [
         root
         for root in (folder, *folder.parents, *map(Path, filter(None, sys.path)))
         if "site-packages" not in root.parts
     ]
-    files = (root / file for root in roots for file in (inside.with_suffix(".py"), inside / "__init__.py"))
+    files = (root / file for root in roots for file in (relative.with_suffix(".py"), relative / "__init__.py"))
     return [file for file in files if file.is_file()]

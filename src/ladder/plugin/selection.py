@@ -1,4 +1,4 @@
-"""Selection: the rungs among the collected tests, and those that run: what was asked for and all that it requires."""
+"""The selection: the rungs among the collected tests, and those that run, which are the selected ones and all they require."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ladder.declare.ladder import Ladder, LadderError
 from ladder.declare.rung import Rung
 from ladder.judge import calibration
 from ladder.judge.sequential import Verdict
-from ladder.naming import spelled
+from ladder.naming import as_utf8
 from ladder.plugin.collector import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.recollect import Recollection
-from ladder.plugin.search import named
+from ladder.plugin.search import is_named
 from ladder.plugin.settings import FULL, Settings
 from ladder.plugin.workers import Handover, groups
 from ladder.report.document import RunRecord, entry
@@ -29,7 +29,7 @@ MARKER = re.compile(r"\brung[0-9]+\b")
 
 
 def rung_of(item: pytest.Item) -> Rung | None:
-    """Return the rung that a test climbs: the value of one of its parameters; None if there is none."""
+    """Return the rung that a test climbs, the value of one of its parameters; None if it climbs none."""
     callspec = getattr(item, "callspec", None)
     if callspec is None:
         return None
@@ -37,22 +37,26 @@ def rung_of(item: pytest.Item) -> Rung | None:
 
 
 class CollectedRungs:
-    """The rungs of a collection, each with the tests that climb it: more than one where a test of it is repeated."""
+    """The rungs of a collection, each with the tests that climb it; there are several if a test is repeated."""
 
     def __init__(self) -> None:
         self.rungs: dict[str, Rung] = {}
         self.items: dict[str, list[pytest.Item]] = {}
 
-    def add(self, items: Iterable[pytest.Item], wanted: Collection[str | int] | None = None) -> list[pytest.Item]:
-        """Add the tests of rungs that are not there yet; with ``wanted`` of those ids and numbers alone. Return what was added.
+    def add(self, items: Iterable[pytest.Item], only: Collection[str | int] | None = None) -> list[pytest.Item]:
+        """Add the tests of rungs that are not there yet, and return the added tests.
+
+        Args:
+            items: Tests, of rungs and others.
+            only: The ids and numbers of the rungs to add; None for all.
 
         Raises:
-            LadderError: for two rungs of one id.
+            LadderError: for two rungs with the same id.
         """
-        there, added = set(self.rungs), []
+        earlier, added = set(self.rungs), []
         for item in items:
             rung = rung_of(item)
-            if rung is None or rung.id in there or (wanted is not None and not {rung.id, rung.number} & set(wanted)):
+            if rung is None or rung.id in earlier or (only is not None and not {rung.id, rung.number} & set(only)):
                 continue
             if self.rungs.setdefault(rung.id, rung) is not rung:
                 raise LadderError(
@@ -64,67 +68,75 @@ class CollectedRungs:
         return added
 
     def missing_ids(self) -> set[str]:
-        """Return the ids that the rungs name and nobody has declared."""
+        """Return the ids that the rungs name and that were not collected."""
         return {id for rung in self.rungs.values() for id in rung.named} - set(self.rungs)
 
 
-def named_by(expression: str) -> set[int]:
+def rung_numbers(expression: str) -> set[int]:
     """Return the numbers of the rungs that an ``-m`` expression names."""
     return {int(name.removeprefix("rung")) for name in MARKER.findall(expression)}
 
 
 def check_markers(expression: str, numbers: Iterable[int]) -> None:
-    """Refuse a rung in an ``-m`` expression that nobody declares.
+    """Raise an error for an ``-m`` expression with an unknown rung.
 
     Raises:
-        LadderError: naming it and those there are.
+        LadderError: with the unknown rung and the known ones.
     """
-    known = [f"rung{number}" for number in sorted(set(numbers))]
+    markers = [f"rung{number}" for number in sorted(set(numbers))]
     for name in MARKER.findall(expression):
-        if name not in known:
-            raise LadderError(f"-m {expression!r}: there is no {name}; there are {', '.join(known) or 'none'}")
+        if name not in markers:
+            raise LadderError(f"-m {expression!r}: unknown {name}; known rungs: {', '.join(markers) or 'none'}")
 
 
-def of_other_scales(items: Sequence[pytest.Item], ladder: Ladder, scale: str, asked: bool) -> list[pytest.Item]:
-    """Return the rungs among the items that are of another scale than the one that is climbed.
+def of_other_scales(items: Sequence[pytest.Item], ladder: Ladder, scale: str, is_given: bool) -> list[pytest.Item]:
+    """Return the tests of rungs whose scale differs from the one that is climbed.
 
-    Where nobody asked for a scale, a selection that holds rungs of another one alone has chosen that.
+    If all selected rungs have another scale than the default, that scale is climbed, unless the user has given one.
+
+    Args:
+        items: The selected tests.
+        ladder: All rungs.
+        scale: The scale given, or the default.
+        is_given: Whether the user has given the scale.
 
     Raises:
-        LadderError: for a scale that no rung comes in, a selection that holds several others, or a rung of another scale whose
-            node id was given.
+        LadderError: for a scale that no rung has, selected rungs of several other scales, or a rung of another scale that is
+            named by its node id.
     """
-    known = sorted({each or FULL for scales in ladder.scales.values() for each in scales})
-    if known and (scale or FULL) not in (FULL, *known):
-        setting = "--ladder-scale=" if asked else "ini ladder_scale = "
-        raise LadderError(f"{setting}{scale}: no rung comes in that size; there are {', '.join(known)}")
-    sized = {item: rung for item in items if (rung := rung_of(item)) and rung.number in ladder.scales}
-    selected = {rung.scale for rung in sized.values()}
-    if not asked and selected and scale not in selected:
+    scales = sorted({each or FULL for scales in ladder.scales.values() for each in scales})
+    if scales and (scale or FULL) not in (FULL, *scales):
+        setting = "--ladder-scale=" if is_given else "ini ladder_scale = "
+        raise LadderError(f"{setting}{scale}: unknown scale; known scales: {', '.join(scales)}")
+    scaled = {item: rung for item in items if (rung := rung_of(item)) and rung.number in ladder.scales}
+    selected = {rung.scale for rung in scaled.values()}
+    if not is_given and selected and scale not in selected:
         scale, *others = sorted(selected)
         if others:
-            there = ", ".join(each or FULL for each in (scale, *others))
-            raise LadderError(f"the selected rungs come in several sizes, {there}; choose one with --ladder-scale")
-    dropped = [item for item, rung in sized.items() if rung.scale != scale]
-    if given := [item.name for item in dropped if named(item, itself=True)]:
-        raise LadderError(f"{', '.join(given)}: of another scale than the rest; climb each in a run of its own")
+            names = ", ".join(each or FULL for each in (scale, *others))
+            raise LadderError(f"the selected rungs have several scales, {names}; choose one with --ladder-scale")
+    dropped = [item for item, rung in scaled.items() if rung.scale != scale]
+    if named := [item.name for item in dropped if is_named(item, itself=True)]:
+        raise LadderError(
+            f"{', '.join(named)}: this scale differs from that of the other rungs; climb each scale in a run of its own"
+        )
     return dropped
 
 
 def climbing_order(
-    items: Sequence[pytest.Item], found: CollectedRungs, ladder: Ladder, pull: bool
+    items: Sequence[pytest.Item], collected: CollectedRungs, ladder: Ladder, with_required: bool
 ) -> list[pytest.Item]:
-    """Return the items with the rungs together, in climbing order, and if ``pull`` is set those that they require."""
+    """Return the items with the rungs together, in climbing order, and if ``with_required`` is set with those they require."""
     chosen: dict[str, list[pytest.Item]] = {}
     for item in items:
         if rung := rung_of(item):
             chosen.setdefault(rung.id, []).append(item)
     if not chosen:
         return list(items)
-    ids = ladder.with_required(list(chosen)) if pull else [id for id in ladder if id in chosen]
+    ids = ladder.with_required(list(chosen)) if with_required else [id for id in ladder if id in chosen]
     first = next(i for i, item in enumerate(items) if rung_of(item))
     others = [item for item in items[first:] if not rung_of(item)]
-    climbed = [item for id in ids for item in chosen.get(id, found.items[id][:1])]
+    climbed = [item for id in ids for item in chosen.get(id, collected.items[id][:1])]
     return [*items[:first], *climbed, *others]
 
 
@@ -132,8 +144,8 @@ class Selection:
     """The rungs of a run, and which of them are climbed.
 
     Attributes:
-        ladder: All rungs, at their measured limits; None where there are none or the selection was refused.
-        folders: Rung to the folder of its test, from pytest's root.
+        ladder: All rungs, with their measured limits; None if there are none or the selection is invalid.
+        folders: Rung to the folder of its test, relative to pytest's root.
     """
 
     def __init__(
@@ -147,21 +159,21 @@ class Selection:
         self._recollection = recollection
 
     def __call__(self, session: pytest.Session, items: list[pytest.Item]) -> Generator[None, None, None]:
-        """Mark the rungs before other plugins select, and afterwards pull in what the selected ones require."""
+        """Mark the rungs before other plugins select, and afterwards add the rungs that the selected ones require."""
         added: list[pytest.Item] = []
         try:
             collected, added = self._find(items)
         except ValueError as error:
-            # pytest shows the files that failed; rungs missing for that are no news.
+            # pytest reports the files that failed, which explain a missing rung.
             if session.testsfailed and self._stops_at_failed_files:
                 yield
                 return
             self._report_failed_collection(session)
             self._refuse(error, items)
-        items += added  # for other plugins to see, and to mark as they mark the others
+        items += added  # for other plugins, which may mark them too
         if self.ladder is not None:
-            # Also before other plugins choose: what comes before a failure is what --sw takes for passed.
-            items[:] = climbing_order(items, collected, self.ladder, pull=False)
+            # Sorted before other plugins select too: --sw assumes that all tests before a failure have passed.
+            items[:] = climbing_order(items, collected, self.ladder, with_required=False)
         yield
         numbers = self._settings.numbers
         items[:] = [item for item in items if item not in added or ((rung := rung_of(item)) and rung.number in numbers)]
@@ -173,7 +185,7 @@ class Selection:
 
     @property
     def _stops_at_failed_files(self) -> bool:
-        """Return whether pytest ends this run where a file cannot be collected; a worker of xdist goes on without it."""
+        """Return whether pytest ends this run if a file cannot be collected; a worker of xdist goes on."""
         return not (hasattr(self._config, "workeroutput") or self._config.option.continue_on_collection_errors)
 
     def crashed(self, item: pytest.Item, error: str) -> Entry:
@@ -189,56 +201,56 @@ class Selection:
         rung = rung_of(item)
         assert rung is not None
         name, line, _ = item.location
-        file = Path(spelled(name)).as_posix()
+        file = Path(as_utf8(name)).as_posix()
         return RunRecord(
             location={"id": item.nodeid, "file": file, "line": (line or 0) + 1},
             repeat=shlex.join(["pytest", file, f"--ladder-only={rung.id}", *self._settings.same_seeds]),
         )
 
     def _report_failed_collection(self, session: pytest.Session) -> None:
-        """Have pytest show the files in which a missing rung may be and that could not be collected."""
+        """Report the files that could not be collected here, because a missing rung may be in them."""
         for report in self._recollection.failed:
             session.ihook.pytest_collectreport(report=report)
 
     def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
-        """End the run; a worker cannot, it runs nothing and leaves the message to the controller."""
-        items.clear()  # a collection that ends in an error still counts as finished, and its items as to be run
+        """End the run with a usage error; a worker cannot, so it runs no tests and sends the message to the controller."""
+        items.clear()  # pytest would run the items even if the collection ends in an error
         where = self._config.rootpath
-        hint = f"; below {where}, pytest's root, which --rootdir=DIR chooses" if self._config.inipath is None else ""
-        told = printable(f"ladder: {error}{hint}")
+        hint = f"; searched below {where}, pytest's root; choose another with --rootdir=DIR"
+        message = printable(f"ladder: {error}{hint if self._config.inipath is None else ''}")
         if not hasattr(self._config, "workeroutput"):
-            raise pytest.UsageError(told) from error
-        self._config.workeroutput[WORKER_ERROR] = told
+            raise pytest.UsageError(message) from error
+        self._config.workeroutput[WORKER_ERROR] = message
         self.ladder = None
 
     def _choose(
-        self, items: list[pytest.Item], found: CollectedRungs, ladder: Ladder, added: list[pytest.Item]
+        self, items: list[pytest.Item], collected: CollectedRungs, ladder: Ladder, added: list[pytest.Item]
     ) -> None:
-        """Keep the rungs asked for and what they require, in climbing order, and the other tests."""
+        """Keep the selected rungs and those they require, in climbing order, and the other tests."""
         if self._settings.only:
-            items[:] = [item for id in dict.fromkeys(self._settings.only) for item in found.items[id]]
-        elif dropped := of_other_scales(items, ladder, self._settings.scale, self._settings.scale_asked):
+            items[:] = [item for id in dict.fromkeys(self._settings.only) for item in collected.items[id]]
+        elif dropped := of_other_scales(items, ladder, self._settings.scale, self._settings.scale_given):
             self._config.hook.pytest_deselected(items=dropped)
             items[:] = [item for item in items if item not in dropped]
         selected = set(items)
-        items[:] = climbing_order(items, found, ladder, pull=self._settings.calibrate is None)
+        items[:] = climbing_order(items, collected, ladder, with_required=self._settings.calibrate is None)
         for item in items:
             item.stash[REQUIRED] = item not in selected
         self._count(items, added)
-        # The controller collects too where it is to do nothing else.
+        # With --dist each the controller collects too, but only workers announce rungs.
         worker = getattr(self._config, "workerinput", None)
         if self._handover is not None and worker and any(RUNG in item.stash for item in items):
             if worker["ladder_dist"] == "each":
                 raise LadderError("--dist each climbs every rung on every worker; choose another, such as --dist load")
             self._announce(items, ladder, self._handover)
-            # xdist wants the same tests in the same order of every worker; rungs made from a set are in another in each.
+            # xdist requires the same tests in the same order from every worker; rungs from a set differ in their order.
             place = {id: index for index, id in enumerate(self._handover.plan)}
             first = next(index for index, item in enumerate(items) if RUNG in item.stash)
             rungs = sorted((item for item in items if RUNG in item.stash), key=lambda item: place.get(item.nodeid, -1))
             items[first : first + len(rungs)] = rungs
 
     def _announce(self, items: list[pytest.Item], ladder: Ladder, handover: Handover) -> None:
-        """Tell the other processes which rungs there are, what joins them, and how to report one whose worker dies."""
+        """Announce to the other processes the rungs, their groups, and the entry to report if a worker dies."""
         climbed = [item for item in items if RUNG in item.stash]
         together = groups(ladder, list(dict.fromkeys(item.stash[RUNG] for item in climbed)))
         handover.announce(
@@ -254,61 +266,60 @@ class Selection:
         )
 
     def _find(self, items: list[pytest.Item]) -> tuple[CollectedRungs, list[pytest.Item]]:
-        """Find the rungs of a collection and those that they name; returns the tests of those that pytest had left out."""
-        found = CollectedRungs()
-        found.add(items)
-        added = self._complete(found, items)
+        """Return the rungs of a collection and those that they name, and the tests that pytest had not collected."""
+        collected = CollectedRungs()
+        collected.add(items)
+        added = self._complete(collected, items)
         for id in self._settings.only:
-            if id not in found.rungs:
+            if id not in collected.rungs:
                 raise LadderError(
-                    f"--ladder-only={id}: there is no such rung; there are {', '.join(found.rungs) or 'none'}"
+                    f"--ladder-only={id}: unknown rung; known rungs: {', '.join(collected.rungs) or 'none'}"
                 )
-        numbers = {rung.number for rung in found.rungs.values()}
+        numbers = {rung.number for rung in collected.rungs.values()}
         check_markers(self._config.option.markexpr, numbers | set(self._settings.rung_files))
-        if found.rungs:
-            rungs = list(found.rungs.values())
+        if collected.rungs:
+            rungs = list(collected.rungs.values())
             if self._settings.calibrate is None:
                 rungs = [calibration.tightened(rung, self._settings.calibrations) for rung in rungs]
             self.ladder = Ladder(rungs)
         for number in numbers - set(self._settings.rung_files):
-            self._config.addinivalue_line("markers", f"rung{number}: rung {number} and what it requires")
-        for id, tests in found.items.items():
+            self._config.addinivalue_line("markers", f"rung{number}: rung {number} and the rungs it requires")
+        for id, tests in collected.items.items():
             for item in tests:
                 item.stash[RUNG] = id
                 self.folders[id] = Path(os.path.relpath(item.path.parent, self._config.rootpath)).as_posix()
                 item.add_marker("rung")
-                item.add_marker(found.rungs[id].marker)
-        return found, added
+                item.add_marker(collected.rungs[id].marker)
+        return collected, added
 
-    def _complete(self, found: CollectedRungs, items: list[pytest.Item]) -> list[pytest.Item]:
-        """Add the rungs that pytest has left out and that are named, nearest first; returns the tests that were added."""
+    def _complete(self, collected: CollectedRungs, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Add the rungs that are named and that pytest has not collected, the nearest first; return the added tests."""
 
         def missing() -> set[str | int]:
-            numbers = {rung.number for rung in found.rungs.values()}
-            return (
-                found.missing_ids() | (set(self._settings.only) - set(found.rungs)) | (self._settings.numbers - numbers)
-            )
+            numbers = {rung.number for rung in collected.rungs.values()}
+            ids = collected.missing_ids() | (set(self._settings.only) - set(collected.rungs))
+            return ids | (self._settings.numbers - numbers)
 
-        asked = named_by(self._config.option.markexpr)
-        numbers = {rung.number for rung in found.rungs.values()}
-        if not missing() and asked <= numbers and (numbers or not self._settings.asked):
+        selected = rung_numbers(self._config.option.markexpr)
+        numbers = {rung.number for rung in collected.rungs.values()}
+        if not missing() and selected <= numbers and (numbers or not self._settings.selects_rungs):
             return []
-        seen = self._recollection.in_skipped_files()
-        items += seen  # the search was wrong about their files, or they hold no rung after all and are deselected
-        found.add(seen)
+        skipped = self._recollection.in_skipped_files()
+        items += skipped  # rungs that the search has missed, or other tests, which are deselected
+        collected.add(skipped)
         if not missing():
             return []
-        of_rungs = [item for tests in found.items.values() for item in tests]
-        # All that is declared beside a rung is of its ladder; from further away comes only what is named.
-        added = found.add(self._recollection.beside(of_rungs))
+        of_rungs = [item for tests in collected.items.values() for item in tests]
+        # All rungs beside a rung belong to its ladder; from other folders only those are added that are named.
+        added = collected.add(self._recollection.beside(of_rungs))
         circles = self._recollection.further_away(of_rungs)
         while missing() and (circle := next(circles, None)) is not None:
-            while more := found.add(circle, missing()):
+            while more := collected.add(circle, missing()):
                 added += more
         return added
 
     def _count(self, items: list[pytest.Item], added: list[pytest.Item]) -> None:
-        """Have pytest's summary count as deselected only what it has collected and what does not run after all."""
+        """Correct pytest's count of deselected tests: without tests that run after all, and those that it did not collect."""
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None and "deselected" in reporter.stats:
             running = {*items, *added}

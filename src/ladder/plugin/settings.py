@@ -11,103 +11,107 @@ from dataclasses import dataclass
 from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ladder.judge.sequential import SequentialTest
-from ladder.naming import REPORT_FILES, given, rung_files
+from ladder.naming import REPORT_FILES, decode_id, rung_files
 
 SHOWING_TESTS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
 WITHOUT_RUNGS = ("help", "version", "markers", "cacheshow", *SHOWING_TESTS, "ladder_calibrate")
-"""Options with which no rung is climbed, whatever there is."""
+"""Options with which no rung is climbed."""
 
-FULL = "full"  # what the scale without a name is called where it must be given one
-A_RUNG = re.compile(r"rung[0-9]*")
-ROOTS = 2**31  # a root is folded into a key as an unsigned 32-bit number
+FULL = "full"  # the scale without a name, on the command line and in settings
+RUNG_MARK = re.compile(r"rung[0-9]*")
+ROOT_LIMIT = 2**31  # a root is folded into a key as an unsigned 32-bit number
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--ladder-only": {
+        "action": "append",
+        "default": [],
+        "metavar": "ID",
+        "help": "climb this rung, such as 'rung3[mse]', and the rungs it requires (repeatable)",
+    },
+    "--ladder-scale": {
+        "metavar": "NAME",
+        "help": "climb rungs that have several scales at this one, such as 'small'; 'full' is the scale without a name "
+        "(default: full if -m names a rung, else ini ladder_scale)",
+    },
+    "--ladder-seeds": {
+        "metavar": "N,N,N",
+        "help": "numbers of seeds at which the sequential test is evaluated (default: ini ladder_seeds)",
+    },
+    "--ladder-fresh-seeds": {"action": "store_true", "help": "draw new seeds, and print the option that repeats them"},
+    "--ladder-seed-root": {"metavar": "ROOT", "help": "use the seeds of this root (default: 0)"},
+    "--ladder-reports": {
+        "metavar": "DIR",
+        "help": "folder of the report in all its forms (default: ini ladder_reports)",
+    },
+    "--ladder-pictures": {
+        "action": "store_true",
+        "help": "draw every climbed rung, beside the report (default: ini ladder_pictures)",
+    },
+    "--ladder-rerun": {"action": "store_true", "help": "train every rung again, even if there is evidence of it"},
+    "--ladder-evidence": {
+        "metavar": "DIR",
+        "help": "folder of the curves that later runs need not train again (default: ini ladder_evidence)",
+    },
+    "--ladder-time-limit": {
+        "metavar": "SECONDS",
+        "help": "a rung that takes longer is TIMED OUT (default: ini ladder_time_limit)",
+    },
+    "--ladder-calibrate": {
+        "metavar": "{missing,overwrite}",
+        "const": "missing",
+        "nargs": "?",
+        "help": "instead of climbing, measure the calibrated limits of the selected rungs: those that are missing (default), "
+        "or all",
+    },
+    "--ladder-ctrf": {
+        "metavar": "FILE",
+        "help": "also write the rungs to this file, in the Common Test Report Format",
+    },
+}
+"""The command-line options, with the arguments of ``argparse``."""
+
+INI: dict[str, dict[str, Any]] = {
+    "ladder_scale": {
+        "help": "scale of rungs that have several, unless --ladder-scale is given or -m names a rung",
+        "default": FULL,
+    },
+    "ladder_leave_out": {
+        "help": "marks of tests that are deselected unless -m names the mark, or an id the test",
+        "type": "args",
+        "default": [],
+    },
+    "ladder_reports": {"help": "folder of the ladder's reports", "default": "reports"},
+    "ladder_pictures": {"help": "draw every climbed rung, beside the report", "type": "bool", "default": False},
+    "ladder_evidence": {"help": "folder of the curves of earlier runs", "default": "reports/evidence"},
+    "ladder_time_limit": {"help": "seconds that a rung may take; no limit by default", "default": "inf"},
+    "ladder_seeds": {"help": "numbers of seeds at which the sequential test is evaluated", "default": "16,32,64"},
+    "ladder_p0": {
+        "help": "sequential test: a rung that learns on at most this fraction of seeds must not pass",
+        "default": "0.70",
+    },
+    "ladder_p1": {
+        "help": "sequential test: a rung that learns on at least this fraction of seeds must not fail",
+        "default": "0.95",
+    },
+    "ladder_alpha": {"help": "sequential test: the chance that a rung passes which must not", "default": "0.05"},
+    "ladder_beta": {"help": "sequential test: the chance that a rung fails which must not", "default": "0.01"},
+}
+"""The ini settings, with the arguments of ``pytest.Parser.addini``."""
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare the options and ini settings, in one group."""
+    """Declare the options, in one group, and the ini settings."""
     group = parser.getgroup("ladder", "ablation ladder")
-    group.addoption(
-        "--ladder-only",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="climb this rung, such as 'rung3[mse]', and what it requires (repeatable)",
-    )
-    group.addoption(
-        "--ladder-scale",
-        metavar="NAME",
-        help="of rungs that come in several sizes climb the one of this name, such as 'small'; 'full' is the full one "
-        "(default: full where -m names a rung, else ini ladder_scale)",
-    )
-    group.addoption(
-        "--ladder-seeds",
-        metavar="N,N,N",
-        help="numbers of seeds after which the verdict is looked for (default: ini ladder_seeds)",
-    )
-    group.addoption(
-        "--ladder-fresh-seeds", action="store_true", help="draw new seeds, and print the option that repeats them"
-    )
-    group.addoption("--ladder-seed-root", metavar="ROOT", help="use the seeds of this root (default: 0)")
-    group.addoption(
-        "--ladder-reports", metavar="DIR", help="folder of the report in all its forms (default: ini ladder_reports)"
-    )
-    group.addoption(
-        "--ladder-pictures",
-        action="store_true",
-        help="draw every climbed rung, beside the report (default: ini ladder_pictures)",
-    )
-    group.addoption(
-        "--ladder-rerun", action="store_true", help="train every rung again, whatever evidence there is of it"
-    )
-    group.addoption(
-        "--ladder-evidence",
-        metavar="DIR",
-        help="folder of the curves that later runs need not train again (default: ini ladder_evidence)",
-    )
-    group.addoption(
-        "--ladder-time-limit",
-        metavar="SECONDS",
-        help="a rung that takes longer is TIMED OUT (default: ini ladder_time_limit)",
-    )
-    group.addoption(
-        "--ladder-calibrate",
-        metavar="{missing,overwrite}",
-        const="missing",
-        nargs="?",
-        help="instead of climbing, measure the calibrated limits of the selected rungs; limits on file are kept unless "
-        "told to overwrite",
-    )
-    group.addoption(
-        "--ladder-ctrf",
-        metavar="FILE",
-        help="write the rungs to this file in the Common Test Report Format too",
-    )
-    parser.addini(
-        "ladder_scale",
-        "size of rungs that come in several, in a run that is given no --ladder-scale and whose -m names no rung",
-        default=FULL,
-    )
-    parser.addini(
-        "ladder_leave_out",
-        "marks of tests that are left out unless -m names the mark, or an id the test",
-        type="args",
-        default=[],
-    )
-    parser.addini("ladder_reports", "folder of the ladder's reports", default="reports")
-    parser.addini("ladder_pictures", "draw every climbed rung, beside the report", type="bool", default=False)
-    parser.addini("ladder_evidence", "folder of what rungs have yielded so far", default="reports/evidence")
-    parser.addini("ladder_time_limit", "seconds that a rung may take; none by default", default="inf")
-    parser.addini("ladder_seeds", "numbers of seeds after which the verdict is looked for", default="16,32,64")
-    for name, default, meaning in (
-        ("p0", "0.70", "a rung that learns on at most this fraction of seeds is not to pass"),
-        ("p1", "0.95", "a rung that learns on at least this fraction of seeds is not to fail"),
-        ("alpha", "0.05", "the chance that a rung passes which is not to"),
-        ("beta", "0.01", "the chance that a rung fails which is not to"),
-    ):
-        parser.addini(f"ladder_{name}", f"sequential test: {meaning}", default=default)
+    for name, arguments in OPTIONS.items():
+        group.addoption(name, **arguments)
+    for name, arguments in INI.items():
+        parser.addini(name, **arguments)
 
 
 @dataclass(frozen=True)
@@ -115,37 +119,37 @@ class Settings:
     """The settings of a run.
 
     Attributes:
-        test: The rule by which verdicts are reached.
-        root: Root of the seeds.
+        test: The sequential test that reaches verdicts.
+        root: The root of the seeds.
         fresh: Whether the root was drawn in this run.
-        only: Ids of the rungs to climb; empty for all that are selected otherwise.
-        asked: Whether ``-m`` or ``--ladder-only`` speaks of rungs.
-        marks: The marks of rungs that ``-m`` names, other than to leave them out: ``rung``, ``rung3``.
-        climbs: Whether rungs are climbed if there are any, and not only shown or calibrated.
-        leave_out: Marks of tests that are left out unless they are asked for.
-        scale: Which size of rungs that come in several is climbed; empty for the full one.
-        scale_asked: Whether the user has asked for that size, so that a rung is left out which does not come in it.
+        only: The ids of ``--ladder-only``; empty if the option is not given.
+        selects_rungs: Whether ``-m`` or ``--ladder-only`` mentions rungs.
+        marks: The marks of rungs that ``-m`` selects, such as ``rung`` and ``rung3``, without those after ``not``.
+        climbs: Whether rungs are climbed, and not only listed or calibrated.
+        leave_out: The marks of tests that are deselected unless the command line names them.
+        scale: The scale to climb of rungs that have several; empty for the full one.
+        scale_given: Whether the user has given the scale; rungs without that scale are then deselected.
         calibrate: ``missing``, ``overwrite``, or None to climb.
-        rerun: Whether evidence of earlier runs is left aside.
-        time_limit: Seconds that a rung may take.
-        reports: Folder of the reports.
-        ctrf: File for the rungs in the Common Test Report Format; None for none.
+        rerun: Whether evidence of earlier runs is ignored.
+        time_limit: The seconds that a rung may take.
+        reports: The folder of the reports.
+        ctrf: The file for the rungs in the Common Test Report Format; None for none.
         pictures: Whether climbed rungs are drawn.
-        evidence: Folder of the evidence.
-        calibrations: Folder of the calibrated limits.
-        rung_files: Rungs that test files are named after: number to name and path.
+        evidence: The folder of the evidence.
+        calibrations: The folder of the calibrated limits.
+        rung_files: The rungs that test files are named after: number to name and path.
     """
 
     test: SequentialTest
     root: int
     fresh: bool
     only: tuple[str, ...]
-    asked: bool
+    selects_rungs: bool
     marks: frozenset[str]
     climbs: bool
     leave_out: tuple[str, ...]
     scale: str
-    scale_asked: bool
+    scale_given: bool
     calibrate: str | None
     rerun: bool
     time_limit: float
@@ -157,24 +161,24 @@ class Settings:
     rung_files: dict[int, str]
 
     @classmethod
-    def of(cls, config: pytest.Config) -> Settings:
-        """Read and check them.
+    def from_config(cls, config: pytest.Config) -> Settings:
+        """Read and check the settings.
 
         Raises:
-            pytest.UsageError: naming the setting, its value and what to choose instead.
+            pytest.UsageError: with the setting, its value and what to choose instead.
         """
         option = config.option
         return cls(
             test=_sequential_test(config),
             root=_root(config),
             fresh=option.ladder_fresh_seeds,
-            only=tuple(map(given, option.ladder_only)),
-            asked="rung" in option.markexpr or bool(option.ladder_only),
+            only=tuple(map(decode_id, option.ladder_only)),
+            selects_rungs="rung" in option.markexpr or bool(option.ladder_only),
             marks=frozenset(_rungs_in(option.markexpr)),
             climbs=climbs(option),
             leave_out=tuple(config.getini("ladder_leave_out")),
             scale=_scale(config),
-            scale_asked=bool(option.ladder_scale),
+            scale_given=bool(option.ladder_scale),
             calibrate=_calibrate(config),
             rerun=option.ladder_rerun,
             time_limit=_time_limit(config),
@@ -188,24 +192,24 @@ class Settings:
 
     @property
     def names_rungs(self) -> bool:
-        """Return whether the command line asks for rungs and for nothing else."""
+        """Return whether the command line selects rungs by mark or id."""
         return bool(self.marks or self.only)
 
     @property
     def numbers(self) -> frozenset[int]:
-        """The rungs that ``-m`` names, other than to leave them out."""
+        """The numbers of the rungs that ``-m`` selects, without those after ``not``."""
         return frozenset(int(mark.removeprefix("rung")) for mark in self.marks - {"rung"})
 
     @property
     def written(self) -> list[Path]:
-        """The files that runs write, by which a commit must not differ: all but calibrations, on which verdicts depend."""
+        """The files that runs write, which do not make a commit dirty; calibrations do, because verdicts depend on them."""
         folders = (self.reports, self.calibrations.parent)
         names = (*REPORT_FILES, *REPORT_FILES.values(), "pictures")
         return [*(folder / name for folder in folders for name in names), self.evidence, *filter(None, [self.ctrf])]
 
     @property
     def same_seeds(self) -> list[str]:
-        """The options that climb on the same seeds again, as many of them."""
+        """The options that repeat a climb on the same seeds, with the same looks."""
         looks = ",".join(map(str, self.test.looks))
         return [self.repeat, f"--ladder-seeds={looks}"]
 
@@ -221,13 +225,13 @@ class Settings:
 
 
 def reports_folder(config: pytest.Config, options: argparse.Namespace | None = None) -> Path:
-    """Return the folder of the reports; without options that of the ini file."""
+    """Return the folder of the reports, from the options if they are given, else from the ini file."""
     folder: str = (options and options.ladder_reports) or config.getini("ladder_reports")
     return config.rootpath / folder
 
 
 def climbs(options: argparse.Namespace) -> bool:
-    """Return whether rungs are climbed if there are any, and not only shown or calibrated."""
+    """Return whether rungs are climbed, and not only listed or calibrated."""
     return not any(getattr(options, name, None) for name in WITHOUT_RUNGS)
 
 
@@ -257,18 +261,18 @@ def _scale(config: pytest.Config) -> str:
 
 
 def _rungs_in(expression: str) -> set[str]:
-    """Return the marks of rungs that an ``-m`` expression names, other than to leave them out."""
+    """Return the marks of rungs in an ``-m`` expression, without those after ``not``."""
 
-    def positive(node: ast.AST, asked: bool) -> set[str]:
+    def positive(node: ast.AST, sign: bool) -> set[str]:
         if isinstance(node, ast.UnaryOp):
-            return positive(node.operand, not asked)
+            return positive(node.operand, not sign)
         if isinstance(node, ast.Name):
-            return {node.id} if asked and A_RUNG.fullmatch(node.id) else set()
-        return set().union(*(positive(inner, asked) for inner in ast.iter_child_nodes(node)))
+            return {node.id} if sign and RUNG_MARK.fullmatch(node.id) else set()
+        return set().union(*(positive(inner, sign) for inner in ast.iter_child_nodes(node)))
 
     try:
         return positive(ast.parse(expression.strip() or "True", mode="eval"), True)
-    except SyntaxError:  # pytest says what is wrong with it
+    except SyntaxError:  # pytest reports the error
         return set()
 
 
@@ -285,34 +289,36 @@ def _time_limit(config: pytest.Config) -> float:
 
 def _pictures(config: pytest.Config) -> bool:
     option = config.option
-    wanted = option.ladder_calibrate is None and bool(option.ladder_pictures or config.getini("ladder_pictures"))
-    if wanted and find_spec("matplotlib") is None:
+    pictures = option.ladder_calibrate is None and bool(option.ladder_pictures or config.getini("ladder_pictures"))
+    if pictures and find_spec("matplotlib") is None:
         raise pytest.UsageError(
             "pictures need matplotlib, which is not installed: pip install 'pytest-ladder[pictures]'"
         )
-    return wanted
+    return pictures
 
 
 def _root(config: pytest.Config) -> int:
     fresh, root = config.option.ladder_fresh_seeds, config.option.ladder_seed_root
     if fresh and root is not None:
-        raise pytest.UsageError("--ladder-fresh-seeds draws a root, --ladder-seed-root names one; give one of the two")
+        raise pytest.UsageError(
+            "--ladder-fresh-seeds draws a root and --ladder-seed-root sets one; give only one of them"
+        )
     if hasattr(config, "workerinput"):
         return int(config.workerinput["ladder_seed_root"])
     if fresh:
-        return 1 + secrets.randbelow(ROOTS - 1)  # root 0 is the default's
+        return 1 + secrets.randbelow(ROOT_LIMIT - 1)  # root 0 is the default
     if root is None:
         return 0
-    if not (root.isdecimal() and int(root) < ROOTS):
-        raise pytest.UsageError(f"--ladder-seed-root={root}: choose a number from 0 to {ROOTS - 1}")
+    if not (root.isdecimal() and int(root) < ROOT_LIMIT):
+        raise pytest.UsageError(f"--ladder-seed-root={root}: choose a number from 0 to {ROOT_LIMIT - 1}")
     return int(root)
 
 
 def _calibrate(config: pytest.Config) -> str | None:
-    wanted: str | None = config.option.ladder_calibrate
-    if wanted not in (None, "missing", "overwrite"):
-        raise pytest.UsageError(f"--ladder-calibrate={wanted}: choose missing or overwrite")
-    return wanted
+    mode: str | None = config.option.ladder_calibrate
+    if mode not in (None, "missing", "overwrite"):
+        raise pytest.UsageError(f"--ladder-calibrate={mode}: choose missing or overwrite")
+    return mode
 
 
 def _ctrf(config: pytest.Config) -> Path | None:
@@ -320,16 +326,16 @@ def _ctrf(config: pytest.Config) -> Path | None:
         return None
     target: Path = config.rootpath / config.option.ladder_ctrf
     if target in {reports_folder(config, config.option) / name for name in REPORT_FILES}:
-        raise pytest.UsageError(f"--ladder-ctrf={config.option.ladder_ctrf}: that is the report; choose another file")
+        raise pytest.UsageError(f"--ladder-ctrf={config.option.ladder_ctrf}: this file is the report; choose another")
     return target
 
 
 def _rung_files(config: pytest.Config) -> dict[int, str]:
-    found: dict[int, str] = {}
-    root, left_out = config.rootpath, config.getini("norecursedirs")
+    names: dict[int, str] = {}
+    root, norecurse = config.rootpath, config.getini("norecursedirs")
     patterns = config.getini("testpaths")
-    # Not of Path, which takes no pattern that is absolute.
+    # Path.glob does not accept absolute patterns.
     for folder in [place for each in patterns for place in glob(each, root_dir=root, recursive=True)]:  # noqa: PTH207
-        for number, name, file in rung_files(root / folder, left_out):
-            found[number] = f"{name} ({(file.relative_to(root) if file.is_relative_to(root) else file).as_posix()})"
-    return found
+        for number, name, file in rung_files(root / folder, norecurse):
+            names[number] = f"{name} ({(file.relative_to(root) if file.is_relative_to(root) else file).as_posix()})"
+    return names

@@ -1,4 +1,4 @@
-"""Interruptions: a run that climbs rungs ends with its report and pytest's exit code at Ctrl-C and at what would kill it."""
+"""Interruptions: at Ctrl-C, SIGTERM and SIGHUP a run that climbs rungs ends with its report and pytest's exit code."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ import pytest
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-NEEDED = [f"ladder.{name}" for name in ("climb", "report.document", "report.html", "report.terminal")]
-NEEDED_WITH_JAX = ["ladder.train.compilation", "ladder.train.compiled"]
+MODULES = [f"ladder.{name}" for name in ("climb", "report.document", "report.html", "report.terminal")]
+MODULES_WITH_JAX = ["ladder.train.compilation", "ladder.train.compiled"]
 
-RETRY = 0.1  # seconds
-PATIENCE = 2  # signals
+RETRY_DELAY = 0.1  # seconds
+MAX_DEFERRED = 2  # signals; the next one takes effect at once
 
 _exit_code: int | None = None  # of the last run of pytest in this process
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that kills a process has come: pytest takes it for Ctrl-C."""
+    """A KeyboardInterrupt for a signal that would kill the process; pytest treats it like Ctrl-C."""
 
     def __init__(self, number: int):
         super().__init__(f"received {signal.Signals(number).name}")
@@ -41,9 +41,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 class Interruptions:
-    """The signals of one run: what is changed for it is given back when all that is registered later has ended.
+    """The handling of signals in one run, undone by pytest's cleanup.
 
-    That is, after pytest's own last collection of garbage, in which JAX has a part.
+    The cleanup runs in reverse order of registration, so it comes after pytest's last garbage collection, which calls JAX.
     """
 
     def __init__(self, config: pytest.Config):
@@ -54,23 +54,23 @@ class Interruptions:
         config.add_cleanup(self._undo.close)
 
     def send_again(self) -> None:
-        """Send an interruption again, from now on, whose exception is lost."""
+        """From now on, resend an interruption whose exception is lost."""
         self._undo.callback(self._restore_hook, sys.unraisablehook)
         sys.unraisablehook = partial(self._send_again, sys.unraisablehook)
 
     def catch(self) -> None:
-        """End the run, from now on, at a signal that would kill it, unless it is ignored or somebody else handles it."""
-        # Ctrl-C under --pdb opens the debugger, which is not what a signal from outside is for.
+        """From now on, end the run at a signal that would kill it, unless it is ignored or has another handler."""
+        # Under --pdb an interruption opens the debugger, which a signal from outside should not.
         if self.caught or self._config.option.collectonly or self._config.getoption("usepdb"):
             return
         self.caught = True
-        # An import that is interrupted cannot be made up for: NumPy and JAX are then unusable in this process.
-        with held() as waiting:
-            for module in [*NEEDED, *(NEEDED_WITH_JAX if find_spec("jax") else [])]:
+        # Imported now with interruptions deferred: after an interrupted import NumPy and JAX are unusable in this process.
+        with deferred() as waiting:
+            for module in [*MODULES, *(MODULES_WITH_JAX if find_spec("jax") else [])]:
                 import_module(module)
         if waiting:
             signal.raise_signal(waiting[0])
-        if hasattr(self._config, "workerinput"):  # it waits for its controller when all is done
+        if hasattr(self._config, "workerinput"):  # a worker waits for its controller at its end
             atexit.register(_ignore)
         if _in_main_thread():
             for number in ENDING:
@@ -79,28 +79,28 @@ class Interruptions:
                     signal.signal(number, _interrupt)
 
     def end(self) -> None:
-        """Have the interruption that has come be the only one: what is left takes a second or two."""
+        """Ignore further interruptions: the end of the run takes a second or two."""
         if self.caught:
-            _, release = _hold()
+            _, release = _defer()
             self._undo.callback(release)
             atexit.register(_ignore)
 
     def _send_again(self, otherwise: Callable[[Any], object], lost: Any) -> None:
-        """Send a signal again whose exception was lost: Python ignores it in ``__del__`` and JAX in what the collector calls."""
+        """Resend a signal whose exception was lost: Python ignores exceptions in ``__del__``, JAX those in garbage collection."""
         if not isinstance(lost.exc_value, KeyboardInterrupt):
             otherwise(lost)
             return
         number = getattr(lost.exc_value, "number", signal.SIGINT)
         main = threading.main_thread().ident
-        if main is not None and hasattr(signal, "pthread_kill"):  # which wakes a thread that waits
-            again = threading.Timer(RETRY, signal.pthread_kill, (main, number))
+        if main is not None and hasattr(signal, "pthread_kill"):  # it wakes a waiting thread
+            again = threading.Timer(RETRY_DELAY, signal.pthread_kill, (main, number))
         else:
-            again = threading.Timer(RETRY, signal.raise_signal, (number,))
+            again = threading.Timer(RETRY_DELAY, signal.raise_signal, (number,))
         again.start()
-        self._undo.callback(again.cancel)  # after this run it would be another's
+        self._undo.callback(again.cancel)  # after this run the signal would hit another
 
     def _restore_hook(self, before: Callable[[Any], Any]) -> None:
-        if getattr(sys.unraisablehook, "func", None) == self._send_again:  # pytest may have given back its own already
+        if getattr(sys.unraisablehook, "func", None) == self._send_again:  # pytest may have restored its own already
             sys.unraisablehook = before
 
 
@@ -108,11 +108,11 @@ INTERRUPTIONS = pytest.StashKey[Interruptions]()
 
 
 def exit_code(config: pytest.Config, corrected: Callable[[Any], Any]) -> Generator[None, Any, Any]:
-    """Return pytest's exit code, also where the run is interrupted while it ends; wraps ``pytest_cmdline_main``.
+    """Return pytest's exit code, also if the run is interrupted while it ends; for a wrapper of ``pytest_cmdline_main``.
 
     Args:
-        config: pytest's.
-        corrected: Returns the exit code that a run must have instead of one.
+        config: The configuration of pytest.
+        corrected: A function from pytest's exit code to the right one.
     """
     global _exit_code
     _exit_code = 1
@@ -136,7 +136,7 @@ def exit_code(config: pytest.Config, corrected: Callable[[Any], Any]) -> Generat
 
 
 def _ignore() -> None:
-    """Let no interruption break off what JAX and others do at the interpreter's end."""
+    """Ignore interruptions while JAX and other libraries clean up at the interpreter's end."""
     if _in_main_thread():
         for number in (signal.SIGINT, *ENDING):
             signal.signal(number, signal.SIG_IGN)
@@ -147,23 +147,23 @@ def _in_main_thread() -> bool:
 
 
 @contextmanager
-def held() -> Iterator[list[int]]:
-    """Have interruptions wait for the end of the block, in the list; a third one does not wait."""
-    waiting, release = _hold()
+def deferred() -> Iterator[list[int]]:
+    """Defer interruptions to the end of the block and yield the list of deferred signals; a third signal is not deferred."""
+    waiting, release = _defer()
     try:
         yield waiting
     finally:
         release()
 
 
-def _hold() -> tuple[list[int], Callable[[], None]]:
-    """Hold interruptions back; return the list of them, and what ends it."""
+def _defer() -> tuple[list[int], Callable[[], None]]:
+    """Defer interruptions; return the list of deferred signals, and the function that restores the handlers."""
     waiting: list[int] = []
     handlers: dict[int, Any] = {}
 
     def wait(number: int, frame: FrameType | None) -> None:
         waiting.append(number)
-        if len(waiting) > PATIENCE:
+        if len(waiting) > MAX_DEFERRED:
             handlers[number](number, frame)
 
     def release() -> None:
@@ -178,9 +178,9 @@ def _hold() -> tuple[list[int], Callable[[], None]]:
 
 
 def was_interrupted(session: pytest.Session) -> bool:
-    """Return whether the run was interrupted, and see that its status says so.
+    """Return whether the run was interrupted, and set its exit status accordingly.
 
-    A second interruption may come before pytest has noted the first one; it is then on its way through.
+    A second interruption may come before pytest has set the status for the first.
     """
     if isinstance(sys.exception(), KeyboardInterrupt):
         session.exitstatus = pytest.ExitCode.INTERRUPTED
@@ -188,14 +188,14 @@ def was_interrupted(session: pytest.Session) -> bool:
 
 
 def uninterrupted(finish: Callable[[Any, pytest.Session], None]) -> Callable[[Any, pytest.Session], None]:
-    """Have an interruption wait until ``pytest_sessionfinish`` is through with writing."""
+    """Decorate ``pytest_sessionfinish`` so that interruptions are deferred until it has written the report."""
 
     @wraps(finish)
     def pytest_sessionfinish(self: Any, session: pytest.Session) -> None:
-        with held() as waiting:
+        with deferred() as waiting:
             was_interrupted(session)
             finish(self, session)
-        if waiting and not was_interrupted(session):  # nothing is left to break off
+        if waiting and not was_interrupted(session):  # the session is finished, so only its status changes
             session.exitstatus = pytest.ExitCode.INTERRUPTED
             session.shouldstop = f"received {signal.Signals(waiting[0]).name}"
 
@@ -204,9 +204,9 @@ def uninterrupted(finish: Callable[[Any, pytest.Session], None]) -> Callable[[An
 
 @atexit.register
 def _leave() -> None:
-    """Leave past the interpreter's own end where a program still runs, for that would abort the process.
+    """Exit without the interpreter's cleanup if a program of JAX is still running, because the cleanup would abort.
 
-    Registered before JAX is imported, and so called after the handlers of all that is imported later.
+    Registered before JAX is imported, and therefore called after its handlers.
     """
     timelimit = sys.modules.get("ladder.train.timelimit")
     if _exit_code is None or timelimit is None or not timelimit.still_computing():

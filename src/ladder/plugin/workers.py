@@ -1,4 +1,4 @@
-"""Workers of pytest-xdist: who climbs what, what they tell each other, and what becomes of a rung whose worker dies."""
+"""Workers of pytest-xdist: the distribution of rungs, communication between processes, and rungs whose worker dies."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from ladder.declare.ladder import Ladder
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
-GRACE = 2.0  # seconds that an interrupted worker has to get to its end
-MEMORY_FRACTION = 0.75  # of a GPU, that JAX takes for a process unless told otherwise
+GRACE = 2.0  # seconds that an interrupted worker has to end
+MEMORY_FRACTION = 0.75  # of a GPU that JAX allocates for a process by default
 
 
 class Handover:
-    """A folder through which the processes of one run tell each other of its rungs.
+    """A folder through which the processes of one run share the state of its rungs.
 
-    The state of a rung lies on disk and not with the worker that climbs it: a worker that dies takes nothing with it, and the
-    one that takes over knows what may be climbed.
+    The state is on disk and not in the worker that climbs a rung, so it survives the worker, and a replacement knows which rungs
+    have passed.
     """
 
     def __init__(self, folder: Path):
@@ -40,15 +40,15 @@ class Handover:
     def announce(self, plan: Mapping[str, Mapping[str, Any]]) -> None:
         """Announce the tests that climb rungs: node id to ``rung``, ``required``, ``group`` and the ``entry`` if its worker dies.
 
-        The plan of the first worker holds for all of them.
+        The first plan that is announced is the plan of all workers.
         """
-        turn = lock(self._planned.with_suffix(".lock"), wait=True)
-        assert turn is not None
+        handle = lock(self._planned.with_suffix(".lock"), wait=True)
+        assert handle is not None
         try:
             if not self._planned.exists():
                 write_atomically(self._planned, json.dumps(plan))
         finally:
-            os.close(turn)
+            os.close(handle)
 
     @property
     def plan(self) -> Mapping[str, Mapping[str, Any]]:
@@ -58,12 +58,12 @@ class Handover:
         return self._plan or {}
 
     def collect(self) -> None:
-        """Note that a worker has collected all there is."""
+        """Note that a worker has finished its collection."""
         (self._folder / "collected").touch()
 
     @property
     def collected(self) -> bool:
-        """Return whether a worker has collected all there is."""
+        """Return whether a worker has finished its collection."""
         return (self._folder / "collected").exists()
 
     def begin(self, id: str) -> None:
@@ -75,9 +75,9 @@ class Handover:
         write_atomically(self._state(id, "ended"), verdict)
 
     def verdict(self, id: str) -> Verdict | None:
-        """Return the verdict of a rung in any process; one that began and has not ended has CRASHED. None if it never began.
+        """Return the verdict of a rung in any process; CRASHED if it began and has not ended, None if it never began.
 
-        For the process that has taken a rung's group over: nobody else climbs it any more.
+        Only for the process that has taken over the rung's group, so that no other process is climbing the rung.
         """
         try:
             return Verdict(self._state(id, "ended").read_text(encoding="utf-8"))
@@ -85,15 +85,15 @@ class Handover:
             return Verdict.CRASHED if self._state(id, "begun").exists() else None
 
     def leave(self, worker: str) -> None:
-        """Note that a worker is about to end itself, between two tests."""
+        """Note that a worker will end itself, between two tests."""
         (self._folder / f"{worker}.left").touch()
 
     def has_left(self, worker: str) -> bool:
-        """Return whether a worker that is gone has ended itself."""
+        """Return whether a worker has ended itself."""
         return (self._folder / f"{worker}.left").exists()
 
     def interrupt(self) -> None:
-        """Note that the run is interrupted, and its workers are to end."""
+        """Note that the run is interrupted, so that its workers end."""
         with suppress(OSError):
             (self._folder / "interrupted").touch()
 
@@ -107,19 +107,19 @@ class Handover:
         return self._folder / "plan.json"
 
     def _state(self, id: str, state: str) -> Path:
-        # Not by the id itself: to some file systems rung1[k] and rung1[K] are the same name.
+        # A hash, because some file systems do not distinguish rung1[k] and rung1[K].
         name = hashlib.sha256(id.encode(errors="surrogatepass")).hexdigest()[:20]
         return self._folder / f"{name}.{state}"
 
 
 def follow(handover: Handover, climbs: threading.Event, ended: threading.Event) -> None:
-    """End this worker, from now on, within seconds of the controller's death, and if it climbs of an interruption.
+    """Start a thread that ends this worker within seconds of its controller's death, or of an interruption if it climbs.
 
-    execnet alone interrupts it after five seconds, and lets one that computes go on for fifteen.
+    execnet alone interrupts a worker after five seconds, and kills one that computes after fifteen.
 
     Args:
-        handover: What the processes of the run share.
-        climbs: Set when there are rungs to be climbed.
+        handover: The folder that the processes of the run share.
+        climbs: Set when there are rungs to climb.
         ended: Set when this worker ends by itself.
     """
     controller = os.getppid()
@@ -131,7 +131,7 @@ def follow(handover: Handover, climbs: threading.Event, ended: threading.Event) 
                 os.kill(os.getpid(), signal.SIGTERM)
                 if not ended.wait(GRACE):
                     os._exit(1)
-            elif dead:  # what it is doing ends as it would five seconds later
+            elif dead:  # the interruption that execnet would send in five seconds
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 
@@ -139,7 +139,7 @@ def follow(handover: Handover, climbs: threading.Event, ended: threading.Event) 
 
 
 def groups(ladder: Ladder, ids: Sequence[str]) -> dict[str, str]:
-    """Return the groups of rungs that require each other or are compared, for one process each: id to the first of its group."""
+    """Return the group of each rung by the group's first id: one process climbs rungs that require each other or are compared."""
     first = {id: id for id in ids}
 
     def root(id: str) -> str:
@@ -156,12 +156,12 @@ def groups(ladder: Ladder, ids: Sequence[str]) -> dict[str, str]:
 
 
 def scheduler(config: pytest.Config, log: Any, handover: Handover) -> object | None:
-    """Return a scheduler that keeps a group of rungs on one worker, and all else as ``--dist`` says.
+    """Return a scheduler that keeps a group of rungs on one worker, and distributes other tests as ``--dist`` says.
 
-    Of a worker that dies it gives up the test that was running and hands on the others; xdist alone would
-    run that test again on every worker in turn.
+    If a worker dies, the test that was running is given up and the others go to another worker; xdist alone would run that
+    test again on every worker in turn.
     """
-    from xdist import scheduler as xdist
+    from xdist import scheduler as xdist  # an optional dependency, whose hook calls this
 
     mode = config.getvalue("dist")
     scopes = {
@@ -185,17 +185,17 @@ def scheduler(config: pytest.Config, log: Any, handover: Handover) -> object | N
             unit, running = waiting[0] if waiting and not handover.has_left(node.gateway.id) else ({}, None)
             if running is not None:
                 unit[running] = True
-            # Handed on, a unit of which nothing is left would keep the worker that gets it waiting for its first test.
+            # Without this, a worker that receives a finished unit would wait for its first test.
             for scope in [scope for scope, unit in units.items() if all(unit.values())]:
                 del units[scope]
             super().remove_node(node)
             return running
 
         def _reschedule(self, node: Any) -> None:
-            if node not in self.registered_collections:  # a replacement that has not collected yet
+            if node not in self.registered_collections:  # a replacement that has not finished its collection
                 return
             super()._reschedule(node)
-            # A worker runs a test once it has the next; with one unit of one test a replacement would wait for ever.
+            # A worker runs a test only once it has the next; with a single test a replacement would wait for ever.
             while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
                 self._assign_work_unit(node)
 
@@ -203,9 +203,9 @@ def scheduler(config: pytest.Config, log: Any, handover: Handover) -> object | N
 
 
 def take_gpu(folder: Path, workers: int) -> None:
-    """Have this process see one GPU, the least taken one, before JAX counts them; nothing where there is none.
+    """Restrict this process to one GPU, the least used, before JAX counts the GPUs; a no-op if there are none.
 
-    A claim is a lock, which death lets go of: a worker that replaces another takes over its GPU.
+    A claim is a lock, which is released when the process ends, so a replacement takes over the GPU of its predecessor.
     """
     gpus = _gpus()
     if not gpus:
@@ -215,7 +215,7 @@ def take_gpu(folder: Path, workers: int) -> None:
         for gpu in gpus:
             if lock(folder / f"gpu-{quote(gpu, safe='')}-{slot}") is None:
                 continue
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # the lock is held as long as this process lives
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # the lock is kept until this process ends
             if share > 1:
                 os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{MEMORY_FRACTION / share:.3f}")
             return

@@ -1,4 +1,4 @@
-"""Writing: the report in all its forms, the ladder on the terminal, and the words for a rung's test."""
+"""The writer: it writes the report in all its forms, prints the ladder, and names the outcomes of rungs' tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ladder import report
 from ladder.evidence import provenance
 from ladder.files import write_atomically
 from ladder.judge.sequential import Verdict
-from ladder.naming import spelled
+from ladder.naming import as_utf8
 from ladder.plugin.settings import Settings
 from ladder.report.ctrf import ctrf
 from ladder.report.document import document, with_failed_test
@@ -26,11 +26,11 @@ from ladder.report.text import encodable, is_green, printable, verdict_and_seeds
 
 
 class Writer:
-    """Files the report of a run, and prints it.
+    """A writer of the report of a run to files and to the terminal.
 
     Attributes:
-        document: The report; None where it could not be made.
-        errors: What could not be written.
+        document: The report; None if it could not be made.
+        errors: Messages on files that could not be written.
     """
 
     def __init__(self, config: pytest.Config, settings: Settings):
@@ -42,7 +42,7 @@ class Writer:
 
     @property
     def is_green(self) -> bool:
-        """Return whether there is a report, and all of it is green."""
+        """Return whether there is a report and all its rungs are green."""
         return self.document is not None and is_green(self.document)
 
     @staticmethod
@@ -69,7 +69,7 @@ class Writer:
         ]
         if not crash:
             lines = [line[1:].strip() for line in lines if line.startswith("E ")] or lines[-1:]
-        return printable(lines[0]) if lines else "without a word"
+        return printable(lines[0]) if lines else "without a message"
 
     def write(self, rungs: Sequence[Entry], *, complete: bool, began: float, ended: float) -> None:
         """File the report; trouble is noted in ``errors``.
@@ -77,8 +77,8 @@ class Writer:
         Args:
             rungs: An entry for each rung, in climbing order.
             complete: Whether every planned rung was climbed.
-            began: When the run began, in seconds since the epoch.
-            ended: When it ended.
+            began: The start of the run, in seconds since the epoch.
+            ended: Its end.
         """
         settings, config = self._settings, self._config
         with self._noting("the report"):
@@ -87,7 +87,7 @@ class Writer:
                 settings.test,
                 seeds={"root": settings.root, "fresh": settings.fresh, "repeat": settings.repeat},
                 environment={
-                    "command": shlex.join(["pytest", *(spelled(str(each)) for each in config.invocation_params.args)]),
+                    "command": shlex.join(["pytest", *(as_utf8(str(each)) for each in config.invocation_params.args)]),
                     "machine": provenance.machine(),
                     "versions": provenance.versions(),
                     "commit": provenance.commit(config.rootpath, settings.written),
@@ -101,17 +101,17 @@ class Writer:
                     self._written.append(settings.ctrf)
 
     def append_job_summary(self) -> None:
-        """Append the report to the summary of a job on GitHub, if this is one."""
+        """Append the report to the summary of the job if this run is a job on GitHub."""
         if self.document and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
             with self._noting("the job's summary"):
                 append_summary(self.document, Path(summary))
 
     def print(self, terminal: pytest.TerminalReporter, required: Sequence[str]) -> None:
-        """Print the ladder, and what went wrong.
+        """Print the ladder and the errors.
 
         Args:
-            terminal: pytest's.
-            required: The rungs that were not selected and climbed because another requires them.
+            terminal: The reporter of pytest.
+            required: The rungs that were not selected, but climbed because another rung requires them.
         """
         if self.document is not None:
             self._print(terminal, self.document, required)
@@ -121,12 +121,12 @@ class Writer:
     def _print(self, terminal: pytest.TerminalReporter, document: Document, required: Sequence[str]) -> None:
         terminal.section("ladder")
         if required:
-            terminal.write_line(f"not selected, but required and so climbed: {who(required)}")
+            terminal.write_line(f"climbed because a selected rung requires them: {who(required)}")
         for entry in document["rungs"]:
-            if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only what failed
+            if entry["verdict"] == Verdict.UNDECIDED and not entry["green"]:  # pytest prints only failures
                 terminal.write_line(why(entry))
         for line, markup in lines(document, verbose=self._config.option.verbose > 0):
-            # What the terminal has no characters for pytest would escape, colours included.
+            # Encoded here, because pytest would escape colours too if the terminal lacked a character.
             terminal.write_line(encodable(line, terminal._tw._file), **markup)
         if self._settings.fresh:
             terminal.write_line(self._settings.how_to_repeat)
@@ -136,19 +136,19 @@ class Writer:
             terminal.write_line(text)
 
     def _root_in_workspace(self) -> Path:
-        """Return pytest's root from the folder that GitHub's annotations count from."""
+        """Return pytest's root relative to the folder that GitHub's annotations refer to."""
         root = self._config.rootpath
         try:
             return Path(os.path.relpath(root, os.environ.get("GITHUB_WORKSPACE") or root))
-        except ValueError:  # on another drive of Windows
+        except ValueError:  # Windows: on another drive
             return root
 
     @contextmanager
     def _noting(self, what: str) -> Iterator[None]:
-        """Note what could not be written; it keeps nothing else from being written."""
+        """Add an error in the block to ``errors``, and go on."""
         try:
             yield
         except OSError as error:
             self.errors.append(f"{what} could not be written: {error}")
-        except Exception as error:  # a fault of ladder, which is to cost the report and nothing else
-            self.errors.append(f"{what} could not be written: {error!r}; that is a fault of ladder")
+        except Exception as error:  # a bug of ladder, which must not affect more than the report
+            self.errors.append(f"{what} could not be written: {error!r}; this is a bug of ladder")

@@ -107,7 +107,7 @@ def test_explain_tells_what_is_added_asked_and_found(report, capsys):
         "adds  p: 1.0 → 0.0, to rung1",
         "verdict  FAIL 0/16",
         "gate  0/16  loss < 0.5 by epoch 3: ",
-        f"{SOURCE}; 0.01 is the best there could be: the noise",
+        f"{SOURCE}; floor 0.01: the noise",
         "effect  loss against rung1: ",
         "claim  Luck suffices: p ≈ 1.",
     ):
@@ -128,7 +128,7 @@ def test_explain_tells_what_is_added_asked_and_found(report, capsys):
 
 def test_explain_tells_what_would_have_been_asked_of_a_blocked_rung(report, capsys):
     out = told(capsys, "explain", "rung3", report)[1]
-    assert f"gate  loss < 0.5 by epoch 3\n          {SOURCE}; 0.01 is the best there could be: the noise\n" in out
+    assert f"gate  loss < 0.5 by epoch 3\n          {SOURCE}; floor 0.01: the noise\n" in out
 
 
 def test_explain_tells_what_must_be_known_besides_and_how_to_repeat_it(tmp_path, capsys):
@@ -144,7 +144,7 @@ def test_a_rung_that_there_is_not_is_named_with_those_there_are(report, capsys, 
     code, out, err = told(capsys, "explain", asked, report)
     assert (code, out) == (2, "")
     there = "rung1, rung1[p=0.0], rung2, rung3, rung4@small[frozen], rung4@small[moves]"
-    assert err == f"ladder: {report} has no {asked}; it has {there}\n"
+    assert err == f"ladder: {report}: unknown {asked}; known rungs: {there}\n"
 
 
 def test_list_finds_rung_files_and_reports_but_not_in_hidden_folders(red, tmp_path, capsys):
@@ -236,7 +236,7 @@ def test_open_opens_the_page_beside_the_report(report, capsys, monkeypatch, brow
     page.write_text("<!doctype html>")
     ended, out, _ = told(capsys, "open", report)
     assert (ended, opened) == (code, [page.as_uri()])
-    assert out == f"{'opened' if browser else 'there is no browser to open it with:'} {page}\n"
+    assert out == f"{'opened' if browser else 'no browser can open'} {page}\n"
     assert json.loads(told(capsys, "open", "--json", report)[1]) == {"page": str(page), "opened": browser}
 
 
@@ -263,7 +263,7 @@ def test_what_cannot_be_printed_is_told_as_that(tmp_path, command):
     report = file(report_of(ROOT), tmp_path)
     ended = piped(report if command == "show" else tmp_path, "> /dev/full", command)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("ladder: it could not be printed: ")
+    assert ended.stderr.startswith("ladder: cannot print the output: ")
 
 
 def test_a_terminal_without_sparklines_has_the_words(report):

@@ -114,7 +114,7 @@ def test_what_is_missing_is_named_as_it_is_seen_from_here(tmp_path, monkeypatch,
     assert main(command) == 2
     err = capsys.readouterr().err
     assert "'../out/ladder." in err
-    assert err.endswith("; climb first: pytest\n")
+    assert err.endswith("; run pytest first\n")
 
 
 def test_who_reads_a_report_loads_no_pytest():

@@ -339,9 +339,9 @@ def test_the_effective_rank_counts_equal_eigenvalues(spectrum, rank):
 
 def test_an_inspection_that_does_not_fit_is_refused():
     x = jnp.ones((2, 4, 3))
-    with pytest.raises(ValueError, match="must be alike"):
+    with pytest.raises(ValueError, match="must have the same shape"):
         summarise(Inspection(stages={}, prediction=x, target=x[:, 1:]))
-    with pytest.raises(ValueError, match="none of the stages x"):
+    with pytest.raises(ValueError, match="not one of the stages x"):
         summarise(Inspection(stages={"x": x}, latent="z", prediction=x, target=x))
 
 

@@ -106,17 +106,17 @@ def test_an_experiment_that_raises_is_an_ordinary_failure_and_blocks(pytester, r
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-m", "rung9"], "*there is no rung9; there are rung1, rung2"),
-        (["-m", "not rung9"], "*there is no rung9; there are rung1, rung2"),
-        (["--ladder-only=rung9"], "*--ladder-only=rung9: there is no such rung; there are rung1, rung2"),
-        (["--ladder-only=rung2[x]"], "*there is no such rung; there are rung1, rung2"),
+        (["-m", "rung9"], "*unknown rung9; known rungs: rung1, rung2"),
+        (["-m", "not rung9"], "*unknown rung9; known rungs: rung1, rung2"),
+        (["--ladder-only=rung9"], "*--ladder-only=rung9: unknown rung; known rungs: rung1, rung2"),
+        (["--ladder-only=rung2[x]"], "*unknown rung; known rungs: rung1, rung2"),
         (["--ladder-seeds=0"], "*seeds 0: choose increasing numbers of seeds*"),
         (["--ladder-seeds=abc"], "*seeds 'abc': give whole numbers*"),
         (["--ladder-seeds=4"], "*seeds 4: even if every seed learns, a PASS*needs 10 seeds*"),
         (["--ladder-seeds=32,16"], "*seeds 32,16: choose increasing*"),
         (["--ladder-seed-root=-1"], "*--ladder-seed-root=-1: choose a number from 0*"),
         (["--ladder-seed-root=4294967296"], "*--ladder-seed-root=4294967296: choose a number from 0*"),
-        (["--ladder-fresh-seeds", "--ladder-seed-root=1"], "*give one of the two"),
+        (["--ladder-fresh-seeds", "--ladder-seed-root=1"], "*give only one of them"),
         (["-o", "ladder_alpha=often"], "*ladder_alpha = 'often': give a number between 0 and 1"),
         (["-o", "ladder_p0=0.99"], "*p0=0.99, p1=0.95: choose 0 < p0 < p1 < 1"),
         (["--ladder-calibrate=again"], "*--ladder-calibrate=again: choose missing or overwrite*"),
@@ -202,7 +202,7 @@ def test_a_rung_that_is_never_climbed_is_red(pytester, rungs):
     rungs(coin="Coin()", test="pass")
     result = pytester.runpytest()
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["rung1  CRASHED*never climbed: its test must call climb(rung)"])
+    result.stdout.fnmatch_lines(["rung1  CRASHED*not climbed: its test must call climb(rung)"])
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_test_may_ask_for_more_than_its_rung_but_climb_no_other(pytester, rung
     rungs(coin="Coin()", test="climb(Rung(number=2, name='x', experiment=Coin(), gates=(LEARNS,)))")
     result = pytester.runpytest()
     assert result.parseoutcomes() == {"failed": 1}
-    result.stdout.fnmatch_lines(["*a test climbs the rung that is its own parameter"])
+    result.stdout.fnmatch_lines(["*a test can only climb the rung that is its parameter"])
 
 
 @pytest.mark.parametrize(
@@ -374,8 +374,8 @@ def test_markers_are_listed_for_every_rung_file(pytester, rungs):
     pytester.runpytest("--markers").stdout.fnmatch_lines(
         [
             "@pytest.mark[.]rung: every rung of the ladder",
-            "@pytest.mark.rung1: rung 1 and what it requires: coin (test_rung1_coin.py)",
-            "@pytest.mark.rung2: rung 2 and what it requires: more shift (test_rung2_more_shift.py)",
+            "@pytest.mark.rung1: rung 1 and the rungs it requires: coin (test_rung1_coin.py)",
+            "@pytest.mark.rung2: rung 2 and the rungs it requires: more shift (test_rung2_more_shift.py)",
         ]
     )
 
@@ -454,7 +454,7 @@ def test_a_usage_error_is_told_by_workers_too(pytester, rungs):
     rungs(coin="Coin()")
     result = pytester.runpytest_subprocess("-n", "1", "-m", "rung9")
     assert result.ret == 4
-    assert "there is no rung9; there are rung1" in result.stdout.str() + result.stderr.str()
+    assert "unknown rung9; known rungs: rung1" in result.stdout.str() + result.stderr.str()
 
 
 def test_calibration_measures_keeps_overwrites_and_tightens(pytester, rungs):

@@ -142,7 +142,7 @@ def test_a_size_that_no_rung_comes_in_is_one_clear_usage_error(pytester, sizes, 
     result = pytester.runpytest(*options)
     assert result.ret == 4
     told = result.stderr.str().strip().splitlines()
-    assert told == [f"ERROR: ladder: {said}: no rung comes in that size; there are full, small"]
+    assert told == [f"ERROR: ladder: {said}: unknown scale; known scales: full, small"]
     assert not (pytester.path / "reports").exists()
     assert "Traceback" not in result.stdout.str()
     assert not list(pytester.path.rglob("ladder.*"))
@@ -159,9 +159,7 @@ def test_a_selection_of_several_sizes_none_of_which_was_meant_is_refused(pyteste
     sizes("ladder_scale = tiny", FILE.replace("@pytest.mark.parametrize", f"{both}@pytest.mark.parametrize"))
     result = pytester.runpytest("-m", "odd")
     assert result.ret == 4
-    assert (
-        "the selected rungs come in several sizes, full, small; choose one with --ladder-scale" in result.stderr.str()
-    )
+    assert "the selected rungs have several scales, full, small; choose one with --ladder-scale" in result.stderr.str()
 
 
 def test_the_report_says_how_to_repeat_a_rung_of_its_size(pytester, sizes):
@@ -239,7 +237,7 @@ def test_an_unknown_size_is_told_by_workers_too(pytester, sizes):
     sizes()
     result = pytester.runpytest_subprocess("-n", "1", "--ladder-scale=tiny")
     assert result.ret == 4
-    assert "no rung comes in that size; there are full, small" in result.stdout.str() + result.stderr.str()
+    assert "unknown scale; known scales: full, small" in result.stdout.str() + result.stderr.str()
 
 
 NIGHTLY = FILE.replace("pytest.mark.slow", "pytest.mark.nightly").replace(

@@ -16,7 +16,7 @@ EXPERIMENTS = {
     "p": "Coin(shift=0.1, p=0.0)",
     "epochs": "Coin(shift=0.1, p=0.0, epochs=4)",
 }
-NOTE = "not selected, but required and so climbed: "
+NOTE = "climbed because a selected rung requires them: "
 
 
 def entries(pytester):
@@ -73,7 +73,9 @@ def test_root_is_named_where_there_is_no_ini_file(pytester, tree, monkeypatch):
     result = pytester.runpytest_subprocess()
     assert result.ret == 4
     result.stderr.fnmatch_lines(
-        ["*rung2 stands on rung1, which is not*; below */deep, pytest's root, which --rootdir=DIR *"]
+        [
+            "*rung2: unknown rung1; known rungs: rung2; searched below */deep, pytest's root; choose another with --rootdir=DIR*"
+        ]
     )
     assert pytester.runpytest_subprocess(f"--rootdir={pytester.path}").ret == 0
 
@@ -135,7 +137,7 @@ def test_missing_requirement_in_a_broken_file(pytester, tree):
     result = pytester.runpytest("tests/deep")
     assert result.ret == 4
     result.stdout.fnmatch_lines(["*No module named 'no_such_module'*"])
-    result.stderr.fnmatch_lines(["*rung2 stands on rung1, which is not on this ladder*"])
+    result.stderr.fnmatch_lines(["*rung2: unknown rung1; known rungs: *"])
 
 
 def test_marker_of_a_rung_that_the_source_hides(pytester, tree):
@@ -283,7 +285,7 @@ def test_file_that_cannot_be_collected(pytester, tree, options):
         result = pytester.runpytest_subprocess(*options, *place)
         assert result.ret == 4
         told = result.stdout.str() + result.stderr.str()
-        assert "rung2 stands on rung1, which is not on this ladder" in told
+        assert "rung2: unknown rung1; known rungs: " in told
         assert "INTERNALERROR" not in told
 
 
@@ -450,7 +452,7 @@ def test_earlier_report_that_cannot_be_set_aside(pytester, climbed):
     pytester.makeconftest("import os\ndef pytest_runtest_setup(): os._exit(9)")
     result = pytester.runpytest_subprocess()
     assert result.ret == 9
-    result.stdout.fnmatch_lines(["ladder: the report of an earlier run could not be set aside: *previous.json*"])
+    result.stdout.fnmatch_lines(["ladder: the report of an earlier run could not be renamed: *previous.json*"])
 
 
 LATE = """
@@ -489,7 +491,8 @@ def test_command_after_a_run_without_report(pytester, rungs, capsys):
     capsys.readouterr()
     assert main(["show"]) == 2
     assert (
-        "the last run has none, or not yet; that of an earlier run is reports/previous.json" in capsys.readouterr().err
+        "the last run has not written one; the report of an earlier run is reports/previous.json"
+        in capsys.readouterr().err
     )
     assert main(["show", "reports/previous.json"]) == 0
 
