@@ -24,7 +24,7 @@ ROUNDING = 1e-5
 def arrays_of(experiment, seed=0):
     """Return the arrays of three states of an untrained experiment, as if it had been trained for two epochs."""
     states = [experiment.init(jax.random.key(seed + k)) for k in range(3)]
-    look = jax.jit(lambda state, key: pictures.shown(experiment, state, key))
+    look = jax.jit(lambda state, key: pictures.record(experiment, state, key))
     arrays = [look(state, jax.random.key(7)) for state in states]
     return states, {name: np.stack([np.asarray(epoch[name]) for epoch in arrays]) for name in arrays[0]}
 
