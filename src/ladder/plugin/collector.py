@@ -48,7 +48,7 @@ class Collector:
     @cached_property
     def climber(self) -> Climber:
         """The climber, whose module loads NumPy; imported nowhere else in the process that runs tests."""
-        from ladder.plugin.climber import Climber
+        from ladder.plugin.climber import Climber  # loads NumPy
 
         climber = Climber(self._config, self.settings, self._handover, self._recollection)
         self._config.pluginmanager.register(climber, "ladder-climber")

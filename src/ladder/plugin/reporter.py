@@ -47,7 +47,7 @@ class Reporter:
     @cached_property
     def _writer(self) -> Writer:
         """The writer, whose module loads NumPy; imported nowhere else in the process that reports to the user."""
-        from ladder.plugin.writer import Writer
+        from ladder.plugin.writer import Writer  # loads NumPy
 
         return Writer(self.config, self.settings)
 

@@ -24,7 +24,7 @@ def use_all_cores(processes: int = 1) -> None:
     Args:
         processes: The number of processes that share the machine.
     """
-    import jax
+    import jax  # see the docstring of the module
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
@@ -41,7 +41,7 @@ def devices() -> list[Any]:
         RuntimeError: if JAX is not installed or none of its backends starts.
     """
     check_jax()
-    import jax
+    import jax  # see the docstring of the module
 
     try:
         return list(jax.devices())

@@ -426,7 +426,7 @@ def test_sources_saved_since_the_process_began_are_taken_for_no_other_processs(l
 
 def test_the_code_of_a_base_class_counts(lab):
     own = sys.modules["lab.experiments"].Own()
-    assert Path(sys.modules["toys"].__file__) in closure("builtins", *module._homes(own)).files.values()
+    assert Path(sys.modules["toys"].__file__) in closure("builtins", *module._defining_modules(own)).files.values()
 
 
 @pytest.mark.parametrize("part", ["experiment", "code", "versions", "backend"])

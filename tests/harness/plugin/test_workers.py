@@ -312,7 +312,7 @@ def test_a_program_that_never_ends_is_timed_out_and_keeps_nobody_waiting(limited
         assert result.ret == 2
         assert not report["complete"]
         assert list(found) == ["rung1", "rung1[p=0.0]", "rung2", "rung3"]
-        result.stdout.fnmatch_lines(["*JAX cannot break it off; with -n 1 a new process climbs what is left*"])
+        result.stdout.fnmatch_lines(["*JAX cannot cancel it; with -n 1 a new process climbs the remaining rungs*"])
     else:
         assert result.ret == 1
         assert report["complete"]
