@@ -158,13 +158,13 @@ def test_a_bayes_readout_reads_windows_of_its_place(place, padded):
 
 def test_a_metric_of_noise_is_a_mean_with_its_error():
     target = np.zeros((4, 50, 3), np.float32)
-    found = noisy(losses.mse, target, rms=0.3, draws=40)
+    found = noisy(mse, target, rms=0.3, draws=40)
     # The mean square of n normal numbers has a relative standard deviation of sqrt(2 / n).
     error = 0.09 * np.sqrt(2.0 / target.size / 40)
     assert abs(found.mean - 0.09) < 4.0 * error
     assert 0.5 * error < found.error < 2.0 * error
-    assert found == noisy(losses.mse, target, rms=0.3, draws=40) != noisy(losses.mse, target, rms=0.3, draws=40, seed=1)
-    assert noisy(losses.mse, target, rms=0.0) == (0.0, 0.0)
+    assert found == noisy(mse, target, rms=0.3, draws=40) != noisy(mse, target, rms=0.3, draws=40, seed=1)
+    assert noisy(mse, target, rms=0.0) == (0.0, 0.0)
 
 
 X, Y = np.zeros((2, 5, 3)), np.zeros((2, 5, 1))
@@ -172,6 +172,7 @@ BAD = np.where(np.arange(5)[:, None] == 2, np.nan, X)
 FITTED = LinearPredictor.fit(X, Y, 4, padded=False)
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -145,7 +145,7 @@ def _draw(panel: Panel, ax: Axes, raster: bool) -> dict[str, Any]:
     seeds, epochs = panel.values.shape
     at = np.arange(1, epochs + 1)
     drawn = panel.drawn
-    logarithmic = drawn.size > 0 and drawn.min() > 0.0 and drawn.max() > DECADE * drawn.min()
+    logarithmic = bool(drawn.size > 0 and drawn.min() > 0.0 and drawn.max() > DECADE * drawn.min())
     if logarithmic:
         ax.set_yscale("log")
     marker = "." if epochs <= FEW else ""

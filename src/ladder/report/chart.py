@@ -135,7 +135,9 @@ def chart(entry: Entry, metric: str, document: Document) -> Chart:
     floors = _floors(targets)
     everything = np.concatenate([*drawn, np.array([floor for floor in floors if floor])])
     everything = everything[np.isfinite(everything)]
-    logarithmic = everything.size > 0 and everything.min() > 0.0 and everything.max() > LOGARITHMIC * everything.min()
+    logarithmic = bool(
+        everything.size > 0 and everything.min() > 0.0 and everything.max() > LOGARITHMIC * everything.min()
+    )
     if not logarithmic and 0.0 in floors:
         everything = np.append(everything, 0.0)
     low, high = _range(everything, logarithmic)

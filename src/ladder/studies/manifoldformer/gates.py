@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from ladder.declare.criteria import Criterion, below, falls
+from ladder.declare.criteria import Below, Criterion, below, falls
 from ladder.studies.manifoldformer.data import Signals, Task
 from ladder.studies.manifoldformer.model import Model
 from ladder.studies.manifoldformer.objective import weights
@@ -48,7 +48,9 @@ REFERENCES: Mapping[Signals, References] = {
     SMALL: References(copied=0.476, linear=(63, 0.0085), held=1.20, short=(9, 0.32), long=(33, 2e-4), harmonic=3e-4),
 }
 
-below_copy = partial(below, floor=0.0, floor_source="copying the input, which is the target and has no noise")
+below_copy: partial[Below] = partial(
+    below, floor=0.0, floor_source="copying the input, which is the target and has no noise"
+)
 """The criterion ``below`` for a loss on the identity task without noise, where copying the input reaches zero."""
 
 
