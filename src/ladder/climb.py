@@ -102,8 +102,8 @@ class Climb:
         trainer: TrainerFactory = compiled_trainer,
     ):
         self.ladder = ladder
-        self.test = test or SequentialTest()
-        self.curves = CurveSource(seeds or Seeds(), self.test.looks[0], evidence, trainer)
+        self.test: SequentialTest = test or SequentialTest()
+        self.curves: CurveSource = CurveSource(seeds or Seeds(), self.test.looks[0], evidence, trainer)
         self.time_limit = time_limit
         self.outcomes: dict[str, Outcome] = {}
         self._evidence = evidence

@@ -54,7 +54,9 @@ def carry_forward(
 
 
 def harmonic_continuation(
-    context: Float[np.ndarray, "*batch time channel"], frequencies: Sequence[float], steps: int
+    context: Float[np.ndarray, "*batch time channel"],
+    frequencies: Sequence[float] | Float[np.ndarray, " frequency"],
+    steps: int,
 ) -> Float[np.ndarray, "*batch step channel"]:
     """Continue a signal for ``steps`` samples as a sum of tones of known frequencies, fitted by ordinary least squares.
 

@@ -55,7 +55,7 @@ class Inspection:
         radius: The radius of the manifold, in the same unit; None for a flat latent.
     """
 
-    stages: Mapping[str, Float[Array, "*batch time dim"]]
+    stages: Mapping[str, Float[Array, "... _"]]
     prediction: Float[Array, "*batch time channel"]
     target: Float[Array, "*batch time channel"]
     latent: str | None = None

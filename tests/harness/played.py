@@ -9,6 +9,7 @@ from toys import SOURCE, Coin
 
 from ladder import Climb, Ladder, Rung, Seeds, SequentialTest, Trained, below, better_than
 from ladder.evidence.store import Evidence
+from ladder.train.trainer import Trainer
 
 LEARNS = below("loss", 0.5, by=3, source=SOURCE)
 ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,))
@@ -32,7 +33,7 @@ def play(coin, seeds, numbers):
     return Trained({"loss": loss}, {"step_loss": np.stack([loss, loss / 3.0], axis=2)}, 0.25, 1.5)
 
 
-class Player:
+class Player(Trainer):
     """A trainer that plays what is trained, and what an experiment shows of itself; it logs experiments and seeds, in order."""
 
     log: ClassVar[list] = []

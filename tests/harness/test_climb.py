@@ -22,6 +22,7 @@ from ladder import (
     better_than,
     no_worse_than,
 )
+from ladder.train.trainer import Trainer
 
 LEARNS = below("loss", 0.5, by=1, source=SOURCE)
 NEVER = below("loss", 1e-9, by=1, source=SOURCE)
@@ -45,7 +46,7 @@ class Script:
     epoch = init
 
 
-class Player:
+class Player(Trainer):
     """In place of a trainer: plays the script and notes which seeds were asked for."""
 
     asked: list[tuple[float, int, int]]
@@ -62,9 +63,6 @@ class Player:
             for n in numbers
         ]
         return Trained({"loss": np.array(loss)[:, None]}, {}, 0.0, 0.0)
-
-    def inspect(self, seeds, numbers, progress=None):
-        """A script shows nothing of itself."""
 
 
 @pytest.fixture(autouse=True)

@@ -181,6 +181,7 @@ BAD = np.where(np.arange(5)[:, None] == 2, np.nan, X)
 FITTED = LinearPredictor.fit(X, Y, 4, padded=False)
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -36,9 +36,9 @@ class Evidence:
         ladders: Mapping[str, str] | None = None,
     ):
         self._folder = Folder(folder)
-        self.curves = CurveArchive(self._folder, run, commit, rerun)
-        self.attempts = AttemptLog(self._folder, run, commit, ladders if ladders is not None else {})
-        self.lock = RunLock(self._folder, run)
+        self.curves: CurveArchive = CurveArchive(self._folder, run, commit, rerun)
+        self.attempts: AttemptLog = AttemptLog(self._folder, run, commit, ladders if ladders is not None else {})
+        self.lock: RunLock = RunLock(self._folder, run)
 
     @property
     def problems(self) -> list[str]:

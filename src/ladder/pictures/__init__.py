@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Picture(NamedTuple):
     figure: Figure | None
 
 
+@runtime_checkable
 class Artist(Protocol):
     """A module that draws an experiment."""
 

@@ -80,7 +80,7 @@ class Climber:
     ):
         self.config = config
         self.settings = settings
-        self.select = Selection(config, settings, handover, recollection)
+        self.select: Selection = Selection(config, settings, handover, recollection)
         self._handover = handover
         self._climb: Climb | None = None
         self._cache: CompilationCache | None = None

@@ -21,7 +21,7 @@ class EarlierReport:
     """
 
     def __init__(self, folder: Path):
-        self.trouble = ""
+        self.trouble: str = ""
         self._folder = folder
         self._renamed: list[str] = []
 

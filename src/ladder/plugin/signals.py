@@ -49,7 +49,7 @@ class Interruptions:
     def __init__(self, config: pytest.Config):
         self._config = config
         self._undo = ExitStack()
-        self.caught = False
+        self.caught: bool = False
         config.stash[INTERRUPTIONS] = self
         config.add_cleanup(self._undo.close)
 

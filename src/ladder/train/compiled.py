@@ -227,7 +227,7 @@ def _split(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @jax.jit
-def _fold_in(keys: jax.Array, epoch: int) -> jax.Array:
+def _fold_in(keys: jax.Array, epoch: int | jax.Array) -> jax.Array:
     return jax.vmap(lambda key: jax.random.fold_in(key, epoch))(keys)
 
 

@@ -1,13 +1,14 @@
 """Progress of a training run: callbacks after every epoch, and a recorder of the metrics so far."""
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from ladder.train.result import Trained
 
 
+@runtime_checkable
 class ProgressMeter(Protocol):
     """Receives progress callbacks during training. Must not block."""
 

@@ -51,6 +51,7 @@ class Nest(Coin):
     layer: Layer | Wide = field(default_factory=Layer)
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -149,6 +150,7 @@ class Thawed:
     init = epoch = print
 
 
+@pytest.mark.ill_typed
 def test_lists_are_as_good_as_tuples():
     assert replace(ROOT, gates=[LEARNS], goals=[LEARNS], requires=[]) == replace(
         ROOT, gates=(LEARNS,), goals=(LEARNS,), requires=()
@@ -266,6 +268,7 @@ def test_a_component_that_hides_a_method_or_has_no_value_is_refused(experiment, 
         replace(ROOT, experiment=experiment)
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize("experiment", [object(), Coin, Layer(), Thawed()])
 def test_what_cannot_be_trained_is_refused(experiment):
     with pytest.raises(TypeError, match=r"rung1: .*(is not an experiment|is not an instance of a frozen dataclass)"):

@@ -25,6 +25,7 @@ from ladder import (
 from ladder.climb import Outcome
 from ladder.judge.judgement import judge
 from ladder.report.document import culprit, entry
+from ladder.train.trainer import Trainer
 
 LEARNS = below("loss", 0.5, by=1, source=SOURCE)
 MARGIN = 0.25
@@ -51,7 +52,7 @@ class Draw:
     epoch = init
 
 
-class Player:
+class Player(Trainer):
     """In place of a trainer; the root of the seeds is the number of the ladder."""
 
     def __init__(self, experiment, block):
@@ -65,9 +66,6 @@ class Player:
         compared = draw.centre + draw.spread * np.where(uniform[1:] < 0.5, -1.0, 1.0)
         loss = np.where(uniform[:1] < draw.p, 0.1, 1.0)
         return Trained(dict(zip(draw.metrics, [*loss, *compared], strict=True)), {}, 0.0, 0.0)
-
-    def inspect(self, seeds, numbers, progress=None):
-        """There is nothing to see."""
 
 
 def root(number, p, centre=0.0, gates=(LEARNS,), **change):

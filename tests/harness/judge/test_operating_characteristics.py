@@ -13,6 +13,7 @@ from scipy.stats import binom
 from toys import HEAD, INI, TEST
 
 from ladder import SequentialTest, Trained
+from ladder.train.trainer import Trainer
 
 RATES = (0.6, 0.7, 0.85, 0.95)
 
@@ -25,7 +26,7 @@ RUNGS = {{rungs}}
 {TEST}"""
 
 
-class Flips:
+class Flips(Trainer):
     """In place of a trainer: every experiment, told apart by its shift, flips a fixed coin of its own for each seed."""
 
     def __init__(self, experiment, block):
@@ -37,9 +38,6 @@ class Flips:
         rng = np.random.default_rng([seeds.root, round(100 * coin.p), int(coin.shift)])
         learns = rng.random(64)[list(numbers)] < coin.p
         return Trained({"loss": np.tile(np.where(learns, 0.1, 1.0)[:, None], coin.epochs)}, {}, 0.0, 0.0)
-
-    def inspect(self, seeds, numbers, progress=None):
-        """There is nothing to see."""
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ from ladder.report.document import RunRecord, document, entry
 from ladder.report.schema import SCHEMA
 from ladder.report.terminal import lines
 from ladder.report.text import printable
+from ladder.train.trainer import Trainer
 
 SECONDS = 20  # for one case, of some milliseconds; a hang is what takes longer
 
@@ -354,7 +355,7 @@ LOOKS = (16, 32)
 KNOWN = cache(fingerprint)  # no source changes meanwhile
 
 
-class Player:
+class Player(Trainer):
     """Trains as ``played.play`` does, in no time, and tells of each block in ``log``."""
 
     log: list[Any] = []  # noqa: RUF012  # of the whole process

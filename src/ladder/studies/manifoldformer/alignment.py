@@ -29,7 +29,7 @@ class Static:
         """True if a sample depends on no later one."""
         return True
 
-    def build(self, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+    def build(self, latent_dim: int, rngs: nnx.Rngs) -> "StaticRotation":
         """Build the module."""
         return StaticRotation(latent_dim)
 
@@ -60,7 +60,7 @@ class Dynamic:
         """True if a sample depends on no later one."""
         return False
 
-    def build(self, latent_dim: int, rngs: nnx.Rngs) -> nnx.Module:
+    def build(self, latent_dim: int, rngs: nnx.Rngs) -> "DynamicRotation":
         """Build the module."""
         return DynamicRotation(self, latent_dim, rngs)
 
@@ -96,7 +96,7 @@ class StaticRotation(nnx.Module):
     """The module of :class:`Static`."""
 
     def __init__(self, latent_dim: int):
-        self.weight = nnx.Param(jnp.zeros((latent_dim, latent_dim)))
+        self.weight: nnx.Param[Array] = nnx.Param(jnp.zeros((latent_dim, latent_dim)))
 
     def __call__(
         self, z: Float[Array, "*batch time latent"], length: int | Int[Array, ""] | None = None
@@ -110,8 +110,8 @@ class DynamicRotation(nnx.Module):
 
     def __init__(self, config: Dynamic, latent_dim: int, rngs: nnx.Rngs):
         size = {"mean": 1, "velocity": 1, "end points": 2, "covariance": latent_dim}[config.context] * latent_dim
-        self.hidden = nnx.Linear(size, config.features, rngs=rngs)
-        self.out = nnx.Linear(config.features, latent_dim**2, rngs=rngs)
+        self.hidden: nnx.Linear = nnx.Linear(size, config.features, rngs=rngs)
+        self.out: nnx.Linear = nnx.Linear(config.features, latent_dim**2, rngs=rngs)
         self.kind = config.context
 
     def __call__(

@@ -54,11 +54,11 @@ class CouplingModule(nnx.Module):
 
     def __init__(self, config: Coupling, latent_dim: int, zero: bool, rngs: nnx.Rngs):
         start = nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()
-        self.out = nnx.Linear(latent_dim, latent_dim, kernel_init=start, rngs=rngs)
+        self.out: nnx.Linear = nnx.Linear(latent_dim, latent_dim, kernel_init=start, rngs=rngs)
         projected = config.between == "projections"
-        self.query = nnx.Linear(latent_dim, latent_dim, rngs=rngs) if projected else None
-        self.key = nnx.Linear(latent_dim, latent_dim, rngs=rngs) if projected else None
-        self.lag = nnx.Param(jnp.zeros(())) if config.lag == "learned" else None
+        self.query: nnx.Linear | None = nnx.Linear(latent_dim, latent_dim, rngs=rngs) if projected else None
+        self.key: nnx.Linear | None = nnx.Linear(latent_dim, latent_dim, rngs=rngs) if projected else None
+        self.lag: nnx.Param[Array] | None = nnx.Param(jnp.zeros(())) if config.lag == "learned" else None
 
     def force_from(
         self, z: Float[Array, "*batch time latent"], length: int | Int[Array, ""] | None = None

@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from ladder.declare.fields import check_fields
 from ladder.studies.geometry.integrators import euler_step, rk4_step
 from ladder.studies.geometry.sphere import project, retract
-from ladder.studies.manifoldformer.coupling import Coupling
-from ladder.studies.manifoldformer.memory import Memory
+from ladder.studies.manifoldformer.coupling import Coupling, CouplingModule
+from ladder.studies.manifoldformer.memory import Memory, MemoryModule
 
 Init = Literal["random", "zero"]
 Integrator = Literal["rk4", "euler"]
@@ -124,7 +124,7 @@ class ResidualDynamics(DynamicsModule):
     """The module of :class:`Residual`."""
 
     def __init__(self, latent_dim: int, zero: bool, rngs: nnx.Rngs):
-        self.step = nnx.Linear(latent_dim, latent_dim, kernel_init=_kernel(zero), rngs=rngs)
+        self.step: nnx.Linear = nnx.Linear(latent_dim, latent_dim, kernel_init=_kernel(zero), rngs=rngs)
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """Move every point by its own step."""
@@ -136,14 +136,20 @@ class FlowDynamics(DynamicsModule):
 
     def __init__(self, config: Flow, length: int, latent_dim: int, rngs: nnx.Rngs):
         zero = config.init == "zero"
-        self.memory = config.memory.build(length, latent_dim, zero, rngs) if config.memory else None
-        self.coupling = config.coupling.build(latent_dim, zero, rngs) if config.coupling else None
-        self.drift = (
+        self.memory: MemoryModule | None = (
+            config.memory.build(length, latent_dim, zero, rngs) if config.memory else None
+        )
+        self.coupling: CouplingModule | None = (
+            config.coupling.build(latent_dim, zero, rngs) if config.coupling else None
+        )
+        self.drift: nnx.Linear | None = (
             nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=_kernel(zero), rngs=rngs)
             if config.drift
             else None
         )
-        self.integrator, self.step, self.substeps = config.integrator, config.step, config.substeps
+        self.integrator: Integrator = config.integrator
+        self.step: float = config.step
+        self.substeps: int = config.substeps
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """Move every point along the flow."""

@@ -32,7 +32,7 @@ class Pointwise:
         """The number of samples that a feature depends on."""
         return 1
 
-    def build(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
+    def build(self, channels: int, rngs: nnx.Rngs) -> "PointwiseFeatures":
         """Build the module."""
         return PointwiseFeatures(channels, self.features, rngs)
 
@@ -67,7 +67,7 @@ class Causal:
         """The number of samples that a feature depends on."""
         return 1 + (self.taps - 1) * sum(self.dilations)
 
-    def build(self, channels: int, rngs: nnx.Rngs) -> nnx.Module:
+    def build(self, channels: int, rngs: nnx.Rngs) -> "CausalFeatures":
         """Build the module."""
         return CausalFeatures(channels, self, rngs)
 
@@ -79,7 +79,7 @@ class PointwiseFeatures(nnx.Module):
     """The module of :class:`Pointwise`. As everywhere here, the initial kernel is LeCun-normal and the initial bias zero."""
 
     def __init__(self, channels: int, features: int, rngs: nnx.Rngs):
-        self.hidden = nnx.Linear(channels, features, rngs=rngs)
+        self.hidden: nnx.Linear = nnx.Linear(channels, features, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch time feature"]:
         """Return features of each sample by itself."""
@@ -94,8 +94,10 @@ class CausalConvolution(nnx.Module):
     """
 
     def __init__(self, channels: int, features: int, taps: int, dilation: int, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), (taps, channels, features)))
-        self.bias = nnx.Param(jnp.zeros(features))
+        self.kernel: nnx.Param[Array] = nnx.Param(
+            nnx.initializers.lecun_normal()(rngs.params(), (taps, channels, features))
+        )
+        self.bias: nnx.Param[Array] = nnx.Param(jnp.zeros(features))
         self.dilation = dilation
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch time feature"]:
@@ -113,13 +115,13 @@ class CausalFeatures(nnx.Module):
 
     def __init__(self, channels: int, config: Causal, rngs: nnx.Rngs):
         widths = [channels, *[config.features] * (len(config.dilations) - 1)]
-        self.layers = nnx.List(
+        self.layers: nnx.List[CausalConvolution] = nnx.List(
             [
                 CausalConvolution(width, config.features, config.taps, dilation, rngs)
                 for width, dilation in zip(widths, config.dilations, strict=True)
             ]
         )
-        self.residual = config.residual
+        self.residual: bool = config.residual
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch time feature"]:
         """Return features of each sample and those before it."""
@@ -139,7 +141,7 @@ class FourierBranch(nnx.Module):
 
     def __init__(self, length: int, channels: int, features: int, rngs: nnx.Rngs):
         self.length = length
-        self.out = nnx.Linear((length // 2 + 1) * channels, features, rngs=rngs)
+        self.out: nnx.Linear = nnx.Linear((length // 2 + 1) * channels, features, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch 1 feature"]:
         """Return features to add to those of every sample.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
-from ladder.declare.criteria import Criterion, Floor, below, falls
+from ladder.declare.criteria import Below, Criterion, Floor, below, falls
 from ladder.declare.rung import Control
 from ladder.studies.manifoldformer.data import Signals, Task
 from ladder.studies.manifoldformer.model import Model
@@ -60,7 +60,7 @@ REFERENCES: Mapping[Signals, References] = {
 
 UNTRAINED = Control("an untrained model has learned nothing")
 
-below_copy = partial(below, floor=Floor(0.0, "copying the input, which is the target and has no noise"))
+below_copy: partial[Below] = partial(below, floor=Floor(0.0, "copying the input, which is the target and has no noise"))
 """The criterion ``below`` for a loss on the identity task without noise, where copying the input reaches zero."""
 
 

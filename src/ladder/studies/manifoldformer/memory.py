@@ -64,14 +64,16 @@ class MemoryModule(nnx.Module):
     def __init__(self, config: Memory, length: int, latent_dim: int, zero: bool, rngs: nnx.Rngs):
         taps = length if config.taps is None else config.taps
         zeros, random = nnx.initializers.zeros_init(), nnx.initializers.lecun_normal()
-        self.order, self.taps, self.trained = config.order, taps, config.trained
+        self.order: float = config.order
+        self.taps: int = taps
+        self.trained: bool = config.trained
         if config.trained and config.kernel == "random":
             start = zeros if zero and not config.projection else random
-            self.kernel = nnx.Param(start(rngs.params(), (taps, latent_dim)))
+            self.kernel: nnx.Param[Array] = nnx.Param(start(rngs.params(), (taps, latent_dim)))
         elif config.trained:
             self.kernel = nnx.Param(self._power_law(latent_dim))
         last = zeros if zero else random
-        self.projection = (
+        self.projection: nnx.Linear | None = (
             nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=last, rngs=rngs)
             if config.projection
             else None

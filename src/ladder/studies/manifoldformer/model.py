@@ -11,10 +11,10 @@ from jaxtyping import Float, Int, Key
 
 from ladder.declare.fields import check_fields
 from ladder.studies.geometry.sphere import normalise
-from ladder.studies.manifoldformer.alignment import Alignment
+from ladder.studies.manifoldformer.alignment import Alignment, DynamicRotation, StaticRotation
 from ladder.studies.manifoldformer.decoder import Decoder
-from ladder.studies.manifoldformer.dynamics import Dynamics, Identity
-from ladder.studies.manifoldformer.encoder import Encoder, FourierBranch, Pointwise
+from ladder.studies.manifoldformer.dynamics import Dynamics, DynamicsModule, Identity
+from ladder.studies.manifoldformer.encoder import CausalFeatures, Encoder, FourierBranch, Pointwise, PointwiseFeatures
 from ladder.studies.manifoldformer.sampling import Annealed, Fixed, Latent, Learned, Sampling, Spread, draw
 
 
@@ -115,14 +115,19 @@ class ManifoldFormer(nnx.Module):
     def __init__(self, config: Model, length: int, channels: int, key: Key[Array, ""]):
         streams = (nnx.Rngs(jax.random.fold_in(key, n)) for n in range(7))
         encoder, mean, branch, spread, alignment, dynamics, decoder = streams
-        self.config, features, dim = config, config.encoder.features, config.latent_dim
-        self.encoder = config.encoder.build(channels, encoder)
-        self.mean = nnx.Linear(features, dim, rngs=mean)
-        self.branch = FourierBranch(length, channels, features, branch) if config.fourier_branch else None
-        self.spread = Spread(features, dim, spread) if isinstance(config.sampling, Learned) else None
-        self.alignment = config.alignment.build(dim, alignment) if config.alignment else None
-        self.dynamics = config.dynamics.build(length, dim, dynamics)
-        self.decoder = Decoder(dim, config.decoder, channels, decoder)
+        self.config: Model = config
+        features, dim = config.encoder.features, config.latent_dim
+        self.encoder: PointwiseFeatures | CausalFeatures = config.encoder.build(channels, encoder)
+        self.mean: nnx.Linear = nnx.Linear(features, dim, rngs=mean)
+        self.branch: FourierBranch | None = (
+            FourierBranch(length, channels, features, branch) if config.fourier_branch else None
+        )
+        self.spread: Spread | None = Spread(features, dim, spread) if isinstance(config.sampling, Learned) else None
+        self.alignment: StaticRotation | DynamicRotation | None = (
+            config.alignment.build(dim, alignment) if config.alignment else None
+        )
+        self.dynamics: DynamicsModule = config.dynamics.build(length, dim, dynamics)
+        self.decoder: Decoder = Decoder(dim, config.decoder, channels, decoder)
 
     def encode(
         self, x: Float[Array, "*batch time channel"], progress: float | Float[Array, ""] = 1.0

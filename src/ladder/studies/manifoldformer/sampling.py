@@ -75,7 +75,7 @@ class Spread(nnx.Module):
     """The module of :class:`Learned`."""
 
     def __init__(self, features: int, latent_dim: int, rngs: nnx.Rngs):
-        self.out = nnx.Linear(features, latent_dim, rngs=rngs)
+        self.out: nnx.Linear = nnx.Linear(features, latent_dim, rngs=rngs)
 
     def __call__(self, features: Float[Array, "*batch time feature"]) -> Float[Array, "*batch time latent"]:
         """Return the standard deviation of each coordinate."""

@@ -114,11 +114,11 @@ class PureFEP(nnx.Module):
 
         k = config.dim
         self.config = config
-        self.encode = normal_param(config.vocabulary, k)
-        self.position = normal_param(config.layers, config.length, k)
-        self.decode = self.encode if config.banks == "tied" else normal_param(config.vocabulary, k)
+        self.encode: nnx.Param[Array] = normal_param(config.vocabulary, k)
+        self.position: nnx.Param[Array] = normal_param(config.layers, config.length, k)
+        self.decode: nnx.Param[Array] = self.encode if config.banks == "tied" else normal_param(config.vocabulary, k)
         if config.frames == "random":
-            self.phi = normal_param(config.length, k, k, scale=config.turn * k**-0.5)
+            self.phi: nnx.Param[Array] = normal_param(config.length, k, k, scale=config.turn * k**-0.5)
         else:
             self.phi = nnx.Param(jnp.zeros((config.length, k, k)))
 
