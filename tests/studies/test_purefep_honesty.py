@@ -4,6 +4,7 @@ The impossible task and the reservoir, which a leak or a lucky projection would 
 """
 
 from dataclasses import replace
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from ladder.studies.purefep import Backprop, FreeEnergy, Model, Overfit
 from ladder.studies.purefep.flow import predict
 from ladder.studies.purefep.learning import Batch
 
-pytestmark = pytest.mark.rung7
+pytestmark = [pytest.mark.rung7, pytest.mark.usefixtures("quickly_compiled")]
 
 EXPERIMENT = Overfit(epochs=30)
 SEEDS = 3
@@ -78,13 +79,16 @@ def test_evaluation_carries_nothing_over(trained):
     np.testing.assert_allclose(logits(trained, x[:, ::-1])[:, ::-1], first, rtol=1e-6, atol=1e-5)
 
 
+@cache
+def updated(observation):
+    """The priors after an epoch in which the observation is reduced in this way."""
+    experiment = replace(EXPERIMENT, model=Model(observation=observation), epochs=1)
+    state = jax.jit(experiment.init)(jax.random.key(3))
+    return jax.tree.leaves(jax.jit(experiment.epoch)(state, jax.random.key(0))[0].priors)
+
+
 @pytest.mark.parametrize("reduced", ["mean", "sum/(B N)"])
 def test_both_normalisations_of_the_observation_make_the_same_update_which_is_not_the_sums(reduced):
-    def updated(observation):
-        experiment = replace(EXPERIMENT, model=Model(observation=observation), epochs=1)
-        state = jax.jit(experiment.init)(jax.random.key(3))
-        return jax.tree.leaves(jax.jit(experiment.epoch)(state, jax.random.key(0))[0].priors)
-
     listed, found, summed = updated("sum/(B N)"), updated(reduced), updated("sum")
     for a, b in zip(listed, found, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
