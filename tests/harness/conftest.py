@@ -25,20 +25,29 @@ def configure_jax(options):
     compilation_cache.reset_cache()
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """Return the folder of the programs that inner runs compile: what one has compiled is there for the next."""
+    return tmp_path_factory.mktemp("compiled")
+
+
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """Programs compiled by one inner run are there for the next, and no test of another module looks for its own there."""
+def compiled(programs):
+    """Have inner runs, and the workers that they start, use the compiled programs of earlier ones."""
     # pytester forgets whatever an inner run is the first to import; JAX cannot be loaded twice and the rest takes its time.
     for module in pkgutil.walk_packages(ladder.__path__, "ladder."):
         importlib.import_module(module.name)
     options = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_compilation_cache_dir": str(programs),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
     }
     before = {name: getattr(jax.config, name) for name in options}
     configure_jax(options)
-    yield
+    with pytest.MonkeyPatch.context() as workers:
+        for name, value in options.items():
+            workers.setenv(name.upper(), str(value))
+        yield
     configure_jax(before)
 
 

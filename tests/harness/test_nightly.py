@@ -30,9 +30,11 @@ def test_what_xla_is_asked_for():
 
 
 @pytest.fixture
-def night(tmp_path, monkeypatch):
+def night(tmp_path, monkeypatch, programs):
     """Runs a night of a small ladder, its second rung trained at a rate; returns the exit code and what was said."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
@@ -51,7 +53,8 @@ def nights(folder):
     return sorted(path.parent for path in folder.glob("nights/*/ladder.json"))
 
 
-def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path):
+def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path, monkeypatch):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     code, said = night(0.1)
     assert (code, len(nights(tmp_path))) == (0, 1), said
     assert "the first night" in said

@@ -84,8 +84,9 @@ def rungs(scale):
 
 
 FULL = [pytest.param(rung, marks=pytest.mark.nightly) for rung in rungs("")]
+SLOW = [pytest.param(rung, marks=pytest.mark.slow) for rung in rungs("small")]
 
 
-@pytest.mark.parametrize("rung", [*FULL, *rungs("small")])
+@pytest.mark.parametrize("rung", [*FULL, *SLOW])
 def test_imputation(climb, rung):
     climb(rung)

@@ -112,6 +112,9 @@ CONTROLS = [
 ]
 
 
-@pytest.mark.parametrize("rung", [OVERFIT, BRIEF, FASTER, *WHOLE, *CONTROLS])
+SLOW = [pytest.param(rung, marks=pytest.mark.slow) for rung in [BRIEF, FASTER, *WHOLE, *CONTROLS]]
+
+
+@pytest.mark.parametrize("rung", [OVERFIT, *SLOW])
 def test_purefep_overfit(climb, rung):
     climb(rung)

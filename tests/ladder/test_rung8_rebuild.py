@@ -137,8 +137,10 @@ def rebuilt(scale):
 
 
 FULL = [pytest.param(rung, marks=pytest.mark.nightly) for rung in rebuilt("")]
+ROOT, *STEPS_SMALL = rebuilt("small")
+SLOW = [pytest.param(rung, marks=pytest.mark.slow) for rung in STEPS_SMALL]
 
 
-@pytest.mark.parametrize("rung", [*FULL, *rebuilt("small")])
+@pytest.mark.parametrize("rung", [*FULL, ROOT, *SLOW])
 def test_rebuild(climb, rung):
     climb(rung)

@@ -1,6 +1,5 @@
 """The number of examples per law, and the way they are chosen."""
 
-import jax
 import pytest
 from hypothesis import settings
 from precision import PROFILE
@@ -13,8 +12,5 @@ settings.load_profile(PROFILE)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quickly_compiled():
-    """Disable most compiler optimisations by day: programs this small take longer to optimise than to run."""
-    jax.config.update("jax_disable_most_optimizations", PROFILE != "nightly")
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+def _quickly(quickly_compiled):
+    """Compile every program of these tests without optimisations."""

@@ -165,15 +165,13 @@ def test_bayes_readout(place, padded):
 def test_noisy():
     """``noisy`` returns a metric's mean over draws of noise, and its standard error."""
     target = np.zeros((4, 50, 3), np.float32)
-    actual = noisy(losses.mse, target, rms=0.3, draws=40)
+    actual = noisy(mse, target, rms=0.3, draws=40)
     # The mean square of n normal numbers has a relative standard deviation of sqrt(2 / n).
     error = 0.09 * np.sqrt(2.0 / target.size / 40)
     assert abs(actual.mean - 0.09) < 4.0 * error
     assert 0.5 * error < actual.error < 2.0 * error
-    assert (
-        actual == noisy(losses.mse, target, rms=0.3, draws=40) != noisy(losses.mse, target, rms=0.3, draws=40, seed=1)
-    )
-    assert noisy(losses.mse, target, rms=0.0) == (0.0, 0.0)
+    assert actual == noisy(mse, target, rms=0.3, draws=40) != noisy(mse, target, rms=0.3, draws=40, seed=1)
+    assert noisy(mse, target, rms=0.0) == (0.0, 0.0)
 
 
 X, Y = np.zeros((2, 5, 3)), np.zeros((2, 5, 1))

@@ -4,6 +4,7 @@ The impossible task and the reservoir, which a leak or a lucky projection would 
 """
 
 from dataclasses import replace
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from ladder.studies.purefep import Backprop, FreeEnergy, Model, Overfit
 from ladder.studies.purefep.flow import predict
 from ladder.studies.purefep.learning import Batch
 
-pytestmark = pytest.mark.rung7
+pytestmark = [pytest.mark.rung7, pytest.mark.usefixtures("quickly_compiled")]
 
 EXPERIMENT = Overfit(epochs=30)
 SEEDS = 3
@@ -81,15 +82,17 @@ def test_stateless_evaluation(trained):
     np.testing.assert_allclose(logits(trained, x[:, ::-1])[:, ::-1], first, rtol=1e-6, atol=1e-5)
 
 
+@cache
+def updated(observation):
+    """Return the priors after an epoch in which the observation is reduced in this way."""
+    experiment = replace(EXPERIMENT, model=Model(observation=observation), epochs=1)
+    state = jax.jit(experiment.init)(jax.random.key(3))
+    return jax.tree.leaves(jax.jit(experiment.epoch)(state, jax.random.key(0))[0].priors)
+
+
 @pytest.mark.parametrize("reduced", ["mean", "sum/(B N)"])
 def test_observation_reductions(reduced):
     """The two normalisations of the observation give the same update, and the sum another."""
-
-    def updated(observation):
-        experiment = replace(EXPERIMENT, model=Model(observation=observation), epochs=1)
-        state = jax.jit(experiment.init)(jax.random.key(3))
-        return jax.tree.leaves(jax.jit(experiment.epoch)(state, jax.random.key(0))[0].priors)
-
     listed, loops, summed = updated("sum/(B N)"), updated(reduced), updated("sum")
     for a, b in zip(listed, loops, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)

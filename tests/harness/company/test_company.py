@@ -351,12 +351,6 @@ CELLS = {
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """Programs compiled by one run are there for the next."""
-    return tmp_path_factory.mktemp("compiled")
-
-
-@pytest.fixture(scope="module")
 def others():
     """Options that block every plugin of the environment but ladder and xdist: entry point to option."""
     names = (
@@ -379,7 +373,7 @@ def start(programs, others):
             name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_", "COV_"))
         }
         told = {
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
             "JAX_COMPILATION_CACHE_DIR": str(programs),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }

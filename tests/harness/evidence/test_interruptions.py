@@ -264,8 +264,9 @@ RUNGS = [Rung(number=i, name="coin", experiment=Coin(shift=i / 100, p=float(i !=
 {TEST}"""
 
 
-def test_a_pytest_that_is_killed_again_and_again_comes_to_the_same_end(pytester, rungs):
+def test_a_pytest_that_is_killed_again_and_again_comes_to_the_same_end(pytester, rungs, monkeypatch):
     rungs()
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     pytester.makepyfile(test_rungs=RUNGS)
     undisturbed = pytester.runpytest("--ladder-evidence=undisturbed", "--ladder-reports=undisturbed")
     whole = json.loads((pytester.path / "undisturbed" / "ladder.json").read_text())

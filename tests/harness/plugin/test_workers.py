@@ -51,12 +51,6 @@ def test_other(k):
 )
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """Programs compiled by one run are there for the next."""
-    return tmp_path_factory.mktemp("compiled")
-
-
 @pytest.fixture
 def run(pytester, monkeypatch, programs):
     """Runs pytest in a process of its own on a file of rungs; gives the result and the report."""
@@ -85,17 +79,20 @@ def verdicts(report):
     return {rung["id"]: rung["verdict"] for rung in report["rungs"]}
 
 
-def test_the_report_is_the_same_however_many_climb(run):
+@pytest.mark.parametrize(
+    "spreads",
+    [
+        ["-n 2", "-n 2 --dist loadgroup"],
+        pytest.param(["-n 4", "-n 2 --dist worksteal", "-n 2 --dist loadscope"], marks=pytest.mark.nightly),
+    ],
+    ids=["daily", "others"],
+)
+def test_the_report_is_the_same_however_many_climb(run, spreads):
     alone, one = run(ALL, "-n", "0", "--ladder-rerun")
     assert list(verdicts(one)) == ["rung1", "rung1[p=0.0]", "rung2", "rung3", "rung4", "rung5", "rung6"]
     assert verdicts(one)["rung3"] == "FAIL"
-    spreads = [
-        ["-n", "2"],
-        ["-n", "4"],
-        *(["-n", "2", "--dist", dist] for dist in ("worksteal", "loadscope", "loadgroup")),
-    ]
     for spread in spreads:
-        result, many = run(ALL, *spread, "--ladder-rerun")
+        result, many = run(ALL, *spread.split(), "--ladder-rerun")
         assert result.ret == alone.ret == 1
         assert result.parseoutcomes() == alone.parseoutcomes()
         assert told(many) == told(one)
