@@ -102,7 +102,8 @@ def some(*numbers):
         (some(0, 17, 18, 19, *range(40, 48)), Verdict.FAIL, 64),
     ],
 )
-def test_it_trains_on_only_while_undecided(bad, verdict, n, asked):
+def test_training_until_decided(bad, verdict, n, asked):
+    """A rung is trained on more seeds only while its verdict is undecided."""
     (outcome,) = climbed(root(experiment=Script(bad=bad)))
     assert (outcome.verdict, outcome.green) == (verdict, verdict is Verdict.PASS)
     judgement = outcome.judgement
@@ -111,14 +112,16 @@ def test_it_trains_on_only_while_undecided(bad, verdict, n, asked):
     assert asked == [(0.0, first, first + 16) for first in range(0, n, 16)]
 
 
-def test_a_seed_that_turns_non_finite_fails_every_gate_even_one_its_number_would_meet():
+def test_non_finite_seed():
+    """A seed with non-finite values fails every gate."""
     (outcome,) = climbed(
         root(experiment=Script(gone=some(*range(5))), gates=(above("loss", -1.0, by=1, source=SOURCE),))
     )
     assert (outcome.verdict, outcome.judgement.k) == (Verdict.FAIL, 11)
 
 
-def test_a_seed_must_meet_all_gates_at_once():
+def test_seeds_and_gates():
+    """A seed passes only if it meets all gates."""
     low, high = below("loss", 0.111, by=1, source=SOURCE), above("loss", 0.1045, by=1, source=SOURCE)
     (outcome,) = climbed(root(gates=(low, high)))
     assert [gate.k for gate in outcome.judgement.gates] == [11, 11]
@@ -126,7 +129,8 @@ def test_a_seed_must_meet_all_gates_at_once():
 
 
 @pytest.mark.parametrize("bad", [some(*range(9)), some(0, 17, 18, 19, *range(40, 47))], ids=["FAIL", "UNDECIDED"])
-def test_a_rung_is_blocked_by_one_that_did_not_pass_and_is_not_trained(bad, asked):
+def test_blocked_rung(bad, asked):
+    """A rung that requires one without a PASS is blocked and not trained."""
     below, blocked, further = climbed(
         root(experiment=Script(bad=bad)),
         above_root(experiment=Script(bad=bad, shift=0.01)),
@@ -141,14 +145,16 @@ def test_a_rung_is_blocked_by_one_that_did_not_pass_and_is_not_trained(bad, aske
     assert {shift for shift, *_ in asked} == {0.0}
 
 
-def test_a_rung_is_blocked_by_one_that_was_not_climbed():
+def test_rung_blocked_by_an_unclimbed_one():
+    """A rung is blocked until the rung that it requires has been climbed."""
     climb = Climb(Ladder([root(), above_root()]), trainer=Player)
     assert climb("rung2").blocked_by == ("rung1",)
     climb("rung1")
     assert climb("rung2").verdict is Verdict.PASS
 
 
-def test_a_goal_row_is_measured_once_and_always_green(asked):
+def test_goal_rung(asked):
+    """A goal rung is measured at the first look only and is always green."""
     (outcome,) = climbed(root(gates=(), goals=(NEVER, LEARNS), experiment=Script(bad=some(0))))
     assert (outcome.verdict, outcome.green, outcome.judgement.n) == (Verdict.FAIL, True, 16)
     assert [goal.k for goal in outcome.judgement.goals] == [0, 15]
@@ -158,7 +164,8 @@ def test_a_goal_row_is_measured_once_and_always_green(asked):
     assert asked == [(0.0, 0, 16)]
 
 
-def test_goals_do_not_touch_the_verdict():
+def test_goals_of_a_gated_rung():
+    """Goals do not affect the verdict of a gated rung."""
     (outcome,) = climbed(root(goals=(NEVER,)))
     assert (outcome.verdict, outcome.judgement.goals[0].verdict) == (Verdict.PASS, Verdict.FAIL)
 
@@ -167,12 +174,14 @@ def test_goals_do_not_touch_the_verdict():
     ("bad", "verdict"),
     [(some(*range(9)), Verdict.FAIL), (some(), Verdict.PASS), (some(0, 17, 18, 19, *range(40, 47)), Verdict.UNDECIDED)],
 )
-def test_a_control_is_green_on_fail_alone(bad, verdict):
+def test_control(bad, verdict):
+    """A control is green only if it fails."""
     (outcome,) = climbed(root(experiment=Script(bad=bad), control=Control("must fail")))
     assert (outcome.verdict, outcome.green) == (verdict, verdict is Verdict.FAIL)
 
 
-def test_a_control_that_fails_for_want_of_finite_numbers_shows_nothing():
+def test_non_finite_control():
+    """A control that fails because of non-finite values is not green."""
     (outcome,) = climbed(root(experiment=Script(bad=some(*range(15)), gone=some(15)), control=Control("must fail")))
     assert (outcome.verdict, outcome.green) == (Verdict.FAIL, False)
 
@@ -185,7 +194,8 @@ def test_a_control_that_fails_for_want_of_finite_numbers_shows_nothing():
         (("off-by-one", "below-floor", "gamed"), ("off-by-one", "gamed")),
     ],
 )
-def test_a_control_that_must_fail_for_a_reason_is_green_only_if_every_one_is_found(expects, missed):
+def test_expected_findings(expects, missed):
+    """A control with expected findings is green only if all of them are found."""
     control = root(
         experiment=Script(bad=some(*range(9))), goals=(BEYOND,), control=Control("must fail", expects=expects)
     )
@@ -203,7 +213,8 @@ def test_a_control_that_must_fail_for_a_reason_is_green_only_if_every_one_is_fou
     ],
     ids=["passes", "undecided", "not finite"],
 )
-def test_the_reason_alone_makes_no_control_green(script, verdict):
+def test_expected_findings_without_failure(script, verdict):
+    """Expected findings do not make a control green that passes, is undecided or has non-finite values."""
     (outcome,) = climbed(
         root(experiment=script, goals=(BEYOND,), control=Control("must fail", expects=("below-floor",)))
     )
@@ -211,14 +222,17 @@ def test_the_reason_alone_makes_no_control_green(script, verdict):
 
 
 @pytest.mark.parametrize(("bad", "diagnosed"), [(some(), False), (some(*range(9)), True)])
-def test_a_control_is_diagnosed_where_it_fails_and_must_for_a_reason(bad, diagnosed):
+def test_diagnosis_of_a_control(bad, diagnosed):
+    """A control is diagnosed only if it fails and expects findings."""
     control = root(experiment=Script(bad=bad), goals=(BEYOND,), control=Control("must fail"))
     for expects, expected in (((), False), (("below-floor",), diagnosed)):
         (outcome,) = climbed(replace(control, control=Control("must fail", expects=expects)))
         assert (outcome.diagnosis is not None) == expected
 
 
-def test_a_control_without_a_diagnosis_has_not_failed_for_its_reason(monkeypatch):
+def test_undiagnosed_control(monkeypatch):
+    """A control whose diagnosis raises an exception misses its expected findings."""
+
     def fails(*arguments):
         raise ZeroDivisionError
 
@@ -237,19 +251,21 @@ def test_a_control_without_a_diagnosis_has_not_failed_for_its_reason(monkeypatch
         ((LEARNS, LEARNS), Verdict.PASS, Verdict.PASS),
     ],
 )
-def test_each_gate_of_a_control_may_be_asked_to_fail_by_itself(gates, together, each):
+def test_gates_of_a_control(gates, together, each):
+    """With each_gate_fails a control must fail every gate, and else all gates together."""
     for each_gate_fails, verdict in ((False, together), (True, each)):
         (outcome,) = climbed(root(gates=gates, control=Control("must fail", each_gate_fails)))
         assert outcome.verdict is verdict
 
 
-def test_a_control_with_one_undecided_gate_is_undecided():
+def test_undecided_control():
+    """A control with one undecided gate is undecided."""
     undecided = Script(bad=some(0, 17, 18, 19, *range(40, 47)))
     (outcome,) = climbed(root(experiment=undecided, gates=(NEVER, LEARNS), control=Control("must fail")))
     assert (outcome.verdict, outcome.green) == (Verdict.UNDECIDED, False)
 
 
-def test_comparisons_are_paired_seed_by_seed():
+def test_paired_comparison():
     """Seeds differ by far more than the two rungs do: only pairs of the same seed show a difference of exactly 0.01."""
     *_, outcome = climbed(
         root(), above_root(gates=(LEARNS, no_worse_than("rung1", "loss", margin=0.02, source=SOURCE)))
@@ -262,7 +278,8 @@ def test_comparisons_are_paired_seed_by_seed():
     assert outcome.verdict is Verdict.PASS
 
 
-def test_the_same_experiment_is_never_better_than_itself():
+def test_comparison_with_itself():
+    """An experiment is never better than itself."""
     twin = root(2, gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)))
     *_, outcome = climbed(root(), twin)
     gate = outcome.judgement.gates[1]
@@ -280,12 +297,14 @@ def test_the_same_experiment_is_never_better_than_itself():
     ],
 )
 def test_better_and_no_worse(shift, margin, verdict):
+    """A comparison passes if the median difference is within its margin, and else it fails."""
     comparison = replace(better_than("rung1", "loss", source=SOURCE), margin=margin)
     *_, outcome = climbed(root(), root(2, experiment=Script(shift=shift), gates=(LEARNS, comparison)))
     assert (outcome.verdict, outcome.judgement.gates[1].verdict) == (verdict, verdict)
 
 
-def test_a_seed_lost_here_counts_as_worse_and_one_lost_there_is_left_out():
+def test_comparison_of_non_finite_seeds():
+    """A non-finite seed counts as worse in the rung and is left out if it is non-finite in the other."""
     lost = root(experiment=Script(gone=some(0, 1)))
     mine = root(
         2, experiment=Script(gone=some(1, 2, 3), shift=-0.01), gates=(better_than("rung1", "loss", source=SOURCE),)
@@ -299,13 +318,15 @@ def test_a_seed_lost_here_counts_as_worse_and_one_lost_there_is_left_out():
     assert outcome.judgement.gates[0].interval.median == math.inf
 
 
-def test_a_partner_none_of_whose_seeds_is_finite_leaves_the_comparison_undecided():
+def test_comparison_with_a_diverged_rung():
+    """A comparison with a rung without finite seeds is undecided."""
     dead = root(gates=(), goals=(LEARNS,), experiment=Script(gone=some(*range(64))))
     *_, outcome = climbed(dead, root(2, gates=(LEARNS, better_than("rung1", "loss", source=SOURCE))))
     assert (outcome.verdict, outcome.judgement.gates[1].differences) == (Verdict.UNDECIDED, ())
 
 
-def test_each_rung_is_trained_once_on_each_seed_also_for_comparisons(asked):
+def test_training_once_per_seed(asked):
+    """Each rung is trained once on each seed, although others are compared with it."""
     undecided = Script(bad=some(0))
     compared = root(
         2, experiment=Script(shift=-0.01, bad=some(0)), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE))
@@ -319,7 +340,8 @@ def test_each_rung_is_trained_once_on_each_seed_also_for_comparisons(asked):
 @pytest.mark.parametrize(
     ("failing", "rungs", "certain"), [(5, 1, True), (5, 10, False), (6, 10, True), (6, 1000, False)]
 )
-def test_a_weak_fail_on_a_long_ladder_is_a_suspect(failing, rungs, certain):
+def test_certainty_on_a_long_ladder(failing, rungs, certain):
+    """A rung is certainly the culprit only if its failure is significant for the length of the ladder."""
     first = root(experiment=Script(bad=some(*range(failing))))
     others = [root(number, experiment=Script()) for number in range(2, rungs + 1)]
     climb = Climb(Ladder([first, *others]), trainer=Player)
@@ -328,26 +350,30 @@ def test_a_weak_fail_on_a_long_ladder_is_a_suspect(failing, rungs, certain):
 
 
 @pytest.mark.parametrize(("scale", "certain"), [("small", False), ("", True)])
-def test_rungs_of_a_scale_that_is_not_climbed_make_nobody_less_certain(scale, certain):
+def test_certainty_by_scale(scale, certain):
+    """Rungs of another scale do not count in the certainty of a culprit."""
     first = root(scale="small", experiment=Script(bad=some(*range(5))))
     others = [root(variant=f"v{number}", scale=scale, experiment=Script()) for number in range(9)]
     outcome = Climb(Ladder([first, *others]), trainer=Player)("rung1@small")
     assert (outcome.verdict, outcome.judgement.names_culprit) == (Verdict.FAIL, certain)
 
 
-def test_a_clear_comparison_names_a_culprit_though_every_seed_learned():
+def test_culprit_by_comparison():
+    """A rung that clearly loses a comparison is a culprit although all seeds learn."""
     worse = root(2, experiment=Script(shift=0.01), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)))
     *_, outcome = climbed(root(), worse)
     assert (outcome.verdict, outcome.judgement.k, outcome.judgement.names_culprit) == (Verdict.FAIL, 16, True)
 
 
-def test_the_smallest_chance_of_an_error_only_makes_a_comparison_undecided():
+def test_comparison_at_a_tiny_beta():
+    """With a tiny beta a lost comparison is undecided instead of a failure."""
     worse = root(2, experiment=Script(shift=0.01), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)))
     *_, outcome = climbed(root(), worse, test=SequentialTest(beta=1e-20))
     assert (outcome.verdict, outcome.judgement.names_culprit) == (Verdict.UNDECIDED, False)
 
 
-def test_where_a_comparison_alone_decides_every_seed_is_looked_into():
+def test_failing_seeds():
+    """The failing seeds are those that miss a gate, or all if only a comparison failed."""
     bad = Script(shift=0.01, bad=some(0, 1))
     *_, outcome = climbed(root(), root(2, experiment=bad, gates=(LEARNS, better_than("rung1", "loss", source=SOURCE))))
     assert (outcome.verdict, outcome.judgement.k) == (Verdict.FAIL, 14)
@@ -356,7 +382,9 @@ def test_where_a_comparison_alone_decides_every_seed_is_looked_into():
     assert outcome.judgement.failing == tuple(range(6))
 
 
-def test_a_diagnosis_that_fails_costs_no_verdict(monkeypatch):
+def test_failed_diagnosis(monkeypatch):
+    """A diagnosis that raises an exception changes no verdict and leaves a note."""
+
     def fails(*arguments):
         raise ZeroDivisionError
 
@@ -369,12 +397,14 @@ def test_a_diagnosis_that_fails_costs_no_verdict(monkeypatch):
     )
 
 
-def test_what_does_not_fail_names_nobody():
+def test_culprit_of_a_pass():
+    """A rung that passes is not a culprit."""
     (outcome,) = climbed(root())
     assert outcome.judgement.names_culprit is False
 
 
-def test_the_climb_trains_the_seeds_it_was_given(monkeypatch):
+def test_seeds_of_the_climb(monkeypatch):
+    """The climb trains on the seeds that it is given."""
     used = []
 
     def play(self, seeds, numbers, progress):
@@ -386,7 +416,8 @@ def test_the_climb_trains_the_seeds_it_was_given(monkeypatch):
     assert used == [Seeds(root=5)]
 
 
-def test_what_an_assertion_prints_is_one_line():
+def test_repr():
+    """Outcomes, judgements and trained curves have a representation on one line."""
     bad = Script(bad=some(*range(5)))
     failed, blocked = climbed(root(experiment=bad), above_root(experiment=replace(bad, shift=0.01)))
     assert repr(failed) == "Outcome(rung1 FAIL 11/16)"

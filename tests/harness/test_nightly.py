@@ -53,7 +53,8 @@ def nights(folder):
     return sorted(path.parent for path in folder.glob("nights/*/ladder.json"))
 
 
-def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path, monkeypatch):
+def test_planted_regression(night, tmp_path, monkeypatch):
+    """A planted regression is detected and confirmed on a second set of fresh seeds."""
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     code, said = night(0.1)
     assert (code, len(nights(tmp_path))) == (0, 1), said
@@ -84,7 +85,8 @@ def test_a_planted_regression_is_caught_and_confirmed_on_others(night, tmp_path,
     assert (tmp_path / "nights" / "history.svg").exists()
 
 
-def test_a_night_of_some_rungs_makes_none_forget_what_the_others_were(night, tmp_path):
+def test_night_of_some_rungs(night, tmp_path):
+    """After a night with only some rungs the others are compared with an earlier night."""
     assert night(0.1)[0] == 0
     code, said = night(0.03, ".", "-m", "rung1")
     assert code == 0, said
@@ -93,7 +95,8 @@ def test_a_night_of_some_rungs_makes_none_forget_what_the_others_were(night, tmp
     assert said.strip().endswith("REGRESSION, on two sets of fresh seeds: rung2")
 
 
-def test_what_could_not_be_confirmed_is_told_of_the_next_night_too(night, tmp_path):
+def test_unconfirmed_regression(night, tmp_path):
+    """A regression that could not be confirmed is reported again in the next night."""
     assert night(0.1)[0] == 0
     (tmp_path / "conftest.py").write_text(
         "import pytest\n\ndef pytest_configure(config):\n"
@@ -107,7 +110,8 @@ def test_what_could_not_be_confirmed_is_told_of_the_next_night_too(night, tmp_pa
         assert len(list(tmp_path.glob("nights/unjudged/*/ladder.json"))) == unconfirmed
 
 
-def test_where_it_cannot_be_run_it_exits_2_and_says_why(tmp_path):
+def test_failed_start(tmp_path):
+    """A nightly run that cannot start exits with code 2 and gives the reason."""
     command = [sys.executable, SCRIPT, "--python=/nowhere/python", f"--nights={tmp_path / 'nights'}"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (ran.returncode, ran.stderr.count("Traceback")) == (2, 0)
@@ -118,7 +122,8 @@ def test_where_it_cannot_be_run_it_exits_2_and_says_why(tmp_path):
 @pytest.mark.parametrize(
     ("listed", "code", "workers"), [("GPU 0: H100\\n  MIG 1g\\nGPU 1: H100\\n", 0, 2), ("GPU 0\\nGPU 1\\n", 9, 1)]
 )
-def test_each_gpu_has_a_worker(night, tmp_path, monkeypatch, listed, code, workers):
+def test_worker_per_gpu(night, tmp_path, monkeypatch, listed, code, workers):
+    """A nightly run starts one worker for each GPU."""
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.parent.mkdir()
     tool.write_text(f"#!/bin/sh\nprintf '{listed}'\nexit {code}\n")
@@ -132,7 +137,8 @@ def test_each_gpu_has_a_worker(night, tmp_path, monkeypatch, listed, code, worke
 @pytest.mark.parametrize(
     ("before", "said"), [("{", "has no report in it"), (None, "nothing that both ask was measured")]
 )
-def test_a_night_that_cannot_be_compared_is_filed_and_exits_2(night, tmp_path, before, said):
+def test_night_without_comparison(night, tmp_path, before, said):
+    """A night that cannot be compared is stored, and the run exits with code 2."""
     last = tmp_path / "nights" / "2020-01-01T000000Z" / "ladder.json"
     last.parent.mkdir(parents=True)
     last.write_text(before or json.dumps(report(rung("rung9", (gate([1] * 16),)))))
@@ -149,7 +155,8 @@ def test_a_night_that_cannot_be_compared_is_filed_and_exits_2(night, tmp_path, b
     [((".", "-k", "nothing_of_that_name"), 5), ((".", "-x"), 2), (("test_plain.py",), 0)],
     ids=["no rung", "broken off", "no report"],
 )
-def test_a_climb_that_does_not_end_leaves_no_night(night, tmp_path, arguments, exit_code):
+def test_incomplete_night(night, tmp_path, arguments, exit_code):
+    """A climb that does not end properly stores no night."""
     (tmp_path / "test_plain.py").write_text(PLAIN)
     code, said = night(0.0, *arguments)
     assert code == 2

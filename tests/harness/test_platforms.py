@@ -72,7 +72,8 @@ def report(folder):
     return json.loads((folder / "reports" / "ladder.json").read_text(encoding="utf-8"))
 
 
-def test_a_pytest_without_rungs_runs(pytester, unixless):
+def test_run_without_rungs(pytester, unixless):
+    """A run without rungs works without the functions that only Unix has."""
     pytester.makepyfile("import pytest\n" + TAKEN_AWAY + "def test_it():\n    pass\n")
     done = unixless("pytest")
     assert (done.returncode, done.stderr) == (0, "")
@@ -82,7 +83,8 @@ def test_a_pytest_without_rungs_runs(pytester, unixless):
 VERDICTS = {"rung1": "PASS", "rung1[p=0.0]": "FAIL", "rung2": "FAIL", "rung3": "PASS"}
 
 
-def test_the_toy_ladder_climbs_by_itself_and_by_workers(pytester, unixless):
+def test_ladder_without_unix(pytester, unixless):
+    """A ladder has the same verdicts with and without workers where Unix functions are missing."""
     pytester.makepyfile(test_rungs=RUNGS)
     spread = unixless("pytest", "-n", "2")
     many = report(pytester.path)
@@ -116,7 +118,8 @@ def test_the_toy_ladder_climbs_by_itself_and_by_workers(pytester, unixless):
 
 
 @pytest.mark.nightly
-def test_limits_are_calibrated_and_used(pytester, unixless):
+def test_calibration_without_unix(pytester, unixless):
+    """Calibration works without the functions that only Unix has."""
     pytester.makepyfile(test_rungs=RUNGS)
     done = unixless("pytest", "--ladder-only=rung1", "--ladder-calibrate")
     assert (done.returncode, done.stderr) == (0, "")
@@ -126,7 +129,8 @@ def test_limits_are_calibrated_and_used(pytester, unixless):
     assert report(pytester.path)["rungs"][0]["gates"][0]["source"].startswith("calibration of ")
 
 
-def test_who_stops_reading_is_given_no_verdict_where_there_is_no_signal(tmp_path):
+def test_broken_pipe_without_signal(tmp_path):
+    """Without SIGPIPE a broken pipe ends the command with exit code 2 and one message."""
     environment = os.environ | {"PYTHONPATH": f"{HERE / 'unixless'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     ear, mouth = os.pipe()
     os.close(ear)
@@ -205,14 +209,16 @@ def without_encoding(tree):
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(SOURCES[0].parent)))
-def test_no_module_needs_unix_or_the_encoding_of_the_machine(file):
+def test_portable_source(file):
+    """No module uses Unix functions without a check, or the default encoding of the machine."""
     tree = ast.parse(file.read_bytes())
     assert not set(imports(tree)) & UNIX_MODULES
     assert not list(used_unguarded(tree))
     assert not list(without_encoding(tree))
 
 
-def test_at_the_start_of_pytest_nothing_is_loaded_to_lock_with():
+def test_imports_of_the_plugin():
+    """The plugin imports neither filelock nor JAX nor NumPy at start."""
     program = "import sys, ladder.plugin; print(sorted({'filelock', 'jax', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -224,7 +230,8 @@ HOLD = (
 )
 
 
-def test_a_lock_is_one_process_own_until_it_dies(tmp_path):
+def test_lock(tmp_path):
+    """A lock belongs to one process until it is released or the process dies."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "a.lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -239,7 +246,8 @@ def test_a_lock_is_one_process_own_until_it_dies(tmp_path):
     os.close(lock(tmp_path / "a.lock", wait=True))
 
 
-def test_a_file_that_is_being_read_is_replaced_when_it_no_longer_is(tmp_path, monkeypatch):
+def test_replacement_of_an_open_file(tmp_path, monkeypatch):
+    """The replacement of a file that is in use is repeated until it succeeds."""
     (tmp_path / "file").write_text("old")
     refusals, replace = iter(range(3)), os.replace
 
@@ -254,7 +262,9 @@ def test_a_file_that_is_being_read_is_replaced_when_it_no_longer_is(tmp_path, mo
     assert [path.read_text() for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_a_file_that_is_read_for_ever_stays_and_that_is_said(tmp_path, monkeypatch):
+def test_replacement_timeout(tmp_path, monkeypatch):
+    """The replacement of a file that remains in use raises an error and leaves the file unchanged."""
+
     def refuse(source, target):
         raise PermissionError(13, "being used by another process")
 
@@ -268,7 +278,9 @@ def test_a_file_that_is_read_for_ever_stays_and_that_is_said(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("error", [NotImplementedError, OSError, PermissionError])
-def test_programs_are_copied_where_there_are_no_links(tmp_path, monkeypatch, error):
+def test_cache_without_links(tmp_path, monkeypatch, error):
+    """Compiled programs are copied where links cannot be made."""
+
     def refuse(*arguments):
         raise error("no links here")
 
@@ -283,7 +295,8 @@ def test_programs_are_copied_where_there_are_no_links(tmp_path, monkeypatch, err
     assert {path.name: path.read_text() for path in shared.iterdir()} == {"a-cache": "a", "b-cache": "b"}
 
 
-def test_rungs_whose_ids_differ_in_case_alone_have_states_of_their_own(tmp_path):
+def test_ids_that_differ_in_case(tmp_path):
+    """Rungs whose ids differ only in case have separate states."""
     handover = Handover(tmp_path)
     handover.begin("rung1[k]")
     handover.begin("rung1[K]")
@@ -292,7 +305,7 @@ def test_rungs_whose_ids_differ_in_case_alone_have_states_of_their_own(tmp_path)
     assert (handover.verdict("rung1[k]"), handover.verdict("rung1[K]")) == (Verdict.CRASHED, Verdict.PASS)
 
 
-def test_lines_are_written_as_they_are(tmp_path, monkeypatch):
+def test_line_endings(tmp_path, monkeypatch):
     """Windows would make two characters of an end of a line unless it is told not to."""
     opened, open_ = [], os.open
 
@@ -307,7 +320,8 @@ def test_lines_are_written_as_they_are(tmp_path, monkeypatch):
     assert [bool(flags & binary) for name, flags in opened if name == "list"] == [True]
 
 
-def test_who_appends_a_line_waits_for_its_turn(tmp_path):
+def test_append_lock(tmp_path):
+    """A process that appends a line waits for the lock of the file."""
     turn = lock(tmp_path / "list.lock")
     thread = threading.Thread(target=files.append_line, args=[tmp_path / "list", "a line"])
     thread.start()
@@ -319,7 +333,8 @@ def test_who_appends_a_line_waits_for_its_turn(tmp_path):
     assert (tmp_path / "list").read_bytes() == b"a line\n"
 
 
-def test_a_run_may_be_called_what_no_file_can_be(tmp_path):
+def test_run_name_without_file_name(tmp_path):
+    """A run may have a name that cannot be the name of a file."""
     evidence, other = (Evidence(tmp_path, run=name) for name in ("a/b: c?", "d"))
     evidence.lock.acquire()
     other.lock.acquire()

@@ -45,7 +45,7 @@ def run(folder, *command):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_what_is_installed():
+def test_bare_install():
     """A bare install brings neither JAX, nor what the case studies need, nor any pytest plugin but ladder's."""
     program = """
 import json
@@ -65,7 +65,7 @@ print(json.dumps([names, [plugin.name for plugin in entry_points(group="pytest11
     [["list"], ["show"], ["explain", "rung1"], ["compare", "{report}", "{report}"], ["history", "{folder}"]],
     ids=lambda command: command[0],
 )
-def test_reports_are_read(tmp_path, command):
+def test_report_commands(tmp_path, command):
     """The command reads reports as it does elsewhere."""
     (tmp_path / "reports").mkdir()
     report = shutil.copy(REPORT, tmp_path / "reports" / "ladder.json")
@@ -75,7 +75,7 @@ def test_reports_are_read(tmp_path, command):
     assert "Traceback" not in told
 
 
-def test_pytest_without_a_rung(tmp_path):
+def test_run_without_rungs(tmp_path):
     """Other tests run, and nothing of NumPy is loaded for them."""
     (tmp_path / "test_plain.py").write_text("import sys\ndef test_plain():\n    assert 'numpy' not in sys.modules\n")
     code, told = run(tmp_path, "-m", "pytest")

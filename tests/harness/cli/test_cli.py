@@ -55,7 +55,8 @@ def told(capsys, *arguments):
 
 
 @pytest.mark.parametrize(("p", "code", "line"), [(1.0, 0, "PASS  16/16"), (0.0, 1, "FAIL   0/16")])
-def test_show_begins_with_the_verdict_and_exits_red_where_a_rung_is_red(p, code, line, tmp_path, capsys):
+def test_show(p, code, line, tmp_path, capsys):
+    """The command show begins with the headline, and exits with 1 if a rung is red."""
     report = file(report_of(Rung(number=1, name="coin", experiment=Coin(p=p), gates=(LEARNS,))), tmp_path)
     ended, out, _ = told(capsys, "show", report)
     assert ended == code
@@ -63,19 +64,22 @@ def test_show_begins_with_the_verdict_and_exits_red_where_a_rung_is_red(p, code,
     assert out.startswith("CULPRIT rung1" if code else "ALL GREEN up to rung1")
 
 
-def test_a_climb_that_was_broken_off_is_not_green(tmp_path, capsys):
+def test_show_of_a_broken_off_run(tmp_path, capsys):
+    """A report that was broken off is not green."""
     document = report_of(ROOT) | {"complete": False}
     code, out, _ = told(capsys, "show", file(document, tmp_path))
     assert (code, out.splitlines()[0]) == (1, "BROKEN OFF; rungs climbed: rung1")
 
 
-def test_what_is_shown_fits_no_width_and_has_no_colour_where_it_is_piped(report, capsys):
+def test_show_through_a_pipe(report, capsys):
+    """Output to a pipe is neither cut to a width nor coloured."""
     _, out, _ = told(capsys, "show", report)
     assert max(map(len, out.splitlines())) > 100
     assert "\x1b" not in out
 
 
-def test_scripts_get_the_whole_report(red, report, capsys):
+def test_show_json(red, report, capsys):
+    """The option --json prints the whole report."""
     _, out, _ = told(capsys, "show", "--json", report)
     assert json.loads(out) == red
     assert "p ≈ 1" in out
@@ -92,7 +96,8 @@ def test_scripts_get_the_whole_report(red, report, capsys):
         ("rung4@small[moves]", 0, ["rung4@small[moves]"]),
     ],
 )
-def test_explain_tells_of_a_rung_or_of_all_of_a_number_or_size(report, capsys, asked, code, ids):
+def test_explain_selection(report, capsys, asked, code, ids):
+    """The command explain selects a rung by id, or all rungs of a number or of a scale."""
     ended, out, _ = told(capsys, "explain", "--json", asked, report)
     assert [entry["id"] for entry in json.loads(out)] == ids
     assert ended == code
@@ -101,7 +106,8 @@ def test_explain_tells_of_a_rung_or_of_all_of_a_number_or_size(report, capsys, a
     ]
 
 
-def test_explain_tells_what_is_added_asked_and_found(report, capsys):
+def test_explain(report, capsys):
+    """The command explain prints the change, the conditions, the effects and the findings of a rung."""
     _, out, _ = told(capsys, "explain", "rung2", report)
     for said in (
         "adds  p: 1.0 → 0.0, to rung1",
@@ -126,12 +132,14 @@ def test_explain_tells_what_is_added_asked_and_found(report, capsys):
     assert "control  no seed learns" in out
 
 
-def test_explain_tells_what_would_have_been_asked_of_a_blocked_rung(report, capsys):
+def test_explain_of_a_blocked_rung(report, capsys):
+    """The command explain prints the conditions of a blocked rung."""
     out = told(capsys, "explain", "rung3", report)[1]
     assert f"gate  loss < 0.5 by epoch 3\n          {SOURCE}; floor 0.01: the noise\n" in out
 
 
-def test_explain_tells_what_must_be_known_besides_and_how_to_repeat_it(tmp_path, capsys):
+def test_explain_note_and_repeat(tmp_path, capsys):
+    """The command explain prints the note and the repeat command of a rung."""
     document = report_of(ROOT)
     document["rungs"][0] |= {"note": "seeds 3 and 4 share a machine", "repeat": "pytest --ladder-only=rung1"}
     _, out, _ = told(capsys, "explain", "rung1", file(document, tmp_path))
@@ -140,14 +148,16 @@ def test_explain_tells_what_must_be_known_besides_and_how_to_repeat_it(tmp_path,
 
 
 @pytest.mark.parametrize("asked", ["rung9", "rung1[q]", "rung", "rung1@small"])
-def test_a_rung_that_there_is_not_is_named_with_those_there_are(report, capsys, asked):
+def test_unknown_rung(report, capsys, asked):
+    """An unknown rung exits with code 2 and lists those in the report."""
     code, out, err = told(capsys, "explain", asked, report)
     assert (code, out) == (2, "")
     there = "rung1, rung1[p=0.0], rung2, rung3, rung4@small[frozen], rung4@small[moves]"
     assert err == f"ladder: {report}: unknown {asked}; known rungs: {there}\n"
 
 
-def test_list_finds_rung_files_and_reports_but_not_in_hidden_folders(red, tmp_path, capsys):
+def test_list(red, tmp_path, capsys):
+    """The command list finds rung files and reports, and ignores hidden folders."""
     for name in ("tests/test_rung10_last_one.py", "tests/test_rung2_two.py", ".venv/test_rung3_x.py", "test_rungs.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -172,7 +182,8 @@ def test_list_finds_rung_files_and_reports_but_not_in_hidden_folders(red, tmp_pa
     assert "is not a ladder report" in out
 
 
-def test_files_alone_or_reports_alone_are_worth_listing(red, tmp_path, capsys):
+def test_list_of_one_kind(red, tmp_path, capsys):
+    """The command list works with only rung files or only reports."""
     for folder in ("files", "reports"):
         (tmp_path / folder).mkdir()
     (tmp_path / "files" / "test_rung1_one.py").touch()
@@ -189,7 +200,8 @@ def many(document, number):
     return document | {"rungs": rungs, "culprit": None}
 
 
-def test_a_long_ladder_has_a_line_for_each_rung_where_that_is_asked(tmp_path, capsys):
+def test_show_of_a_long_ladder(tmp_path, capsys):
+    """The option -v of show prints a line for each rung of a long ladder."""
     document = many(report_of(ROOT, CONTROL), 75)
     report = file(document, tmp_path)
     _, short, _ = told(capsys, "show", report)
@@ -198,7 +210,8 @@ def test_a_long_ladder_has_a_line_for_each_rung_where_that_is_asked(tmp_path, ca
     assert "75 controls FAIL, as they must: rungs 1–75" in short
 
 
-def test_long_lists_are_summed_up_and_red_reports_told_in_full(red, tmp_path, capsys):
+def test_list_of_many_files(red, tmp_path, capsys):
+    """The command list summarises many files and green reports, and prints red reports in full."""
     for number in range(1, 76):
         (tmp_path / f"test_rung{number}_x.py").touch()
     green = many(report_of(ROOT, CONTROL), 30)
@@ -221,13 +234,15 @@ def test_long_lists_are_summed_up_and_red_reports_told_in_full(red, tmp_path, ca
     assert told(capsys, "list", tmp_path)[1].splitlines()[-1] == "  30 rungs (1–30), none red"
 
 
-def test_where_there_is_nothing_list_says_so(tmp_path, capsys):
+def test_empty_list(tmp_path, capsys):
+    """The command list exits with code 2 in a folder without rungs and reports."""
     code, _, err = told(capsys, "list", tmp_path)
     assert (code, err.startswith(f"ladder: {tmp_path} has no rungs and no reports")) == (2, True)
 
 
 @pytest.mark.parametrize(("browser", "code"), [(True, 0), (False, 1)])
-def test_open_opens_the_page_beside_the_report(report, capsys, monkeypatch, browser, code):
+def test_open(report, capsys, monkeypatch, browser, code):
+    """The command open opens the page beside the report, and exits with 1 without a browser."""
     opened = []
     monkeypatch.setattr("webbrowser.open", lambda uri: opened.append(uri) or browser)
     assert told(capsys, "open", report)[0] == 2
@@ -246,11 +261,13 @@ def piped(report, into, command="show"):
     return subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=buffered)
 
 
-def test_the_verdict_comes_through_a_pipe_that_is_read(report):
+def test_exit_code_through_a_pipe(report):
+    """The exit code is unchanged if the output is piped."""
     assert piped(report, "| cat").returncode == 1
 
 
-def test_who_stops_reading_is_given_no_verdict(tmp_path):
+def test_broken_pipe(tmp_path):
+    """A closed pipe ends the command by SIGPIPE and without a message."""
     report = report_of(ROOT)
     report["rungs"][0]["note"] = "long " * 100_000
     ended = piped(file(report, tmp_path), "| head -1")
@@ -259,14 +276,16 @@ def test_who_stops_reading_is_given_no_verdict(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["show", "list --json"])
-def test_what_cannot_be_printed_is_told_as_that(tmp_path, command):
+def test_unwritable_output(tmp_path, command):
+    """Output that cannot be written ends the command with exit code 2 and one message."""
     report = file(report_of(ROOT), tmp_path)
     ended = piped(report if command == "show" else tmp_path, "> /dev/full", command)
     assert ended.returncode == 2
     assert ended.stderr.startswith("ladder: cannot print the output: ")
 
 
-def test_a_terminal_without_sparklines_has_the_words(report):
+def test_terminal_without_unicode(report):
+    """Characters that a terminal cannot encode are printed as escape sequences."""
     ended = subprocess.run(
         [sys.executable, "-m", "ladder", "show", report],
         capture_output=True,
@@ -276,7 +295,8 @@ def test_a_terminal_without_sparklines_has_the_words(report):
     assert b"\\u2581" in ended.stdout
 
 
-def test_in_an_ascii_locale_ids_are_read_and_json_stays_json(tmp_path):
+def test_ascii_locale(tmp_path):
+    """An ASCII locale accepts non-ASCII ids, and its JSON output is valid."""
     document = report_of(ROOT)
     document["rungs"][0] |= {"id": "rung1[é]", "variant": "é"}
     report = file(document, tmp_path)
@@ -288,14 +308,16 @@ def test_in_an_ascii_locale_ids_are_read_and_json_stays_json(tmp_path):
         assert json.loads(whole.stdout.decode("ascii"))[0] == document["rungs"][0]
 
 
-def test_a_folder_is_no_report(tmp_path, capsys):
+def test_folder_as_a_report(tmp_path, capsys):
+    """A folder in place of a report exits with code 2."""
     for command in (["open"], ["show"], ["explain", "rung1"]):
         for folder in (tmp_path, "/", "."):
             assert told(capsys, *command, folder)[0] == 2
 
 
 @pytest.mark.parametrize("command", ["show", "open", "explain"])
-def test_it_looks_in_reports_by_default(command, tmp_path, monkeypatch, capsys):
+def test_default_report(command, tmp_path, monkeypatch, capsys):
+    """The default report is in the folder reports."""
     monkeypatch.chdir(tmp_path)
     assert main([command, *(["rung1"] if command == "explain" else [])]) == 2
     assert "reports/ladder." in capsys.readouterr().err
@@ -303,7 +325,8 @@ def test_it_looks_in_reports_by_default(command, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("content", ["", "{", "\udcff", "{}", "[]", "null", '{"rungs": [{}]}'])
 @pytest.mark.parametrize("command", [["show"], ["explain", "rung1"]])
-def test_what_is_no_report_is_named(command, content, tmp_path, capsys):
+def test_invalid_report(command, content, tmp_path, capsys):
+    """A file that is not a report exits with code 2 and is named."""
     report = tmp_path / "ladder.json"
     report.write_bytes(content.encode(errors="surrogateescape"))
     code, out, err = told(capsys, *command, report)
@@ -312,7 +335,8 @@ def test_what_is_no_report_is_named(command, content, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("module", COMMANDS)
-def test_every_command_has_help_with_an_example_and_its_exit_codes(module, capsys):
+def test_help(module, capsys):
+    """The help of every command contains an example and the exit codes."""
     name = {"listing": "list", "opening": "open"}.get(
         module.__name__.rpartition(".")[2], module.__name__.rpartition(".")[2]
     )
@@ -325,14 +349,16 @@ def test_every_command_has_help_with_an_example_and_its_exit_codes(module, capsy
     assert "--json" in out
 
 
-def test_the_command_needs_a_subcommand():
+def test_missing_subcommand():
+    """The command without a subcommand exits with code 2."""
     with pytest.raises(SystemExit) as stopped:
         main([])
     assert stopped.value.code == 2
 
 
 @pytest.mark.parametrize("command", [["show"], ["explain", "rung1"]])
-def test_it_works_where_jax_does_not(report, command):
+def test_command_without_jax(report, command):
+    """The commands show and explain work without JAX."""
     without = "import sys; sys.modules |= dict.fromkeys(('jax', 'flax', 'optax')); from ladder.cli import main; "
     ran = subprocess.run(
         [sys.executable, "-c", f"{without}sys.exit(main({[*command, str(report)]!r}))"], capture_output=True, text=True

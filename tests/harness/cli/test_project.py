@@ -44,12 +44,14 @@ def deep(pytester):
     return pytester.mkdir("a").joinpath("b")
 
 
-def test_every_file_of_settings_is_tried():
+def test_configuration_files():
+    """Every configuration file of pytest is tested."""
     assert tuple(ASKS) == CONFIGURATION
 
 
 @pytest.mark.parametrize("name", ASKS)
-def test_the_report_lies_where_pytest_would_write_it(pytester, asked, deep, name):
+def test_report_folder(pytester, asked, deep, name):
+    """The default report is in the folder to which pytest writes it."""
     (pytester.path / name).write_text(ASKS[name])
     deep.mkdir()
     assert last_report(deep) == asked(deep) / "ladder.json" == pytester.path / "out" / "ladder.json"
@@ -58,7 +60,7 @@ def test_the_report_lies_where_pytest_would_write_it(pytester, asked, deep, name
 @pytest.mark.parametrize(
     "addopts", ["addopts = -ra --ladder-reports=out", "addopts = -k 'a b'\n    --ladder-reports out"]
 )
-def test_the_report_lies_where_added_options_say(pytester, asked, deep, addopts):
+def test_addopts(pytester, asked, deep, addopts):
     """Options that the settings add count as on the command line."""
     (pytester.path / "pytest.ini").write_text(f"[pytest]\nladder_reports = elsewhere\n{addopts}")
     deep.mkdir()
@@ -66,7 +68,7 @@ def test_the_report_lies_where_added_options_say(pytester, asked, deep, addopts)
 
 
 @pytest.mark.parametrize("name", SILENT)
-def test_settings_that_say_nothing_of_reports_are_read_as_pytest_reads_them(pytester, asked, deep, name):
+def test_configuration_without_report_folder(pytester, asked, deep, name):
     """A nearer file hides one above it only if it is one of pytest's."""
     (pytester.path / "pytest.ini").write_text(ASKS["pytest.ini"])
     deep.mkdir()
@@ -75,21 +77,24 @@ def test_settings_that_say_nothing_of_reports_are_read_as_pytest_reads_them(pyte
 
 
 @pytest.mark.parametrize(("first", "second"), list(pairwise(CONFIGURATION)))
-def test_of_two_files_of_settings_the_one_counts_that_counts_for_pytest(pytester, asked, first, second):
+def test_order_of_configuration_files(pytester, asked, first, second):
+    """The first of two configuration files counts, in the order of pytest."""
     (pytester.path / first).write_text(ASKS[first].replace("out", "first"))
     (pytester.path / second).write_text(ASKS[second])
     assert last_report(pytester.path) == asked(pytester.path) / "ladder.json" == pytester.path / "first" / "ladder.json"
 
 
 @pytest.mark.parametrize("content", ["[pytest\nx", "no section", "\udcff"])
-def test_damaged_settings_are_left_to_pytest(tmp_path, content):
+def test_damaged_configuration(tmp_path, content):
+    """A damaged configuration file is ignored."""
     for name in CONFIGURATION:
         (tmp_path / name).write_bytes(content.encode(errors="surrogateescape"))
     assert last_report(tmp_path) == tmp_path / "reports" / "ladder.json"
 
 
 @pytest.mark.parametrize("mark", ["pyproject.toml", "setup.py", ".git"])
-def test_without_settings_it_is_looked_for_up_to_the_root(tmp_path, mark):
+def test_root_without_configuration(tmp_path, mark):
+    """The report is searched upwards to the root of a project without configuration."""
     inner = tmp_path / "project" / "src"
     inner.mkdir(parents=True)
     (tmp_path / "project" / mark).touch()
@@ -107,7 +112,8 @@ def test_without_settings_it_is_looked_for_up_to_the_root(tmp_path, mark):
 
 
 @pytest.mark.parametrize("command", [["show"], ["explain", "rung1"], ["open"]])
-def test_what_is_missing_is_named_as_it_is_seen_from_here(tmp_path, monkeypatch, capsys, command):
+def test_missing_report(tmp_path, monkeypatch, capsys, command):
+    """A missing report is named relative to the current folder."""
     (tmp_path / "pytest.ini").write_text(ASKS["pytest.ini"])
     (tmp_path / "src").mkdir()
     monkeypatch.chdir(tmp_path / "src")
@@ -117,7 +123,8 @@ def test_what_is_missing_is_named_as_it_is_seen_from_here(tmp_path, monkeypatch,
     assert err.endswith("; run pytest first\n")
 
 
-def test_who_reads_a_report_loads_no_pytest():
+def test_imports():
+    """The command does not import pytest."""
     program = (
         "import sys; from ladder.cli import main; main(['list']); sys.exit(any('pytest' == m for m in sys.modules))"
     )

@@ -39,25 +39,29 @@ case = pytest.mark.parametrize(("criterion", "statistic", "holds", "text"), CASE
 
 
 @case
-def test_statistic_holds_and_text(criterion, statistic, holds, text):
+def test_criterion(criterion, statistic, holds, text):
+    """A criterion has a statistic for each seed, the seeds that meet it, and a text."""
     np.testing.assert_array_equal(criterion.statistic(CURVES), statistic)
     np.testing.assert_array_equal(criterion.holds(CURVES), np.array(holds, bool))
     assert criterion.text == str(criterion) == text
 
 
 @case
-def test_worst_is_the_seed_furthest_from_meeting_it(criterion, statistic, holds, text):
+def test_worst(criterion, statistic, holds, text):
+    """The worst seed has the statistic that is furthest from the limit."""
     finite = {name: curve[:3] for name, curve in CURVES.items()}
     assert criterion.worst(finite) == (min if "above" in criterion.key else max)(statistic[:3])
 
 
-def test_it_must_hold_at_the_epoch_and_at_every_later_one():
+def test_every_later_epoch():
+    """A criterion must be met at its epoch and at every later one."""
     curves = {"loss": np.array([[9.0, 1.0, 1.0, 1.0], [1.0, 9.0, 1.0, 1.0], [1.0, 1.0, 1.0, 9.0]])}
     for by, expected in [(1, [0, 0, 0]), (2, [1, 0, 0]), (3, [1, 1, 0]), (4, [1, 1, 0])]:
         assert below("loss", 2.0, by=by, source=SOURCE).holds(curves).tolist() == [bool(e) for e in expected]
 
 
-def test_limits_are_strict_for_below_and_above_and_met_at_equality_for_falls_and_agrees():
+def test_strictness():
+    """Limits are strict for below and above, and inclusive for falls and agrees."""
     curves = {"a": np.array([[2.0, 1.0]]), "b": np.array([[1.0, 2.0]])}
     held = [
         criterion.holds(curves).item()
@@ -72,13 +76,15 @@ def test_limits_are_strict_for_below_and_above_and_met_at_equality_for_falls_and
 
 
 @pytest.mark.parametrize("start", [0.0, -1.0, NAN])
-def test_falling_from_nothing_is_not_falling(start):
+def test_fall_from_zero(start):
+    """A fall from a value that is not positive is never met."""
     curves = {"loss": np.array([[start, 0.0], [0.0, 1.0]])}
     assert not falls("loss", 0.5, by=2, source=SOURCE).holds(curves).any()
 
 
 @pytest.mark.parametrize("make", [below, above])
-def test_tightened_takes_the_stricter_limit_with_its_source(make):
+def test_tightened(make):
+    """A tightened criterion has the stricter limit and its source."""
     asked = make("loss", 2.0, by=2, source=SOURCE, calibrated=True)
     lower, higher = asked.tightened(1.0, "measured"), asked.tightened(3.0, "measured")
     stricter, same = (lower, higher) if make is below else (higher, lower)
@@ -91,7 +97,8 @@ def test_tightened_takes_the_stricter_limit_with_its_source(make):
     assert same is asked
 
 
-def test_key_names_the_condition_without_its_limit():
+def test_key():
+    """The key of a criterion depends on the condition and not on its limit or source."""
     assert below("loss", 2.0, by=2, source="a").key == below("loss", 1.0, by=2, source="b").key
     conditions = [
         below("loss", 1.0, by=2, source=SOURCE),
@@ -118,6 +125,7 @@ def test_key_names_the_condition_without_its_limit():
     ],
 )
 def test_comparisons(comparison, margin, text):
+    """A comparison has the other rung, the metric, the margin and a text."""
     assert (comparison.against, comparison.metrics, comparison.margin) == ("rung1", ("loss",), margin)
     assert str(comparison) == text
 
@@ -149,12 +157,14 @@ def test_comparisons(comparison, margin, text):
         (lambda: no_worse_than("rung1", "loss", margin=NAN, source=SOURCE), "choose 0 or a positive number"),
     ],
 )
-def test_what_cannot_be_met_or_has_no_source_is_refused(make, message):
+def test_invalid_criterion(make, message):
+    """A criterion that cannot be met or has no source raises an error."""
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_a_signed_metric_may_be_asked_below_zero():
+def test_signed_metric():
+    """A signed metric may have a negative limit."""
     curves = {"nll": np.array([[-2.0], [-0.5]])}
     assert below("nll", -1.0, by=1, source=SOURCE, signed=True).holds(curves).tolist() == [True, False]
 
@@ -171,7 +181,8 @@ def test_a_signed_metric_may_be_asked_below_zero():
         (below, 0.1, None, False),
     ],
 )
-def test_a_limit_beyond_its_floor_is_known_and_the_floor_changes_nothing_else(make, limit, floor, beyond):
+def test_limit_beyond_the_floor(make, limit, floor, beyond):
+    """A limit beyond its floor is recognised, and the floor changes nothing else."""
     plain = make("loss", limit, by=2, source=SOURCE)
     floored = make("loss", limit, by=2, source=SOURCE, floor=floor and Floor(floor, "theorem 1"))
     assert floored.beyond_floor is beyond
@@ -180,7 +191,8 @@ def test_a_limit_beyond_its_floor_is_known_and_the_floor_changes_nothing_else(ma
     assert not plain.beyond_floor
 
 
-def test_a_tightened_limit_keeps_its_floor():
+def test_floor_of_a_tightened_limit():
+    """A tightened criterion keeps its floor."""
     asked = below("loss", 2.0, by=2, source=SOURCE, floor=Floor(1.5, "theorem 1"))
     assert asked.tightened(1.0, "measured").beyond_floor
 

@@ -43,7 +43,8 @@ class Whole:
         {"kind": "some", "part": Part(), "each": (1, 2.5)},
     ],
 )
-def test_what_is_annotated_is_taken(given):
+def test_valid_fields(given):
+    """A value that agrees with the annotation of its field is accepted."""
     Whole(**given)
 
 
@@ -66,6 +67,7 @@ def test_what_is_annotated_is_taken(given):
         ("limit", float("inf"), "give a finite number or None"),
     ],
 )
-def test_anything_else_is_refused_by_name(name, value, wanted):
+def test_invalid_fields(name, value, wanted):
+    """A value that contradicts the annotation of its field raises an error that names the field."""
     with pytest.raises(ValueError, match=re.escape(f"Whole({name}={value!r}): {wanted}")):
         Whole(**{name: value})

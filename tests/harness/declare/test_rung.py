@@ -82,7 +82,8 @@ class Nest(Coin):
         ({"name": None}, "rung1: name=None: give a string$"),
     ],
 )
-def test_a_rung_that_is_not_well_formed_is_refused(change, message):
+def test_invalid_rung(change, message):
+    """A rung with an invalid field raises an error that names it."""
     with pytest.raises(ValueError, match=message):
         Rung(**({"number": 1, "name": "x", "experiment": Coin(), "gates": (LEARNS,)} | change))
 
@@ -102,7 +103,7 @@ def test_control(change, message):
         Control(**({"why": "must fail"} | change))
 
 
-def test_rungs_by_themselves_or_by_id():
+def test_rung_references():
     """A rung names another by itself as well as by its id."""
     by_id = on_root(requires=("rung1",), gates=(LEARNS, better_than("rung1", "loss", source=SOURCE)))
     by_itself = replace(by_id, parent=ROOT, requires=[ROOT], gates=(LEARNS, better_than(ROOT, "loss", source=SOURCE)))
@@ -119,7 +120,8 @@ def test_hash():
 
 @pytest.mark.parametrize(("make", "limit", "floor"), [(below, 0.5, 0.6), (falls, 0.1, 0.2), (above, 0.9, 0.8)])
 @pytest.mark.parametrize("control", [None, Control("must fail")])
-def test_a_gate_beyond_its_floor_is_refused_and_a_goal_is_not(make, limit, floor, control):
+def test_gate_beyond_its_floor(make, limit, floor, control):
+    """A gate whose limit lies beyond its floor raises an error, and such a goal is allowed."""
     within, beyond = (
         make("loss", limit, by=3, source="table 2", floor=Floor(at, "theorem 1")) for at in (limit, floor)
     )
@@ -131,7 +133,7 @@ def test_a_gate_beyond_its_floor_is_refused_and_a_goal_is_not(make, limit, floor
 
 
 @pytest.mark.parametrize(("measured", "refused"), [(0.3, False), (0.1, True)])
-def test_a_calibration_beyond_the_floor_is_refused(measured, refused, tmp_path):
+def test_calibration_beyond_the_floor(measured, refused, tmp_path):
     """Its seeds got past what none can: the floor is wrong."""
     gate = below("loss", 0.5, by=3, source=SOURCE, calibrated=True, floor=Floor(0.2, "theorem 1"))
     rung, values = replace(ROOT, gates=(gate,)), {gate.key: measured}
@@ -151,7 +153,8 @@ class Thawed:
 
 
 @pytest.mark.ill_typed
-def test_lists_are_as_good_as_tuples():
+def test_lists():
+    """Lists are accepted in place of tuples."""
     assert replace(ROOT, gates=[LEARNS], goals=[LEARNS], requires=[]) == replace(
         ROOT, gates=(LEARNS,), goals=(LEARNS,), requires=()
     )
@@ -209,7 +212,8 @@ def with_a_circle():
         ({"part": with_a_circle()}, "component 'part' contains itself, or is nested more than 100 levels deep"),
     ],
 )
-def test_an_experiment_that_cannot_be_trained_is_refused_where_its_rung_is_declared(change, message):
+def test_untrainable_experiment(change, message):
+    """An experiment with invalid epochs, metrics or components raises an error of its rung."""
     with pytest.raises(ValueError) as refused:  # noqa: PT011  # the whole sentence is compared below
         Rung(number=7, name="x", experiment=Says(**change), gates=(LEARNS,))
     said = str(refused.value)
@@ -220,7 +224,8 @@ def test_an_experiment_that_cannot_be_trained_is_refused_where_its_rung_is_decla
 
 
 @pytest.mark.parametrize("metrics", [["loss"], ("loss", "val loss"), ("loss", "val/Größe")])
-def test_metrics_may_be_a_list_and_have_any_name_that_can_be_printed(metrics):
+def test_metric_names(metrics):
+    """Metrics may be a list, and their names may consist of any printable characters."""
     rung = Rung(number=1, name="x", experiment=Says(metrics=metrics, epochs=np.int64(3)), gates=(LEARNS,))
     assert rung.experiment.metrics == metrics
 
@@ -263,14 +268,16 @@ class NoMethod:
         (NoMethod(), r"rung1: epoch=5: make it a method, epoch\(state, key\)"),
     ],
 )
-def test_a_component_that_hides_a_method_or_has_no_value_is_refused(experiment, message):
+def test_invalid_component(experiment, message):
+    """A component that has no value or hides a method raises an error."""
     with pytest.raises(ValueError, match=message):
         replace(ROOT, experiment=experiment)
 
 
 @pytest.mark.ill_typed
 @pytest.mark.parametrize("experiment", [object(), Coin, Layer(), Thawed()])
-def test_what_cannot_be_trained_is_refused(experiment):
+def test_invalid_experiment(experiment):
+    """An object that is not a frozen dataclass with init and epoch raises an error."""
     with pytest.raises(TypeError, match=r"rung1: .*(is not an experiment|is not an instance of a frozen dataclass)"):
         Rung(number=1, name="x", experiment=experiment, gates=(LEARNS,))
 
@@ -301,7 +308,8 @@ def test_what_cannot_be_trained_is_refused(experiment):
         ),
     ],
 )
-def test_what_is_no_ladder_is_refused(rungs, message):
+def test_invalid_ladder(rungs, message):
+    """Rungs that do not form a ladder raise an error that names the rungs."""
     with pytest.raises(LadderError, match=message):
         Ladder(rungs)
 
@@ -316,7 +324,8 @@ class Scored(Coin):
         return ("loss", "score")
 
 
-def test_comparing_on_a_metric_the_other_rung_does_not_report_is_refused():
+def test_comparison_on_a_missing_metric():
+    """A comparison on a metric that the other rung does not report raises an error."""
     scored = Rung(number=2, name="scored", experiment=Scored(), gates=(better_than("rung1", "score", source=SOURCE),))
     with pytest.raises(LadderError, match="rung1 does not report 'score'"):
         Ladder([ROOT, scored])
@@ -325,7 +334,8 @@ def test_comparing_on_a_metric_the_other_rung_does_not_report_is_refused():
         Ladder([ROOT, goal])
 
 
-def test_a_goal_row_may_change_several_components():
+def test_goal_with_several_changes():
+    """A goal rung may change several components at once."""
     recipe = on_root(experiment=Coin(shift=0.1, p=0.9), gates=(), goals=(LEARNS,), adds="recipe")
     assert list(Ladder([ROOT, recipe])) == ["rung1", "rung2"]
 
@@ -346,7 +356,8 @@ def test_a_goal_row_may_change_several_components():
         (Coin(p=float("nan")), Coin(p=float("nan")), {}),
     ],
 )
-def test_differences_compare_nested_components_field_by_field(one, other, expected):
+def test_differences(one, other, expected):
+    """Differences are listed by component and field by field in nested components."""
     assert differences(one, other) == expected
 
 
@@ -371,7 +382,8 @@ def data(value):
     return {"train": (np.full((1000, 5), value, np.float32), [np.arange(3)]), "seeds": {1, 2}}
 
 
-def test_a_data_set_is_a_component_like_any_other_and_is_told_by_its_shape():
+def test_data_set_component():
+    """A data set is compared like any component and is described by its shape and dtype."""
     root = replace(ROOT, experiment=Trains(data=data(0.0)))
     assert len(Ladder([root, on_root(experiment=Trains(data=data(0.0), shift=0.1))])) == 2
     assert len(Ladder([root, on_root(experiment=Trains(data=data(1.0)), adds="data")])) == 2
@@ -382,7 +394,8 @@ def test_a_data_set_is_a_component_like_any_other_and_is_told_by_its_shape():
 
 
 @pytest.mark.parametrize("change", [{}, {"gates": (), "goals": (LEARNS,)}], ids=["gate", "goal"])
-def test_components_that_cannot_be_compared_are_refused_by_name(change):
+def test_incomparable_components(change):
+    """Components that cannot be compared raise an error that names them."""
     root, other = (Trains(layer=Layer(width=[Ambiguous()])) for _ in range(2))
     with pytest.raises(LadderError) as refused:
         Ladder([replace(ROOT, experiment=root), on_root(experiment=other, **change)])
@@ -393,7 +406,8 @@ def test_components_that_cannot_be_compared_are_refused_by_name(change):
     assert len(Ladder([replace(ROOT, experiment=root), on_root(experiment=same, **change)])) == 2
 
 
-def test_components_are_listed_by_dotted_path():
+def test_components():
+    """Components are listed by their dotted paths."""
     assert components(Nest(layer=Layer(8))) == {
         "p": 1.0,
         "shift": 0.0,
@@ -412,20 +426,23 @@ def test_components_are_listed_by_dotted_path():
         ("layer.depth", 2, Nest(layer=Layer(depth=2))),
     ],
 )
-def test_one_component_is_changed_by_its_path_and_nothing_else(component, value, expected):
+def test_changed(component, value, expected):
+    """One component is changed by its path, and the original remains unchanged."""
     nest = Nest()
     assert changed(nest, component, value) == expected
     assert nest == Nest()
     assert component in differences(nest, expected)
 
 
-def test_one_nested_field_is_one_component():
+def test_nested_component():
+    """A nested field may be the one component that a rung adds."""
     root = replace(ROOT, experiment=Nest())
     deeper = on_root(experiment=Nest(layer=Layer(depth=2)), adds="layer.depth")
     assert len(Ladder([root, deeper])) == 2
 
 
 def test_ids_markers_and_roles():
+    """A rung has an id with its variant, a marker without it, and the role of a gate, goal or control."""
     variant = replace(ROOT, variant="mse")
     assert [ROOT.id, variant.id, variant.marker, str(variant)] == ["rung1", "rung1[mse]", "rung1", "rung1[mse]"]
     goal, control = replace(ROOT, gates=(), goals=(LEARNS,)), replace(ROOT, control=Control("must fail"))
@@ -433,7 +450,8 @@ def test_ids_markers_and_roles():
     assert Ladder([ROOT, replace(goal, number=2), replace(control, number=3)]).gate_count("") == 1
 
 
-def test_the_scale_stands_in_the_id_before_the_variant_and_not_in_the_marker():
+def test_scale_in_the_id():
+    """The scale is in the id before the variant, and the marker is without it."""
     small = replace(ROOT, scale="small")
     variant = replace(small, variant="mse")
     assert [small.id, variant.id, str(variant)] == ["rung1@small", "rung1@small[mse]", "rung1@small[mse]"]
@@ -441,20 +459,23 @@ def test_the_scale_stands_in_the_id_before_the_variant_and_not_in_the_marker():
     assert len(Ladder([ROOT, small, variant])) == 3
 
 
-def test_a_control_is_of_its_rungs_scale_and_tightened_by_its_calibration():
+def test_scale_of_a_control():
+    """A control has the scale of its rung and uses its calibration."""
     control = replace(ROOT, scale="small").as_control(Control("no seed learns"), p=0.0)
     assert (control.id, control.scale) == ("rung1@small[p=0.0]", "small")
     assert (control.parent_id, control.calibration) == ("rung1@small", "rung1@small")
 
 
-def test_the_scales_of_a_ladder_are_of_those_rungs_that_come_in_several():
+def test_scales():
+    """A ladder lists the scales of every number that has a rung with a scale."""
     small = replace(ROOT, number=3, scale="small")
     rungs = [ROOT, replace(ROOT, variant="mse"), on_root(), replace(small, scale=""), small, replace(small, number=4)]
     assert Ladder(rungs).scales == {3: {"", "small"}, 4: {"small"}}
     assert Ladder([ROOT]).scales == {}
 
 
-def test_a_run_can_name_the_rungs_of_the_scale_that_it_climbs_and_those_that_come_in_one_size():
+def test_gated_rungs_of_a_scale():
+    """The gated rungs of a scale are those in it and those without several scales."""
     sized = [replace(ROOT, number=2, scale=scale, variant=variant) for scale in ("", "small") for variant in "ab"]
     more = [
         replace(sized[-1], variant="c"),  # of the small one alone
@@ -466,7 +487,8 @@ def test_a_run_can_name_the_rungs_of_the_scale_that_it_climbs_and_those_that_com
     assert {scale: ladder.gate_count(scale) for scale in ("", "small", "tiny")} == {"": 3, "small": 5, "tiny": 1}
 
 
-def test_what_a_rung_requires_and_is_compared_with():
+def test_requirements_and_partners():
+    """A gated rung requires its parent by default and is compared with its parent and its partners."""
     rung = on_root(3, gates=(LEARNS, better_than("rung2", "loss", source=SOURCE)))
     assert (rung.required, rung.partners, rung.named) == (("rung1",), ("rung1", "rung2"), ("rung1", "rung2"))
     assert replace(rung, requires=("rung2",)).required == ("rung2",)
@@ -474,7 +496,8 @@ def test_what_a_rung_requires_and_is_compared_with():
     assert replace(rung, control=Control("must fail")).required == ()
 
 
-def test_as_control_changes_one_component_and_must_fail_every_gate():
+def test_as_control():
+    """A control changes exactly one component, requires nothing and must fail every gate."""
     rung = on_root(variant="mse", goals=(LEARNS,))
     control = rung.as_control(Control("no seed learns"), p=0.0)
     assert control.experiment == Coin(shift=0.1, p=0.0)
@@ -492,7 +515,8 @@ def test_as_control_changes_one_component_and_must_fail_every_gate():
             rung.as_control(Control("no seed learns"), **change)
 
 
-def test_the_ladder_stands_in_climbing_order_whatever_the_order_of_declaration():
+def test_climbing_order():
+    """A ladder is in climbing order, whatever the order of its declaration."""
     high = on_root(2, gates=(LEARNS, better_than("rung4", "loss", source=SOURCE)), requires=("rung1",))
     rungs = [on_root(4), high, on_root(3, parent="rung4", experiment=Coin(shift=0.1, p=0.9), adds="p"), ROOT]
     ladder = Ladder(rungs)

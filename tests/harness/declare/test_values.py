@@ -122,6 +122,7 @@ def objects(*values):
     ],
 )
 def test_same(one, other, expected):
+    """Values are the same if type, shape and all nested values agree, with NaN equal to itself."""
     assert equal(one, other) is expected
     assert equal(other, one) is expected
     assert equal(one, one)
@@ -136,6 +137,7 @@ def test_same(one, other, expected):
     ],
 )
 def test_incomparable(one, other, why):
+    """Values whose equality is not a boolean raise an error."""
     with pytest.raises(TypeError, match=why):
         equal(one, other)
     assert equal(one, one)
@@ -160,12 +162,15 @@ def test_incomparable(one, other, why):
     ],
 )
 def test_shortened(value, text):
+    """A value is shortened to one line of at most 200 characters, and arrays are given by dtype and shape."""
     found = shortened(value)
     assert found == text if text else len(found) <= 200
     assert "\n" not in found
 
 
-def test_shortened_survives_a_repr_that_raises():
+def test_shortened_without_repr():
+    """A value whose repr raises an exception is shortened to its type."""
+
     class Mute:
         def __repr__(self):
             raise ValueError
@@ -184,12 +189,14 @@ def circles():
 
 
 @pytest.mark.parametrize("value", circles(), ids=["list", "dict", "array", "wide"])
-def test_a_value_that_contains_itself_is_too_deep(value):
+def test_circular_value(value):
+    """A value that contains itself is too deep, and can be shortened."""
     assert is_too_deep(value)
     assert len(shortened(value)) <= 200
 
 
-def test_depth_is_that_of_nesting_and_not_of_sharing():
+def test_depth():
+    """The depth of a value counts nesting and not shared references."""
     value = leaf = [1]
     for _ in range(MAX_DEPTH - 1):
         value = [value, value]

@@ -148,14 +148,16 @@ def runs() -> dict[str, tuple[Trained, dict[str, np.ndarray]]]:
     return found
 
 
-def test_a_healthy_rung_meets_its_gate_and_has_no_findings(runs):
+def test_healthy_rung(runs):
+    """A healthy rung meets its gate and has no findings."""
     trained, inspected = runs[""]
     assert GATE.holds(trained.curves).all()
     assert diagnosed(trained, inspected).findings == ()
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name])
-def test_a_planted_fault_fails_the_rung_and_is_the_first_finding(fault, runs):
+def test_planted_faults(fault, runs):
+    """A planted fault fails the rung and is the first finding."""
     trained, inspected = runs[fault]
     assert not GATE.holds(trained.curves).any()
     found = diagnosed(trained, inspected).findings
@@ -163,7 +165,8 @@ def test_a_planted_fault_fails_the_rung_and_is_the_first_finding(fault, runs):
     assert all(np.isfinite(list(f.numbers.values())).all() for f in found)
 
 
-def test_a_nan_is_traced_to_its_seed_its_step_and_the_stage_that_turned_first():
+def test_non_finite_stage():
+    """A NaN is traced to its seed, its step and the first non-finite stage."""
     trained = jax.device_get(
         jax.jit(jax.vmap(lambda key: (b := Broken()).epoch(b.init(key), key)[1]))(Seeds().keys([0, 1]))
     )
@@ -238,18 +241,21 @@ class Plain:
 LOUD = {"loss": [1.0, 0.9, 0.8, 0.7], "mse": [1.0, 1.1, 1.2, 1.3]}
 
 
-def test_a_rung_with_only_curves_is_diagnosed_by_what_there_is():
+def test_curves_only():
+    """A rung with only curves is diagnosed by the detectors that need no inspection."""
     assert [f.name for f in diagnosed(curves(**LOUD)).findings] == ["gamed"]
     assert diagnosed(curves(**LOUD), of=rung(Plain())) == Diagnosis()
 
 
-def test_a_rung_that_passed_is_not_diagnosed():
+def test_passed_rung():
+    """A rung that passed has an empty diagnosis."""
     trained = curves(**LOUD)
     passed = replace(judge(rung(), trained, {}, SequentialTest(), 1), verdict=Verdict.PASS)
     assert diagnose(rung(), passed, trained, None) == Diagnosis()
 
 
-def test_only_failing_seeds_are_asked():
+def test_failing_seeds():
+    """Only failing seeds are part of a diagnosis."""
     trained = curves(**LOUD)
     trained.curves["mse"][:2] = 0.1
     trained.curves["loss"][:2, -1] = 2.0
@@ -257,7 +263,8 @@ def test_only_failing_seeds_are_asked():
     assert (found.name, round(found.numbers["rise"], 6)) == ("gamed", 0.3)
 
 
-def test_where_every_seed_turned_there_is_one_finding():
+def test_non_finite_seeds():
+    """A diagnosis has no further finding if every seed became non-finite."""
     trained = curves(**LOUD, step_loss=[1.0, np.nan, 1.0])
     assert [f.name for f in diagnosed(trained).findings] == ["non-finite"]
     trained = curves(**LOUD, step_loss=[1.0, 1.0, 1.0])
@@ -276,12 +283,14 @@ def test_where_every_seed_turned_there_is_one_finding():
         (above("mse", 0.9, by=1, source=SOURCE, floor=Floor(1.0, "theorem 1")), False),
     ],
 )
-def test_a_goal_beyond_its_floor_is_told_last(condition, beyond):
+def test_goal_beyond_its_floor(condition, beyond):
+    """A goal beyond its floor is the last finding."""
     found = diagnosed(curves(**LOUD), of=rung(goals=(condition,))).findings
     assert [f.name for f in found] == (["gamed", "below-floor"] if beyond else ["gamed"])
 
 
-def test_tables_have_what_one_would_print_by_hand(runs):
+def test_tables(runs):
+    """The tables of a diagnosis equal values that are computed by hand."""
     trained, inspected = runs["off-by-one"]
     found = diagnosed(trained, inspected)
     signal = Faulty().data.clean
@@ -308,7 +317,8 @@ def shown(prediction, target, z, **more):
     return {name: np.asarray(value) for name, value in found.items()}
 
 
-def test_an_inspection_in_numbers():
+def test_summarise():
+    """The summary of an inspection equals values that are computed by hand."""
     rng = np.random.default_rng(0)
     y = rng.normal(size=(3, 20, 2)).astype(np.float32)
     z = jnp.asarray(rng.normal(size=(3, 20, 4)), jnp.float32) * jnp.array([2.0, 1.0, 0.0, 0.0]).reshape(1, 1, -1)
@@ -321,7 +331,8 @@ def test_an_inspection_in_numbers():
     assert found["stage/0/z/shape"].tolist() == [3, 20, 4]
 
 
-def test_a_constant_latent_has_rank_0_and_a_silent_target_no_amplitude():
+def test_constant_latent():
+    """A constant latent has rank 0, and a target of zeros has no amplitude."""
     one = jnp.ones((2, 4, 3))
     found = shown(one, jnp.zeros_like(one), one)
     assert (found["latent/rank"], found["latent/variance"], found["target/rank"]) == (0.0, 0.0, 0.0)
@@ -333,12 +344,14 @@ def test_a_constant_latent_has_rank_0_and_a_silent_target_no_amplitude():
 
 
 @pytest.mark.parametrize(("spectrum", "rank"), [([1, 0, 0], 1), ([2, 2, 0], 2), ([1, 1, 1], 3), ([0, 0, 0], 0)])
-def test_the_effective_rank_counts_equal_eigenvalues(spectrum, rank):
+def test_effective_rank(spectrum, rank):
+    """The effective rank of equal eigenvalues is their number."""
     np.testing.assert_allclose(effective_rank(jnp.array(spectrum, float)), rank, rtol=1e-6)
 
 
 @pytest.mark.ill_typed
-def test_an_inspection_that_does_not_fit_is_refused():
+def test_invalid_inspection():
+    """An inspection with inconsistent shapes or an unknown stage raises an error."""
     x = jnp.ones((2, 4, 3))
     with pytest.raises(ValueError, match="must have the same shape"):
         summarise(Inspection(stages={}, prediction=x, target=x[:, 1:]))
@@ -347,7 +360,8 @@ def test_an_inspection_that_does_not_fit_is_refused():
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1.0, 1e25])
-def test_norms_of_a_group_are_those_of_all_its_entries_at_any_scale(scale):
+def test_group_norms(scale):
+    """The norms of a group include all its entries and are accurate at any scale."""
     tree = {"layer": {"kernel": jnp.array([[3.0, 0.0]]), "bias": jnp.array([4.0])}, "gain": jnp.array(2.0)}
     scaled = jax.tree.map(lambda leaf: leaf * jnp.asarray(scale, jnp.float32), tree)
     found = step_traces(stages={"x": scaled["gain"]}, params=tree, gradient=scaled, update=tree)
@@ -359,6 +373,7 @@ def test_norms_of_a_group_are_those_of_all_its_entries_at_any_scale(scale):
     ]
 
 
-def test_stages_sort_in_forward_order_beyond_ten():
+def test_order_of_stages():
+    """Stage names sort in forward order for more than ten stages, too."""
     found = step_traces(stages={chr(ord("z") - i): jnp.ones(2) for i in range(12)}, params={}, gradient={}, update={})
     assert sorted(found) == list(found)

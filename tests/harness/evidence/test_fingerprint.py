@@ -26,7 +26,8 @@ from ladder.studies.manifoldformer import Oscillators
 SOURCE = Path(module.__file__).parents[1]
 
 
-def test_the_code_of_an_experiment_is_all_that_it_imports(lab):
+def test_closure(lab):
+    """The code of an experiment consists of all modules that it imports."""
     found = {
         path.relative_to(lab).as_posix()
         for path in closure("lab.experiments").files.values()
@@ -35,7 +36,8 @@ def test_the_code_of_an_experiment_is_all_that_it_imports(lab):
     assert found == {"__init__.py", "experiments.py", "parts.py", "deep/__init__.py", "deep/inner.py", "sibling.py"}
 
 
-def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_report():
+def test_closure_of_the_case_study():
+    """The code of the case study includes its model, data and trainer, and excludes the reports."""
     found = {
         path.relative_to(SOURCE).as_posix()
         for path in closure(Oscillators.__module__, *module.TRAINING_MODULES).files.values()
@@ -56,14 +58,16 @@ def test_the_case_study_runs_on_its_models_geometry_and_training_but_on_no_repor
     ]
 
 
-def test_of_installed_packages_the_names_are_enough():
+def test_installed_packages():
+    """Installed packages are in the closure by name only."""
     code = closure(Oscillators.__module__, *module.TRAINING_MODULES)
     assert not [path for path in code.files.values() if "site-packages" in path.parts]
     assert code.packages >= {"jax", "flax", "optax", "numpy"}
     assert not code.packages & sys.stdlib_module_names
 
 
-def test_a_module_of_ones_own_counts_also_if_it_is_called_like_one_of_pythons(tmp_path, monkeypatch):
+def test_module_named_like_a_standard_one(tmp_path, monkeypatch):
+    """The user's own module is in the closure even if its name is that of a standard one."""
     (tmp_path / "chunk.py").write_text("import wave\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert closure("chunk") == ({"chunk": tmp_path / "chunk.py"}, frozenset())
@@ -73,7 +77,8 @@ def test_a_module_of_ones_own_counts_also_if_it_is_called_like_one_of_pythons(tm
     ("file", "changes"),
     [("experiments.py", True), ("deep/inner.py", True), ("sibling.py", True), ("unrelated.py", False)],
 )
-def test_an_edit_changes_the_code_if_the_experiment_runs_on_it(lab, file, changes):
+def test_edited_module(lab, file, changes):
+    """An edit changes the code only if the experiment imports the module."""
     own = sys.modules["lab.experiments"].Own()
     before = fingerprint(own)
     (lab / file).write_text((lab / file).read_text() + "edited = True\n")
@@ -106,14 +111,14 @@ def another_docstring(source):
         ("ladder.train.compiled", lambda source: source + "import this\n", True),
     ],
 )
-def test_only_what_runs_counts(monkeypatch, tmp_path, name, edit, changes):
+def test_edits_without_effect(monkeypatch, tmp_path, name, edit, changes):
     """A docstring or comment in a model or the trainer, and anything in the public face, keeps evidence and calibrations."""
     before = fingerprint(Oscillators(), "ladder.declare.criteria")
     edited(monkeypatch, tmp_path, name, edit)
     assert fingerprint(Oscillators(), "ladder.declare.criteria").changed_since(before) == ["code"] * changes
 
 
-def test_every_byte_counts_beside_what_reads_annotations(lab):
+def test_comments_beside_annotation_readers(lab):
     """A comment is a change where something may read annotations, docstrings or sources."""
     own = sys.modules["lab.experiments"].Own()
     (lab / "sibling.py").write_text("import inspect\nx = inspect.signature(print)\n")
@@ -122,13 +127,15 @@ def test_every_byte_counts_beside_what_reads_annotations(lab):
     assert fingerprint(own).changed_since(before) == ["code"]
 
 
-def test_what_trains_is_part_of_every_experiments_code(monkeypatch, tmp_path):
+def test_training_code(monkeypatch, tmp_path):
+    """The training code is part of the code of every experiment."""
     before = fingerprint(Oscillators())
     edited(monkeypatch, tmp_path, "ladder.train.compiled")
     assert fingerprint(Oscillators()).changed_since(before) == ["code"]
 
 
-def test_what_measures_is_part_of_the_code_of_what_it_decides(monkeypatch, tmp_path):
+def test_criterion_code(monkeypatch, tmp_path):
+    """The code of the criteria is part of a calibration's fingerprint and not of the curves'."""
     curves, limits = fingerprint(Oscillators()), fingerprint(Oscillators(), "ladder.declare.criteria")
     edited(monkeypatch, tmp_path, "ladder.declare.criteria")
     assert fingerprint(Oscillators()) == curves
@@ -154,7 +161,8 @@ def versions_of(monkeypatch):
     provenance.dependency_versions.cache_clear()
 
 
-def test_components_are_part_of_it():
+def test_components():
+    """Components are part of the fingerprint."""
     before = fingerprint(Coin())
     assert fingerprint(Coin()) == before
     assert before.experiment == "toys.Coin(p=1.0, shift=0.0, epochs=3)"
@@ -164,13 +172,14 @@ def test_components_are_part_of_it():
 @pytest.mark.parametrize(
     ("package", "changes"), [("jax", True), ("ml-dtypes", True), ("optax", False), ("pytest", False)]
 )
-def test_the_version_of_a_package_counts_where_the_experiment_stands_on_it(versions_of, package, changes):
+def test_dependency_version(versions_of, package, changes):
+    """The version of a package is in the fingerprint only if the experiment depends on it."""
     before = fingerprint(Coin())
     versions_of(package, "0.0")
     assert fingerprint(Coin()).changed_since(before) == (["versions"] if changes else [])
 
 
-def test_a_package_is_found_by_what_it_holds(versions_of):
+def test_distribution_of_a_package(versions_of):
     """Few distributions are called unlike their package."""
     assert provenance.dependency_versions(frozenset({"yaml"}))["pyyaml"] == provenance.metadata.version("pyyaml")
     assert (
@@ -179,7 +188,8 @@ def test_a_package_is_found_by_what_it_holds(versions_of):
     )
 
 
-def test_backend_flags_and_precision_are_part_of_it(monkeypatch):
+def test_backend(monkeypatch):
+    """The backend, the XLA flags and the precision are part of the fingerprint."""
     before = fingerprint(Coin())
     with jax.default_matmul_precision("float32"):
         assert fingerprint(Coin()).changed_since(before) == ["backend"]
@@ -284,12 +294,14 @@ LAST = np.where(np.arange(5000) == 2500, 1e-300, 0.0)
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_no_two_components_that_differ_are_told_alike(one, other):
+def test_different_components(one, other):
+    """Components that differ have different fingerprints."""
     assert fingerprint(Holds(one)) == fingerprint(Holds(one))
     assert fingerprint(Holds(one)).experiment != fingerprint(Holds(other)).experiment
 
 
-def test_another_process_tells_a_component_alike_unless_only_its_address_is_known():
+def test_stability_between_processes():
+    """Fingerprints are equal in another process, except of values that only an address identifies."""
     stay = [
         "np.arange(5000) / 7",
         "jax.nn.relu",
@@ -325,7 +337,8 @@ def test_another_process_tells_a_component_alike_unless_only_its_address_is_know
     ]
 
 
-def test_the_code_of_a_component_counts_also_if_the_experiment_does_not_import_it(lab):
+def test_code_of_a_component(lab):
+    """The code of a component counts even if the experiment does not import it."""
     (lab.parent / "aside.py").write_text(
         "from dataclasses import dataclass\n\ndef function(): pass\n\nclass Instance: pass\n\n"
         "@dataclass(frozen=True)\nclass Nested:\n    inner: object = None\n"
@@ -370,13 +383,15 @@ class Mute:
         return "Mute()"
 
 
-def test_what_hides_what_it_holds_is_told_apart():
+def test_opaque_components():
+    """Components with equal representations but different contents have different fingerprints."""
     assert fingerprint(made(0.5)).experiment != fingerprint(made(1.0)).experiment
     assert fingerprint(Holds(Mute(1))).experiment != fingerprint(Holds(Mute(2))).experiment
     assert fingerprint(Holds(Mute(1))) == fingerprint(Holds(Mute(1)))
 
 
-def test_two_modules_that_swap_their_contents_are_a_change(lab):
+def test_swapped_modules(lab):
+    """An exchange of the contents of two modules changes the code."""
     own = sys.modules["lab.experiments"].Own()
     one, other = lab / "parts.py", lab / "sibling.py"
     both = "import lab.deep.inner, lab.sibling\nx = "
@@ -392,7 +407,8 @@ def test_two_modules_that_swap_their_contents_are_a_change(lab):
     "text",
     ["import lab\nlab.Thing", "from lab import Thing", "import importlib\nimportlib.import_module('lab.hidden')"],
 )
-def test_what_a_package_loads_when_it_is_asked_for_is_followed(lab, text):
+def test_lazy_imports(lab, text):
+    """A module that a package imports on demand is part of the code."""
     (lab / "hidden.py").write_text("class Thing: pass\n")
     (lab / "__init__.py").write_text(
         "def __getattr__(name):\n    if name != 'Thing': raise AttributeError(name)\n"
@@ -404,7 +420,8 @@ def test_what_a_package_loads_when_it_is_asked_for_is_followed(lab, text):
 
 
 @pytest.mark.parametrize("parts", ["import broken", "import failing"])
-def test_what_cannot_be_imported_costs_nothing(lab, parts):
+def test_broken_imports(lab, parts):
+    """An import that fails does not prevent a fingerprint, and a deleted source counts as edited."""
     (lab.parent / "broken.py").write_text("def (")
     (lab.parent / "failing").mkdir()
     (lab.parent / "failing" / "__init__.py").write_text("raise RuntimeError")
@@ -415,7 +432,8 @@ def test_what_cannot_be_imported_costs_nothing(lab, parts):
     assert fingerprint(own).code.endswith(f", edited during {module.PROCESS}")
 
 
-def test_sources_saved_since_the_process_began_are_taken_for_no_other_processs(lab, monkeypatch):
+def test_source_edited_after_start(lab, monkeypatch):
+    """Code edited after the start of the process has a fingerprint that only this process uses."""
     own = sys.modules["lab.experiments"].Own()
     monkeypatch.setattr("ladder.STARTED", time.time() + 60.0)
     settled = fingerprint(own)
@@ -424,19 +442,22 @@ def test_sources_saved_since_the_process_began_are_taken_for_no_other_processs(l
     assert fingerprint(own).code == f"{settled.code}, edited during {module.PROCESS}"
 
 
-def test_the_code_of_a_base_class_counts(lab):
+def test_base_class(lab):
+    """The module of a base class is part of the code."""
     own = sys.modules["lab.experiments"].Own()
     assert Path(sys.modules["toys"].__file__) in closure("builtins", *module._defining_modules(own)).files.values()
 
 
 @pytest.mark.parametrize("part", ["experiment", "code", "versions", "backend"])
-def test_it_says_which_part_changed(part):
+def test_changed_since(part):
+    """A comparison of two fingerprints names the part that changed."""
     old = Fingerprint("a", "a", "a", "a")
     new = replace(old, **{part: "b"})
     assert new.changed_since(old) == [part]
 
 
-def test_the_code_does_not_depend_on_what_else_is_loaded():
+def test_other_loaded_modules():
+    """The code does not depend on which other modules are loaded."""
     engine = "ladder.train.compiled"
     program = f"{{}}; import {engine}, ladder.evidence.closure as f; print(*map(sorted, f.closure({engine!r})))"
     alone, beside = (
@@ -446,7 +467,8 @@ def test_the_code_does_not_depend_on_what_else_is_loaded():
     assert alone == beside
 
 
-def test_described_lists_components_in_order():
+def test_describe():
+    """A description lists the components in order."""
     assert describe(Coin(p=0.5)) == "p=0.5, shift=0.0, epochs=3"
 
 
@@ -456,6 +478,7 @@ def git(folder, *arguments):
 
 
 def test_commit_and_dirtiness(tmp_path):
+    """A commit has its hash, is dirty after any change, and is None outside a repository."""
     assert commit(tmp_path) is None
     assert commit(tmp_path / "nowhere") is None
     git(tmp_path, "init")
@@ -470,7 +493,8 @@ def test_commit_and_dirtiness(tmp_path):
 
 @pytest.mark.parametrize("tracked", [False, True])
 @pytest.mark.parametrize("other", ["", "sub/[out]/other", "sub/o/ladder.json", "ladder.json"])
-def test_what_ladder_writes_makes_no_commit_dirty_and_all_else_does(tmp_path, tracked, other):
+def test_files_of_ladder(tmp_path, tracked, other):
+    """Files that ladder writes do not make a commit dirty, and other files do."""
     root, folder = tmp_path / "repository", tmp_path / "repository" / "sub"
     written = [folder / "[out]" / "ladder.json", folder / "[out]" / "pictures", tmp_path / "elsewhere", root]
     (folder / "[out]" / "pictures").mkdir(parents=True)
@@ -490,7 +514,8 @@ def test_what_ladder_writes_makes_no_commit_dirty_and_all_else_does(tmp_path, tr
     assert commit(root)["dirty"]
 
 
-def test_machine_and_versions_say_where_it_ran():
+def test_machine_and_versions():
+    """The machine has its devices and backend, and the versions include the main packages."""
     assert machine()["devices"]
     assert fingerprint(Coin()).backend.split()[0] == machine()["backend"]
     assert {"python", "jax", "numpy", "pytest-ladder"} <= versions().keys()

@@ -46,7 +46,8 @@ def struck(tmp_path_factory):
     return found
 
 
-def test_a_run_killed_at_any_point_leaves_all_it_had_done_and_the_next_one_ends_as_if_nothing_had_been(struck):
+def test_kill_at_every_point(struck):
+    """A run killed at any point keeps its completed work, and the next run ends like an undisturbed one."""
     found = struck["kill"]
     assert found["wrong"] == []
     assert found["points"] >= 200
@@ -55,14 +56,16 @@ def test_a_run_killed_at_any_point_leaves_all_it_had_done_and_the_next_one_ends_
     assert not found["jax"], "a process with JAX in it must not be forked"
 
 
-def test_a_disk_that_is_full_at_any_point_costs_evidence_and_nothing_else(struck):
+def test_full_disk_at_every_point(struck):
+    """A disk that is full at any point costs evidence and nothing else."""
     found = struck["full"]
     assert found["wrong"] == []
     assert found["points"] >= 200
     assert not found["jax"]
 
 
-def test_what_went_wrong_first_is_told_where_cutting_off_goes_wrong_too(tmp_path, monkeypatch):
+def test_failed_truncation(tmp_path, monkeypatch):
+    """A failed write raises its own error even if the truncation after it fails, too."""
     target = tmp_path / "list"
     append_line(target, "whole")
     write = os.write
@@ -86,7 +89,8 @@ def test_what_went_wrong_first_is_told_where_cutting_off_goes_wrong_too(tmp_path
     assert "never written in full".startswith(torn)
 
 
-def test_an_interrupt_leaves_neither_half_a_line_nor_half_a_file(tmp_path, monkeypatch):
+def test_interrupted_write(tmp_path, monkeypatch):
+    """An interrupted write leaves neither a partial line nor a partial file."""
     append_line(tmp_path / "list", "whole")
     write_atomically(tmp_path / "file", "whole")
     write = os.write
@@ -182,7 +186,8 @@ UNUSED = "ladder: {folder}/curves/*/0-16.npz is not used: *; its content is meas
     ],
 )
 @pytest.mark.parametrize("verdict", ["PASS", "FAIL"])
-def test_a_fault_of_the_evidence_is_told_once_and_changes_no_verdict(pytester, rungs, how, message, verdict):
+def test_damaged_evidence(pytester, rungs, how, message, verdict):
+    """A fault of the evidence is reported once and changes no verdict."""
     rungs(
         coin="Coin()" if verdict == "PASS" else "Coin(p=0.0)",
         shift="Coin(shift=0.1)" if verdict == "PASS" else "Coin(p=0.0, shift=0.1)",
@@ -208,7 +213,8 @@ def test_a_fault_of_the_evidence_is_told_once_and_changes_no_verdict(pytester, r
         assert not [line for line in pytester.runpytest().outlines if line.startswith("ladder: ")]
 
 
-def test_another_run_in_the_same_checkout_is_told_of_and_changes_no_verdict(pytester, rungs):
+def test_concurrent_run(pytester, rungs):
+    """Another run in the same checkout is reported and changes no verdict."""
     rungs(coin="Coin()")
     folder = pytester.path / "reports" / "evidence"
     program = (
@@ -231,7 +237,8 @@ def test_another_run_in_the_same_checkout_is_told_of_and_changes_no_verdict(pyte
 
 
 @pytest.mark.parametrize("cache", ["unwritable", "torn"])
-def test_no_trouble_with_the_cache_of_programs_costs_a_verdict(pytester, rungs, monkeypatch, cache):
+def test_damaged_compilation_cache(pytester, rungs, monkeypatch, cache):
+    """A compilation cache that is unwritable or damaged changes no verdict."""
     monkeypatch.setattr(jax.config, "update", jax.config.update)
     before = jax.config.jax_compilation_cache_dir
     rungs(coin="Coin()")
@@ -264,7 +271,8 @@ RUNGS = [Rung(number=i, name="coin", experiment=Coin(shift=i / 100, p=float(i !=
 {TEST}"""
 
 
-def test_a_pytest_that_is_killed_again_and_again_comes_to_the_same_end(pytester, rungs, monkeypatch):
+def test_repeated_kills(pytester, rungs, monkeypatch):
+    """A run that was killed three times ends like an undisturbed one and uses all evidence."""
     rungs()
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     pytester.makepyfile(test_rungs=RUNGS)
@@ -327,7 +335,9 @@ print(heard.count("/jax/compilation_cache/cache_hits"))
 """
 
 
-def test_a_process_killed_while_a_program_is_written_leaves_none_torn_and_others_share_what_is_whole(tmp_path):
+def test_killed_compilation(tmp_path):
+    """A killed process shares no partial program, and complete programs are shared."""
+
     def run(what):
         command = [sys.executable, "-W", "error", "-c", CACHED, str(tmp_path), what]
         env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION")}
@@ -359,7 +369,8 @@ def no_cache():
     compilation_cache.reset_cache()
 
 
-def test_two_processes_share_programs_and_only_the_folder_of_a_dead_one_is_removed(tmp_path, no_cache):
+def test_shared_compilation_cache(tmp_path, no_cache):
+    """Processes share their programs, and only the folder of a dead one is removed."""
     one = CompilationCache(tmp_path)
     first = Path(jax.config.jax_compilation_cache_dir)
     compilation_cache.set_cache_dir(None)  # as if in another process
@@ -390,7 +401,8 @@ def test_two_processes_share_programs_and_only_the_folder_of_a_dead_one_is_remov
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a-cache", "b-cache", "c-cache"]
 
 
-def test_a_cache_of_the_users_own_is_left_alone(tmp_path, no_cache):
+def test_cache_of_the_user(tmp_path, no_cache):
+    """A compilation cache that the user has set is left unchanged."""
     own, shared = tmp_path / "own", tmp_path / "shared"
     shared.mkdir()
     compilation_cache.set_cache_dir(str(own))
@@ -402,7 +414,8 @@ def test_a_cache_of_the_users_own_is_left_alone(tmp_path, no_cache):
     assert list(shared.iterdir()) == []
 
 
-def test_settings_are_as_before_when_it_is_closed(tmp_path, no_cache):
+def test_jax_settings_after_close(tmp_path, no_cache):
+    """JAX's settings are restored when the compilation cache is closed."""
     before = dict(jax.config.values)
     cache = CompilationCache(tmp_path)
     assert dict(jax.config.values) != before
@@ -411,7 +424,8 @@ def test_settings_are_as_before_when_it_is_closed(tmp_path, no_cache):
     assert dict(jax.config.values) == before
 
 
-def test_without_a_place_for_it_nothing_is_cached(tmp_path, no_cache):
+def test_unwritable_cache_folder(tmp_path, no_cache):
+    """JAX's settings are unchanged if the folder of the compilation cache cannot be made."""
     (tmp_path / "file").write_text("")
     before = dict(jax.config.values)
     cache = CompilationCache(tmp_path / "file")

@@ -38,7 +38,8 @@ def trained():
     [(1.0, Verdict.PASS), (0.0, Verdict.FAIL), (14 / 16, Verdict.UNDECIDED)],
     ids=lambda value: str(getattr(value, "value", "")),
 )
-def test_whatever_the_verdict_it_is_reached_again_without_training(tmp_path, trained, p, verdict):
+def test_verdict_from_evidence(tmp_path, trained, p, verdict):
+    """Every verdict is reached again from evidence without training."""
     before, _ = climb(tmp_path, at(p))
     assert trained == [(Coin(p=p), list(range(16)))]
     after, evidence = climb(tmp_path, at(p))
@@ -54,7 +55,8 @@ def test_whatever_the_verdict_it_is_reached_again_without_training(tmp_path, tra
     assert evidence.problems == []
 
 
-def test_more_looks_train_only_the_seeds_that_are_missing(tmp_path, trained):
+def test_additional_seeds(tmp_path, trained):
+    """A climb with more seeds trains only those that are missing."""
     undecided = at(14 / 16)
     climb(tmp_path, undecided)
     outcomes, _ = climb(tmp_path, undecided, looks=(16, 32, 64))
@@ -72,13 +74,15 @@ def test_more_looks_train_only_the_seeds_that_are_missing(tmp_path, trained):
     assert same(fewer["rung1"].trained, play(undecided.experiment, Seeds(), range(20)))
 
 
-def test_a_look_that_ends_within_no_block_trains_the_rest(tmp_path, trained):
+def test_partial_block(tmp_path, trained):
+    """Seeds beyond the end of a stored block are trained and stored as a block of their own."""
     climb(tmp_path, at(14 / 16), looks=(10,))
     climb(tmp_path, at(14 / 16), looks=(16, 32))
     assert [numbers for _, numbers in trained] == [list(range(10)), list(range(10, 16)), list(range(16, 32))]
 
 
-def test_a_changed_component_is_another_experiment(tmp_path, trained):
+def test_changed_component(tmp_path, trained):
+    """An experiment with a changed component is trained anew, and the old evidence remains."""
     climb(tmp_path, ROOT)
     for change in ({"p": 0.5}, {"shift": 1e-17}, {"epochs": 4}):
         climb(tmp_path, replace(ROOT, experiment=Coin(**change)))
@@ -91,7 +95,8 @@ def test_a_changed_component_is_another_experiment(tmp_path, trained):
     ("file", "again"),
     [("experiments.py", True), ("deep/inner.py", True), ("sibling.py", True), ("unrelated.py", False)],
 )
-def test_an_edited_source_counts_where_the_experiment_runs_on_it(lab, tmp_path, trained, file, again):
+def test_edited_source(lab, tmp_path, trained, file, again):
+    """An edited source file causes training only if the experiment imports it."""
     own = replace(ROOT, experiment=sys.modules["lab.experiments"].Own())
     climb(tmp_path / "evidence", own)
     text = (lab / file).read_text()
@@ -104,7 +109,8 @@ def test_an_edited_source_counts_where_the_experiment_runs_on_it(lab, tmp_path, 
 
 
 @pytest.mark.parametrize("package", ["jax", "jaxlib", "numpy", "ml-dtypes"])
-def test_another_version_of_what_the_experiment_stands_on_trains_again(tmp_path, trained, monkeypatch, package):
+def test_dependency_version(tmp_path, trained, monkeypatch, package):
+    """Another version of a package that the experiment depends on causes training."""
     climb(tmp_path, ROOT)
     installed = provenance.metadata.distribution
 
@@ -125,7 +131,8 @@ def test_another_version_of_what_the_experiment_stands_on_trains_again(tmp_path,
 
 
 @pytest.mark.parametrize("changed", ["backend", "flags", "precision"])
-def test_another_backend_trains_again(tmp_path, trained, monkeypatch, changed):
+def test_backend(tmp_path, trained, monkeypatch, changed):
+    """Another backend, other XLA flags or another precision cause training."""
     import jax
 
     climb(tmp_path, ROOT)
@@ -138,7 +145,8 @@ def test_another_backend_trains_again(tmp_path, trained, monkeypatch, changed):
     assert len(trained) == 2
 
 
-def test_a_changed_criterion_judges_what_was_measured(tmp_path, trained):
+def test_changed_criterion(tmp_path, trained):
+    """A changed criterion is judged on the stored curves without training."""
     climb(tmp_path, ROOT)
     stricter = replace(ROOT, gates=(below("loss", 0.01, by=3, source=SOURCE),))
     outcomes, evidence = climb(tmp_path, stricter)
@@ -155,7 +163,8 @@ def test_a_changed_criterion_judges_what_was_measured(tmp_path, trained):
     assert len(trained) == 1
 
 
-def test_other_seeds_neither_read_nor_replace_what_the_default_ones_yielded(tmp_path, trained):
+def test_other_seed_root(tmp_path, trained):
+    """Evidence of another seed root is stored separately from that of the default root."""
     default, _ = climb(tmp_path, ROOT)
     kept = {path: path.read_bytes() for path in tmp_path.rglob("*.npz")}
     fresh, evidence = climb(tmp_path, ROOT, root=7)
@@ -172,14 +181,16 @@ def test_other_seeds_neither_read_nor_replace_what_the_default_ones_yielded(tmp_
     assert same(repeated["rung1"].trained, fresh["rung1"].trained)
 
 
-def test_what_calibrates_is_filed_apart_from_what_is_judged():
+def test_key_by_stream():
+    """Keys of evidence differ by seed root and by stream."""
     found = fingerprint(Coin())
     assert (
         len({archive_key(found, Seeds()), archive_key(found, Seeds(root=1)), archive_key(found, Seeds(stream=1))}) == 3
     )
 
 
-def test_every_attempt_stays_listed_in_order_also_one_that_never_ended(tmp_path, trained, monkeypatch):
+def test_order_of_attempts(tmp_path, trained, monkeypatch):
+    """Attempts are listed in order, including crashed and unfinished ones."""
     climb(tmp_path, ROOT, run="first")
 
     def die(self, rung, *others):
@@ -208,7 +219,8 @@ def test_every_attempt_stays_listed_in_order_also_one_that_never_ended(tmp_path,
     assert evidence.attempts.for_rung("rung2") == []
 
 
-def test_the_report_counts_every_attempt_and_lists_the_latest(tmp_path, trained):
+def test_attempts_in_the_report(tmp_path, trained):
+    """The report counts all attempts and lists the latest."""
     evidence = Evidence(tmp_path, run="many")
     for number in range(ATTEMPTS + 3):
         evidence.attempts.end("rung1", f"{number}", 0, verdict="FAIL", k=number, n=16)
@@ -223,7 +235,8 @@ def test_the_report_counts_every_attempt_and_lists_the_latest(tmp_path, trained)
     assert [attempt["k"] for attempt in found["latest"]] == list(range(3, ATTEMPTS + 3))
 
 
-def test_a_rerun_trains_again_and_later_runs_use_what_it_yielded(tmp_path, trained):
+def test_rerun(tmp_path, trained):
+    """A rerun trains again, and later runs use its evidence."""
     undecided = at(14 / 16)
     climb(tmp_path, undecided, looks=(16, 32), run="first")
     outcomes, evidence = climb(tmp_path, undecided, looks=(16, 32), run="again", rerun=True)
@@ -236,7 +249,8 @@ def test_a_rerun_trains_again_and_later_runs_use_what_it_yielded(tmp_path, train
     assert len(trained) == 4
 
 
-def test_what_a_rerun_yields_takes_the_place_of_all_that_was_there(tmp_path, trained):
+def test_evidence_of_a_rerun(tmp_path, trained):
+    """The evidence of a rerun replaces all earlier evidence of the experiment."""
     climb(tmp_path, ROOT, looks=(32,), run="first")
     climb(tmp_path, ROOT, looks=(16,), run="again", rerun=True)
     assert [path.name for path in tmp_path.rglob("*.npz")] == ["0-16.npz"]
@@ -245,14 +259,16 @@ def test_what_a_rerun_yields_takes_the_place_of_all_that_was_there(tmp_path, tra
     assert [seeds for _, seeds in outcomes["rung1"].evidence] == [16]
 
 
-def test_workers_of_a_rerun_use_what_the_others_of_their_run_have_trained(tmp_path, trained):
+def test_workers_of_a_rerun(tmp_path, trained):
+    """Workers of a rerun use what other workers of the same run have trained."""
     climb(tmp_path, ROOT, run="first")
     climb(tmp_path, ROOT, run="again", rerun=True)
     climb(tmp_path, ROOT, run="again", rerun=True)
     assert len(trained) == 2
 
 
-def test_what_a_rung_is_compared_with_comes_from_evidence_too(tmp_path, trained):
+def test_evidence_of_a_compared_rung(tmp_path, trained):
+    """The curves of a compared rung are read from evidence, too."""
     before, _ = climb(tmp_path, ROOT, BETTER)
     assert [coin.shift for coin, _ in trained] == [0.0, -0.1]
     evidence = Evidence(tmp_path, run="alone")
@@ -273,13 +289,15 @@ def test_what_a_rung_is_compared_with_comes_from_evidence_too(tmp_path, trained)
     assert len(evidence.attempts.for_rung("rung2")) == 1
 
 
-def test_a_changed_partner_is_trained_again_without_the_rung_itself(tmp_path, trained):
+def test_changed_parent(tmp_path, trained):
+    """A changed parent is trained anew and the rung itself is not."""
     climb(tmp_path, ROOT, replace(BETTER, parent="", adds="", compare={}))
     climb(tmp_path, replace(ROOT, experiment=Coin(epochs=4)), replace(BETTER, parent="", adds="", compare={}))
     assert [(coin.shift, coin.epochs) for coin, _ in trained] == [(0.0, 3), (-0.1, 3), (0.0, 4)]
 
 
-def test_the_same_experiment_on_another_rung_is_not_trained_again(tmp_path, trained):
+def test_experiment_on_another_rung(tmp_path, trained):
+    """An experiment that another rung has trained is not trained again."""
     climb(tmp_path, ROOT)
     outcomes, evidence = climb(tmp_path, replace(ROOT, number=5, name="renamed"))
     assert len(trained) == 1
@@ -287,7 +305,8 @@ def test_the_same_experiment_on_another_rung_is_not_trained_again(tmp_path, trai
     assert [attempt.verdict for attempt in evidence.attempts.for_rung("rung5")] == ["PASS"]
 
 
-def test_what_an_experiment_showed_of_its_failing_seeds_is_kept(tmp_path, trained):
+def test_inspection(tmp_path, trained):
+    """An inspection of failing seeds is stored and repeated only for other seeds."""
     shows = replace(ROOT, experiment=Coin(shift=2.0))
 
     def inspect(failing):
@@ -305,7 +324,8 @@ def test_what_an_experiment_showed_of_its_failing_seeds_is_kept(tmp_path, traine
     assert len(trained) == 2
 
 
-def test_what_is_kept_reads_back_bit_for_bit(tmp_path):
+def test_round_trip(tmp_path):
+    """Stored curves are read back bit by bit."""
     odd = np.array([[np.nan, -0.0, 5e-324], [np.inf, -np.inf, 1 / 3]])
     odd.view(np.uint64)[0, 0] = 0x7FF8_0000_DEAD_BEEF
     trained = Trained({"loss": odd, "a name, with: signs/": odd * 2}, {"step loss": odd[:, :, None]}, 0.5, 2.0)
@@ -321,7 +341,8 @@ def test_what_is_kept_reads_back_bit_for_bit(tmp_path):
     assert list(Evidence(tmp_path, run="reader").curves.blocks("other", 3, 5, [*trained.curves], 3)) == []
 
 
-def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
+def test_damage_detection(tmp_path):
+    """Damage to a block is either detected or without effect on its curves."""
     trained = play(Coin(), Seeds(), range(2))
     Evidence(tmp_path, run="writer").curves.save("key", 0, trained)
     [file] = tmp_path.rglob("*.npz")
@@ -349,7 +370,8 @@ def test_no_damage_to_a_block_goes_unnoticed(tmp_path):
 
 
 @pytest.mark.parametrize("seeds", [15, 17])
-def test_a_block_that_does_not_hold_its_seeds_is_not_used(tmp_path, seeds):
+def test_block_with_other_seeds(tmp_path, seeds):
+    """A block whose number of seeds differs from its name is not used."""
     Evidence(tmp_path, run="writer").curves.save("key", 0, play(Coin(), Seeds(), range(16)))
     [file] = tmp_path.rglob("*.npz")
     file.rename(file.with_name(f"0-{seeds}.npz"))
@@ -358,7 +380,8 @@ def test_a_block_that_does_not_hold_its_seeds_is_not_used(tmp_path, seeds):
     assert len(evidence.problems) == 1
 
 
-def test_a_damaged_block_is_measured_again(tmp_path, trained):
+def test_damaged_block(tmp_path, trained):
+    """A damaged block is trained again, and the other blocks are used."""
     climb(tmp_path, at(14 / 16), looks=(16, 32))
     first, _ = sorted(tmp_path.rglob("*.npz"))
     first.write_bytes(first.read_bytes()[:-100])
@@ -370,7 +393,8 @@ def test_a_damaged_block_is_measured_again(tmp_path, trained):
     assert (len(trained), evidence.problems) == (3, [])
 
 
-def test_a_line_is_an_attempt_or_it_is_none():
+def test_attempt_parsing():
+    """A line of the list is an attempt, or it raises an error for damage or for a newer format."""
     attempt = Attempt(rung="r", key="k", root=0, run="x", date="2026-11-22T09:53:01+00:00", commit="c")
     told = {"rung": "r", "key": "k", "root": 0, "run": "x", "date": attempt.date, "commit": "c"}
     line = json.dumps({"format": 1, **told, "later": 1})
@@ -382,7 +406,9 @@ def test_a_line_is_an_attempt_or_it_is_none():
         Attempt.read(line.replace("1", "2", 1))
 
 
-def test_lines_appended_at_the_same_time_are_all_there(tmp_path):
+def test_concurrent_appends(tmp_path):
+    """Lines that threads append at the same time are all written."""
+
     def append(run):
         evidence = Evidence(tmp_path, run=run)
         for number in range(50):
@@ -398,7 +424,8 @@ def test_lines_appended_at_the_same_time_are_all_there(tmp_path):
     assert len(evidence.attempts.for_rung("rung1")) == 200
 
 
-def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
+def test_run_lock(tmp_path):
+    """Another live run is reported, and neither a dead one nor a worker of the same run is."""
     program = (
         "import sys, pathlib; from ladder.evidence.store import Evidence\n"
         "evidence = Evidence(pathlib.Path(sys.argv[1]), run=sys.argv[2]); evidence.lock.acquire()\n"
@@ -440,7 +467,8 @@ def test_another_run_is_told_of_and_one_that_died_is_not(tmp_path):
     worker.communicate()
 
 
-def test_two_runs_that_clear_up_after_a_third_do_not_trip_over_each_other(tmp_path, monkeypatch):
+def test_concurrent_lock_cleanup(tmp_path, monkeypatch):
+    """Two runs may remove the lock of a dead run at the same time."""
     (tmp_path / "running").mkdir()
     for name in ("died", "died too"):
         (tmp_path / "running" / name).touch()
@@ -459,7 +487,8 @@ def test_two_runs_that_clear_up_after_a_third_do_not_trip_over_each_other(tmp_pa
     evidence.lock.release()
 
 
-def test_the_summary_says_where_curves_come_from_and_how_many(tmp_path, trained):
+def test_evidence_in_the_summary(tmp_path, trained):
+    """The summary gives the date and commit of evidence and the number of its seeds."""
     test, ladder = SequentialTest(looks=(16, 32)), Ladder([at(14 / 16)])
 
     def told(commit):
@@ -496,7 +525,8 @@ def report(pytester):
     return json.loads((pytester.path / "reports" / "ladder.json").read_text())
 
 
-def test_a_second_pytest_says_from_which_evidence_and_trains_nothing(pytester, rungs, counted):
+def test_second_run(pytester, rungs, counted):
+    """A second run trains nothing and names the evidence that it used."""
     rungs(coin="Coin()", shift="Coin(shift=0.1)")
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
     for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "first"]):
@@ -528,7 +558,8 @@ def test_a_second_pytest_says_from_which_evidence_and_trains_nothing(pytester, r
     assert (pytester.path / "other" / "attempts.jsonl").exists()
 
 
-def test_fresh_seeds_leave_the_default_evidence_alone(pytester, rungs, counted):
+def test_fresh_seeds(pytester, rungs, counted):
+    """Fresh seeds have evidence of their own and leave that of the default seeds unchanged."""
     rungs(coin="Coin()")
     pytester.runpytest()
     default = report(pytester)["rungs"][0]["curves"]
@@ -545,7 +576,8 @@ def test_fresh_seeds_leave_the_default_evidence_alone(pytester, rungs, counted):
     assert [attempt["root"] for attempt in found["attempts"]["latest"]] == [0, root]
 
 
-def test_an_edited_criterion_is_judged_and_an_edited_experiment_trained(pytester, rungs, counted):
+def test_edited_criterion_and_experiment(pytester, rungs, counted):
+    """An edited criterion is judged without training, and an edited experiment is trained."""
     rungs(coin="Coin()")
     assert pytester.runpytest().ret == 0
     rungs(coin="Coin()", limit=0.01)

@@ -72,7 +72,7 @@ def form(source):
         ("    from lab import Array", "    from elsewhere import Array, Other"),
     ],
 )
-def test_edits_that_change_nothing_that_runs(old, new):
+def test_neutral_edits(old, new):
     """Docstrings, comments, layout, spelling and annotations that nothing reads do not count."""
     assert old in SOURCE
     assert form(SOURCE.replace(old, new, 1)) == form(SOURCE)
@@ -102,13 +102,13 @@ def test_edits_that_change_nothing_that_runs(old, new):
         ("width: int = 8", "width: int = 8.0"),
     ],
 )
-def test_edits_that_change_what_runs(old, new):
+def test_effective_edits(old, new):
     """Constants, defaults, decorators, imports, fields, and annotations that something may read do count."""
     assert old in SOURCE
     assert form(SOURCE.replace(old, new, 1)) != form(SOURCE)
 
 
 @pytest.mark.parametrize("use", ["inspect.signature(f)", "from typing import get_type_hints as hints", "f.__doc__"])
-def test_readers_are_seen(use):
+def test_annotation_readers(use):
     """A reader of annotations, docstrings or sources is found by its name, wherever that stands."""
     assert not READERS.isdisjoint(identifiers(ast.parse(use)))

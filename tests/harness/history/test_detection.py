@@ -155,7 +155,7 @@ def test_rate_of_false_alarms():
 
 
 @pytest.mark.nightly
-def test_rate_of_false_alarms_on_the_same_seeds():
+def test_false_alarms_on_the_same_seeds():
     """Folders of reports on the same seeds, whose noise was drawn anew twice, are worse no more often than alpha says."""
     rng = np.random.default_rng(3)
     trials, worse = 200, 0

@@ -27,7 +27,8 @@ def measured():
 
 
 @pytest.mark.parametrize(("limits", "seeds"), [(1, 59), (2, 93), (3, 124)])
-def test_sample_sizes_of_wilks(limits, seeds):
+def test_sample_size(limits, seeds):
+    """The sample size is the smallest that satisfies Wilks' condition for that number of limits."""
     assert sample_size(limits) == seeds
 
     def missed(n):  # chance that the extremes of n seeds leave more than 5 % of all seeds outside
@@ -36,7 +37,8 @@ def test_sample_sizes_of_wilks(limits, seeds):
     assert missed(seeds) <= 0.05 < missed(seeds - 1)
 
 
-def test_the_limit_is_the_worst_of_the_seeds_and_none_of_them_is_a_gate_seed(measured):
+def test_limit(measured):
+    """The limit is the worst value over seeds of the calibration stream, which no gate uses."""
     trained = Trainer(Coin(), 31)(Seeds(stream=CALIBRATION_STREAM), range(93))
     loss = trained.curves["loss"]
     assert (measured.rung, measured.seeds) == ("rung2[fair,x]", 93)
@@ -46,19 +48,22 @@ def test_the_limit_is_the_worst_of_the_seeds_and_none_of_them_is_a_gate_seed(mea
     assert not np.isin(gate_seeds, loss).any()
 
 
-def test_the_worst_of_a_metric_that_should_be_high_is_the_lowest():
+def test_limit_from_below():
+    """The limit of a metric with a lower bound is the smallest value."""
     asked = above("loss", 0.5, by=1, source=SOURCE, calibrated=True)
     found = calibrate(replace(RUNG, gates=(asked,)))
     assert found.limits[asked.key] < found.medians[asked.key]
 
 
-def test_the_source_says_what_was_measured_when(measured):
+def test_source(measured):
+    """The source of a limit gives the date, the number of seeds, the median and the confidence."""
     assert measured.source(BELOW).startswith(f"calibration of {measured.created[:10]}: worst of 93 seeds (median ")
     assert f"{measured.medians[BELOW]:.4g}" in measured.source(BELOW)
     assert "bounds 95% of seeds at 95% confidence" in measured.source(BELOW)
 
 
-def test_what_is_filed_is_what_was_measured(measured, tmp_path):
+def test_round_trip(measured, tmp_path):
+    """A calibration is loaded as it was saved, and a second one replaces it."""
     target = save(measured, tmp_path / "new")
     assert target == path(tmp_path / "new", RUNG.id) == tmp_path / "new" / "rung2-fair,x.json"
     assert load(tmp_path / "new", RUNG.id) == measured
@@ -70,7 +75,8 @@ def test_what_is_filed_is_what_was_measured(measured, tmp_path):
 @pytest.mark.parametrize(
     ("limit", "expected"), [(0.2, 0.2), (0.9, 0.9), (7.0, 0.9)], ids=["stricter", "the same", "looser"]
 )
-def test_a_calibration_only_tightens(measured, tmp_path, limit, expected):
+def test_tightening(measured, tmp_path, limit, expected):
+    """A calibration replaces a limit only by a stricter one."""
     save(replace(measured, limits=measured.limits | {BELOW: limit}), tmp_path)
     rung = tightened(RUNG, tmp_path)
     assert [gate.limit for gate in rung.gates] == [expected, measured.limits[FALLS], 5.0]
@@ -78,27 +84,31 @@ def test_a_calibration_only_tightens(measured, tmp_path, limit, expected):
     assert replace(rung, gates=GATES) == RUNG
 
 
-def test_a_control_is_judged_by_the_limits_of_its_rung(measured, tmp_path):
+def test_limits_of_a_control(measured, tmp_path):
+    """A control is judged by the calibrated limits of its rung."""
     save(measured, tmp_path)
     control = RUNG.as_control(Control("no seed learns"), p=0.0)
     assert tightened(control, tmp_path).gates == tightened(RUNG, tmp_path).gates != GATES
 
 
-def test_without_a_file_or_calibrated_gates_a_rung_stays_as_it_is(measured, tmp_path):
+def test_rung_without_calibration(measured, tmp_path):
+    """A rung without a calibration or without calibrated gates is unchanged."""
     assert tightened(RUNG, tmp_path) is RUNG
     save(measured, tmp_path)
     uncalibrated = replace(RUNG, gates=GATES[2:])
     assert tightened(uncalibrated, tmp_path) is uncalibrated
 
 
-def test_a_limit_under_another_condition_is_not_used(measured, tmp_path):
+def test_limit_of_another_condition(measured, tmp_path):
+    """A calibrated limit of another condition is not used."""
     other = {"below loss by 2": 0.1}
     save(replace(measured, limits=other, medians=other), tmp_path)
     assert tightened(RUNG, tmp_path).gates == GATES
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"rung": "rung2"}', '{"fingerprint": {"code": "x"}}'])
-def test_a_damaged_file_is_named(tmp_path, content):
+def test_damaged_calibration(tmp_path, content):
+    """A damaged calibration raises an error that names the file."""
     target = path(tmp_path, RUNG.id)
     target.write_text(content)
     with pytest.raises(ValueError, match=r"rung2-fair,x.json is not a calibration .*; measure it again or restore it"):
@@ -116,20 +126,23 @@ def test_a_damaged_file_is_named(tmp_path, content):
         {"limits": {BELOW: "low", FALLS: 0.5}},
     ],
 )
-def test_a_file_with_no_use_for_the_rung_is_named(measured, tmp_path, change):
+def test_calibration_of_another_rung(measured, tmp_path, change):
+    """A calibration with another rung or with invalid limits raises an error that names the file."""
     path(tmp_path, RUNG.id).write_text(json.dumps(asdict(measured) | change))
     with pytest.raises(ValueError, match=r"rung2-fair,x.json is not a calibration"):
         load(tmp_path, RUNG.id)
 
 
-def test_what_cannot_be_calibrated_is_refused():
+def test_impossible_calibration():
+    """A calibration without calibrated gates or with non-finite seeds raises an error."""
     with pytest.raises(ValueError, match=r"rung2\[fair,x\]: no gate says calibrated=True"):
         calibrate(replace(RUNG, gates=GATES[2:]))
     with pytest.raises(ValueError, match=r"calibration seeds \[\d+, .*\] of 59 turned non-finite"):
         calibrate(replace(RUNG, experiment=Diverges(step=12), gates=GATES[:1]))
 
 
-def test_limits_are_outdated_where_what_they_were_measured_on_has_changed(measured, tmp_path):
+def test_outdated(measured, tmp_path):
+    """A calibration is outdated if the experiment, the code, the backend or the conditions changed."""
     control = RUNG.as_control(Control("no seed learns"), p=0.0)
     assert outdated(RUNG, RUNG, tmp_path) == outdated(control, RUNG, tmp_path) == ["missing"]
     assert outdated(replace(RUNG, gates=GATES[2:]), RUNG, tmp_path) == []
@@ -143,6 +156,7 @@ def test_limits_are_outdated_where_what_they_were_measured_on_has_changed(measur
     assert outdated(asked_more, asked_more, tmp_path) == ["missing"]
 
 
-def test_the_file_is_plain_json(measured, tmp_path):
+def test_json(measured, tmp_path):
+    """A calibration is a standard JSON file."""
     stored = json.loads(save(measured, tmp_path).read_text(), parse_constant=pytest.fail)
     assert stored["limits"] == measured.limits

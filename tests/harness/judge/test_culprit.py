@@ -96,7 +96,7 @@ def names_by_rungs_alone(outcome, ladder, test, seeds):
     return judge(outcome.rung, outcome.trained, partners, test, gated).names_culprit
 
 
-def test_a_healthy_rung_is_named_on_at_most_a_fraction_beta_of_ladders():
+def test_culprit_error_rate():
     """And would be on more, were it not for the union bound over rungs, or for that over the tests of one rung.
 
     At this beta and these looks order statistics nearly exhaust the level of a look. No two ladders share a seed, so counts
@@ -119,7 +119,7 @@ def test_a_healthy_rung_is_named_on_at_most_a_fraction_beta_of_ladders():
     assert named <= bound < named_by_rungs_alone < failed, (named, bound, named_by_rungs_alone, failed)
 
 
-def test_only_a_gated_rung_that_fails_is_ever_named():
+def test_culprit_role_and_verdict():
     """Ladders of doubtful rungs, rungs on them, a comparison, controls and goal rows, all at random rates."""
     rng, named, seen = np.random.default_rng(0), set(), set()
     for number in range(60):

@@ -70,7 +70,7 @@ def climbed(pytester, compiled):
 
 
 @pytest.mark.usefixtures("flipped")
-def test_verdicts_come_as_often_as_the_operating_characteristics_say(climbed):
+def test_verdict_frequencies(climbed):
     """Counts of independent coins are binomial: each is out of its bounds with probability at most 1e-4."""
     coins, test = 60, SequentialTest()
     everything = climbed(f"[coin(p, toss) for toss in range({coins}) for p in {RATES}]")
@@ -96,7 +96,7 @@ def test_verdicts_come_as_often_as_the_operating_characteristics_say(climbed):
 
 
 @pytest.mark.usefixtures("flipped")
-def test_only_a_run_of_passing_gates_and_failing_controls_is_green(climbed):
+def test_exit_code_and_culprit(climbed):
     """The fixture asks for it; here are small ladders of every kind."""
     seen = set()
     for toss, (p, q) in enumerate(product((0.75, 0.85, 0.95), (0.6, 0.85) * 2)):
@@ -115,7 +115,8 @@ def test_only_a_run_of_passing_gates_and_failing_controls_is_green(climbed):
     }
 
 
-def test_trained_coins_are_judged_at_the_first_look_that_decides(climbed):
+def test_first_deciding_look(climbed):
+    """A rung is judged at the first look that decides."""
     test = SequentialTest()
     for rung in climbed("[coin(0.85), coin(0.95)]"):
         learned = [seed[-1] < 0.5 for seed in rung["curves"]["loss"]]

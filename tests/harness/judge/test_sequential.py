@@ -51,7 +51,8 @@ settings = pytest.mark.parametrize(
 @pytest.mark.parametrize(
     ("seeds", "pass_at", "fail_at", "culprit_at"), [(16, 16, 11, 10), (32, 29, 25, 24), (64, 57, 52, 51)]
 )
-def test_boundaries_of_the_default_test(seeds, pass_at, fail_at, culprit_at):
+def test_boundaries(seeds, pass_at, fail_at, culprit_at):
+    """The boundaries of the default test give the verdict on every count of seeds."""
     test = SequentialTest()
     assert test.boundary(seeds) == Boundary(seeds, pass_at, fail_at)
     for k in range(seeds + 1):
@@ -59,12 +60,14 @@ def test_boundaries_of_the_default_test(seeds, pass_at, fail_at, culprit_at):
         assert test.names_culprit(k, seeds, tests=10) == (k <= culprit_at)
 
 
-def test_boundary_where_no_count_decides():
+def test_boundary_without_decision():
+    """A look at which no count decides has no boundaries."""
     assert SequentialTest().boundary(1) == Boundary(1, None, None)
 
 
 @settings
-def test_error_rates_are_kept_however_often_one_looks(test):
+def test_error_rates(test):
+    """The error rates are at most alpha and beta over all looks."""
     for worse in (0.0, 0.2, 0.4):
         assert exact_rates(test, test.p0 - worse)[PASS] <= test.alpha
     for better in (0.0, 0.5, 1.0):
@@ -73,18 +76,20 @@ def test_error_rates_are_kept_however_often_one_looks(test):
 
 @settings
 @pytest.mark.parametrize("rate", [0.0, 0.5, 0.7, 0.85, 0.95, 0.99, 1.0])
-def test_operating_characteristics_are_those_of_the_convolution(test, rate):
+def test_operating_characteristics(test, rate):
+    """The operating characteristics equal those of an exact convolution."""
     found, rates = test.operating_characteristics(rate), exact_rates(test, rate)
     assert found == pytest.approx((rates[PASS], rates[FAIL], rates[UNDECIDED], rates["seeds"]), rel=1e-9, abs=1e-15)
 
 
-def test_operating_characteristics_of_a_test_one_can_do_by_hand():
+def test_operating_characteristics_by_hand():
     """Looks at 1 and 2 seeds: 1 of 1 passes, 0 of 2 fails, 1 of 2 is undecided."""
     test = SequentialTest(p0=0.1, p1=0.9, alpha=0.12, beta=0.1, looks=(1, 2))
     assert test.operating_characteristics(0.75) == (0.75, 0.0625, 0.1875, 1.25)
 
 
-def test_the_page_on_verdicts_holds_the_tables_of_the_default_test():
+def test_documented_tables():
+    """The tables and defaults on the documentation page are those of the default test."""
     test = SequentialTest()
     decisions = [
         f"| {seeds} | {pass_at} | {fail_at} | {test.boundary(seeds, test.beta / 10).fail_at} |"
@@ -104,12 +109,14 @@ def test_the_page_on_verdicts_holds_the_tables_of_the_default_test():
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, math.nan])
-def test_a_rate_that_is_no_probability_is_refused(rate):
+def test_invalid_rate(rate):
+    """A rate that is not a probability raises an error."""
     with pytest.raises(ValueError, match=f"rate={rate}: choose a probability"):
         SequentialTest().operating_characteristics(rate)
 
 
-def test_a_healthy_rung_usually_passes_and_a_broken_one_fails():
+def test_power():
+    """A healthy rung usually passes, and a broken one usually fails."""
     assert exact_rates(SequentialTest(), 0.95)[PASS] > 0.85
     assert exact_rates(SequentialTest(), 0.60)[FAIL] > 0.95
 
@@ -133,12 +140,14 @@ def test_a_healthy_rung_usually_passes_and_a_broken_one_fails():
         ({"looks": (4, 9)}, "seeds 4,9: even if every seed learns, a PASS at alpha=0.05 needs 10 seeds"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused(setting, message):
+def test_invalid_setting(setting, message):
+    """A setting that is out of range raises an error that names it."""
     with pytest.raises(ValueError, match=message):
         SequentialTest(**setting)
 
 
-def test_the_fewest_seeds_for_a_pass_are_accepted_and_pass():
+def test_smallest_sample():
+    """The smallest number of seeds that can pass is accepted."""
     assert SequentialTest(looks=(10,)).verdict(10, 10) is PASS
 
 
@@ -152,19 +161,23 @@ def test_the_fewest_seeds_for_a_pass_are_accepted_and_pass():
         ([], PASS),
     ],
 )
-def test_verdict_of_a_whole_from_its_parts(parts, whole):
+def test_all_of(parts, whole):
+    """All parts must pass for a PASS, one FAIL makes a FAIL, and else the whole is undecided."""
     assert Verdict.all_of(parts) is whole
 
 
 @pytest.mark.parametrize(("level", "low", "high"), [(0.95, 4, 13), (1 - 0.05 / 3, 3, 14)])
-def test_interval_of_sixteen_values(level, low, high):
+def test_median_interval(level, low, high):
+    """The interval of a median of sixteen values has the expected ranks at two levels."""
     values = [float(7 * i % 17) for i in range(1, 17)]  # 1 to 16, shuffled
     assert median_interval(values, level) == (8.5, low, high, level)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95, 1 - 0.05 / 3, 0.999])
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 16, 31, 64])
-def test_interval_covers_the_median_at_its_level_and_no_narrower_one_does(n, level):
+def test_median_interval_coverage(n, level):
+    """The interval of a median has at least its level, and the next narrower one has less."""
+
     def coverage(rank):  # of [x_(rank), x_(n + 1 - rank)]; rank 0 is the whole line
         return 1 - 2 * sum(binomial(k, n, 0.5) for k in range(rank))
 
@@ -174,22 +187,26 @@ def test_interval_covers_the_median_at_its_level_and_no_narrower_one_does(n, lev
     assert coverage(rank) >= level > coverage(rank + 1)
 
 
-def test_too_few_values_leave_the_interval_open():
+def test_median_interval_of_few_values():
+    """The interval of a median is infinite for too few values."""
     assert median_interval([3.0, 1.0, 2.0], 0.95) == (2.0, -math.inf, math.inf, 0.95)
 
 
-def test_interval_survives_infinite_values():
+def test_median_interval_with_infinite_values():
+    """Infinite values beyond the ranks do not affect the interval of a median."""
     assert median_interval([math.inf] * 3 + [1.0] * 13, 0.95)[:3] == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(("values", "level"), [([], 0.95), ([1.0], 0.0), ([1.0], 1.0)])
-def test_interval_of_nothing_or_at_no_level_is_refused(values, level):
+def test_invalid_median_interval(values, level):
+    """An interval without values or with a level outside (0, 1) raises an error."""
     with pytest.raises(ValueError, match="give at least one value and a level"):
         median_interval(values, level)
 
 
 @pytest.mark.parametrize("module", ["ladder", "ladder.judge.sequential", "ladder.plugin"])
-def test_light_modules_load_neither_jax_nor_numpy(module):
+def test_imports(module):
+    """The modules for declaration and judgement import neither JAX nor NumPy."""
     code = f"import sys, {module}; assert not {{'jax', 'numpy'}} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -130,7 +130,8 @@ def words(svg):
     return " ".join(text for text in ET.fromstring(svg).itertext() if text.strip())
 
 
-def test_climbed_rungs_are_drawn_and_every_link_leads_to_a_picture(folder):
+def test_pictures_of_a_run(folder):
+    """Every climbed rung has its pictures, and every link of the report leads to one."""
     result = folder.runpytest("--ladder-pictures")
     result.stdout.no_fnmatch_line("*: its *")
     reports = folder.path / "reports"
@@ -164,7 +165,8 @@ def test_climbed_rungs_are_drawn_and_every_link_leads_to_a_picture(folder):
     jsonschema_rs.validator_for(schema).validate(json.loads((reports / "ladder.json").read_text()))
 
 
-def test_what_an_experiment_shows_is_of_the_first_failing_seed_or_else_of_the_first(folder):
+def test_pictured_seed(folder):
+    """The pictures of an experiment are of the first failing seed, or of seed 0."""
     folder.runpytest("--ladder-pictures")
     for id, rung in report(folder).items():
         if not rung["pictures"]:
@@ -177,7 +179,8 @@ def test_what_an_experiment_shows_is_of_the_first_failing_seed_or_else_of_the_fi
     assert report(folder)["rung2"]["curves"]["loss"][0][-1] < 0.5, "or the first failing seed would be the first"
 
 
-def test_nothing_is_drawn_and_matplotlib_not_touched_unless_asked(folder, monkeypatch):
+def test_run_without_pictures(folder, monkeypatch):
+    """A run without the option draws no picture and does not import matplotlib."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     folder.runpytest()
     assert [(rung["pictures"], rung["note"]) for rung in report(folder).values()] == [([], "")] * 4
@@ -185,7 +188,8 @@ def test_nothing_is_drawn_and_matplotlib_not_touched_unless_asked(folder, monkey
     assert "pictures/" not in (folder.path / "reports" / "ladder.md").read_text()
 
 
-def test_the_ini_file_may_ask_for_them(folder):
+def test_ini_setting(folder):
+    """Pictures can be enabled in the ini file."""
     result = folder.runpytest("-o", "ladder_pictures=true", "--ladder-only=rung1")
     assert result.ret == 0
     assert drawn(folder) == [
@@ -193,7 +197,8 @@ def test_the_ini_file_may_ask_for_them(folder):
     ]
 
 
-def test_without_matplotlib_nothing_is_climbed(folder, monkeypatch):
+def test_missing_matplotlib(folder, monkeypatch):
+    """The option without matplotlib is a usage error before the climb."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = folder.runpytest("--ladder-pictures")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -218,7 +223,8 @@ def test_without_matplotlib_nothing_is_climbed(folder, monkeypatch):
     ],
     ids=["a picture", "the recording", "the artist"],
 )
-def test_trouble_costs_the_picture_and_leaves_a_note(folder, broken, missing, told):
+def test_failed_picture(folder, broken, missing, told):
+    """A picture that cannot be drawn leaves a note and changes no verdict."""
     stale = folder.path / "reports" / "pictures" / "rung1" / "losses.svg"
     stale.parent.mkdir(parents=True)
     stale.write_text("of an earlier run")
@@ -234,7 +240,8 @@ def test_trouble_costs_the_picture_and_leaves_a_note(folder, broken, missing, to
     assert not stale.exists()
 
 
-def test_a_folder_that_cannot_be_written_costs_the_pictures(folder):
+def test_unwritable_folder(folder):
+    """A folder that cannot be written to leaves a note in place of the pictures."""
     (folder.path / "reports").mkdir()
     (folder.path / "reports" / "pictures").write_text("a file")
     result = folder.runpytest("--ladder-pictures", "--ladder-only=rung1")
@@ -242,7 +249,8 @@ def test_a_folder_that_cannot_be_written_costs_the_pictures(folder):
     result.stdout.fnmatch_lines(["rung1: its picture 'curves' is missing: *"])
 
 
-def test_workers_draw_the_same(folder, tmp_path):
+def test_workers(folder, tmp_path):
+    """Workers draw the same pictures as a single process."""
     found = []
     for run, arguments in ((folder.runpytest, ()), (folder.runpytest_subprocess, ("-n", "2"))):
         run("--ladder-pictures", *arguments)
@@ -278,7 +286,8 @@ def keep(experiment, recording):
 PICTURES = {"keep": keep}
 
 
-def test_what_is_shown_is_what_the_curves_are_of():
+def test_recorded_states():
+    """Recorded states are those of the seed's training, preceded by the initial one."""
     seeds, experiment = Seeds(root=3), PicturedFit()
     told = Trainer(experiment, 1).record_states(seeds, 5, lambda state, key: record(experiment, state, key))
     curve = Trainer(experiment, 4)(seeds, range(8)).curves["loss"][5]
@@ -302,7 +311,8 @@ FITS = Rung(
 )
 
 
-def test_what_is_shown_comes_stacked_to_the_artist_and_not_beyond_the_rungs_time(tmp_path):
+def test_artist_input_and_deadline(tmp_path):
+    """The artist receives stacked states, and draws nothing after the rung's deadline."""
     climb, outcome, label = climbed(FITS)
     found = draw(climb, outcome, label, tmp_path, deadline=np.inf)
     assert [picture["name"] for picture in found.pictures] == ["curves", "keep"]
@@ -321,7 +331,8 @@ def test_what_is_shown_comes_stacked_to_the_artist_and_not_beyond_the_rungs_time
     assert "–" not in svg, "it has no count of seeds"
 
 
-def test_the_same_numbers_are_the_same_bytes_whatever_the_users_settings(tmp_path, monkeypatch):
+def test_reproducible_files(tmp_path, monkeypatch):
+    """Equal curves give equal files, whatever the user's matplotlib settings."""
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # its state is the user's
     climb, outcome, label = climbed(FITS)
     draw(climb, outcome, label, tmp_path / "a", np.inf)
@@ -334,7 +345,8 @@ def test_the_same_numbers_are_the_same_bytes_whatever_the_users_settings(tmp_pat
         assert one == other
 
 
-def test_how_something_is_drawn_is_no_part_of_what_was_measured():
+def test_pictures_outside_the_fingerprint():
+    """The code of pictures is not part of the fingerprint of an experiment."""
     code = closure("ladder.studies.manifoldformer.experiments", "ladder.train.compiled")
     assert not [name for name in code.files if "pictures" in name]
     assert not code.packages & {"matplotlib", "PIL"}
@@ -382,7 +394,8 @@ def lines(ax, colour, style_=None):
     ]
 
 
-def test_a_panel_has_every_seed_the_failing_ones_apart_and_the_median():
+def test_panel():
+    """A panel has every seed, failing ones in another style, the median and the limit."""
     (ax,) = axes_of((below("loss", 0.1, by=4, source=SOURCE),)).axes
     assert len(lines(ax, style.BLUE, "-")) == 1
     assert len(lines(ax, style.VERMILLION, "--")) == 3
@@ -401,7 +414,8 @@ def test_a_panel_has_every_seed_the_failing_ones_apart_and_the_median():
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in crosses] == [(2, 0.8)]
 
 
-def test_of_a_rung_that_was_not_judged_no_seed_failed():
+def test_panel_of_an_unjudged_rung():
+    """A panel of a rung that was not judged marks no seed as failing."""
     (ax,) = axes_of((below("loss", 0.1, by=4, source=SOURCE),), judged=False).axes
     assert not lines(ax, style.VERMILLION)
     assert ax.get_title() == "gate: loss < 0.1 by epoch 4"
@@ -417,12 +431,14 @@ def test_of_a_rung_that_was_not_judged_no_seed_failed():
     ],
     ids=["less than a decade", "the limit is a decade away", "more than a decade", "not all positive"],
 )
-def test_the_scale(values, limit, scale):
+def test_scale(values, limit, scale):
+    """The scale is logarithmic if all values and the limit are positive and span a decade or more."""
     (ax,) = axes_of((below("loss", limit, by=2, source=SOURCE),), np.array(values)).axes
     assert ax.get_yscale() == scale
 
 
-def test_floors_are_dotted_and_labels_do_not_overlap():
+def test_floors_and_labels():
+    """Floors are dotted, and labels do not overlap."""
     gate = below("loss", 0.1, by=3, source=SOURCE, floor=Floor(0.099, "theory"))
     (ax,) = axes_of((gate,)).axes
     (floor,) = lines(ax, style.BLACK, ":")
@@ -433,7 +449,8 @@ def test_floors_are_dotted_and_labels_do_not_overlap():
 
 
 @pytest.mark.parametrize(("last", "scale", "drawn"), [(0.05, "log", 0), (0.5, "linear", 1)])
-def test_a_floor_of_zero_leaves_the_scale_to_the_curves(last, scale, drawn):
+def test_floor_of_zero(last, scale, drawn):
+    """A floor of 0 does not affect the scale, and it is drawn on a linear one only."""
     gate = below("loss", 0.3, by=2, source=SOURCE, floor=Floor(0.0, "theory"))
     (ax,) = axes_of((gate,), np.array([[1.0, last]])).axes
     assert ax.get_yscale() == scale
@@ -449,7 +466,8 @@ def test_ceiling():
     assert "ceiling" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_a_panel_shows_what_its_criterion_holds_against_the_limit():
+def test_panel_of_a_criterion():
+    """A panel has the quantity that its criterion compares with the limit."""
     gates = (falls("loss", 0.3, by=4, since=2, source=SOURCE), agrees("loss", "other", within=0.5, by=2, source=SOURCE))
     ratio, apart = axes_of((*gates, above("other", 1.5, by=3, source=SOURCE)), CURVES[:2]).axes[:2]
     np.testing.assert_allclose(lines(ratio, style.BLUE)[0].get_ydata(), CURVES[0] / 0.5)
@@ -461,13 +479,15 @@ def test_a_panel_shows_what_its_criterion_holds_against_the_limit():
 
 
 @pytest.mark.parametrize(("apart", "told"), [(1.0, True), (1.01, True), (4.0, False)])
-def test_seeds_that_hide_under_the_median_are_told_of_on_a_logarithmic_axis_too(apart, told):
+def test_coinciding_seeds(apart, told):
+    """Seeds that coincide with the median are mentioned on a logarithmic axis, too."""
     values = np.array([[0.001, 0.001], [0.001 * apart] * 2])
     (ax,) = axes_of((below("loss", 1.0, by=2, source=SOURCE),), values).axes
     assert ("all seeds lie on the median" in [text.get_text() for text in ax.texts]) == told
 
 
-def test_those_it_is_compared_with_are_grey():
+def test_compared_rungs():
+    """The medians of compared rungs are grey."""
     other = Trained({"loss": CURVES[:2] * 2.0}, {}, 0.0, 0.0)
     gates = (
         below("loss", 0.1, by=4, source=SOURCE),
@@ -490,12 +510,14 @@ def test_those_it_is_compared_with_are_grey():
 @pytest.mark.parametrize(
     "values", [np.full((3, 2), np.nan), np.full((3, 2), np.inf), np.ones((3, 1)), -np.ones((2, 3))]
 )
-def test_odd_curves_can_be_drawn(values):
+def test_odd_curves(values):
+    """Curves without finite values, with one epoch or with negative values can be drawn."""
     (ax,) = axes_of((below("loss", 0.1, by=1, source=SOURCE),), values).axes
     assert np.isfinite(ax.get_ylim()).all()
 
 
-def test_many_seeds_and_epochs_stay_small():
+def test_file_sizes():
+    """Files of many seeds and epochs remain small."""
     rng = np.random.default_rng(0)
     values = np.exp(np.cumsum(rng.normal(size=(64, 400)) * 0.1 - 0.01, axis=1))
     figure = axes_of((below("loss", 0.1, by=200, source=SOURCE), above("other", 0.1, by=200, source=SOURCE)), values)

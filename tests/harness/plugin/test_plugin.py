@@ -37,7 +37,8 @@ def curves(pytester):
     ],
     ids=["marker", "path", "node", "only", "only, elsewhere"],
 )
-def test_selecting_a_rung_pulls_in_what_it_requires(pytester, rungs, selection):
+def test_selection_with_requirements(pytester, rungs, selection):
+    """A selected rung is climbed together with every rung that it requires."""
     rungs(coin="Coin()", shift="Coin(shift=0.1)", p="Coin(shift=0.1, p=0.0)")
     result = pytester.runpytest(*selection)
     assert result.ret == 0
@@ -45,7 +46,8 @@ def test_selecting_a_rung_pulls_in_what_it_requires(pytester, rungs, selection):
     assert climbed(pytester) == ["rung1", "rung2"]
 
 
-def test_other_tests_keep_their_place_and_rungs_climb_in_order(pytester, rungs):
+def test_order_of_tests(pytester, rungs):
+    """Tests that climb no rung stay in place, and rungs are climbed in the order of their numbers."""
     rungs(coin="Coin()", shift="Coin(shift=0.1)")
     (pytester.path / "test_rung1_coin.py").rename(pytester.path / "test_z_rung1.py")
     pytester.makepyfile(test_a="def test_a(): pass", test_y="def test_y(): pass")
@@ -54,7 +56,8 @@ def test_other_tests_keep_their_place_and_rungs_climb_in_order(pytester, rungs):
     assert order == ["test_a", "test_z_rung1", "test_rung2_shift", "test_y"]
 
 
-def test_a_broken_rung_is_red_and_blocks_what_stands_on_it(pytester, rungs):
+def test_failure_and_blocking(pytester, rungs):
+    """A rung that fails is red, is named as the culprit and blocks every rung that requires it."""
     rungs(coin="Coin()", p="Coin(p=0.0)", shift="Coin(p=0.0, shift=0.1)")
     result = pytester.runpytest()
     assert result.ret == 1
@@ -78,7 +81,8 @@ def test_a_broken_rung_is_red_and_blocks_what_stands_on_it(pytester, rungs):
     assert [rung["verdict"] for rung in report(pytester)["rungs"]] == ["PASS", "FAIL", "BLOCKED"]
 
 
-def test_an_undecided_rung_is_red(pytester, rungs):
+def test_undecided_rung(pytester, rungs):
+    """An undecided rung makes the run red."""
     losses = np.sort(Trainer(Coin(), 16)(Seeds(), range(16)).curves["loss"][:, -1])
     rungs(coin="Coin()", limit=float(losses[13:15].mean()))
     result = pytester.runpytest()
@@ -88,7 +92,8 @@ def test_an_undecided_rung_is_red(pytester, rungs):
     result.stdout.fnmatch_lines(["rung1 UNDECIDED: 14/16 seeds met every gate", "rung1  UNDECIDED  14/16*"])
 
 
-def test_an_experiment_that_raises_is_an_ordinary_failure_and_blocks(pytester, rungs):
+def test_raising_experiment(pytester, rungs):
+    """An experiment that raises an exception fails its test, crashes its rung and blocks the rungs that require it."""
     rungs(broken="Misreports(epochs=3)", epochs="Misreports(epochs=4)")
     result = pytester.runpytest()
     assert result.ret == 1
@@ -122,7 +127,8 @@ def test_an_experiment_that_raises_is_an_ordinary_failure_and_blocks(pytester, r
         (["--ladder-calibrate=again"], "*--ladder-calibrate=again: choose missing or overwrite*"),
     ],
 )
-def test_a_wrong_option_is_one_clear_usage_error(pytester, rungs, arguments, message):
+def test_wrong_option(pytester, rungs, arguments, message):
+    """A wrong option ends the run with one usage error and without a report."""
     rungs(coin="Coin()", shift="Coin(shift=0.1)")
     result = pytester.runpytest(*arguments)
     assert result.ret == 4
@@ -141,7 +147,8 @@ def test_a_wrong_option_is_one_clear_usage_error(pytester, rungs, arguments, mes
         ({"coin": "Coin()", "shift": "Coin()"}, "*it adds nothing"),
     ],
 )
-def test_a_bad_ladder_is_refused_before_anything_is_trained(pytester, rungs, experiments, message):
+def test_bad_ladder(pytester, rungs, experiments, message):
+    """A ladder with a wrong declaration is refused before anything is trained."""
     rungs(**experiments, test="open('trained', 'w').close()")
     result = pytester.runpytest()
     assert result.ret == 4
@@ -149,7 +156,8 @@ def test_a_bad_ladder_is_refused_before_anything_is_trained(pytester, rungs, exp
     assert not (pytester.path / "trained").exists()
 
 
-def test_a_rung_declared_twice_is_refused(pytester, rungs):
+def test_duplicate_rung(pytester, rungs):
+    """A rung that is declared in two files ends the run with a usage error that names both files."""
     rungs(coin="Coin()")
     (pytester.path / "test_rung1_more.py").write_text((pytester.path / "test_rung1_coin.py").read_text())
     result = pytester.runpytest()
@@ -157,7 +165,8 @@ def test_a_rung_declared_twice_is_refused(pytester, rungs):
     result.stderr.fnmatch_lines(["*rung1 is declared twice, by test_rung1_coin.py*and test_rung1_more.py*"])
 
 
-def test_fresh_seeds_are_new_and_can_be_repeated(pytester, rungs):
+def test_fresh_seeds(pytester, rungs):
+    """Fresh seeds differ from the default ones, and the printed option repeats them."""
     rungs(coin="Coin()")
     pytester.runpytest()
     default = curves(pytester)
@@ -170,7 +179,8 @@ def test_fresh_seeds_are_new_and_can_be_repeated(pytester, rungs):
     assert curves(pytester) == drawn != default
 
 
-def test_without_a_place_for_the_report_the_verdict_is_still_told(pytester, rungs):
+def test_unwritable_report(pytester, rungs):
+    """A run that cannot write its report still prints the verdicts, and exits with a code other than 0."""
     rungs(coin="Coin()")
     (pytester.path / "file").write_text("")
     result = pytester.runpytest("--ladder-reports=file/reports")
@@ -184,7 +194,8 @@ def test_without_a_place_for_the_report_the_verdict_is_still_told(pytester, rung
     result.stdout.fnmatch_lines(["rung1  FAIL*", "the report could not be written:*"])
 
 
-def test_a_run_without_rungs_writes_no_report_and_loads_no_jax(pytester):
+def test_run_without_rungs(pytester):
+    """A run without rungs writes no report and does not import JAX."""
     pytester.makepyfile(test_plain="def test_plain(): pass")
     # jaxtyping's own plugin loads NumPy; that is not ours to mend.
     program = (
@@ -198,7 +209,8 @@ def test_a_run_without_rungs_writes_no_report_and_loads_no_jax(pytester):
     assert not (pytester.path / "reports").exists()
 
 
-def test_a_rung_that_is_never_climbed_is_red(pytester, rungs):
+def test_unclimbed_rung(pytester, rungs):
+    """A rung whose test never calls climb(rung) is CRASHED."""
     rungs(coin="Coin()", test="pass")
     result = pytester.runpytest()
     assert result.ret == 1
@@ -213,13 +225,15 @@ def test_a_rung_that_is_never_climbed_is_red(pytester, rungs):
     ],
     ids=["swallowed", "xfail"],
 )
-def test_no_test_makes_a_red_rung_green(pytester, rungs, test, verdict):
+def test_red_rung_in_a_passing_test(pytester, rungs, test, verdict):
+    """A rung that is red stays red when its test catches the exception or calls pytest.xfail."""
     rungs(coin="Coin(p=0.0)", test=test)
     assert pytester.runpytest().ret == 1
     assert [(rung["verdict"], rung["green"]) for rung in report(pytester)["rungs"]] == [(verdict, False)]
 
 
-def test_a_test_may_ask_for_more_than_its_rung_but_climb_no_other(pytester, rungs):
+def test_test_with_own_assertions(pytester, rungs):
+    """A failed assertion of the test makes a PASS not green, and a test may climb no rung but its own."""
     rungs(coin="Coin()", test="assert climb(rung).trained.seeds == 17")
     result = pytester.runpytest()
     assert result.parseoutcomes() == {"failed": 1}
@@ -246,7 +260,8 @@ def test_a_test_may_ask_for_more_than_its_rung_but_climb_no_other(pytester, rung
     ],
     ids=["assert", "raise", "fail", "without a traceback", "escape", "fixture"],
 )
-def test_the_note_quotes_what_the_test_failed_for(pytester, rungs, test, reason):
+def test_note_on_a_failed_test(pytester, rungs, test, reason):
+    """The note of a rung whose test failed after a PASS quotes the first line of the failure."""
     rungs(coin="Coin()", test=test)
     file = pytester.path / "test_rung1_coin.py"
     file.write_text(file.read_text().replace("test_it(climb,", "test_it(request, climb,"))
@@ -256,14 +271,16 @@ def test_the_note_quotes_what_the_test_failed_for(pytester, rungs, test, reason)
 
 @pytest.mark.parametrize("style", ["long", "short", "line", "native", "no", "auto"])
 @pytest.mark.parametrize("workers", [[], pytest.param(["-n", "1"], marks=pytest.mark.nightly)], ids=["alone", "worker"])
-def test_the_note_is_the_same_in_every_style_of_traceback(pytester, rungs, style, workers):
+def test_note_by_traceback_style(pytester, rungs, style, workers):
+    """The note of a failed test is the same for every value of --tb, with and without a worker."""
     rungs(coin="Coin()", test="assert climb(rung).judgement.k == 17")
     (pytester.runpytest_subprocess if workers else pytester.runpytest)(f"--tb={style}", *workers)
     assert report(pytester)["rungs"][0]["note"].endswith("test failed: AssertionError: assert 16 == 17")
 
 
 @pytest.mark.parametrize("limit", [[], ["--ladder-time-limit=600"]], ids=["no limit", "in a thread"])
-def test_a_mistake_in_an_experiment_is_shown_without_the_frames_of_ladder(pytester, rungs, limit):
+def test_traceback_of_a_wrong_experiment(pytester, rungs, limit):
+    """The traceback of a mistake in an experiment leaves out the frames of ladder."""
     rungs(coin="Misreports(epochs=3)")
     told = pytester.runpytest(*limit).stdout.str()
     failure = told.partition("= FAILURES =")[2].partition("= ladder =")[0]
@@ -275,7 +292,8 @@ def test_a_mistake_in_an_experiment_is_shown_without_the_frames_of_ladder(pytest
     assert len(failure.splitlines()) < 20
 
 
-def test_an_error_in_an_experiment_is_shown_where_it_is_raised(pytester, rungs):
+def test_traceback_of_a_raising_experiment(pytester, rungs):
+    """The traceback of an exception in an experiment ends at the user's line that raised it."""
     rungs(coin="Raises()")
     file = pytester.path / "test_rung1_coin.py"
     raises = "class Raises(Coin):\n    def epoch(self, state, key):\n        return state['gone'], {}\n"
@@ -286,7 +304,9 @@ def test_an_error_in_an_experiment_is_shown_where_it_is_raised(pytester, rungs):
     assert "rung1  CRASHED      –  KeyError: 'gone'" in told
 
 
-def test_an_error_of_ladder_itself_is_shown_whole(pytester, rungs, monkeypatch):
+def test_traceback_of_an_internal_error(pytester, rungs, monkeypatch):
+    """The traceback of an exception inside ladder is printed in full."""
+
     def fails(*arguments):
         raise ZeroDivisionError
 
@@ -310,7 +330,7 @@ SETTINGS = [
 @pytest.mark.parametrize(
     "setting", ["JAX_DISABLE_JIT=1", *(pytest.param(each, marks=pytest.mark.nightly) for each in SETTINGS)]
 )
-def test_settings_of_jax_for_debugging_change_no_verdict(pytester, rungs, monkeypatch, setting):
+def test_jax_debug_settings(pytester, rungs, monkeypatch, setting):
     """Warnings are errors here, as they are in this project."""
     monkeypatch.setenv(*setting.split("="))
     rungs(coin="Coin()", p="Coin(p=0.0)")
@@ -318,7 +338,8 @@ def test_settings_of_jax_for_debugging_change_no_verdict(pytester, rungs, monkey
     assert [rung["verdict"] for rung in report(pytester)["rungs"]] == ["PASS", "FAIL"]
 
 
-def test_a_test_that_cannot_be_taken_down_is_not_green_either(pytester, rungs):
+def test_failed_teardown(pytester, rungs):
+    """A rung whose test fails in teardown keeps its PASS but is not green."""
     rungs(coin="Coin()")
     pytester.makeconftest(
         "import pytest\n@pytest.fixture(autouse=True)\ndef it():\n    yield\n    raise OSError('full')"
@@ -330,7 +351,8 @@ def test_a_test_that_cannot_be_taken_down_is_not_green_either(pytester, rungs):
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]])
-def test_of_a_rung_that_is_skipped_nothing_was_expected(pytester, rungs, workers):
+def test_skipped_rung(pytester, rungs, workers):
+    """A skipped rung is not in the report, and the run is complete without it."""
     rungs(one="Coin()", shift="Coin(shift=0.1)")
     pytester.makeconftest(
         "import pytest\ndef pytest_collection_modifyitems(items):\n    items[1].add_marker(pytest.mark.skip('not here'))"
@@ -341,7 +363,8 @@ def test_of_a_rung_that_is_skipped_nothing_was_expected(pytester, rungs, workers
     assert found["complete"]
 
 
-def test_a_rung_that_was_climbed_counts_even_if_its_test_is_skipped_then(pytester, rungs):
+def test_skip_after_the_climb(pytester, rungs):
+    """A rung counts as climbed even if its test is skipped afterwards."""
     rungs(coin="Coin()", test="climb(rung); pytest.skip('the rest')")
     pytester.runpytest()
     found = report(pytester)
@@ -349,19 +372,22 @@ def test_a_rung_that_was_climbed_counts_even_if_its_test_is_skipped_then(pyteste
     assert found["complete"]
 
 
-def test_what_a_test_raises_takes_over_no_terminal(pytester, rungs):
+def test_escape_sequence_in_an_error(pytester, rungs):
+    """Escape characters in the message of an exception are replaced in the report."""
     rungs(coin="Coin()", test="raise ValueError(chr(27) + ']0;mine')")
     pytester.runpytest()
     assert report(pytester)["rungs"][0]["error"] == "ValueError: \ufffd]0;mine"
 
 
-def test_workers_may_be_spoken_of_where_there_are_none(pytester, rungs):
+def test_dist_without_workers(pytester, rungs):
+    """The option --dist alone, without workers, changes nothing."""
     rungs(coin="Coin()")
     assert pytester.runpytest_subprocess("--dist", "load").ret == 0
     assert [entry["id"] for entry in report(pytester)["rungs"]] == ["rung1"]
 
 
-def test_a_run_that_is_broken_off_says_so(pytester, rungs):
+def test_broken_off_run(pytester, rungs):
+    """A run that stops early says so and lists the rungs that were climbed."""
     rungs(coin="Coin()", shift="Coin(shift=0.1)", test="climb(rung) if rung.number == 1 else pytest.exit('enough')")
     result = pytester.runpytest()
     assert result.ret == 2
@@ -369,7 +395,8 @@ def test_a_run_that_is_broken_off_says_so(pytester, rungs):
     result.stdout.fnmatch_lines(["BROKEN OFF; rungs climbed: rung1"])
 
 
-def test_markers_are_listed_for_every_rung_file(pytester, rungs):
+def test_markers(pytester, rungs):
+    """The option --markers lists the marker of every rung in every rung file."""
     rungs(coin="Coin()", more_shift="Coin(shift=0.1)")
     pytester.runpytest("--markers").stdout.fnmatch_lines(
         [
@@ -380,7 +407,8 @@ def test_markers_are_listed_for_every_rung_file(pytester, rungs):
     )
 
 
-def test_markers_hold_under_strict_markers_and_cover_a_rungs_other_tests(pytester, rungs):
+def test_strict_markers(pytester, rungs):
+    """Markers of rungs are registered for --strict-markers and select a rung's other tests too."""
     rungs(coin="Coin()")
     with (pytester.path / "test_rung1_coin.py").open("a") as file:
         file.write("\n@pytest.mark." + "rung1\ndef test_law(): pass\n\ndef test_aside(): pass\n")
@@ -388,7 +416,8 @@ def test_markers_hold_under_strict_markers_and_cover_a_rungs_other_tests(pyteste
     result.assert_outcomes(passed=2, deselected=1)
 
 
-def test_where_rungs_alone_are_asked_for_what_has_none_is_not_imported(pytester, rungs):
+def test_unrelated_files(pytester, rungs):
+    """A file without rungs is not imported when the selection consists of rungs only."""
     rungs(coin="Coin()")
     pytester.makepyfile(test_plain="raise RuntimeError('imported')")
     for selection in (["-m", "rung1"], ["-m", "rung1 or rung1"], ["-m", "rung"], ["--ladder-only=rung1"]):
@@ -398,7 +427,8 @@ def test_where_rungs_alone_are_asked_for_what_has_none_is_not_imported(pytester,
         result.stdout.fnmatch_lines(["*RuntimeError: imported"])
 
 
-def test_a_rung_that_climbs_through_a_fixture_of_its_own_is_found(pytester, rungs):
+def test_own_climb_fixture(pytester, rungs):
+    """A rung that is climbed by a fixture of the user's own is collected."""
     rungs(coin="Coin()", test="pass")
     file = pytester.path / "test_rung1_coin.py"
     pytester.mkdir("below").joinpath("test_it.py").write_text(file.read_text().replace("(climb,", "(go,"))
@@ -425,7 +455,8 @@ GO = "import pytest\n@pytest.fixture\ndef go(request, climb): climb(request.node
     ],
     ids=["comment", "getfixturevalue", "inherited", "imported", "plugin"],
 )
-def test_however_a_rung_climbs_its_file_is_found(pytester, rungs, test, shared):
+def test_rung_file_detection(pytester, rungs, test, shared):
+    """A rung file is collected however its test is written, inherited or imported."""
     rungs(coin="Coin()")
     file = pytester.path / "test_rung1_coin.py"
     rung = file.read_text().partition("def test_it")[0]
@@ -436,7 +467,8 @@ def test_however_a_rung_climbs_its_file_is_found(pytester, rungs, test, shared):
     assert climbed(pytester) == ["rung1"]
 
 
-def test_workers_reach_the_same_verdicts_on_the_same_seeds(pytester, rungs):
+def test_workers(pytester, rungs):
+    """Workers reach the same verdicts on the same seeds as a single process."""
     rungs(coin="Coin()", p="Coin(p=0.0)", shift="Coin(p=0.0, shift=0.1)")
     pytester.makepyfile(test_other="def test_a(): pass\ndef test_b(): pass")
     alone = pytester.runpytest("--ladder-seed-root=3")
@@ -450,14 +482,16 @@ def test_workers_reach_the_same_verdicts_on_the_same_seeds(pytester, rungs):
         assert a | {"seconds": None, "attempts": None} == b | {"seconds": None, "attempts": None}
 
 
-def test_a_usage_error_is_told_by_workers_too(pytester, rungs):
+def test_usage_error_with_workers(pytester, rungs):
+    """A usage error is reported when the run has workers, too."""
     rungs(coin="Coin()")
     result = pytester.runpytest_subprocess("-n", "1", "-m", "rung9")
     assert result.ret == 4
     assert "unknown rung9; known rungs: rung1" in result.stdout.str() + result.stderr.str()
 
 
-def test_calibration_measures_keeps_overwrites_and_tightens(pytester, rungs):
+def test_calibration_run(pytester, rungs):
+    """A calibration run measures limits once, replaces them on request, and reports limits that are stale."""
     rungs(coin="Coin()", shift="Coin(shift=0.1)", calibrated=", calibrated=True")
     target = pytester.path / "reports" / "calibration" / "rung2.json"
     first = pytester.runpytest("--ladder-calibrate", "-m", "rung2")
@@ -486,7 +520,8 @@ def test_calibration_measures_keeps_overwrites_and_tightens(pytester, rungs):
     result.stdout.fnmatch_lines(["rung2: *limits*calibrated before the experiment changed*"])
 
 
-def test_a_damaged_calibration_is_a_usage_error_that_names_it(pytester, rungs):
+def test_damaged_calibration(pytester, rungs):
+    """A damaged calibration file ends the run with a usage error that names the file."""
     rungs(coin="Coin()", calibrated=", calibrated=True")
     folder = pytester.path / "reports" / "calibration"
     folder.mkdir(parents=True)
@@ -496,7 +531,8 @@ def test_a_damaged_calibration_is_a_usage_error_that_names_it(pytester, rungs):
     result.stderr.fnmatch_lines([f"*{folder / 'rung1.json'} is not a calibration*"])
 
 
-def test_output_that_is_no_terminal_gets_no_control_characters(pytester, rungs):
+def test_output_without_terminal(pytester, rungs):
+    """Output that does not go to a terminal has no control characters."""
     rungs(coin="Coin()")
     assert not re.search(r"[\r\x1b]", pytester.runpytest("-v").stdout.str())
 
@@ -520,7 +556,8 @@ def on_a_terminal(*arguments, **environment):
 
 
 @pytest.mark.parametrize("options", [[], ["-p", "no:capture"]])
-def test_a_terminal_shows_the_rung_that_is_training(pytester, rungs, options):
+def test_progress_on_a_terminal(pytester, rungs, options):
+    """A terminal displays the seeds, the epoch and the loss of the rung in training."""
     rungs(coin="Coin()")
     code, told = on_a_terminal(*options)
     assert code == 0
@@ -544,9 +581,8 @@ def pytest_configure(config):
 
 
 @pytest.mark.parametrize(("conftest", "terminal"), [(OWN_REPORTER, "xterm"), ("", "dumb")], ids=["reporter", "dumb"])
-def test_nothing_is_drawn_where_another_plugin_draws_or_no_line_can_be_written_over(
-    pytester, rungs, conftest, terminal
-):
+def test_terminal_without_progress(pytester, rungs, conftest, terminal):
+    """No progress is drawn for a plugin's own reporter or on a terminal that cannot erase a line."""
     rungs(coin="Coin()")
     pytester.makeconftest(conftest)
     code, told = on_a_terminal(TERM=terminal)
@@ -562,7 +598,8 @@ RUNGS = [Rung(number=1, variant="é中", name="coïn", experiment=Coin(), gates=
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "PY_COLORS": "1"}
 
 
-def test_in_an_ascii_locale_a_rung_of_any_name_is_climbed_shown_and_filed(pytester, rungs):
+def test_ascii_locale(pytester, rungs):
+    """A rung with a non-ASCII id is climbed, printed and written to files in an ASCII locale."""
     (pytester.path / "test_it.py").write_text(HEAD + ABROAD + TEST, encoding="utf-8")
     code, told = on_a_terminal(
         "-v", "--ladder-pictures", "--ladder-only=rung1[é中]", r"--ladder-only=rung1[\xe9\u4e2d]", **ASCII
@@ -579,7 +616,8 @@ def test_in_an_ascii_locale_a_rung_of_any_name_is_climbed_shown_and_filed(pytest
 
 
 @pytest.mark.parametrize("escaping", [True, False])
-def test_the_id_of_a_rungs_test_is_what_pytest_makes_of_such_a_name(pytester, rungs, escaping):
+def test_non_ascii_test_id(pytester, rungs, escaping):
+    """The test of a rung with a non-ASCII id has the same id as pytest gives to any other parameter."""
     (pytester.path / "test_it.py").write_text(HEAD + ABROAD + TEST, encoding="utf-8")
     (pytester.path / "test_plain.py").write_text(
         "import pytest\n@pytest.mark.parametrize('x', ['rung1[é中]'])\ndef test_it(x): pass\n", encoding="utf-8"
@@ -593,7 +631,8 @@ def test_the_id_of_a_rungs_test_is_what_pytest_makes_of_such_a_name(pytester, ru
     assert pytester.runpytest(f"test_it.py::{mine}").ret == 0
 
 
-def test_a_commit_does_not_differ_by_its_own_report_but_by_calibrations(pytester, rungs):
+def test_dirty_commit(pytester, rungs):
+    """Files that a run writes do not make its commit dirty, but a new calibration does."""
     rungs(coin="Coin()")
     (pytester.path / ".gitignore").write_text("__pycache__\n")
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
@@ -620,7 +659,8 @@ def test_a_commit_does_not_differ_by_its_own_report_but_by_calibrations(pytester
     assert report(pytester, "elsewhere")["commit"]["dirty"]
 
 
-def test_verbose_has_a_line_for_each_rung_of_a_long_ladder(pytester, rungs):
+def test_verbose_summary(pytester, rungs):
+    """The summary puts many controls on one line, and -v prints one line for each."""
     rungs(coin="Coin()")
     control = "RUNGS += [RUNGS[0].as_control(Control('x'), p=0.0, label=f'c{n}') for n in range(20)]\n"
     file = pytester.path / "test_rung1_coin.py"

@@ -52,7 +52,8 @@ def climbed(pytester):
 @pytest.mark.parametrize(
     ("ini", "expected"), [("", FULL), ("ladder_scale = full", FULL), ("ladder_scale = small", SMALL)]
 )
-def test_a_plain_run_climbs_the_size_that_the_ini_names_or_the_full_one(pytester, sizes, ini, expected):
+def test_default_scale(pytester, sizes, ini, expected):
+    """A run without options climbs the scale named in the ini file, or the full one."""
     sizes(ini)
     result = pytester.runpytest()
     assert result.ret == 0
@@ -78,9 +79,8 @@ def test_a_plain_run_climbs_the_size_that_the_ini_names_or_the_full_one(pytester
         ("not (slow or not rung2)", FULL[:1]),
     ],
 )
-def test_an_expression_that_names_a_rung_means_the_full_one_and_any_other_the_inis(
-    pytester, sizes, expression, expected
-):
+def test_scale_by_marker_expression(pytester, sizes, expression, expected):
+    """A marker expression that names a rung selects the full scale, and any other the scale of the ini file."""
     sizes("ladder_scale = small")
     assert pytester.runpytest("-m", expression).ret == 0
     assert climbed(pytester) == expected
@@ -96,7 +96,8 @@ def test_an_expression_that_names_a_rung_means_the_full_one_and_any_other_the_in
         ("ladder_scale = small", ["--ladder-scale", "full", "-m", "odd"], FULL),
     ],
 )
-def test_the_option_has_the_last_word(pytester, sizes, ini, arguments, expected):
+def test_scale_option(pytester, sizes, ini, arguments, expected):
+    """The option --ladder-scale takes precedence over the ini file and the selection."""
     sizes(ini)
     assert pytester.runpytest(*arguments).ret == 0
     assert climbed(pytester) == expected
@@ -112,13 +113,15 @@ def test_the_option_has_the_last_word(pytester, sizes, ini, arguments, expected)
         ("", ["-k", "small"], SMALL),
     ],
 )
-def test_what_selects_one_size_alone_has_chosen_it_with_what_it_requires(pytester, sizes, ini, selection, expected):
+def test_scale_by_selection(pytester, sizes, ini, selection, expected):
+    """A selection of tests in one scale only climbs that scale and the rungs that they require in it."""
     sizes(ini)
     assert pytester.runpytest(*selection).ret == 0
     assert climbed(pytester) == expected
 
 
-def test_a_size_that_was_asked_for_leaves_out_a_rung_selected_in_another_alone(pytester, sizes):
+def test_scale_without_selected_rungs(pytester, sizes):
+    """A scale given by option excludes rungs that are selected in another scale only."""
     sizes()
     result = pytester.runpytest("--ladder-scale=small", "-m", "slow")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
@@ -127,7 +130,8 @@ def test_a_size_that_was_asked_for_leaves_out_a_rung_selected_in_another_alone(p
 
 @pytest.mark.parametrize("other", [[], ["--ladder-scale=small"], ["--ladder-scale=full"]])
 @pytest.mark.parametrize("expected", [FULL, SMALL])
-def test_an_id_says_which_size_is_meant_whatever_else_does(pytester, sizes, expected, other):
+def test_scale_by_id(pytester, sizes, expected, other):
+    """A rung id given to --ladder-only decides the scale, whatever the ini file and the option say."""
     sizes("ladder_scale = small")
     assert pytester.runpytest(f"--ladder-only={expected[-1]}", *other).ret == 0
     assert climbed(pytester) == expected
@@ -137,7 +141,8 @@ def test_an_id_says_which_size_is_meant_whatever_else_does(pytester, sizes, expe
     ("ini", "options", "said"),
     [("", ["--ladder-scale=tiny"], "--ladder-scale=tiny"), ("ladder_scale = tiny", [], "ini ladder_scale = tiny")],
 )
-def test_a_size_that_no_rung_comes_in_is_one_clear_usage_error(pytester, sizes, ini, options, said):
+def test_unknown_scale(pytester, sizes, ini, options, said):
+    """A scale in which no rung exists ends the run with one usage error that lists the scales."""
     sizes(ini)
     result = pytester.runpytest(*options)
     assert result.ret == 4
@@ -148,13 +153,15 @@ def test_a_size_that_no_rung_comes_in_is_one_clear_usage_error(pytester, sizes, 
     assert not list(pytester.path.rglob("ladder.*"))
 
 
-def test_where_no_rung_comes_in_several_sizes_any_will_do(pytester, sizes):
+def test_scale_of_unscaled_rungs(pytester, sizes):
+    """The option --ladder-scale has no effect on a ladder in which no rung has several scales."""
     sizes(text=FILE.replace("@pytest.mark.parametrize", "RUNGS = [ONE]\n@pytest.mark.parametrize"))
     assert pytester.runpytest("--ladder-scale=tiny").ret == 0
     assert climbed(pytester) == (ONE,)
 
 
-def test_a_selection_of_several_sizes_none_of_which_was_meant_is_refused(pytester, sizes):
+def test_ambiguous_scale(pytester, sizes):
+    """A selection of rungs in several scales ends the run with a usage error if no option chooses one."""
     both = 'RUNGS.append(replace(ONE, number=2, variant="a", scale="tiny"))\n'
     sizes("ladder_scale = tiny", FILE.replace("@pytest.mark.parametrize", f"{both}@pytest.mark.parametrize"))
     result = pytester.runpytest("-m", "odd")
@@ -162,7 +169,8 @@ def test_a_selection_of_several_sizes_none_of_which_was_meant_is_refused(pyteste
     assert "the selected rungs have several scales, full, small; choose one with --ladder-scale" in result.stderr.str()
 
 
-def test_the_report_says_how_to_repeat_a_rung_of_its_size(pytester, sizes):
+def test_repeat_command_of_a_scale(pytester, sizes):
+    """The report repeats a rung with a command that names its id, and so its scale."""
     sizes("ladder_scale = small")
     pytester.runpytest()
     told = (pytester.path / "reports" / "ladder.md").read_text()
@@ -170,7 +178,8 @@ def test_the_report_says_how_to_repeat_a_rung_of_its_size(pytester, sizes):
         assert f"Repeat: `pytest test_sizes.py --ladder-only={id} --ladder-seed-root=0 --ladder-seeds=16`" in told
 
 
-def test_what_fails_in_one_size_blocks_nothing_of_the_other(pytester, sizes):
+def test_failure_in_one_scale(pytester, sizes):
+    """A rung that fails in one scale blocks no rung of another scale."""
     sizes(text=FILE.replace("epochs=4", "epochs=4, p=0.0"))
     full = pytester.runpytest()
     assert full.parseoutcomes() == {"passed": 2, "failed": 1, "blocked": 1, "deselected": 2}
@@ -178,7 +187,8 @@ def test_what_fails_in_one_size_blocks_nothing_of_the_other(pytester, sizes):
     assert pytester.runpytest("--ladder-scale=small").ret == 0
 
 
-def test_evidence_and_attempts_of_one_size_are_not_the_others(pytester, sizes):
+def test_evidence_by_scale(pytester, sizes):
+    """Evidence and attempts are recorded separately for every scale."""
     sizes()
     told = []
     for scale, *more in (("full",), ("full", "--ladder-rerun"), ("small",), ("full",)):
@@ -193,7 +203,8 @@ def test_evidence_and_attempts_of_one_size_are_not_the_others(pytester, sizes):
     ]
 
 
-def test_limits_of_one_size_are_not_the_others(pytester, sizes):
+def test_calibration_by_scale(pytester, sizes):
+    """Calibrated limits are stored and read separately for every scale."""
     sizes(
         text=FILE.replace("LEARNS = below(", "LEARNS = below(calibrated=True, metric=").replace(
             "0.5, by", "limit=0.5, by"
@@ -219,21 +230,24 @@ def test_limits_of_one_size_are_not_the_others(pytester, sizes):
     ("arguments", "expected"),
     [([], (ONE, *SMALL)), (["-m", "rung3"], FULL)],
 )
-def test_workers_climb_the_same_size(pytester, sizes, arguments, expected):
+def test_scale_with_workers(pytester, sizes, arguments, expected):
+    """Workers climb the same scale as a single process."""
     sizes("ladder_scale = small")
     result = pytester.runpytest_subprocess("-n", "2", *arguments)
     assert result.ret == 0
     assert climbed(pytester) == expected
 
 
-def test_what_workers_would_climb_is_listed_without_them(pytester, sizes):
+def test_collect_only_with_workers(pytester, sizes):
+    """The option --collect-only with -n lists the tests of the scale that workers would climb."""
     sizes("ladder_scale = small")
     result = pytester.runpytest_subprocess("-n", "2", "--collect-only", "-q", "-m", "rung3")
     assert result.ret == 0
     result.stdout.fnmatch_lines([f"test_sizes.py::test_it?{id.replace('[', '?').replace(']', '?')}?" for id in FULL])
 
 
-def test_an_unknown_size_is_told_by_workers_too(pytester, sizes):
+def test_unknown_scale_with_workers(pytester, sizes):
+    """An unknown scale is a usage error when the run has workers, too."""
     sizes()
     result = pytester.runpytest_subprocess("-n", "1", "--ladder-scale=tiny")
     assert result.ret == 4
@@ -266,7 +280,7 @@ NIGHTLY = NIGHTLY.replace(
         (["--ladder-only=rung4"], ("rung4",), 0),
     ],
 )
-def test_left_out(pytester, sizes, arguments, expected, others):
+def test_leave_out(pytester, sizes, arguments, expected, others):
     """Tests with a mark that is left out run if they are asked for; of a rung in several sizes the scale decides."""
     sizes("ladder_scale = small\nladder_leave_out = nightly", NIGHTLY)
     result = pytester.runpytest(*arguments)

@@ -66,7 +66,7 @@ def test_requirements_from_anywhere(pytester, tree, monkeypatch, where, selectio
     result.stdout.fnmatch_lines([f"{NOTE}rung*"])
 
 
-def test_root_is_named_where_there_is_no_ini_file(pytester, tree, monkeypatch):
+def test_root_without_ini_file(pytester, tree, monkeypatch):
     """Nothing is looked for above pytest's root, which without an ini file is the folder that it is started in."""
     (pytester.path / "tox.ini").unlink()
     monkeypatch.chdir(tree / "deep")
@@ -80,14 +80,14 @@ def test_root_is_named_where_there_is_no_ini_file(pytester, tree, monkeypatch):
     assert pytester.runpytest_subprocess(f"--rootdir={pytester.path}").ret == 0
 
 
-def test_only_what_pytest_collected_is_counted_as_deselected(pytester, tree):
+def test_deselected_count(pytester, tree):
     """Tests that were added, and deselected again, are no part of the sum that pytest tells, for it has not collected them."""
     result = pytester.runpytest_inprocess("-m", "rung3", "tests/beside/test_rung3_p.py")
     result.stdout.fnmatch_lines(["collected 1 item"])
     assert verdicts(pytester).keys() == {"rung1", "rung2", "rung3"}
 
 
-def test_deselected_by_name_is_said(pytester, tree):
+def test_deselected_requirement(pytester, tree):
     """A rung that was left out by name and is climbed all the same is listed, alone."""
     pytester.runpytest("-m", "not rung3").stdout.fnmatch_lines([f"{NOTE}rung3"])
 
@@ -131,7 +131,7 @@ def test_conftest_of_another_folder(pytester, tree):
     assert verdicts(pytester)["rung3"] == "FAIL"
 
 
-def test_missing_requirement_in_a_broken_file(pytester, tree):
+def test_requirement_in_a_broken_file(pytester, tree):
     """A requirement that cannot be found is told beside the file that cannot be imported."""
     (tree / "test_rung1_coin.py").write_text("import no_such_module\n" + HEAD + TEST)
     result = pytester.runpytest("tests/deep")
@@ -140,7 +140,7 @@ def test_missing_requirement_in_a_broken_file(pytester, tree):
     result.stderr.fnmatch_lines(["*rung2: unknown rung1; known rungs: *"])
 
 
-def test_marker_of_a_rung_that_the_source_hides(pytester, tree):
+def test_marker_of_an_imported_rung(pytester, tree):
     """A rung's test that comes from a package elsewhere is found by its marker."""
     hidden = pytester.path / "lib" / "shared" / "rungs.py"
     hidden.parent.mkdir(parents=True)
@@ -223,7 +223,7 @@ def pytest_runtest_protocol(item, nextitem):
 """
 
 
-def test_last_attempt_counts(pytester, rungs):
+def test_last_attempt(pytester, rungs):
     """Of a test that a plugin runs again the last attempt counts: for its verdict, the exit code and the report."""
     flaky = "pass\n    from pathlib import Path\n    first = not Path('once').exists(); Path('once').touch()"
     rungs(coin="Coin()", test=f"{flaky}\n    assert not first\n    climb(rung)")
@@ -256,14 +256,15 @@ def test_last_attempt_counts(pytester, rungs):
     ],
     ids=["return", "exit", "exit, summary", "exit, end", "exit code", "exit code, last", "outcome"],
 )
-def test_no_plugin_makes_a_red_report_green(pytester, rungs, plugin):
+def test_red_report_with_a_plugin(pytester, rungs, plugin):
+    """The exit code is 1 if a rung is red, whatever another plugin does to outcomes and exit codes."""
     rungs(coin="Coin(p=0.0)")
     pytester.makeconftest(f"import pytest\n{plugin}")
     assert pytester.runpytest_subprocess().ret == 1
     assert verdicts(pytester) == {"rung1": "FAIL"}
 
 
-def test_run_that_climbs_nothing_of_its_rungs_is_not_green(pytester, rungs):
+def test_run_ended_by_a_plugin(pytester, rungs):
     """A plugin may end a run with the exit code that it likes, but 0 is for a run that has climbed its rungs."""
     rungs(coin="Coin()")
     pytester.makeconftest("import pytest\ndef pytest_runtestloop(): pytest.exit('enough', returncode=0)")
@@ -271,7 +272,7 @@ def test_run_that_climbs_nothing_of_its_rungs_is_not_green(pytester, rungs):
 
 
 @pytest.mark.parametrize("options", [["-n", "2"], ["--continue-on-collection-errors"]], ids=["workers", "continue"])
-def test_file_that_cannot_be_collected(pytester, tree, options):
+def test_broken_file(pytester, tree, options):
     """A run that goes on without it climbs the rungs that are there, or one sentence says which is missing."""
     broken = pytester.path / "tests" / "beside" / "test_broken.py"
     broken.write_text("import no_such_module")
@@ -293,7 +294,7 @@ def test_file_that_cannot_be_collected(pytester, tree, options):
     ("raises", "code"),
     [("KeyboardInterrupt", 2), ("pytest.exit('enough', returncode=7)", 7), ("pytest.UsageError('wrong')", 4)],
 )
-def test_selection_broken_off(pytester, rungs, raises, code):
+def test_interrupted_selection(pytester, rungs, raises, code):
     """An end of the selection keeps its exit code."""
     rungs(coin="Coin()")
     pytester.makeconftest(f"import pytest\ndef pytest_collection_modifyitems(): raise {raises}")
@@ -322,7 +323,7 @@ def pytest_collection_finish():
 """
 
 
-def test_interruption_lost_while_collecting(pytester, rungs):
+def test_interruption_during_collection(pytester, rungs):
     """JAX has a part in Python's collection of garbage, where an interruption is lost: it comes again."""
     rungs(coin="Coin()")
     pytester.makeconftest(LOST)
@@ -427,7 +428,7 @@ def test_earlier_report_set_aside(pytester, climbed, workers, arguments, broken,
         "--ladder-calibrate",
     ],
 )
-def test_earlier_report_stays(pytester, climbed, options):
+def test_earlier_report_unchanged(pytester, climbed, options):
     """A run that climbs nothing, and was not to, leaves the report of the one that did."""
     earlier = {name: (climbed / name).read_text() for name in REPORT_FILES}
     result = pytester.runpytest_subprocess(*(option.replace("~", " ") for option in options.split()))
@@ -437,7 +438,7 @@ def test_earlier_report_stays(pytester, climbed, options):
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "workers"])
-def test_earlier_report_stays_while_other_tests_run(pytester, climbed, workers):
+def test_report_restored_for_other_tests(pytester, climbed, workers):
     """Once it is known that nothing will be climbed the report is back."""
     wait = "for _ in range(100): path.exists() or time.sleep(0.02)"
     test = f"def test_plain():\n    path = Path('reports/ladder.json')\n    {wait}\n    assert path.exists()\n"
@@ -446,7 +447,7 @@ def test_earlier_report_stays_while_other_tests_run(pytester, climbed, workers):
     assert pytester.runpytest().ret == 1
 
 
-def test_earlier_report_that_cannot_be_set_aside(pytester, climbed):
+def test_report_not_set_aside(pytester, climbed):
     """It is said before the climb, for who knows how that ends."""
     (climbed / "previous.json").mkdir()
     pytester.makeconftest("import os\ndef pytest_runtest_setup(): os._exit(9)")
@@ -469,21 +470,21 @@ if os.environ.get("PYTEST_XDIST_WORKER") and REPORT.exists():
 """
 
 
-def test_earlier_report_set_aside_below_a_worker(pytester, climbed, monkeypatch):
+def test_report_set_aside_below_a_worker(pytester, climbed, monkeypatch):
     """A pytest that a test starts inherits the environment of its worker, and is none."""
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
     assert pytester.runpytest_subprocess("--no-such-option").ret == 4
     assert not (climbed / "ladder.json").exists()
 
 
-def test_worker_leaves_the_report_alone(pytester, climbed):
+def test_report_with_a_late_worker(pytester, climbed):
     """A worker that takes the place of one that has died may start when the report is written already."""
     pytester.makeconftest(LATE)
     assert pytester.runpytest_subprocess("-n", "1").ret == 0
     assert (pytester.path / "stayed").exists()
 
 
-def test_command_after_a_run_without_report(pytester, rungs, capsys):
+def test_command_without_current_report(pytester, rungs, capsys):
     """The command tells of an earlier report that was set aside, and does not read it for the last run's."""
     rungs(coin="Coin()")
     pytester.runpytest()
@@ -513,7 +514,7 @@ def test_testpaths(pytester, rungs, tmp_path_factory, place):
     assert "rung7" not in told
 
 
-def test_folder_in_the_place_of_a_report(pytester, rungs):
+def test_folder_in_place_of_a_report(pytester, rungs):
     """What lies where a report should be costs the report, and is not moved."""
     rungs(coin="Coin()")
     (pytester.path / "reports" / "ladder.md").mkdir(parents=True)
@@ -525,7 +526,7 @@ def test_folder_in_the_place_of_a_report(pytester, rungs):
 
 
 @pytest.mark.parametrize("platform", ["cuda", "no_such_platform"])
-def test_backend_that_does_not_start(pytester, rungs, monkeypatch, platform):
+def test_failed_backend(pytester, rungs, monkeypatch, platform):
     """A backend that JAX cannot start is one line of each rung that asks for it, in a report."""
     rungs(coin="Coin()", shift="Coin(shift=0.1)")
     monkeypatch.setenv("JAX_PLATFORMS", platform)

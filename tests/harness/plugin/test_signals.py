@@ -325,7 +325,8 @@ CELLS = list(itertools.product([*UNCLIMBED, *CLIMBING, *ENDING], SIGNALS, ("", "
         for cell in CELLS
     ],
 )
-def test_a_signal_at_any_moment(start, pytester, record_property, moment, how, limit, workers):
+def test_signal_at_any_moment(start, pytester, record_property, moment, how, limit, workers):
+    """A signal at any moment ends the run in seconds, with a report of the rungs climbed so far."""
     arguments = ["-n", workers, *([f"--ladder-time-limit={limit}"] if limit else [])]
     record_property("seconds", round(interrupted(start, pytester.path, moment, how, *arguments), 2))
     if (limit, workers) == ("", "0") and moment in CLIMBED:
@@ -334,7 +335,8 @@ def test_a_signal_at_any_moment(start, pytester, record_property, moment, how, l
 
 
 @pytest.mark.nightly
-def test_workers_end_with_a_controller_that_is_killed(start):
+def test_killed_controller(start):
+    """Workers end within seconds of the death of their controller."""
     process = start("callback", "-n", "2")
     began = time.monotonic()
     process.kill()
@@ -359,7 +361,7 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize(("handler", "status"), [("SIG_DFL", -signal.SIGTERM), ("SIG_IGN", 1)])
-def test_a_worker_ends_with_its_run(tmp_path, heeds_signals, handler, status):
+def test_worker_of_an_interrupted_run(tmp_path, heeds_signals, handler, status):
     """Also one whose main thread heeds no signal, for a program of JAX has it."""
     command = [sys.executable, "-c", FOLLOW, str(tmp_path), handler, "climbs"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
@@ -368,7 +370,7 @@ def test_a_worker_ends_with_its_run(tmp_path, heeds_signals, handler, status):
         assert worker.wait(30) == status
 
 
-def test_a_worker_without_rungs_takes_its_time(tmp_path, heeds_signals):
+def test_interrupted_worker_without_rungs(tmp_path, heeds_signals):
     """An interruption of a run that climbs nothing is for its own tests and fixtures to heed."""
     command = [sys.executable, "-c", FOLLOW, str(tmp_path), "SIG_DFL", "other tests"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
@@ -380,7 +382,7 @@ def test_a_worker_without_rungs_takes_its_time(tmp_path, heeds_signals):
 
 
 @pytest.mark.parametrize("what", ["climbs", "other tests"])
-def test_a_worker_ends_with_its_controller(tmp_path, heeds_signals, what):
+def test_worker_of_a_killed_controller(tmp_path, heeds_signals, what):
     """Whatever it runs."""
     command = ["sh", "-c", '"$0" -c "$1" "$2" SIG_DFL "$3" 2> /dev/null & read end', sys.executable, FOLLOW]
     with subprocess.Popen(
@@ -404,7 +406,8 @@ def hangs():
         time.sleep(0.01)
 
 
-def test_work_is_left_behind_when_the_user_interrupts(heeds_signals, hangs):
+def test_interrupt_during_work(heeds_signals, hangs):
+    """An interruption by the user raises KeyboardInterrupt at once and leaves unfinished work in its thread."""
     stopped = []
     threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,)).start()
     with pytest.raises(KeyboardInterrupt):
@@ -413,7 +416,7 @@ def test_work_is_left_behind_when_the_user_interrupts(heeds_signals, hangs):
     assert still_computing()
 
 
-def test_work_that_a_plugin_breaks_off_has_its_time_to_end():
+def test_failure_raised_by_a_handler():
     """pytest-timeout fails a test out of a handler; the rung after it must find the devices free."""
 
     def fail(number, frame):
@@ -436,7 +439,8 @@ def test_work_that_a_plugin_breaks_off_has_its_time_to_end():
     assert not still_computing()
 
 
-def test_settings_of_this_thread_alone_keep_training_in_it():
+def test_thread_local_jax_settings():
+    """Thread-local JAX settings keep training in the main thread, and a time limit with them is refused."""
     where = []
 
     def work():
@@ -451,7 +455,8 @@ def test_settings_of_this_thread_alone_keep_training_in_it():
     assert where == [(False, False), (True, True)]
 
 
-def test_what_numpy_does_with_errors_reaches_the_thread():
+def test_numpy_error_settings():
+    """NumPy's error settings hold in the thread that runs the work."""
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
         run_until(math.inf, 0.0, lambda: np.ones(1) / 0.0, lambda: None)
 
@@ -472,7 +477,7 @@ def loses():
 """
 
 
-def test_an_interruption_that_python_ignores_comes_again(rungs, pytester, heeds_signals):
+def test_interruption_ignored_by_python(rungs, pytester, heeds_signals):
     """What a signal raises in a finalizer, or in JAX's callback from the garbage collector, is lost."""
     rungs(coin="Coin()")
     pytester.makeconftest(LOSES)
@@ -491,7 +496,7 @@ def handlers():
 """
 
 
-def test_only_what_would_kill_a_run_of_rungs_is_caught(rungs, pytester, heeds_signals):
+def test_signal_handlers(rungs, pytester, heeds_signals):
     """A signal that is ignored, as by nohup, stays ignored; a handler of somebody else stays; all is given back."""
 
     def mine(number, frame):

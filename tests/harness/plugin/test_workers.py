@@ -87,7 +87,8 @@ def verdicts(report):
     ],
     ids=["daily", "others"],
 )
-def test_the_report_is_the_same_however_many_climb(run, spreads):
+def test_report_by_number_of_workers(run, spreads):
+    """The report and the exit code are the same for every number of workers and every kind of distribution."""
     alone, one = run(ALL, "-n", "0", "--ladder-rerun")
     assert list(verdicts(one)) == ["rung1", "rung1[p=0.0]", "rung2", "rung3", "rung4", "rung5", "rung6"]
     assert verdicts(one)["rung3"] == "FAIL"
@@ -98,7 +99,8 @@ def test_the_report_is_the_same_however_many_climb(run, spreads):
         assert told(many) == told(one)
 
 
-def test_each_copy_of_the_tests_climbing_every_rung_is_refused(run):
+def test_dist_each(run):
+    """The option --dist each is refused because every worker would climb every rung."""
     result, report = run(ALL, "-n", "2", "--dist", "each")
     assert result.ret == 4
     result.stdout.fnmatch_lines(["*--dist each climbs every rung on every worker*"])
@@ -122,7 +124,8 @@ def begins(rung):
 
 
 @pytest.mark.parametrize(("how", "number"), [("exit", "1"), ("SIGKILL", "2")])
-def test_a_worker_that_dies_costs_its_rung_and_what_stands_on_it(run, pytester, how, number):
+def test_worker_death(run, pytester, how, number):
+    """The rung of a worker that dies is CRASHED, the rungs that require it are BLOCKED and all others are climbed."""
     result, report = run(CRASH.replace("HOW", how), "-n", number)
     assert result.ret == 1
     assert verdicts(report) == {
@@ -188,7 +191,8 @@ def finish(sched, node):
     return sorted(node.sent)
 
 
-def test_of_a_worker_that_dies_the_running_test_is_given_up_and_the_others_are_handed_on(sched):
+def test_rescheduling_after_a_death(sched):
+    """The running test of a dead worker is given up, and its other tests go to the next workers."""
     first, second = sched.nodes
     assert (first.sent[:3], second.sent[:2]) == ([0, 1, 2], [3, 4])
     sched.mark_test_complete(first, 0)
@@ -198,7 +202,8 @@ def test_of_a_worker_that_dies_the_running_test_is_given_up_and_the_others_are_h
     assert finish(sched, second) + finish(sched, sched.nodes[1]) == [2, 3, 4, 5, 6, 7, 8]
 
 
-def test_a_worker_that_leaves_by_itself_has_nothing_given_up(sched):
+def test_worker_that_leaves(sched):
+    """A worker that leaves on its own has no test given up."""
     first, second = sched.nodes
     sched.mark_test_complete(first, 0)
     sched.handover.leave("gw0")
@@ -206,7 +211,8 @@ def test_a_worker_that_leaves_by_itself_has_nothing_given_up(sched):
     assert finish(sched, second) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-def test_a_replacement_gets_work_enough_to_start_and_none_before_it_has_collected(sched):
+def test_replacement_worker(sched):
+    """A replacement worker gets tests only after its collection, and then enough of them to start."""
     first, second = sched.nodes
     finish(sched, second)
     sched.mark_test_complete(first, 0)
@@ -235,7 +241,8 @@ def ends(rung):
 )
 
 
-def test_a_verdict_that_is_out_stands_whatever_becomes_of_its_worker(run):
+def test_verdict_before_a_death(run):
+    """A verdict that was reported stands even if its worker dies afterwards."""
     result, report = run(TEARDOWN, "-n", "1")
     assert result.ret == 1
     assert [rung["id"] for rung in report["rungs"]].count("rung2") == 1
@@ -243,7 +250,8 @@ def test_a_verdict_that_is_out_stands_whatever_becomes_of_its_worker(run):
     assert verdicts(report)["rung3"] == "FAIL"
 
 
-def test_without_workers_the_next_run_goes_on_where_the_process_died(run, pytester):
+def test_resumption_after_a_death(run, pytester):
+    """The run after a killed one uses its evidence, and counts the rung that killed it as CRASHED."""
     result, report = run(CRASH.replace("HOW", "SIGKILL"), "-n", "0")
     assert (result.ret, report) == (-9, None)
     result, report = run(CRASH.replace("HOW", "SIGKILL"), "-n", "1")
@@ -276,7 +284,8 @@ def limited(run):
     return limited
 
 
-def test_a_rung_over_its_time_is_timed_out_with_the_curves_so_far_and_the_rest_goes_on(limited):
+def test_time_limit(limited):
+    """A rung over the time limit is TIMED OUT, keeps its curves so far, and the other rungs are climbed."""
     result, report = limited("seconds=0.01, epochs=1000", "--ladder-time-limit=6")
     assert result.ret == 1
     found = verdicts(report)
@@ -301,7 +310,8 @@ def curve_start(curve):
 
 
 @pytest.mark.parametrize("number", ["0", "1"])
-def test_a_program_that_never_ends_is_timed_out_and_keeps_nobody_waiting(limited, number):
+def test_hanging_program(limited, number):
+    """A program that never ends is TIMED OUT; without workers it ends the run, with workers the run goes on."""
     result, report = limited("hangs=True", "--ladder-time-limit=2", "-n", number)
     found = verdicts(report)
     assert found["rung3"] == "TIMED OUT"
@@ -316,7 +326,9 @@ def test_a_program_that_never_ends_is_timed_out_and_keeps_nobody_waiting(limited
         assert (found["rung4"], found["rung5"]) == ("BLOCKED", "PASS")
 
 
-def test_groups_are_what_is_required_or_compared():
+def test_groups():
+    """A group contains the rungs that are connected by a requirement or a comparison."""
+
     def rung(number, **more):
         return Rung(**({"number": number, "name": "r", "experiment": Coin(shift=number), "gates": (LEARNS,)} | more))
 
@@ -333,7 +345,8 @@ def test_groups_are_what_is_required_or_compared():
     assert set(groups(ladder, list(ladder)).values()) == {"rung1", "rung5"}
 
 
-def test_the_state_of_a_rung_outlives_its_process(tmp_path):
+def test_handover_between_processes(tmp_path):
+    """The state of a rung, the plan and the departure of a worker can be read from another process."""
     mine, theirs = Handover(tmp_path), Handover(tmp_path)
     assert theirs.verdict("rung3[mse/x]") is None
     mine.begin("rung3[mse/x]")
@@ -371,7 +384,8 @@ class Process:
         self._process.communicate()
 
 
-def test_each_worker_takes_a_gpu_of_its_own_and_its_replacement_takes_over(tmp_path):
+def test_gpu_per_worker(tmp_path):
+    """Each worker takes a GPU of its own, and the replacement of a dead worker takes over its GPU."""
     processes = [Process(tmp_path, 3, "2,5,GPU-abc") for _ in range(3)]
     assert sorted(process.took[0] for process in processes) == ["2", "5", "GPU-abc"]
     assert {process.took[1] for process in processes} == {"None"}
@@ -382,7 +396,8 @@ def test_each_worker_takes_a_gpu_of_its_own_and_its_replacement_takes_over(tmp_p
         process.die()
 
 
-def test_workers_that_share_a_gpu_share_its_memory(tmp_path):
+def test_shared_gpu_memory(tmp_path):
+    """Workers that share a GPU share its memory."""
     processes = [Process(tmp_path, 3, "0,1") for _ in range(3)]
     assert sorted(process.took[0] for process in processes) == ["0", "0", "1"]
     assert {process.took[1] for process in processes} == {"0.375"}
@@ -391,7 +406,8 @@ def test_workers_that_share_a_gpu_share_its_memory(tmp_path):
 
 
 @pytest.mark.parametrize("visible", [None, ""])
-def test_without_a_gpu_nothing_is_taken(tmp_path, monkeypatch, visible):
+def test_no_gpu(tmp_path, monkeypatch, visible):
+    """The variable CUDA_VISIBLE_DEVICES is unchanged on a machine without a GPU."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -400,7 +416,8 @@ def test_without_a_gpu_nothing_is_taken(tmp_path, monkeypatch, visible):
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
 
 
-def test_gpus_are_counted_by_the_driver(tmp_path, monkeypatch):
+def test_gpu_count(tmp_path, monkeypatch):
+    """The GPUs are counted by the files of the driver."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / "gpus" / name).mkdir(parents=True)
@@ -421,7 +438,8 @@ def heeds_interrupts():
 
 
 @pytest.mark.usefixtures("heeds_interrupts")
-def test_a_run_that_the_user_breaks_off_ends_at_once_and_claims_nothing(run, pytester):
+def test_interrupted_run(run, pytester):
+    """An interruption ends a run within seconds, with exit code 2 and an attempt without a verdict."""
     pytester.makepyfile(test_rungs=BREAK_OFF)
     command = [sys.executable, "-m", "pytest", "--ladder-time-limit=600"]
     with subprocess.Popen(
@@ -446,7 +464,8 @@ def test_a_run_that_the_user_breaks_off_ends_at_once_and_claims_nothing(run, pyt
 
 
 @pytest.mark.parametrize("limit", ["1e10", "inf"])
-def test_a_limit_beyond_all_clocks_is_none(run, limit):
+def test_infinite_time_limit(run, limit):
+    """A time limit beyond the range of the clock sets no limit."""
     result, report = run(FILE + "RUNGS = RUNGS[:1]" + TEST, f"--ladder-time-limit={limit}")
     assert (result.ret, verdicts(report)) == (0, {"rung1": "PASS"})
 
@@ -469,18 +488,21 @@ def test_it(wide, rung):
 )
 
 
-def test_settings_that_a_time_limit_would_lose_are_refused(run):
+def test_jax_settings_under_a_time_limit(run):
+    """Thread-local JAX settings are refused under a time limit, for the training thread would not have them."""
     result, report = run(SETTINGS, "--ladder-time-limit=600")
     assert (result.ret, verdicts(report)) == (1, {"rung1": "CRASHED"})
     assert "JAX has other settings in the thread" in report["rungs"][0]["error"]
 
 
-def test_a_run_by_itself_trains_on_every_core(run):
+def test_devices_of_a_single_process(run):
+    """A run in a single process has one JAX device for each core."""
     asked = "    assert jax.device_count() == len(os.sched_getaffinity(0))\n"
     result, _ = run(FILE + "import os\nimport jax\nRUNGS = RUNGS[:1]" + TEST + asked)
     assert result.ret == 0
 
 
-def test_a_run_without_a_terminal_has_its_report_too(run):
+def test_report_without_terminal(run):
+    """A run with -p no:terminal writes its report."""
     result, report = run(FILE + "RUNGS = RUNGS[:2]" + TEST, "-p", "no:terminal")
     assert (result.ret, list(verdicts(report))) == (0, ["rung1", "rung2"])

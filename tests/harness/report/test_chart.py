@@ -25,7 +25,8 @@ def points(path):
     return lines
 
 
-def test_limit_and_floor_lie_where_the_values_say(report):
+def test_limit_and_floor_lines(report):
+    """The lines of limit and floor lie at their values, and the limit begins at its epoch."""
     drawn = chart(rung(report, "rung2"), "loss", report)
     limit, floor = (next(level for level in drawn.levels if level.kind == kind) for kind in ("limit", "floor"))
     assert (limit.label, floor.label) == ("limit 0.5", "floor 0.1")
@@ -51,7 +52,8 @@ def medians(report, id):
     return np.median(np.array(rung(report, id)["curves"]["loss"]), axis=0)
 
 
-def test_a_fall_is_drawn_of_where_the_median_began(report):
+def test_fall_line(report):
+    """The limit of a fall is drawn relative to the first value of the median curve."""
     drawn = chart(rung(report, "rung1"), "loss", report)
     fall = next(level for level in drawn.levels if level.label == "limit ×0.6")
     limit = next(level for level in drawn.levels if level.label == "limit 0.5")
@@ -63,7 +65,8 @@ def test_a_fall_is_drawn_of_where_the_median_began(report):
     assert any("each seed's own start" in note for note in drawn.notes)
 
 
-def test_seeds_that_miss_a_gate_are_told_apart_and_are_as_many_as_were_counted(report):
+def test_missed_seeds(report):
+    """Seeds that miss a gate are drawn apart, and their number equals the counted one."""
     broken = rung(report, "rung2")
     passed, of = broken["seeds"]["passed"], broken["seeds"]["of"]
     assert 0 < passed < of
@@ -82,7 +85,8 @@ def test_seeds_that_miss_a_gate_are_told_apart_and_are_as_many_as_were_counted(r
     assert "every gate" not in untold.words
 
 
-def test_a_value_that_is_not_finite_breaks_its_line_and_the_last_one_before_is_crossed(report):
+def test_non_finite_values(report):
+    """A non-finite value interrupts its curve, and a cross marks the last finite value."""
     half = rung(report, "rung5")
     lost = len(half["seeds"]["non_finite"])
     drawn = chart(half, "loss", report)
@@ -111,7 +115,8 @@ def test_a_value_that_is_not_finite_breaks_its_line_and_the_last_one_before_is_c
         ([[0.0, 0.0, 0.0]], False),
     ],
 )
-def test_the_axis_is_logarithmic_where_values_are_positive_and_far_apart(report, curve, logarithmic):
+def test_logarithmic_axis(report, curve, logarithmic):
+    """The axis is logarithmic if all values are positive and of very different sizes."""
     entry = rung(report, "rung1") | {"curves": {"loss": curve}, "gates": [], "seeds": None, "parent": None}
     drawn = chart(entry, "loss", report)
     assert ("on a logarithmic axis" in drawn.words) == logarithmic
@@ -123,7 +128,8 @@ def test_the_axis_is_logarithmic_where_values_are_positive_and_far_apart(report,
     assert all(math.isfinite(at) and TOP <= at <= BOTTOM for at in places)
 
 
-def test_a_floor_of_zero_has_no_place_on_a_logarithmic_axis_and_this_is_told(report):
+def test_floor_of_zero(report):
+    """A floor of 0 is left out of a logarithmic axis, and a note says so."""
     floor = {"value": 0.0, "source": "x"}
     entry = rung(report, "rung1") | {"curves": {"loss": [[1.0, 0.1, 0.01]]}, "seeds": None}
     entry["gates"] = [entry["gates"][0] | {"floor": floor}]
@@ -132,7 +138,8 @@ def test_a_floor_of_zero_has_no_place_on_a_logarithmic_axis_and_this_is_told(rep
     assert "the floor of 0 is not on a logarithmic axis" in drawn.notes
 
 
-def test_labels_that_would_lie_on_each_other_are_moved_apart(report):
+def test_overlapping_labels(report):
+    """Labels that would overlap are moved apart and stay within the chart."""
     entry = rung(report, "rung1") | {"parent": None}
     gate = entry["gates"][0]
     limits = [gate | {"limit": limit} for limit in (0.5, 0.501, 0.502, 1e6, 0.9999e6, 0.9998e6)]
@@ -143,7 +150,8 @@ def test_labels_that_would_lie_on_each_other_are_moved_apart(report):
     assert TOP <= heights[0] <= heights[-1] <= BOTTOM
 
 
-def test_rungs_that_it_is_held_against_are_drawn_beside_it_as_far_as_the_rung_was_trained(report):
+def test_compared_rungs(report):
+    """The median curves of compared rungs are drawn up to the last epoch of the rung."""
     drawn = chart(rung(report, "rung2"), "loss", report)
     assert {id: [len(line) for line in points(path)] for id, path in drawn.others.items()} == {"rung1": [3]}
     assert not chart(rung(report, "rung1"), "loss", report).others
@@ -164,7 +172,8 @@ def test_rungs_that_it_is_held_against_are_drawn_beside_it_as_far_as_the_rung_wa
         ([None, math.nan], "loss has no value"),
     ],
 )
-def test_a_curve_as_small_as_a_word_says_its_course(values, words):
+def test_spark_description(values, words):
+    """The description of a small curve gives its first and last value."""
     drawn = spark(values, "loss")
     assert drawn.words == words
     assert (drawn.end is None) == (drawn.path == "") == (words == "loss has no value")

@@ -39,7 +39,8 @@ def green():
     return report_of(ROOT)
 
 
-def test_a_summary_begins_with_the_verdict_and_says_why_rungs_are_red(red, green):
+def test_summary(red, green):
+    """The GitHub summary begins with the verdict and has a section for every red rung."""
     told = summary(red, LIMIT)
     assert told.startswith("# CULPRIT rung2")
     assert "| rung1 | root | PASS | 16/16, 16 needed |" in told
@@ -50,7 +51,8 @@ def test_a_summary_begins_with_the_verdict_and_says_why_rungs_are_red(red, green
 
 
 @pytest.mark.parametrize("room", [0, 100, 400, 2000, 10**6])
-def test_a_summary_takes_no_more_room_than_there_is_and_keeps_the_verdict_longest(red, room):
+def test_summary_limit(red, room):
+    """The GitHub summary is cut to the given number of bytes, and the verdict is cut last."""
     red = red | {"rungs": [*red["rungs"], *({**red["rungs"][0], "name": "ü" * 50} for _ in range(50))]}
     told, whole = summary(red, room), summary(red, 10**9)
     assert len(told.encode()) <= room
@@ -58,7 +60,8 @@ def test_a_summary_takes_no_more_room_than_there_is_and_keeps_the_verdict_longes
     assert told.startswith("# CULPRIT") or room < 400
 
 
-def test_a_summary_is_appended_to_what_is_there_and_stays_below_the_limit(red, tmp_path):
+def test_summary_appended(red, tmp_path):
+    """The summary is appended on a line of its own, and the file stays within GitHub's limit."""
     target = tmp_path / "summary"
     target.write_text("from another step's command, without an end of line")
     append_summary(red, target)
@@ -73,7 +76,8 @@ def test_a_summary_is_appended_to_what_is_there_and_stays_below_the_limit(red, t
     assert target.stat().st_size == LIMIT
 
 
-def test_one_annotation_marks_the_test_of_the_culprit(red, green):
+def test_annotation(red, green):
+    """One annotation, with escaped text, marks the file and line of the culprit's test."""
     red["rungs"][1] |= {"test": {"id": "a.py::t", "file": "a,b:c.py", "line": 7}, "repeat": "pytest a.py"}
     told = annotation(red)
     assert told.startswith("::error file=a%2Cb%3Ac.py,line=7,title=ladder%3A rung2::CULPRIT rung2 ")
@@ -84,13 +88,15 @@ def test_one_annotation_marks_the_test_of_the_culprit(red, green):
     assert annotation(green) == ""
 
 
-def test_the_annotation_tells_what_was_found(red):
+def test_annotation_findings(red):
+    """The annotation of the culprit contains the findings of its diagnosis."""
     told = annotation(report_of(ROOT, FROZEN)).split("%0A")
     assert told[0].startswith("::error title=ladder%3A rung2::CULPRIT rung2 ")
     assert told[1].startswith("nothing ever moved")
 
 
-def test_ctrf_has_a_test_for_each_rung_with_verdict_and_seeds(red):
+def test_ctrf(red):
+    """The CTRF file has one test for each rung, with its status, verdict and number of seeds."""
     found = ctrf(red, start=1000.0, stop=1002.5)
     assert datetime.fromisoformat(found["timestamp"]) == datetime.fromisoformat(red["created"])
     results = found["results"]
@@ -110,7 +116,8 @@ def test_ctrf_has_a_test_for_each_rung_with_verdict_and_seeds(red):
 
 
 @pytest.mark.parametrize(("verdict", "status"), [("CRASHED", "failed"), ("UNDECIDED", "other"), ("BLOCKED", "skipped")])
-def test_ctrf_tells_what_became_of_a_rung_why_and_how_long_it_took(verdict, status):
+def test_ctrf_message_and_duration(verdict, status):
+    """A test in the CTRF file has the rung's verdict, error, findings and duration."""
     report = report_of(ROOT, FROZEN)
     report["rungs"][0] |= {"seconds": {"compile": 0.5, "run": 0.25}}
     report["rungs"][1] |= {"verdict": verdict, "error": "no memory", "seconds": None}
@@ -120,7 +127,8 @@ def test_ctrf_tells_what_became_of_a_rung_why_and_how_long_it_took(verdict, stat
     assert two["message"].startswith(f"{verdict}\nno memory\nnothing ever moved")
 
 
-def test_of_a_goal_row_those_are_counted_that_met_its_goal():
+def test_seeds_of_a_goal():
+    """CTRF labels and JUnit properties of a goal rung count the seeds that met its goals."""
     goal = replace(ROOT, gates=(), goals=(below("loss", 0.0001, by=3, source=SOURCE),))
     report = report_of(goal)
     (test,) = ctrf(report, start=0.0, stop=1.0)["results"]["tests"]
@@ -129,7 +137,8 @@ def test_of_a_goal_row_those_are_counted_that_met_its_goal():
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]])
-def test_what_a_run_leaves_for_those_who_collect(pytester, rungs, monkeypatch, workers):
+def test_github_actions_run(pytester, rungs, monkeypatch, workers):
+    """A run on GitHub Actions writes an annotation, a summary, JUnit properties and a CTRF file."""
     summary = pytester.path / "summary.md"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
@@ -156,7 +165,8 @@ def test_what_a_run_leaves_for_those_who_collect(pytester, rungs, monkeypatch, w
     assert command.startswith(f"::error file={file},line={collected['tests'][1]['line']},")
 
 
-def test_the_command_that_repeats_a_rung_climbs_it_and_what_it_requires_on_the_same_seeds(pytester, rungs):
+def test_repeat_command(pytester, rungs):
+    """The repeat command of a rung climbs it and its requirements on the same seeds."""
     rungs(one="Coin()", p="Coin(p=0.0)", shift="Coin(p=0.0, shift=0.1)")
     assert pytester.runpytest("--ladder-seeds=16,32", "--ladder-seed-root=7").ret == 1
     before = json.loads((pytester.path / "reports" / "ladder.json").read_text())
@@ -168,7 +178,8 @@ def test_the_command_that_repeats_a_rung_climbs_it_and_what_it_requires_on_the_s
 
 
 @pytest.mark.parametrize(("broken", "code"), [("summary", 0), ("ctrf", 73)])
-def test_what_cannot_be_written_keeps_nothing_else_from_being_written(pytester, rungs, monkeypatch, broken, code):
+def test_unwritable_output(pytester, rungs, monkeypatch, broken, code):
+    """An output that cannot be written does not prevent the others from being written."""
     (pytester.path / "file").write_text("")
     targets = {name: pytester.path / ("file" if name == broken else "out") / name for name in ("summary", "ctrf")}
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(targets["summary"]))
@@ -183,7 +194,7 @@ def test_what_cannot_be_written_keeps_nothing_else_from_being_written(pytester, 
     assert ("the report cannot be written" in result.stdout.str()) == (broken == "ctrf"), "said before the climb"
 
 
-def test_the_report_is_not_written_over(pytester, rungs):
+def test_ctrf_path_of_the_report(pytester, rungs):
     """A file in another format cannot be the report."""
     rungs(one="Coin()")
     result = pytester.runpytest("--ladder-ctrf=reports/ladder.json")
@@ -191,6 +202,7 @@ def test_the_report_is_not_written_over(pytester, rungs):
     result.stderr.fnmatch_lines(["*--ladder-ctrf=reports/ladder.json: that is the report; choose another file"])
 
 
-def test_elsewhere_nothing_is_said_to_github(pytester, rungs):
+def test_run_outside_github(pytester, rungs):
+    """A run outside GitHub Actions prints no annotation."""
     rungs(p="Coin(p=0.0)")
     assert not any(line.startswith("::") for line in pytester.runpytest().outlines)

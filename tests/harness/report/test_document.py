@@ -82,7 +82,8 @@ def rung(report, id):
     return next(entry for entry in report["rungs"] if entry["id"] == id)
 
 
-def test_the_report_is_what_the_schema_publishes(report, green, known):
+def test_schema(report, green, known):
+    """A report conforms to the published schema, which admits no extra field and no missing one."""
     schema = json.loads(SCHEMA.read_text())
     jsonschema_rs.meta.validate(schema)
     validator = jsonschema_rs.validator_for
@@ -92,7 +93,8 @@ def test_the_report_is_what_the_schema_publishes(report, green, known):
         assert not validator(schema).is_valid(broken)
 
 
-def test_the_schema_asks_for_scale_and_expectations_and_knows_their_ids(known):
+def test_schema_of_scales_and_expectations(known):
+    """The schema requires scale, expects and missed, and ids that are well formed."""
     validator = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text()))
     fit, still, _ = known["rungs"]
     assert (fit["id"], fit["scale"], fit["expects"]) == ("rung1@small", "small", [])
@@ -109,7 +111,8 @@ def test_the_schema_asks_for_scale_and_expectations_and_knows_their_ids(known):
         assert not validator.is_valid(known | {"rungs": [broken]}), broken
 
 
-def test_what_is_filed_reads_back_as_it_was_and_has_no_number_that_json_lacks(report, tmp_path):
+def test_written_files(report, tmp_path):
+    """The written JSON contains the report without NaN, and Markdown and HTML are beside it."""
     paths = write(report, tmp_path / "new")
     assert [path.name for path in paths] == ["ladder.json", "ladder.md", "ladder.html"]
     text = paths[0].read_text()
@@ -121,7 +124,8 @@ def test_what_is_filed_reads_back_as_it_was_and_has_no_number_that_json_lacks(re
     assert set((tmp_path / "new").iterdir()) == set(paths)
 
 
-def test_entries_say_what_happened(report):
+def test_entries(report):
+    """An entry has the rung's role, verdict, changed component, seeds, gates and causes of blocking."""
     told = {entry["id"]: (entry["role"], entry["verdict"], entry["green"]) for entry in report["rungs"]}
     assert told == {
         "rung1": ("gate", "PASS", True),
@@ -141,7 +145,8 @@ def test_entries_say_what_happened(report):
     assert gone["gates"][0]["median"] is None
 
 
-def test_a_diagnosis_is_told_in_every_form(report):
+def test_diagnosis(report):
+    """A diagnosis is in the JSON, the Markdown and the failure message of its rung."""
     frozen = rung(report, "rung6")
     first = frozen["diagnosis"]["findings"][0]
     assert first["name"] == "never-moves"
@@ -158,7 +163,8 @@ def test_a_diagnosis_is_told_in_every_form(report):
     assert rung(report, "rung1")["diagnosis"] is None
 
 
-def test_the_floor_stands_beside_its_threshold_in_every_form(report):
+def test_floor_of_a_threshold(report):
+    """A floor is printed beside its threshold in Markdown, in failure messages and on the terminal."""
     frozen, told = rung(report, "rung6"), "loss < 0.01 by epoch 4 (floor 0.001)"
     overview, _, section = markdown(report).partition("### rung6")
     assert f"| {told} |" in overview
@@ -189,20 +195,23 @@ def test_the_floor_stands_beside_its_threshold_in_every_form(report):
         (better_than("rung1", "loss", source=SOURCE), "loss lower than rung1's (median of pairs)"),
     ],
 )
-def test_a_goal_beyond_its_floor_is_told(condition, expected):
+def test_threshold_beyond_its_floor(condition, expected):
+    """The text of a condition says whether the threshold lies beyond its floor or ceiling."""
     report = report_of(ROOT, Rung(number=2, name="wish", experiment=Coin(), goals=(condition,)))
     (goal,) = rung(report, "rung2")["goals"]
     assert condition_text(goal) == expected
 
 
-def test_the_terminal_gives_the_culprits_findings():
+def test_findings_of_the_culprit():
+    """The terminal prints the findings of the culprit below its name."""
     shown = [line for line, _ in lines(report_of(replace(FROZEN, number=1)))]
     assert shown[-3].startswith("CULPRIT rung1")
     assert shown[-2].startswith("  nothing ever moved: 0 of 12 updates")
     assert shown[-1].startswith("  loss < 0.0004 by epoch 4 asks for more than its floor of 0.001 allows")
 
 
-def test_evidence_attempts_and_trouble_are_told(report):
+def test_evidence_attempts_and_notes(report):
+    """The origin of evidence, the latest attempts and the notes of a rung are in text and Markdown."""
     entry = rung(report, "rung1") | {
         "note": "its inspection raised ValueError()",
         "evidence": [{"date": "2026-11-22T09:54:37+00:00", "commit": "1a2b", "seeds": 10}],
@@ -234,7 +243,8 @@ def test_evidence_attempts_and_trouble_are_told(report):
     assert f"12 attempts, the latest first: {latest}" in text
 
 
-def test_the_first_line_names_the_culprit_or_says_that_all_is_green(report, green):
+def test_headline(report, green):
+    """The headline names the culprit, calls it a suspect if it is not certain, or says that all is green."""
     first = markdown(report).splitlines()[0]
     assert first.startswith(
         '# CULPRIT rung2 "+unlucky" (p: 1.0 → 0.0): 0/16 seeds met loss < 0.5 by epoch 3 (rung1: 16/16); blocks rung3'
@@ -249,7 +259,8 @@ def test_the_first_line_names_the_culprit_or_says_that_all_is_green(report, gree
     assert markdown(suspect).startswith("# SUSPECT rung2")
 
 
-def test_a_red_control_is_no_culprit_but_not_green_either():
+def test_passing_control():
+    """A control that passes is not a culprit, but the report is not green."""
     lucky = replace(ROOT, number=2, name="lucky", control=Control("must fail"))
     report = report_of(ROOT, lucky)
     assert (report["rungs"][1]["green"], report["culprit"]) == (False, None)
@@ -268,11 +279,13 @@ def test_a_red_control_is_no_culprit_but_not_green_either():
         ({"green": False, "verdict": "TIMED OUT", "diagnosis": None}, "TIMED OUT"),
     ],
 )
-def test_a_control_that_did_not_fail_for_its_reason_says_which(known, change, expected):
+def test_label_of_a_control(known, change, expected):
+    """The label of a red control says what its failure lacked."""
     assert verdict_label(rung(known, STILL.id) | change) == expected
 
 
-def test_a_culprit_that_was_known_is_told_with_what_was_found_and_is_none(known):
+def test_expected_culprit(known):
+    """A control that fails as expected is printed as an expected culprit, and the report stays green."""
     broke = "0/16 seeds met loss < 0.5 by epoch 4 (rung1@small: 16/16)"
     line = f'EXPECTED CULPRIT {STILL.id} "+fit" (rate: 0.1 → 0.0): {broke}'
     *_, told, why = lines(known)
@@ -285,7 +298,8 @@ def test_a_culprit_that_was_known_is_told_with_what_was_found_and_is_none(known)
     assert [row for row in section.splitlines() if row.startswith("- ")] == [f"- {line}: {why[0].strip()}."]
 
 
-def test_a_known_culprit_is_neither_a_control_without_a_reason_nor_one_that_failed_for_another(report, known):
+def test_unexpected_culprits(report, known):
+    """Only a control that failed for its declared reason is an expected culprit."""
     assert [entry["id"] for entry in expected(known)] == [STILL.id]
     missed = rung(known, STILL.id) | {"expects": ["gamed"], "green": False}
     for document in (report, known | {"rungs": [known["rungs"][0], missed]}):
@@ -294,7 +308,8 @@ def test_a_known_culprit_is_neither_a_control_without_a_reason_nor_one_that_fail
         assert "Culprits that were known" not in markdown(document)
 
 
-def test_a_known_culprit_is_told_by_the_comparison_that_it_lost_or_by_all_gates_together(known):
+def test_evidence_of_an_expected_culprit(known):
+    """An expected culprit is described by its lost comparison or by the seeds that met every gate."""
     gates = (no_worse_than(FIT.id, "loss", margin=0.1, source=SOURCE),)
     compared = report_of(FIT, replace(STILL, gates=gates))
     assert expected_culprit(rung(compared, STILL.id), compared).startswith(
@@ -305,7 +320,8 @@ def test_a_known_culprit_is_told_by_the_comparison_that_it_lost_or_by_all_gates_
     assert expected_culprit(undecided, known).endswith(": 0/16 seeds met every gate (rung1@small: 16/16)")
 
 
-def test_why_a_control_is_red_names_what_was_missed_and_what_was_found_instead():
+def test_failure_of_a_control():
+    """The failure message of a red control names the missing finding and lists the others."""
     report = report_of(FIT, replace(STILL, control=Control("why", expects=("gamed",))))
     first, *rest = why(rung(report, STILL.id)).splitlines()
     assert first == f"{STILL.id} FAIL, but no gamed: 0/16 seeds met every gate"
@@ -317,7 +333,8 @@ def columns(row):
     return len(re.findall(r"(?<!\\)\|", row)) - 1
 
 
-def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head(report):
+def test_markdown_tables(report):
+    """Every row of a Markdown table has as many cells as its head."""
     blocks = [block.splitlines() for block in markdown(report).split("\n\n") if block.startswith("|")]
     assert len(blocks) > len(report["rungs"])
     for table in blocks:
@@ -326,7 +343,8 @@ def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head(report):
         assert all(row.startswith("| ") and row.endswith(" |") for row in table)
 
 
-def test_markdown_has_a_section_for_every_rung_with_the_source_of_every_number(report):
+def test_markdown_sections(report):
+    """Markdown has a section for every rung, with its claim and the sources of its numbers."""
     text = markdown(report)
     for entry in report["rungs"]:
         assert f"### {entry['id']}: {entry['name']}" in text
@@ -336,7 +354,8 @@ def test_markdown_has_a_section_for_every_rung_with_the_source_of_every_number(r
     assert "0.1 against 0.2" in text
 
 
-def test_the_terminal_shows_every_rung_and_then_the_culprit(report, green):
+def test_terminal_lines(report, green):
+    """The terminal prints one line for every rung and then the culprit."""
     shown = [line for line, _ in lines(report)]
     assert [line.split()[0] for line in shown[:7]] == [entry["id"] for entry in report["rungs"]]
     assert shown[3].endswith("by rung2")
@@ -364,6 +383,7 @@ def test_the_terminal_shows_every_rung_and_then_the_culprit(report, green):
     ],
 )
 def test_sparkline(values, expected):
+    """A sparkline scales finite values to eight heights and marks the others with a cross."""
     assert sparkline(values) == expected
 
 
@@ -372,11 +392,13 @@ def test_sparkline(values, expected):
     [(1.23456789, 3, 1.23), (math.nan, 3, None), (-math.inf, None, None), (1234567.0, 3, 1230000.0), (0.1, None, 0.1)],
 )
 def test_numbers(value, digits, expected):
+    """A number is rounded to significant digits, and a non-finite one becomes null."""
     assert number(value, digits) == expected
 
 
 @pytest.mark.parametrize("failing", ["replace", "chmod", "fsync", "write"])
-def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, failing):
+def test_failed_write(tmp_path, monkeypatch, failing):
+    """A file whose replacement cannot be written keeps its content, and no other file remains."""
     target = tmp_path / "ladder.json"
     write_atomically(target, "old")
 
@@ -390,7 +412,8 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, fa
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_words_are_no_markdown_and_no_html_and_stay_readable():
+def test_markdown_escaping():
+    """User text is escaped in Markdown so that it is neither markup nor HTML and remains readable."""
     rung = replace(ROOT, name="<lambda> *new*", claim="# of `seeds` < 3 | <b>[x](y)\nall", control=None)
     document = report_of(rung)
     document["rungs"][0]["repeat"] = "pytest 'a`b'"
@@ -403,7 +426,8 @@ def test_words_are_no_markdown_and_no_html_and_stay_readable():
     assert "loss < 0.5 by epoch 3" in told
 
 
-def test_of_a_rung_that_was_not_judged_it_is_told_what_would_have_been_asked(report):
+def test_conditions_of_an_unjudged_rung(report):
+    """A rung that was not judged lists the conditions that it would have been judged by."""
     asked = rung(report, "rung3")["asks"][0]
     assert (asked["kind"], asked["text"], asked["source"]) == (
         "gate", "loss < 0.5 by epoch 3", "a | b\nand the next line",
@@ -413,7 +437,8 @@ def test_of_a_rung_that_was_not_judged_it_is_told_what_would_have_been_asked(rep
     assert "| gate | loss < 0.5 by epoch 3 | – | – | " in section
 
 
-def test_the_ladder_tells_how_many_seeds_it_takes_and_what_each_rung_changed(report):
+def test_ladder_table(report):
+    """The table of the ladder gives the seeds that each rung needs and the change to its parent."""
     table = markdown(report).split("\n\n")[2].splitlines()
     rows = {row.split(" | ")[0].removeprefix("| "): row for row in table}
     assert "| 16/16, 16 needed |" in rows["rung1"]
@@ -422,32 +447,37 @@ def test_the_ladder_tells_how_many_seeds_it_takes_and_what_each_rung_changed(rep
     assert f"at most {control['seeds']['fail_at']} |" in rows[control["id"]]
 
 
-def test_of_seeds_that_a_comparison_did_not_count_it_is_not_told_how_many_it_takes(report):
+def test_pass_mark_of_a_comparison(report):
+    """A comparison has no pass mark because it counts no single seeds."""
     root = rung(report, "rung1") | {"role": "goal", "gates": []}
     assert pass_mark(root | {"goals": [{"kind": "below", "passed": 3, "of": 16, "verdict": "FAIL"}]})
     assert not pass_mark(root | {"goals": [{"kind": "comparison", "verdict": "FAIL"}]})
 
 
-def test_lists_of_numbers_are_one_line_and_what_looks_like_one_in_words_is_not_touched(report):
+def test_json_format(report):
+    """Lists of numbers are on one line of the JSON, and similar text in strings is unchanged."""
     report = report | {"command": "levels [1,   2]"}
     told = as_json(report)
     assert json.loads(told) == json.loads(json.dumps(report))
     assert re.search(r'"loss": \[\n +\[ 0\.\d+, 0\.\d+', told)
 
 
-def test_half_a_character_is_written_as_an_escape(tmp_path):
+def test_lone_surrogate(tmp_path):
+    """A lone surrogate is written as an escape sequence."""
     target = tmp_path / "ladder.md"
     write_atomically(target, "▁█ \udcff")
     append_line(target, "\udcfe")
     assert target.read_text(encoding="utf-8") == "▁█ \\udcff\n\\udcfe\n"
 
 
-def test_a_written_file_may_be_read_by_all(tmp_path):
+def test_file_mode(tmp_path):
+    """A written file is readable by all users."""
     write_atomically(tmp_path / "deep" / "ladder.json", "new")
     assert (tmp_path / "deep" / "ladder.json").stat().st_mode & 0o777 == 0o644
 
 
-def test_checking_a_folder_leaves_nothing_in_it_and_refuses_one_that_cannot_be(tmp_path):
+def test_writable_folder(tmp_path):
+    """The check of a folder leaves no file in it, and raises an error if it cannot be written to."""
     check_writable(tmp_path / "new")
     assert not list((tmp_path / "new").iterdir())
     (tmp_path / "file").write_text("")
@@ -474,7 +504,8 @@ class Trains(Coin):
         (list(range(10**6)), f"[{', '.join(map(str, range(24)))}, ...]"),
     ],
 )
-def test_a_component_is_told_in_short_wherever_it_stands(data, told):
+def test_component_values(data, told):
+    """A component is shortened in the report, whatever its type and size, and the report stays valid."""
     root = replace(ROOT, experiment=Trains(epochs=np.int64(3)))
     rung = replace(BROKEN, experiment=Trains(data=data, epochs=np.int64(3)), adds="data")
     found = report_of(root, rung)

@@ -60,7 +60,8 @@ class Page(HTMLParser):
         return "".join(words for each, words in self.words if tag in (None, each) and (tag or each != "script"))
 
 
-def test_the_verdict_comes_first_and_every_rung_has_its_row_and_its_section(report, page):
+def test_headline_and_sections(report, page):
+    """The headline comes first, and every rung has a row and a section."""
     assert page.told("title") == headline(report)
     assert headline(report).startswith('CULPRIT rung2 "+unlucky"')
     headings = [tag for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
@@ -73,7 +74,8 @@ def test_the_verdict_comes_first_and_every_rung_has_its_row_and_its_section(repo
     assert page.told("h3") == "".join(f"{entry['id']}: {entry['name']}" for entry in report["rungs"])
 
 
-def test_ids_are_unique_and_every_link_within_the_page_leads_somewhere(page):
+def test_links(page):
+    """The ids of the page are unique, and every internal link leads to one of them."""
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     links = {unquote(attributes["href"]) for attributes in page.of("a")}
@@ -83,7 +85,8 @@ def test_ids_are_unique_and_every_link_within_the_page_leads_somewhere(page):
     assert set(labelled) <= set(ids)
 
 
-def test_it_tells_all_that_is_known_of_a_rung(report, page):
+def test_rung_details(report, page):
+    """The page contains every detail that the report has about a rung."""
     told = page.told()
     for words in (
         "Luck is not needed.",
@@ -110,7 +113,8 @@ def test_it_tells_all_that_is_known_of_a_rung(report, page):
         assert words in told, words
 
 
-def test_every_table_has_a_caption_and_heads_with_a_scope(report, page):
+def test_table_headers(report, page):
+    """Every table has a caption, and its heads have a scope."""
     assert len(page.of("caption")) == len(page.of("table")) > len(report["rungs"])
     assert {attributes.get("scope") for attributes in page.of("th")} == {"row", "col"}
     assert page.of("html") == [{"lang": "en"}]
@@ -134,7 +138,8 @@ def nasty(report):
     return spoilt(report | {"rungs": [entry | {"pictures": pictures} for entry in report["rungs"]]})
 
 
-def test_whatever_a_report_says_is_words(nasty, report, tmp_path):
+def test_markup_in_text(nasty, report, tmp_path):
+    """Markup in any text of the report appears as plain text."""
     page, honest = Page(html(nasty, tmp_path)), Page(html(report, tmp_path))
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in honest.elements}
     assert (len(page.of("script")), page.told("script")) == (1, honest.told("script"))
@@ -150,7 +155,8 @@ def test_whatever_a_report_says_is_words(nasty, report, tmp_path):
     assert told.count(NASTY) > 200
 
 
-def test_it_needs_nothing_else_and_lets_nothing_else_run(page, report, tmp_path):
+def test_content_security_policy(page, report, tmp_path):
+    """The page loads nothing from outside, and its policy allows only its own style and script."""
     (policy,) = [a["content"] for a in page.of("meta") if a.get("http-equiv") == "Content-Security-Policy"]
     for tag in ("style", "script"):
         hashed = base64.b64encode(sha256(page.told(tag).encode()).digest()).decode()
@@ -162,7 +168,8 @@ def test_it_needs_nothing_else_and_lets_nothing_else_run(page, report, tmp_path)
     assert {a["href"] for a in page.of("link")} == {"data:,"}
 
 
-def test_one_chart_for_each_metric_that_judges_and_a_table_for_the_others(report, page):
+def test_charts_by_metric(report, page):
+    """Every metric with a condition has a chart, and a rung that was not judged has none."""
     assert metrics(rung(report, "rung1")) == ["loss"]
     assert metrics(rung(report, "rung3")) == metrics(rung(report, "rung8")) == []
     drawn = sum(len(metrics(entry)) for entry in report["rungs"])
@@ -170,7 +177,8 @@ def test_one_chart_for_each_metric_that_judges_and_a_table_for_the_others(report
     assert drawn == len(report["rungs"]) - 2
 
 
-def test_a_large_report_stays_small_with_and_without_pictures(report, tmp_path):
+def test_page_size(report, tmp_path):
+    """The page of a large report stays below the size limit, with and without pictures."""
     random, epochs = np.random.default_rng(0), np.linspace(1, 200, 50).round().astype(int).tolist()
     curve = lambda: [[float(f"{value:.5g}") for value in seed] for seed in random.lognormal(size=(64, 50)).tolist()]  # noqa: E731
     base, names, rungs = rung(report, "rung2"), ("loss", "mse", "accuracy"), []
@@ -206,7 +214,8 @@ def with_pictures(report, **pictures):
     return report | {"rungs": [entry | {"pictures": pictures.get(entry["id"], [])} for entry in report["rungs"]]}
 
 
-def test_pictures_are_embedded_of_red_rungs_first_and_the_others_linked(report, tmp_path):
+def test_embedded_pictures(report, tmp_path):
+    """Pictures of red rungs are embedded first, and those without room are linked."""
     size = 1_200_000  # of which there is room for one
     listed = {id: [png(tmp_path, f"pictures/{id}/latent.png", size)] for id in ("rung1", "rung2")}
     listed["rung1"].append(png(tmp_path, "pictures/rung1[x]/curves.png"))
@@ -222,7 +231,8 @@ def test_pictures_are_embedded_of_red_rungs_first_and_the_others_linked(report, 
     assert "What curves shows. PNG SVG" in page.told()
 
 
-def test_trouble_with_a_picture_costs_that_picture(report, tmp_path):
+def test_unreadable_picture(report, tmp_path):
+    """A picture that cannot be read is replaced by the reason, and the others are embedded."""
     folder = tmp_path / "reports"
     good, text, out = (png(folder, f"{name}.png") for name in ("good", "text", "../out"))
     (folder / "text.png").write_text("no picture")
@@ -241,7 +251,8 @@ def test_trouble_with_a_picture_costs_that_picture(report, tmp_path):
     assert not [a for a in page.of("a") if ".." in a["href"]]
 
 
-def test_a_broken_off_report_without_rungs_is_a_page_too(report, tmp_path):
+def test_page_without_rungs(report, tmp_path):
+    """A report that was broken off without rungs has a page, too."""
     page = Page(html(report | {"rungs": [], "culprit": None, "complete": False}, tmp_path))
     assert page.told("h1").startswith("BROKEN OFF")
 
@@ -300,7 +311,8 @@ def opened(chromium, filed):
     assert trouble == []
 
 
-def test_it_opens_without_a_request_or_an_error_and_shows_tables_and_figures(opened, report):
+def test_page_in_a_browser(opened, report):
+    """The page opens without requests and errors, and its tables and figures are visible."""
     tab = opened()
     assert tab.title() == headline(report)
     assert tab.get_by_role("heading", level=1).is_visible()
@@ -315,7 +327,8 @@ def test_it_opens_without_a_request_or_an_error_and_shows_tables_and_figures(ope
     assert tab.locator("article:target h3").inner_text() == "rung2: unlucky"
 
 
-def test_markup_in_a_report_does_not_run_even_where_no_policy_forbids_it(opened, nasty, tmp_path):
+def test_markup_without_policy(opened, nasty, tmp_path):
+    """Markup in a report does not run even if the browser ignores the policy of the page."""
     path = tmp_path / "ladder.html"
     path.write_text(html(nasty, tmp_path), encoding="utf-8")
     tab = opened(path, bypass_csp=True)
@@ -327,7 +340,8 @@ def column(tab, number):
     return tab.locator(f"table.ladder tbody tr > :nth-child({number})").all_inner_texts()
 
 
-def test_the_ladder_is_sorted_from_the_keyboard_and_says_so(opened):
+def test_keyboard_sorting(opened):
+    """The table of the ladder can be sorted by keyboard, and the page announces the order."""
     tab = opened()
     climbed, heads = column(tab, 1), tab.locator("table.ladder thead th")
     assert heads.nth(2).get_attribute("aria-sort") == "none"
@@ -350,7 +364,8 @@ def test_the_ladder_is_sorted_from_the_keyboard_and_says_so(opened):
     assert heads.nth(2).get_attribute("aria-sort") == "none"
 
 
-def test_without_scripts_it_is_all_there(opened, report):
+def test_page_without_scripts(opened, report):
+    """The page is complete in a browser without scripts."""
     tab = opened(java_script_enabled=False)
     assert tab.locator("table.ladder tbody tr").count() == len(report["rungs"])
     assert tab.get_by_role("button").count() == 0
@@ -380,7 +395,8 @@ CONTRAST = """() => {
 }"""
 
 
-def test_light_and_dark_differ_and_words_stand_out_in_both(opened):
+def test_colour_contrast(opened):
+    """Light and dark colours differ, and all text has a contrast of at least 4.5 in both."""
     seen = {}
     for scheme in ("light", "dark"):
         tab = opened(color_scheme=scheme)
@@ -393,7 +409,8 @@ def test_light_and_dark_differ_and_words_stand_out_in_both(opened):
 
 
 @pytest.mark.parametrize("width", [320, 375, 768])
-def test_a_phone_never_scrolls_the_page_sideways(opened, width):
+def test_narrow_screen(opened, width):
+    """The page does not scroll sideways on a narrow screen, and what scrolls has keyboard focus."""
     tab = opened(width=width, height=740, device_scale_factor=2)
     for details in tab.locator("summary").all():
         details.click()
@@ -407,7 +424,8 @@ def test_a_phone_never_scrolls_the_page_sideways(opened, width):
     assert min(sizes) > 0.8 * min(width, 340)
 
 
-def test_a_screen_reader_finds_a_name_for_every_figure_table_and_picture(opened, report):
+def test_accessible_names(opened, report):
+    """Every figure, table, picture, link and button has an accessible name."""
     tab = opened()
     tree = tab.context.new_cdp_session(tab).send("Accessibility.getFullAXTree")["nodes"]
     named = {}

@@ -74,12 +74,14 @@ def filed(document, folder):
     return path
 
 
-def test_what_was_written_is_read_as_it_is(report, tmp_path):
+def test_round_trip(report, tmp_path):
+    """A report of the current schema is loaded exactly as it was written."""
     assert load(filed(report, tmp_path)) == json.loads(json.dumps(report))
 
 
 @pytest.mark.parametrize("version", ADDED)
-def test_an_older_report_is_one_of_today_with_all_that_follows_from_its_curves(report, version, tmp_path):
+def test_older_schema(report, version, tmp_path):
+    """A report of an older schema is upgraded to the current one, with all that its curves imply."""
     found = load(filed(older(report, version), tmp_path))
     jsonschema_rs.validator_for(json.loads(SCHEMA.read_text())).validate(found)
     assert (found["schema"], found["complete"]) == (VERSION, True)
@@ -94,7 +96,8 @@ def test_an_older_report_is_one_of_today_with_all_that_follows_from_its_curves(r
             assert entry[name] == now[name]
 
 
-def test_a_factor_of_a_later_epoch_is_met_at_the_limit_and_never_by_who_starts_at_zero_or_is_not_finite(report):
+def test_epochs_to_a_later_factor(report):
+    """A fall since a later epoch counts from that epoch, and no seed meets it from 0 or with non-finite values."""
     document = older(report, "1.4.0")
     entry = document["rungs"][0]
     entry["gates"] = [entry["gates"][1] | {"text": "loss at most 0.5 of epoch 2's by epoch 4", "limit": 0.5}]
@@ -104,14 +107,16 @@ def test_a_factor_of_a_later_epoch_is_met_at_the_limit_and_never_by_who_starts_a
     assert (gate["since"], gate["reached"]) == (2, [3, 4, None, None])
 
 
-def test_what_an_earlier_minor_version_lacks_is_empty(report, tmp_path):
+def test_earlier_minor_version(report, tmp_path):
+    """A field that an earlier minor version lacks is empty after loading."""
     document = json.loads(json.dumps(report)) | {"schema": "2.0.0"}
     for entry in document["rungs"]:
         del entry["asks"]
     assert load(filed(document, tmp_path))["rungs"] == json.loads(json.dumps(report))["rungs"]
 
 
-def test_a_later_minor_version_may_tell_more(report, tmp_path):
+def test_later_minor_version(report, tmp_path):
+    """Unknown fields are accepted in a report of a later minor version only."""
     document = json.loads(json.dumps(report)) | {"schema": "2.10.0", "mood": "good"}
     document["rungs"][0]["gates"][0]["mood"] = "good"
     assert load(filed(document, tmp_path))["mood"] == "good"
@@ -121,12 +126,14 @@ def test_a_later_minor_version_may_tell_more(report, tmp_path):
         load(filed(document | {"rungs": [{}]}, tmp_path))
 
 
-def test_no_report_takes_over_the_terminal_that_it_is_shown_on(report, tmp_path):
+def test_escape_sequences(report, tmp_path):
+    """Control characters in a report are replaced when it is loaded."""
     report = report | {"command": "pytest \x1b]0;mine\x07\n\ttests"}
     assert load(filed(report, tmp_path))["command"] == "pytest \ufffd]0;mine\ufffd\n\ttests"
 
 
-def test_of_two_metrics_an_older_report_does_not_tell_when_they_agreed(report):
+def test_older_agreement(report):
+    """The epoch at which two metrics agreed stays unknown in a report of an older schema."""
     document = older(report, "1.4.0")
     document["rungs"][0]["gates"][0]["kind"] = agrees("a", "b", within=1.0, by=1, source=SOURCE).key.partition(" ")[0]
     assert upgraded(document)["rungs"][0]["gates"][0]["reached"] is None
@@ -142,7 +149,8 @@ def test_of_two_metrics_an_older_report_does_not_tell_when_they_agreed(report):
         ({"culprit": 3}, f"is not a report of schema {VERSION}: culprit: "),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_place(report, tmp_path, change, said):
+def test_unreadable_report(report, tmp_path, change, said):
+    """A report that cannot be read raises an error with its path and the reason."""
     path = filed(report | change, tmp_path)
     with pytest.raises(ReportError) as refused:
         load(path)
@@ -166,21 +174,23 @@ def test_what_cannot_be_read_is_refused_with_its_place(report, tmp_path, change,
         ),
     ],
 )
-def test_a_report_whose_parts_do_not_fit_one_another_is_refused(report, tmp_path, change, said):
+def test_inconsistent_report(report, tmp_path, change, said):
+    """A report whose parts contradict one another raises an error that names the contradiction."""
     document = json.loads(json.dumps(report))
     change(document)
     with pytest.raises(ReportError, match=f"is not a valid report: {said}"):
         load(filed(document, tmp_path))
 
 
-def test_what_is_nested_without_end_is_refused(tmp_path):
+def test_deeply_nested_report(tmp_path):
+    """A file that is nested too deeply raises an error."""
     path = tmp_path / "deep.json"
     path.write_text("[" * 100_000)
     with pytest.raises(ReportError, match="is not a ladder report"):
         load(path)
 
 
-def test_epochs_to_a_target_are_those_that_the_criterion_itself_counts(report):
+def test_epochs_to_target(report):
     """Against a count by hand, seed by seed."""
     curve = np.array(report["rungs"][0]["curves"]["loss"])
     for gate in report["rungs"][0]["gates"]:

@@ -61,7 +61,8 @@ def told(document, **options):
     return [line for line, _ in lines(document, **options)]
 
 
-def test_a_large_ladder_as_it_should_be_is_a_line_for_each_kind(ladder):
+def test_large_green_ladder(ladder):
+    """A large ladder with expected verdicts is printed in one line for each kind of rung."""
     kept = {"evidence": [OLD]}
     document = ladder(("passes", 30, kept), ("control", 28, kept), ("met", 10), ("unmet", 7))
     since = "from evidence of 2026-11-22, commit 1a2b"
@@ -75,18 +76,21 @@ def test_a_large_ladder_as_it_should_be_is_a_line_for_each_kind(ladder):
 
 
 @pytest.mark.parametrize(("many", "verbose"), [(75, True), (GLANCE, False)])
-def test_every_rung_has_its_line_where_that_is_asked_or_they_are_few(ladder, many, verbose):
+def test_line_per_rung(ladder, many, verbose):
+    """Every rung has its own line with -v or if the ladder is small."""
     document = ladder(("control", many))
     shown = told(document, verbose=verbose)
     assert [line.split()[0] for line in shown] == [rung["id"] for rung in document["rungs"]]
 
 
-def test_one_rung_more_than_a_glance_takes_in_is_told_together(ladder):
+def test_grouping_threshold(ladder):
+    """Rungs are grouped as soon as the ladder is larger than the threshold."""
     assert len(told(ladder(("control", GLANCE + 1)))) == 2
 
 
 @pytest.mark.parametrize("evidence", [[], [OLD | {"seeds": 15}]], ids=["none", "of some seeds"])
-def test_a_rung_that_passed_in_this_run_keeps_its_line(ladder, evidence):
+def test_newly_passed_rung(ladder, evidence):
+    """A rung that passed on seeds trained in this run has its own line in a large ladder."""
     document = ladder(("control", 20), ("passes", 3, {"evidence": evidence}))
     shown = [line for line in told(document) if re.match(r"rung\d+ ", line)]
     assert [line.split()[:3] for line in shown] == [[f"rung{n}", "PASS", "16/16"] for n in (21, 22, 23)]
@@ -105,7 +109,8 @@ def test_a_rung_that_passed_in_this_run_keeps_its_line(ladder, evidence):
         ("blocked", {}, None),
     ],
 )
-def test_what_needs_attention_is_told_in_full(ladder, name, change, remark):
+def test_rung_with_a_remark(ladder, name, change, remark):
+    """A rung with a note, or with a verdict that needs attention, has its own line in a large ladder."""
     document = ladder(("control", 20), (name, 1, change))
     shown = told(document)
     id = document["rungs"][-1]["id"]
@@ -114,7 +119,8 @@ def test_what_needs_attention_is_told_in_full(ladder, name, change, remark):
     assert remark is None or f"{id}: {remark}" in shown
 
 
-def test_a_warning_that_most_rungs_share_is_told_once(ladder):
+def test_shared_warning(ladder):
+    """A warning that many rungs share is printed once, with their numbers."""
     assert told(ladder(("control", 20, REMARKED), ("unmet", 6)))[1:] == [
         "20 controls FAIL, as they must: rungs 1–20",
         "6 goals UNMET: rungs 21–26",
@@ -122,7 +128,8 @@ def test_a_warning_that_most_rungs_share_is_told_once(ladder):
     ]
 
 
-def test_what_is_red_comes_last_before_the_culprit(ladder):
+def test_order_of_lines(ladder):
+    """Red rungs come last, directly before the culprit."""
     document = ladder(("broken", 1), ("blocked", 60, {"blocked_by": ["rung1"]}), ("control", 20), ("passes", 1))
     shown = lines(document)
     kinds = [
@@ -138,14 +145,16 @@ def test_what_is_red_comes_last_before_the_culprit(ladder):
     assert shown[5][0].endswith("; blocks 60 rungs (2–61)")
 
 
-def test_of_a_chain_of_blocked_rungs_the_first_cause_is_named(ladder):
+def test_chain_of_blocked_rungs(ladder):
+    """Rungs that are blocked one by another are grouped under the first cause."""
     document = ladder(("broken", 1), ("blocked", 30))
     for under, rung in pairwise(document["rungs"]):
         rung["blocked_by"] = [under["id"]]
     assert "30 rungs BLOCKED by rung1: rungs 2–31" in told(document)
 
 
-def test_no_rung_is_left_out(ladder):
+def test_count_of_rungs(ladder):
+    """Every rung is either on a line of its own or counted in a group."""
     document = ladder(
         ("passes", 9, {"evidence": [OLD]}),
         ("passes", 2),
@@ -173,20 +182,23 @@ def test_no_rung_is_left_out(ladder):
         ),
     ],
 )
-def test_a_group_says_from_when_its_evidence_is(ladder, evidence, expected):
+def test_evidence_of_a_group(ladder, evidence, expected):
+    """A group of rungs gives the dates and commits of its evidence."""
     document = ladder(("passes", 20), *(("control", 1, {"evidence": each}) for each in evidence))
     assert told(document)[1] == f"2 controls FAIL, as they must{expected}: rung21[control], rung22[control]"
 
 
 @pytest.mark.parametrize("many", [LISTED, LISTED + 1])
-def test_expected_culprits_are_told_where_they_are_few(ladder, many):
+def test_expected_culprits(ladder, many):
+    """Expected culprits are printed if there are few of them or with -v."""
     document = ladder(("control", 20), ("still", many))
     shown = sum(line.startswith("EXPECTED CULPRIT") for line in told(document))
     assert shown == (many if many == LISTED else 0)
     assert sum(line.startswith("EXPECTED CULPRIT") for line in told(document, verbose=True)) == many
 
 
-def test_the_first_line_stays_one_of_many_red_or_many_climbed_rungs(ladder):
+def test_headline_of_many_rungs(ladder):
+    """The headline remains one line if many rungs are red or climbed."""
     red = {"green": False, "verdict": "PASS"}
     assert (
         headline(ladder(("control", 2, red)))
@@ -207,9 +219,11 @@ def test_the_first_line_stays_one_of_many_red_or_many_climbed_rungs(ladder):
     ],
 )
 def test_numbers_of_rungs(ids, expected):
+    """Numbers of rungs are sorted and joined to ranges, and ids without a number are left out."""
     assert numbers(ids) == expected
 
 
-def test_who_names_few_and_counts_many():
+def test_who():
+    """A few rungs are named by their ids, and many are counted."""
     assert who(["rung1", "rung3[mse]"]) == "rung1, rung3[mse]"
     assert who([f"rung{n}" for n in range(LISTED + 1)]) == f"{LISTED + 1} rungs (0–{LISTED})"

@@ -340,7 +340,8 @@ def check_read(there, found, command, more, code, out, err):
 
 
 @cases
-def test_a_spoilt_report_is_read_as_it_is_or_refused_in_one_line(cases, reports):
+def test_spoilt_report(cases, reports):
+    """A spoilt report is either read faithfully or refused in one line."""
     fuzz(lambda data: check_report(data, reports), cases)
 
 
@@ -488,7 +489,8 @@ def check_evidence(data, climbed):
 
 
 @cases
-def test_spoilt_curves_are_measured_again(cases, climbed):
+def test_spoilt_curves(cases, climbed):
+    """Curves that are spoilt are measured again."""
     fuzz(lambda data: check_evidence(data, climbed), cases)
 
 
@@ -518,7 +520,8 @@ def check_attempts(data, climbed):
 
 
 @cases
-def test_a_spoilt_list_of_attempts_changes_no_verdict(cases, climbed):
+def test_spoilt_attempts(cases, climbed):
+    """A spoilt list of attempts changes no verdict."""
     fuzz(lambda data: check_attempts(data, climbed), cases)
 
 
@@ -569,7 +572,8 @@ def check_calibration(data, folder):
 
 
 @cases
-def test_a_spoilt_calibration_is_refused_by_name(cases, tmp_path_factory):
+def test_spoilt_calibration(cases, tmp_path_factory):
+    """A spoilt calibration raises an error that names its file."""
     folder = tmp_path_factory.mktemp("calibration")
     fuzz(lambda data: check_calibration(data, folder), cases)
 
@@ -577,14 +581,15 @@ def test_a_spoilt_calibration_is_refused_by_name(cases, tmp_path_factory):
 # What chance would not find, or not by day.
 
 
-def test_whatever_a_terminal_obeys_is_replaced_and_nothing_that_is_read():
+def test_printable():
+    """Every control character is replaced, and every readable character is unchanged."""
     points = [chr(number) for number in range(0x110000) if unicodedata.category(chr(number)) != "Cn"]
     assert printable("".join(filter(obeyed, points))).strip("\ufffd") == ""
     plain = "".join(c for c in points if unicodedata.category(c)[0] in "LMNPS" or c in "\n\t ")
     assert printable(plain) == plain
 
 
-def test_curves_serve_only_the_metrics_and_epochs_that_are_declared_now(tmp_path):
+def test_curves_of_other_metrics(tmp_path):
     """Also where the key is the same, as where ``metrics`` is computed from what no fingerprint sees."""
     evidence = Evidence(tmp_path, run="writer")
     evidence.curves.save("key", 0, play(Coin(), Seeds(), range(16)))
@@ -597,7 +602,7 @@ def test_curves_serve_only_the_metrics_and_epochs_that_are_declared_now(tmp_path
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_blocks_of_other_traces_are_not_joined(tmp_path, first):
+def test_blocks_of_other_traces(tmp_path, first):
     """Neither with one another nor with what is trained now."""
     trained = play(Coin(p=14 / 16), Seeds(), range(16) if first else range(16, 32))
     with played() as log:
@@ -619,7 +624,8 @@ def test_blocks_of_other_traces_are_not_joined(tmp_path, first):
     [{"seeds": None}, {"seeds": np.zeros(4)}, {"seeds": np.zeros((4, 1), int)}, {"seeds": np.arange(3)}, {"end/x": np.zeros(3)},
      {"end/x": np.asarray(1.0)}, {"end/x": np.asarray(["x"] * 4)}, {"end/x": np.zeros(4, complex)}],
 )  # fmt: skip
-def test_a_look_that_does_not_fit_its_seeds_is_taken_again(tmp_path, change):
+def test_inconsistent_inspection(tmp_path, change):
+    """A stored inspection whose arrays do not fit its seeds is dropped with one warning."""
     shown = {"seeds": np.arange(4), "start/x": np.zeros((4, 2)), "end/x": np.zeros((4, 2))}
     writer = Evidence(tmp_path, run="writer")
     writer.curves.save_inspection("key", shown)
@@ -629,7 +635,8 @@ def test_a_look_that_does_not_fit_its_seeds_is_taken_again(tmp_path, change):
     assert (reader.curves.load_inspection("key"), len(reader.problems)) == (None, 1)
 
 
-def test_a_small_file_that_unpacks_to_a_large_one_is_not_unpacked(tmp_path, monkeypatch):
+def test_zip_bomb(tmp_path, monkeypatch):
+    """A small archive that would unpack to a large one is not unpacked."""
     evidence = Evidence(tmp_path, run="writer")
     evidence.curves.save("key", 0, play(Coin(), Seeds(), range(16)))
     [file] = tmp_path.rglob("*.npz")
@@ -644,14 +651,16 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_not_unpacked(tmp_path, monk
     assert "at most 5000000 are read" in problem
 
 
-def test_a_list_of_nothing_but_damage_is_read_in_a_moment(tmp_path):
+def test_list_of_damaged_lines(tmp_path):
+    """A long list of damaged lines is read in seconds and reported in one message."""
     (tmp_path / "attempts.jsonl").write_bytes(b"{}\n" * 5_000_000)
     with in_time():
         [problem] = Evidence(tmp_path, run="reader").problems
     assert "line 1, 2, 3, 4, 5 and 995 more (the lines after them were not read) cannot be read" in problem
 
 
-def test_a_list_of_attempts_that_never_ended_is_sorted_in_a_moment(tmp_path):
+def test_list_of_unfinished_attempts(tmp_path):
+    """A long list of unfinished attempts is matched with their ends in seconds."""
     written = {"run": "writer", "date": "2026-11-30T12:00:00+00:00", "commit": "", "rung": "rung1", "root": 0}
     begun = [Attempt(**written, key=str(number)) for number in range(40_000)]
     ended = [replace(attempt, verdict="PASS", k=1, n=1) for attempt in begun]
@@ -662,7 +671,8 @@ def test_a_list_of_attempts_that_never_ended_is_sorted_in_a_moment(tmp_path):
         assert {attempt.verdict for attempt in writer.attempts.for_rung("rung1")} == {"PASS"}
 
 
-def test_two_ladders_of_a_repository_have_attempts_of_their_own(tmp_path):
+def test_attempts_of_two_ladders(tmp_path):
+    """Two ladders in one repository have separate attempts, and older attempts count for both."""
     for ladder, verdict in (("a", "PASS"), ("b/deep", "FAIL"), ("", "CRASHED")):
         Evidence(tmp_path, run=verdict, ladders={"rung1": ladder}).attempts.end("rung1", "key", 0, verdict=verdict)
     old = json.loads((tmp_path / "attempts.jsonl").read_text().splitlines()[0])
@@ -684,7 +694,8 @@ def test_two_ladders_of_a_repository_have_attempts_of_their_own(tmp_path):
     }
 
 
-def test_the_folder_of_its_test_is_the_ladder_of_a_rung(pytester, rungs):
+def test_ladder_of_a_rung(pytester, rungs):
+    """The ladder of a rung is the folder of its test."""
     rungs(coin="Coin()")
     [rung] = pytester.path.glob("test_rung1_*.py")
     text = rung.read_text()
@@ -720,7 +731,8 @@ RUNGS = [
 
 @pytest.mark.parametrize("half", ["", r"\ud800"])  # with which pytest escapes the whole line
 @pytest.mark.parametrize("p", [0.0, 14 / 16])
-def test_names_in_the_users_own_rungs_take_over_no_terminal(pytester, rungs, p, half):
+def test_control_characters_in_names(pytester, rungs, p, half):
+    """Control characters in the text of rungs reach neither the terminal nor the report."""
     rungs(coin="Coin()")
     [rung] = pytester.path.glob("test_rung1_*.py")
     rung.write_text(HEAD + NAMES % (half, p) + TEST)
@@ -742,7 +754,8 @@ def test_names_in_the_users_own_rungs_take_over_no_terminal(pytester, rungs, p, 
      json.dumps(asdict(MEASURED) | {"limits": MEASURED.limits | {FALLS.key: -1.0}}).encode(), "fifo", "folder"],
     ids=["deep", "not utf-8", "another", "a flag", "a flag as a limit", "beyond all", "no factor", "fifo", "folder"],
 )  # fmt: skip
-def test_a_spoilt_calibration_is_a_usage_error_that_names_it(pytester, rungs, content):
+def test_usage_error_of_a_calibration(pytester, rungs, content):
+    """A spoilt calibration ends the run with one usage error that names its file."""
     rungs(coin="Coin()")
     [rung] = pytester.path.glob("test_rung1_*.py")
     gate = (
@@ -773,7 +786,8 @@ def grown(valid, **change):
 
 
 @pytest.mark.parametrize("command", ["show", "explain", "compare", "open", "list", "history"])
-def test_what_is_too_large_is_refused_in_a_moment(reports, tmp_path, command):
+def test_too_large_report(reports, tmp_path, command):
+    """A report that is too large is refused in seconds by every command."""
     _, valid = reports
     many = [valid["green"]["rungs"][0] | {"id": f"rung{number}", "number": number} for number in range(1, 1200)]
     gates = [valid["green"]["rungs"][0] | {"gates": valid["green"]["rungs"][0]["gates"] * 1200}]
@@ -797,7 +811,8 @@ def test_what_is_too_large_is_refused_in_a_moment(reports, tmp_path, command):
         assert said in out + err or command in ("open", "history")
 
 
-def test_a_report_as_large_as_may_be_is_read_in_time(reports, tmp_path):
+def test_largest_report(reports, tmp_path):
+    """A report of almost the largest size is read in seconds."""
     _, valid = reports
     target = tmp_path / "ladder.json"
     document = grown(valid["green"])
@@ -810,7 +825,8 @@ def test_a_report_as_large_as_may_be_is_read_in_time(reports, tmp_path):
 
 
 @pytest.mark.parametrize("created", ["yesterday", "2026-13-01T00:00:00+00:00", "", "2026-11-22T09:53:60+00:00"])
-def test_what_is_refused_by_one_command_is_refused_by_all(reports, tmp_path, created):
+def test_invalid_date(reports, tmp_path, created):
+    """A report with an invalid date is refused by every command."""
     _, valid = reports
     target = tmp_path / "ladder.json"
     target.write_text(json.dumps(grown(valid["green"], created=created)))
@@ -821,7 +837,7 @@ def test_what_is_refused_by_one_command_is_refused_by_all(reports, tmp_path, cre
 
 
 @pytest.mark.parametrize("depth", [70, 900, 100_000])
-def test_what_is_nested_deeply_is_refused(reports, tmp_path, depth):
+def test_deeply_nested_report(reports, tmp_path, depth):
     """Here and not by chance alone, for Hypothesis has Python nest deeper than it does elsewhere."""
     _, valid = reports
     target = tmp_path / "ladder.json"
@@ -834,7 +850,8 @@ def test_what_is_nested_deeply_is_refused(reports, tmp_path, depth):
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" + "0" * 400, "-9223372036854775808"])
-def test_what_is_no_number_for_those_who_read_json_is_refused(reports, tmp_path, number):
+def test_invalid_json_number(reports, tmp_path, number):
+    """A report with a number outside the range of JSON readers is refused."""
     _, valid = reports
     target = tmp_path / "ladder.json"
     target.write_text(json.dumps(grown(valid["green"], machine={"x": "?"})).replace('"?"', number))
@@ -852,7 +869,8 @@ def test_what_is_no_number_for_those_who_read_json_is_refused(reports, tmp_path,
         ({"role": "goal", "goals": []}, "rung1 was judged without conditions"),
     ],
 )
-def test_a_verdict_that_contradicts_itself_is_refused(reports, tmp_path, change, said):
+def test_contradictory_verdict(reports, tmp_path, change, said):
+    """A report with a verdict that contradicts its conditions is refused."""
     _, valid = reports
     rungs = [valid["green"]["rungs"][0] | change]
     target = tmp_path / "ladder.json"
@@ -860,7 +878,8 @@ def test_a_verdict_that_contradicts_itself_is_refused(reports, tmp_path, change,
     assert ladder("show", target) == (2, "", f"ladder: {target} is not a valid report: {said}\n")
 
 
-def test_names_of_files_take_over_no_terminal(reports, tmp_path):
+def test_control_characters_in_file_names(reports, tmp_path):
+    """Control characters in file names do not reach the terminal."""
     _, valid = reports
     folder = tmp_path / "a\x1b]0;mine\x07\u202e\udcffb"
     for name in ("one", "two"):
@@ -878,7 +897,8 @@ def test_names_of_files_take_over_no_terminal(reports, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[" * 100_000, "{}", "[]", "\udcff", '{"complete": 1}'])
-def test_a_night_whose_report_is_spoilt_has_not_come_to_its_end(tmp_path, content):
+def test_nightly_report_completeness(tmp_path, content):
+    """A spoilt report makes its nightly run incomplete."""
     nightly = runpy.run_path(str(Path(__file__).parents[3] / ".ci" / "nightly.py"))
     target = tmp_path / "ladder.json"
     assert not nightly["_complete"](target)

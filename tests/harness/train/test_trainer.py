@@ -49,38 +49,44 @@ def same(one, other, **tolerance):
             np.testing.assert_allclose(a[name], b[name], **({"rtol": 0} | tolerance))
 
 
-def test_shapes_are_seeds_by_epochs_by_steps(fit):
+def test_shapes(fit):
+    """Curves have the shape (seeds, epochs), and traces have the shape (seeds, epochs, steps)."""
     trained = fit(Seeds(), range(6))
     assert trained.seeds == 6
     assert {name: curve.shape for name, curve in trained.curves.items()} == {"loss": (6, 4)}
     assert {name: trace.shape for name, trace in trained.traces.items()} == {"step_loss": (6, 4, 3)}
 
 
-def test_seeds_differ_and_each_is_reproducible(fit):
+def test_reproducibility(fit):
+    """Seeds differ from one another, and each is reproducible."""
     once, again = fit(Seeds(), range(4)), fit(Seeds(), range(4))
     same(once, again)
     assert len(np.unique(once.curves["loss"][:, 0])) == 4
 
 
-def test_a_seed_yields_the_same_wherever_it_is_trained(fit):
+def test_independence_of_blocks(fit):
+    """A seed has the same result in every block and order."""
     whole = fit(Seeds(), range(8))
     picked = fit(Seeds(), [5, 2, 7])
     np.testing.assert_array_equal(picked.traces["step_loss"], whole.traces["step_loss"][[5, 2, 7]])
     same(CompiledTrainer(Fit(), 3)(Seeds(), range(8)), whole, rtol=ROUNDING)
 
 
-def test_a_short_last_block_adds_no_seeds_and_joined_blocks_are_one_run(fit):
+def test_concatenation(fit):
+    """A short last block adds no seeds, and concatenated blocks equal a single run."""
     whole = fit(Seeds(), range(6))
     same(fit(Seeds(), range(4)).concatenate(fit(Seeds(), range(4, 6))), whole)
     same(whole.head(5), fit(Seeds(), range(5)))
 
 
-def test_no_seeds_are_refused(fit):
+def test_no_seeds(fit):
+    """A run without seeds raises an error."""
     with pytest.raises(ValueError, match="no seeds to train"):
         fit(Seeds(), range(0))
 
 
-def test_the_watch_hears_of_compiling_once_and_then_of_every_epoch():
+def test_progress_callbacks():
+    """The progress meter receives one call for compilation and one for every epoch of a block."""
     log, trainer = Log(), CompiledTrainer(Fit(), 4)
     trainer(Seeds(), range(6), log)
     epochs = [(epoch, *block) for block in ((0, 4), (4, 6)) for epoch in range(1, 5)]
@@ -89,7 +95,8 @@ def test_the_watch_hears_of_compiling_once_and_then_of_every_epoch():
     assert log.told[9:] == epochs[:4]
 
 
-def test_no_two_seeds_share_a_key_whatever_their_stream_and_root():
+def test_keys():
+    """Keys differ for all seeds, streams and roots."""
     keys = {
         tuple(key)
         for stream in (GATE_STREAM, CALIBRATION_STREAM)
@@ -102,7 +109,8 @@ def test_no_two_seeds_share_a_key_whatever_their_stream_and_root():
     )
 
 
-def test_fresh_roots_and_calibrations_train_other_seeds(fit):
+def test_roots_and_streams(fit):
+    """Another root or the calibration stream gives other curves."""
     losses = [fit(seeds, range(4)).curves["loss"] for seeds in (Seeds(), Seeds(1), Seeds(stream=CALIBRATION_STREAM))]
     assert len(np.unique(losses)) == 3 * losses[0].size
 
@@ -117,14 +125,16 @@ def healthy():
 
 
 @pytest.mark.parametrize(("step", "found"), [(6, 6), (12, 12), (13, 0)])
-def test_the_first_non_finite_step_is_exact_and_other_seeds_are_unharmed(step, found, healthy):
+def test_first_non_finite_step(step, found, healthy):
+    """The first non-finite step is exact, and other seeds are unaffected."""
     losses, doomed = healthy
     trained = CompiledTrainer(Diverges(step=step), 8)(Seeds(), range(8))
     np.testing.assert_array_equal(trained.first_non_finite_step, np.where(doomed, found, 0))
     np.testing.assert_array_equal(trained.curves["loss"][~doomed], losses[~doomed])
 
 
-def test_without_a_trace_the_first_non_finite_step_counts_epochs():
+def test_first_non_finite_epoch():
+    """The first non-finite step counts epochs in a run without traces."""
     trained = CompiledTrainer(Diverges(share=1.0, step=6, traced=False), 2)(Seeds(), range(2))
     assert trained.first_non_finite_step.tolist() == [2, 2]
 
@@ -140,7 +150,8 @@ def test_without_a_trace_the_first_non_finite_step_counts_epochs():
         ([1, math.nan], [[1, 1, 1], [1, 1, math.nan]], 6),
     ],
 )
-def test_the_first_non_finite_step_of_a_metric_is_the_last_of_its_epoch(curve, trace, step):
+def test_first_non_finite_metric(curve, trace, step):
+    """The first non-finite step of a metric is the last step of its epoch."""
     trained = Trained({"loss": np.array([curve], float)}, {"step_loss": np.array([trace], float)}, 0, 0)
     assert trained.first_non_finite_step.tolist() == [step]
 
@@ -153,7 +164,8 @@ def test_the_first_non_finite_step_of_a_metric_is_the_last_of_its_epoch(curve, t
         (Misreports(shape=(2, 3)), r"'extra' as float32\[2, 3\]; report a real scalar"),
     ],
 )
-def test_a_report_other_than_declared_is_refused(experiment, message):
+def test_undeclared_metric(experiment, message):
+    """A report that differs from the declared metrics raises an error."""
     with pytest.raises(ValueError, match=message):
         CompiledTrainer(experiment, 2)(Seeds(), range(2))
 
@@ -224,7 +236,8 @@ MISTAKES = {
 
 @pytest.mark.parametrize("jit", [True, False], ids=["compiled", "not compiled"])
 @pytest.mark.parametrize(("done", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_in_what_an_epoch_returns_is_one_sentence(done, message, jit):
+def test_invalid_epoch(done, message, jit):
+    """An invalid return value of epoch raises an error of one sentence, compiled or not."""
     with jax.disable_jit(not jit), pytest.raises(ValueError) as refused:  # noqa: PT011  # the whole sentence is compared below
         CompiledTrainer(Returns(done=done), 2)(Seeds(), range(2))
     said = str(refused.value)
@@ -235,6 +248,7 @@ def test_a_mistake_in_what_an_epoch_returns_is_one_sentence(done, message, jit):
 
 
 def test_a_state_holds_arrays_alone():
+    """A state with anything other than arrays raises an error."""
     with pytest.raises(
         ValueError, match=r"^Returns.init\(\) returns a state in which state\['f'\] is an object of type func"
     ):
@@ -249,7 +263,9 @@ def test_a_state_holds_arrays_alone():
     [1, 0.5, True, np.float32(0.5), np.arange(3), jnp.bfloat16(0.5), nnx.Variable(jnp.zeros(()))],
     ids=lambda value: type(value).__name__,
 )
-def test_any_real_number_is_reported_as_it_is(value, jit):
+def test_real_numbers(value, jit):
+    """Any real number is reported without change, compiled or not."""
+
     @dataclass(frozen=True)
     class Extra(Returns):
         metrics = ("loss", "extra") if np.ndim(value) == 0 else ("loss",)
@@ -277,7 +293,8 @@ class Optimiser:
         return cls(*leaves, rule)
 
 
-def test_a_state_may_hold_what_every_init_makes_anew_but_no_epoch_may():
+def test_static_data_of_a_state():
+    """Static data of a state may be new in every init and must not change in epoch."""
     made = Returns(
         start=lambda key: Optimiser(jax.random.uniform(key)), done=lambda s, r: (s, {"loss": s.rule(s.step)})
     )
@@ -289,7 +306,9 @@ def test_a_state_may_hold_what_every_init_makes_anew_but_no_epoch_may():
         CompiledTrainer(replace(made, done=lambda s, r: (Optimiser(s.step), r)), 2)(Seeds(), range(2))
 
 
-def test_a_state_of_python_numbers_trains_as_one_of_arrays():
+def test_state_of_python_numbers():
+    """A state of Python numbers is trained like one of arrays."""
+
     def one(state, report):
         return {"n": state["n"] + 1, "x": state["x"] * jnp.bfloat16(0.5)}, {"loss": state["x"] * state["n"]}
 
@@ -302,7 +321,7 @@ def test_a_state_of_python_numbers_trains_as_one_of_arrays():
 @pytest.mark.parametrize(
     "experiment", [Coin(p=0.5), SeenFit(traced=False, epochs=1), Diverges()], ids=lambda each: type(each).__name__
 )
-def test_without_compiling_every_seed_trains_the_same_and_can_be_looked_into(experiment):
+def test_training_without_jit(experiment):
     """But for roundings: an operation by itself rounds where a fused one does not."""
     trainer = CompiledTrainer(experiment, 2)
     compiled, seen = trainer(Seeds(), range(3)), trainer.inspect(Seeds(), range(2))
@@ -315,7 +334,8 @@ def test_without_compiling_every_seed_trains_the_same_and_can_be_looked_into(exp
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5)
 
 
-def test_without_compiling_values_can_be_printed_and_a_state_shown():
+def test_recording_without_jit():
+    """Values of a state can be printed and recorded in a run without compilation."""
     printed = []
 
     def one(state, report):
@@ -328,13 +348,15 @@ def test_without_compiling_values_can_be_printed_and_a_state_shown():
 
 
 @pytest.mark.parametrize("guard", ["disallow", "disallow_explicit"])
-def test_what_ladder_transfers_is_no_transfer_of_the_experiments(fit, guard):
+def test_transfer_guard(fit, guard):
+    """Training makes no transfer that JAX's transfer guard disallows."""
     whole = fit(Seeds(), range(4))
     with jax.transfer_guard(guard):
         same(CompiledTrainer(Fit(), 4)(Seeds(), range(4)), whole)
 
 
-def test_at_learning_rate_0_nothing_changes():
+def test_zero_learning_rate():
+    """A learning rate of 0 changes no metric."""
     trained = CompiledTrainer(Oscillators(data=Signals(length=8), epochs=3, learning_rate=0.0), 2)(Seeds(), range(2))
     for curve in trained.curves.values():
         np.testing.assert_array_equal(curve, np.broadcast_to(curve[:, :1], curve.shape))
@@ -342,11 +364,13 @@ def test_at_learning_rate_0_nothing_changes():
     np.testing.assert_array_equal(trained.traces["step_loss"][:, 0], trained.traces["step_loss"][:, 2])
 
 
-def test_a_coin_that_always_falls_is_learned_by_every_seed():
+def test_learning():
+    """Every seed learns a coin that always falls on one side."""
     assert (CompiledTrainer(Coin(), 2)(Seeds(), range(2)).curves["loss"][:, -1] < 0.25).all()
 
 
-def test_of_the_numbers_that_turn_in_one_step_the_first_is_the_one_computed_first():
+def test_order_within_a_step():
+    """Of the tensors that become non-finite in one step, the first is the one computed first."""
     order = [
         "stage/0/input",
         "stage/1/latent",
@@ -363,7 +387,8 @@ def test_of_the_numbers_that_turn_in_one_step_the_first_is_the_one_computed_firs
         assert trained.first_non_finite == (NonFinite(0, 2, name),)
 
 
-def test_an_earlier_step_comes_before_an_earlier_tensor_and_a_trace_before_a_metric():
+def test_order_of_steps():
+    """An earlier step precedes an earlier tensor, and a trace precedes a metric."""
     stage, weight = np.ones((3, 2, 2)), np.ones((3, 2, 2))
     weight[0, 0, 1], stage[0, 1, 0], stage[1, 0, 1] = np.inf, np.nan, np.nan
     trained = Trained(
