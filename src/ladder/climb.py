@@ -15,10 +15,11 @@ from ladder.evidence.source import CurveSource
 from ladder.evidence.store import Evidence
 from ladder.judge.judgement import Judgement, judge
 from ladder.judge.sequential import SequentialTest, Verdict
+from ladder.train.factory import TrainerFactory, compiled_trainer
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
 from ladder.train.timelimit import TimedOutError, still_computing
-from ladder.train.trainer import Seeds, TrainerFactory, compiled_trainer
+from ladder.train.trainer import Seeds
 
 MeterFactory = Callable[[Rung], ProgressMeter | None]
 """A function that makes the progress meter of a rung, or returns None."""

@@ -12,10 +12,11 @@ from ladder.declare.rung import Rung
 from ladder.evidence.archive import Origin, archive_key
 from ladder.evidence.fingerprint import fingerprint
 from ladder.evidence.store import Evidence
+from ladder.train.factory import TrainerFactory, compiled_trainer
 from ladder.train.progress import ProgressMeter, ProgressRecorder
 from ladder.train.result import Trained
 from ladder.train.timelimit import TimedOutError, run_until
-from ladder.train.trainer import Seeds, Trainer, TrainerFactory, compiled_trainer
+from ladder.train.trainer import Seeds, Trainer
 
 
 @dataclass

@@ -16,9 +16,10 @@ from ladder.declare.rung import Rung
 from ladder.evidence.fingerprint import Fingerprint, fingerprint
 from ladder.files import read_regular, write_atomically
 from ladder.naming import on_disk
+from ladder.train.factory import TrainerFactory, compiled_trainer
 from ladder.train.progress import ProgressMeter, ProgressRecorder
 from ladder.train.timelimit import run_until
-from ladder.train.trainer import CALIBRATION_STREAM, Seeds, TrainerFactory, compiled_trainer
+from ladder.train.trainer import CALIBRATION_STREAM, Seeds
 
 COVERAGE, CONFIDENCE = 0.95, 0.95
 BLOCK = 32

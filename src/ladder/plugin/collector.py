@@ -16,18 +16,12 @@ from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import may_have_rungs
 from ladder.plugin.settings import Settings
 from ladder.plugin.signals import Interruptions, was_interrupted
+from ladder.plugin.stash import RUNG, WORKER_ERROR
 from ladder.plugin.workers import Handover, follow
 
 if TYPE_CHECKING:
     from ladder.plugin.climber import Climber
 
-RUNG = pytest.StashKey[str]()
-"""The id of the rung that a test climbs."""
-
-REQUIRED = pytest.StashKey[bool]()
-"""Whether a test runs only because a selected rung requires its rung."""
-
-WORKER_ERROR = "ladder_error"
 UNESCAPED = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"  # an ini option of pytest's
 
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from ladder.plugin.collector import RUNG
 from ladder.plugin.search import is_named
 from ladder.plugin.settings import Settings
+from ladder.plugin.stash import RUNG
 
 NUMBER = re.compile(r"rung\d+")
 

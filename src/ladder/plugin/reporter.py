@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ladder.files import check_writable
-from ladder.plugin.collector import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.earlier import EarlierReport
 from ladder.plugin.settings import Settings
 from ladder.plugin.signals import uninterrupted
+from ladder.plugin.stash import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.workers import Handover
 
 if TYPE_CHECKING:

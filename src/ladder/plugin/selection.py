@@ -16,10 +16,10 @@ from ladder.declare.rung import Rung
 from ladder.judge import calibration
 from ladder.judge.sequential import Verdict
 from ladder.naming import as_utf8
-from ladder.plugin.collector import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import is_named
 from ladder.plugin.settings import FULL, Settings
+from ladder.plugin.stash import REQUIRED, RUNG, WORKER_ERROR
 from ladder.plugin.workers import Handover, groups
 from ladder.report.document import RunRecord, entry
 from ladder.report.schema import Entry

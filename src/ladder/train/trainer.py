@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ladder.declare.experiment import Experiment
-from ladder.train.devices import check_jax
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
 
@@ -59,19 +57,3 @@ class Trainer(Protocol):
         progress: ProgressMeter | None = None,
     ) -> dict[str, np.ndarray]:
         """Train one seed and return ``observe(state, key)`` before training and after every epoch, stacked."""
-
-
-TrainerFactory = Callable[[Experiment, int], Trainer]
-"""A function that makes a trainer from an experiment and the number of seeds in a block."""
-
-
-def compiled_trainer(experiment: Experiment, block: int) -> Trainer:
-    """Return the trainer that compiles an experiment with JAX.
-
-    Raises:
-        RuntimeError: if JAX is not installed.
-    """
-    check_jax()
-    from ladder.train.compiled import CompiledTrainer  # imports JAX, an optional dependency
-
-    return CompiledTrainer(experiment, block)
