@@ -168,7 +168,7 @@ class Climb:
         inspected, note = self._inspected(rung, judgement.failing, deadline)
         try:
             return replace(outcome, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
-        except Exception as error:  # of traces or a look of a shape that nobody thought of; the verdict stands
+        except Exception as error:  # traces or an inspection of unexpected shapes; the verdict stands
             return replace(outcome, note=f"not diagnosed: {error!r}")
 
     def _inspected(

@@ -172,12 +172,12 @@ class Rung:
 
     @property
     def criteria(self) -> tuple[Criterion, ...]:
-        """The gates that are asked of every seed."""
+        """The gates that each seed meets or not."""
         return tuple(gate for gate in self.gates if isinstance(gate, Criterion))
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """The gates that are asked of all pairs together."""
+        """The gates that compare all pairs of seeds."""
         return tuple(gate for gate in self.gates if isinstance(gate, Comparison))
 
     @property

@@ -116,7 +116,7 @@ def _panels(outcome: Outcome, partners: Mapping[str, Trained]) -> list[Panel]:
 
 def _result_text(result: CriterionResult | ComparisonResult | None) -> str:
     if isinstance(result, CriterionResult):
-        return f"\nheld of {result.k} of {result.n} seeds"
+        return f"\nmet by {result.k} of {result.n} seeds"
     if isinstance(result, ComparisonResult):
         interval = result.interval
         median, low, high = map(format_number, (interval.median, interval.low, interval.high))

@@ -328,7 +328,7 @@ def _description(
         what = "the first goal" if entry["role"] == "goal" else "every gate"
         sentences.append(f"{int(np.sum(~fails))} of {seeds} seeds meet {what}")
     for condition in conditions:
-        sentences.append(f"asked: {condition['text']}, met by {condition['passed']}")
+        sentences.append(f"condition: {condition['text']}, met by {condition['passed']}")
         if floor := condition["floor"]:
             sentences.append(f"{floor_name(condition['kind'])} {format_number(floor['value'])}")
     return ". ".join(f"{part[:1].upper()}{part[1:]}" for part in (*dict.fromkeys(sentences), *notes)) + "."

@@ -404,7 +404,7 @@ def test_panel():
     (limit,) = lines(ax, style.GREEN)
     assert (limit.get_xdata()[0], set(limit.get_ydata())) == (4, {0.1})
     assert ax.get_xlim()[1] > 4, "room for the limit"
-    assert "held of 1 of 4 seeds" in ax.get_title()
+    assert "met by 1 of 4 seeds" in ax.get_title()
     told = [text.get_text() for text in ax.texts]
     assert "limit\n0.1" in told
     assert "1 of 4 seeds: no value" in told

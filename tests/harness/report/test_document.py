@@ -294,7 +294,7 @@ def test_expected_culprit(known):
     text = markdown(known)
     assert text.startswith("# ALL GREEN up to rung1; gated rungs passed: 1\n")
     assert known["culprit"] is None
-    section = text.partition("## Culprits that were known")[2].partition("\n## ")[0]
+    section = text.partition("## Expected culprits")[2].partition("\n## ")[0]
     assert [row for row in section.splitlines() if row.startswith("- ")] == [f"- {line}: {why[0].strip()}."]
 
 
@@ -305,7 +305,7 @@ def test_unexpected_culprits(report, known):
     for document in (report, known | {"rungs": [known["rungs"][0], missed]}):
         assert expected(document) == []
         assert not any("EXPECTED" in line for line, _ in lines(document))
-        assert "Culprits that were known" not in markdown(document)
+        assert "Expected culprits" not in markdown(document)
 
 
 def test_evidence_of_an_expected_culprit(known):
