@@ -36,7 +36,7 @@ class Reporter:
         self._collected = False
         self._uncollected = False  # a file or a folder, in which there may be rungs
         self._skipped: set[str] = set()
-        self._beside: set[str] = set()  # tests that asked for more than their rung, and failed
+        self._beside: set[str] = set()  # tests that failed although their rung did not
         self._problems: dict[str, None] = {}
         self._entries: dict[str, Entry] = {}  # by test, of its last attempt
         self._rungs: list[Entry] = []
@@ -53,8 +53,8 @@ class Reporter:
 
     def pytest_report_header(self) -> list[str]:
         """Say first how to repeat fresh seeds, so that a run that is broken off can be repeated too."""
-        told = [self.settings.how_to_repeat] if self.settings.fresh else []
-        return [*told, self._not_set_aside] if self._earlier.trouble else told
+        lines = [self.settings.how_to_repeat] if self.settings.fresh else []
+        return [*lines, self._not_set_aside] if self._earlier.trouble else lines
 
     @property
     def _not_set_aside(self) -> str:
@@ -130,7 +130,7 @@ class Reporter:
             self._notes.append(note)
 
     def _failed(self, report: pytest.TestReport) -> None:
-        """Note that a rung that is as it should be is not green, for its test asks for more, or cannot be torn down."""
+        """Mark a green rung as not green, because its test asserts more and fails, or cannot be torn down."""
         entry = self._entries.get(report.nodeid)
         if entry is not None and entry["green"]:
             self._beside.add(report.nodeid)

@@ -48,8 +48,8 @@ def overview(document: Document) -> list[str]:
     ]
     if expected := text.expected(document):
         parts += [
-            "## Culprits that were known",
-            "Controls that had to fail for a reason, and did: the condition each breaks, and what was found.",
+            "## Expected culprits",
+            "Controls that failed for the expected reason: the condition that each breaks, and its findings.",
             "\n".join(
                 f"- {_cell(text.expected_culprit(rung, document))}: {_cell('; '.join(text.findings(rung)))}."
                 for rung in expected
@@ -112,7 +112,7 @@ def _section(rung: Entry) -> str:
         for c in conditions
     ]
     rows += [(c["kind"], c["text"], "–", "–", text.floor(c), c["source"]) for c in rung["asks"]]
-    table = [_table(("", "condition", "held", "median [range]", "floor", "source"), rows)] if rows else []
+    table = [_table(("", "condition", "met", "median [range]", "floor", "source"), rows)] if rows else []
     table += _diagnosis(rung)
     table += _pictures(rung)
     notes = [f"{_plain(remark[0].upper() + remark[1:])}." for remark in text.remarks(rung)]

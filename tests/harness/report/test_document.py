@@ -14,7 +14,7 @@ from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 from ladder import Rung, above, below, better_than, no_worse_than
 from ladder.files import append_line, check_writable, write_atomically
 from ladder.report import as_json, write
-from ladder.report.document import number
+from ladder.report.document import number, with_failed_test
 from ladder.report.html import html
 from ladder.report.markdown import markdown
 from ladder.report.schema import SCHEMA, VERSION
@@ -137,6 +137,16 @@ def test_entries_say_what_happened(report):
     assert (blocked["blocked_by"], blocked["seeds"], blocked["curves"]) == (["rung2"], None, {})
     assert gone["seeds"]["non_finite"] == [{"seed": seed, "step": 1, "tensor": "step_loss"} for seed in range(16)]
     assert gone["gates"][0]["median"] is None
+
+
+def test_entry_of_a_failed_test(report):
+    """A failed test gives a new entry, not green and with the reason after other notes; the first entry is unchanged."""
+    passed = rung(report, "rung1") | {"note": "it was slow"}
+    failed = with_failed_test(passed, "assert 16 == 17")
+    assert (failed["green"], failed["note"]) == (
+        False, "it was slow; the rung is PASS, but its test failed: assert 16 == 17"
+    )  # fmt: skip
+    assert passed == rung(report, "rung1") | {"note": "it was slow"}
 
 
 def test_a_diagnosis_is_told_in_every_form(report):
@@ -279,7 +289,7 @@ def test_a_culprit_that_was_known_is_told_with_what_was_found_and_is_none(known)
     text = markdown(known)
     assert text.startswith("# ALL GREEN up to rung1; gated rungs passed: 1\n")
     assert known["culprit"] is None
-    section = text.partition("## Culprits that were known")[2].partition("\n## ")[0]
+    section = text.partition("## Expected culprits")[2].partition("\n## ")[0]
     assert [row for row in section.splitlines() if row.startswith("- ")] == [f"- {line}: {why[0].strip()}."]
 
 
@@ -289,7 +299,7 @@ def test_a_known_culprit_is_neither_a_control_without_a_reason_nor_one_that_fail
     for document in (report, known | {"rungs": [known["rungs"][0], missed]}):
         assert expected(document) == []
         assert not any("EXPECTED" in line for line, _ in lines(document))
-        assert "Culprits that were known" not in markdown(document)
+        assert "Expected culprits" not in markdown(document)
 
 
 def test_a_known_culprit_is_told_by_the_comparison_that_it_lost_or_by_all_gates_together(known):
