@@ -37,7 +37,7 @@ LISTED = 5  # rungs that a sentence names one by one, at most
 def sparkline(values: Sequence[float]) -> str:
     """Return one bar for each value, scaled from the smallest to the largest; a value that is not finite is a cross.
 
-    If there are more than ``WIDTH`` values, so many of them are shown, evenly spread, with the first and the last.
+    If there are more than ``WIDTH`` values, so many of them have a bar, evenly spread, with the first and the last.
     """
     if len(values) > WIDTH:
         values = [values[round(i * (len(values) - 1) / (WIDTH - 1))] for i in range(WIDTH)]
@@ -305,7 +305,7 @@ def numbers(ids: Sequence[str]) -> str:
 
 
 def expected(document: Document) -> list[Entry]:
-    """Return the controls that failed for the expected reason: each shows a culprit that was known beforehand."""
+    """Return the controls that failed for the expected reason, each of which has an expected culprit."""
     return [rung for rung in document["rungs"] if rung["expects"] and rung["green"]]
 
 

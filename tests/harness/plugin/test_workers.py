@@ -136,6 +136,7 @@ def test_worker_death(run, pytester, how, number):
     assert report["culprit"] is None
     entries = {rung["id"]: rung for rung in report["rungs"]}
     assert entries["rung3"]["error"] == "its worker process died"
+    assert entries["rung3"]["test"]["line"] == entries["rung2"]["test"]["line"]
     assert entries["rung4"]["blocked_by"] == ["rung3"]
     begun = {path.name: path.read_text() for path in pytester.path.glob("begun-*")}
     assert set(begun.values()) == {"once "}
