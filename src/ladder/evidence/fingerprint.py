@@ -95,7 +95,7 @@ def _digest(files: Mapping[str, Path]) -> str:
         try:
             changed = path.stat()
             sources[name] = _read(path, changed.st_mtime_ns)
-            loaded &= changed.st_mtime <= ladder.STARTED
+            loaded &= changed.st_mtime <= ladder._STARTED
         except OSError:  # it is gone
             sources[name], loaded = _Source("", "", False), False
     bare = not any(source.reads_itself for name, source in sources.items() if name.partition(".")[0] != "ladder")

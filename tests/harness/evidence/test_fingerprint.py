@@ -417,10 +417,10 @@ def test_what_cannot_be_imported_costs_nothing(lab, parts):
 
 def test_sources_saved_since_the_process_began_are_taken_for_no_other_processs(lab, monkeypatch):
     own = sys.modules["lab.experiments"].Own()
-    monkeypatch.setattr("ladder.STARTED", time.time() + 60.0)
+    monkeypatch.setattr("ladder._STARTED", time.time() + 60.0)
     settled = fingerprint(own)
     assert "edited" not in settled.code
-    monkeypatch.setattr("ladder.STARTED", time.time() - 3600.0)
+    monkeypatch.setattr("ladder._STARTED", time.time() - 3600.0)
     assert fingerprint(own).code == f"{settled.code}, edited during {module.PROCESS}"
 
 
