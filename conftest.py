@@ -3,20 +3,20 @@
 import os
 import pkgutil
 
-from jaxtyping import install_import_hook
-
-import ladder
-
 pytest_plugins = ["pytester"]
 
 # Through the environment, so that a run that needs no JAX does not load it; workers and child processes inherit it.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 # Every signature of ladder becomes a check at run time, shapes included. The plugin has no arrays, was imported before this file,
-# and pytest does not accept hooks that are wrapped.
+# and its hooks would not be recognised if they were wrapped.
 if os.environ.get("LADDER_CHECK_TYPES"):
+    from jaxtyping import install_import_hook
+
+    import ladder
+
     packages = [f"ladder.{module.name}" for module in pkgutil.iter_modules(ladder.__path__) if module.name != "plugin"]
-    # An int is a float, as for a static type checker. Self is left to that one: it is only defined inside a class.
+    # An int is a float, as for a static type checker. ``Self`` has no meaning where a method is checked by itself.
     overrides = "beartype.FrozenDict({beartype.typing.Self: object})"
     checker = f"beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides={overrides}))"
     install_import_hook(packages, checker)

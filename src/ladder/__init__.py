@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ladder.train.result import Trained
     from ladder.train.trainer import Seeds
 
-STARTED = time.time()
+_STARTED = time.time()
 """When this process began, as far as ladder knows: sources that changed later are not what it runs."""
 
 _HOMES = {

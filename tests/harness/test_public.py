@@ -3,7 +3,11 @@
 import ast
 import importlib
 import inspect
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ import ladder
 
 FIRST = re.compile(r"(What|Where|Whether|How|Of|As|Without|From|Which|Who|When|Why)\b")
 SOURCES = Path(ladder.__file__).parent
+MODULES = ("ladder", "ladder.floors", "ladder.inspection", "ladder.pictures")
 
 
 def seen_by_type_checkers():
@@ -23,6 +28,47 @@ def seen_by_type_checkers():
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
+
+
+@pytest.fixture(scope="module")
+def symbols():
+    """The public symbols of the package as pyright sees them, by dotted name."""
+    pytest.importorskip("basedpyright")
+    command = [sys.executable, "-m", "basedpyright", "--verifytypes", "ladder", "--ignoreexternal", "--outputjson"]
+    # It looks for the package where the first Python of the path does.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    report = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    symbols = json.loads(report.stdout)["typeCompleteness"]["symbols"]
+    return {symbol["name"]: symbol for symbol in symbols if symbol["isExported"]}
+
+
+def at_run_time(module):
+    """The public names of a module: those of ``__all__`` or, without it, of the classes and functions that it defines."""
+    module = importlib.import_module(module)
+    defined = {name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__}
+    return {name for name in getattr(module, "__all__", defined) if not name.startswith("_")}
+
+
+def test_types(symbols):
+    """Every public symbol has a declared type, the same for all type checkers."""
+    assert len(symbols) > 1000
+    unclear = {
+        name: symbol["diagnostics"]
+        for name, symbol in symbols.items()
+        if not symbol["isTypeKnown"] or symbol["isTypeAmbiguous"]
+    }
+    assert unclear == {}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_a_type_checker_sees(symbols, module):
+    """A type checker sees what can be imported, and no public class or function is hidden from it."""
+    seen = {name.removeprefix(f"{module}.") for name in symbols if name.rpartition(".")[0] == module}
+    seen = {name for name in seen if not name.startswith("__")}
+    assert [name for name in sorted(seen) if not hasattr(importlib.import_module(module), name)] == []
+    names = at_run_time(module)
+    constants = {name for name in seen if symbols[f"{module}.{name}"]["category"] not in ("class", "function")}
+    assert names - constants == seen - constants
 
 
 def test_names():

@@ -93,7 +93,7 @@ def _digest(files: Mapping[str, Path]) -> str:
         try:
             status = path.stat()
             sources[name] = read_source(path, status.st_mtime_ns)
-            unchanged &= status.st_mtime <= ladder.STARTED
+            unchanged &= status.st_mtime <= ladder._STARTED
         except OSError:  # the file is gone
             sources[name], unchanged = Source("", "", False, ()), False
     introspects = any(source.introspects for name, source in sources.items() if name.partition(".")[0] != "ladder")

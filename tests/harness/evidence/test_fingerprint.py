@@ -435,10 +435,10 @@ def test_broken_imports(lab, parts):
 def test_source_edited_after_start(lab, monkeypatch):
     """Code edited after the start of the process has a fingerprint that only this process uses."""
     own = sys.modules["lab.experiments"].Own()
-    monkeypatch.setattr("ladder.STARTED", time.time() + 60.0)
+    monkeypatch.setattr("ladder._STARTED", time.time() + 60.0)
     settled = fingerprint(own)
     assert "edited" not in settled.code
-    monkeypatch.setattr("ladder.STARTED", time.time() - 3600.0)
+    monkeypatch.setattr("ladder._STARTED", time.time() - 3600.0)
     assert fingerprint(own).code == f"{settled.code}, edited during {module.PROCESS}"
 
 

@@ -6,6 +6,7 @@ Training is played: everything else is the real climb, on numbers drawn from the
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 from scipy.stats import binom
 from toys import SOURCE
 
@@ -96,6 +97,7 @@ def names_by_rungs_alone(outcome, ladder, test, seeds):
     return judge(outcome.rung, outcome.trained, partners, test, gated).names_culprit
 
 
+@pytest.mark.ill_typed  # a number of rungs that is not whole leaves comparisons out of the union bound
 def test_culprit_error_rate():
     """And would be on more, were it not for the union bound over rungs, or for that over the tests of one rung.
 

@@ -14,7 +14,7 @@ from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 from ladder import Control, Floor, Rung, above, below, better_than, no_worse_than
 from ladder.files import append_line, check_writable, write_atomically
 from ladder.report import as_json, write
-from ladder.report.document import number
+from ladder.report.document import number, with_failed_test
 from ladder.report.html import html
 from ladder.report.markdown import markdown
 from ladder.report.schema import SCHEMA, VERSION
@@ -143,6 +143,16 @@ def test_entries(report):
     assert (blocked["blocked_by"], blocked["seeds"], blocked["curves"]) == (["rung2"], None, {})
     assert gone["seeds"]["non_finite"] == [{"seed": seed, "step": 1, "tensor": "step_loss"} for seed in range(16)]
     assert gone["gates"][0]["median"] is None
+
+
+def test_entry_of_a_failed_test(report):
+    """A failed test gives a new entry, not green and with the reason after other notes; the first entry is unchanged."""
+    passed = rung(report, "rung1") | {"note": "it was slow"}
+    failed = with_failed_test(passed, "assert 16 == 17")
+    assert (failed["green"], failed["note"]) == (
+        False, "it was slow; the rung is PASS, but its test failed: assert 16 == 17"
+    )  # fmt: skip
+    assert passed == rung(report, "rung1") | {"note": "it was slow"}
 
 
 def test_diagnosis(report):
