@@ -21,22 +21,22 @@ NEXT = Oscillators(
 ROUNDING = 1e-5
 
 
-def shown(experiment, seed=0):
+def recorded(experiment, seed=0):
     """Of an untrained state and of another, as if it had been trained for two epochs."""
     states = [experiment.init(jax.random.key(seed + k)) for k in range(3)]
-    look = jax.jit(lambda state, key: pictures.shown(experiment, state, key))
+    look = jax.jit(lambda state, key: pictures.record(experiment, state, key))
     found = [look(state, jax.random.key(7)) for state in states]
     return states, {name: np.stack([np.asarray(epoch[name]) for epoch in found]) for name in found[0]}
 
 
 @pytest.fixture(scope="module")
 def identity():
-    return shown(IDENTITY)[1]
+    return recorded(IDENTITY)[1]
 
 
 @pytest.fixture(scope="module")
 def following():
-    return shown(NEXT)
+    return recorded(NEXT)
 
 
 def draw(experiment, name, numbers):

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 FOLDER = "pictures"  # beside the report
 
-Shown = Mapping[str, np.ndarray]
-"""The arrays that an artist's ``shown`` returned before training and after every epoch, stacked: (1 + epochs, ...)."""
+Recording = Mapping[str, np.ndarray]
+"""The arrays that an artist's ``record`` returned before training and after every epoch, stacked: (1 + epochs, ...)."""
 
 
 class Picture(NamedTuple):
@@ -49,10 +49,10 @@ class Artist(Protocol):
     """A module that draws an experiment."""
 
     @property
-    def PICTURES(self) -> Mapping[str, Callable[[Any, Shown], Picture]]:  # noqa: N802  # a constant of the module
-        """The drawing function of each picture, by file name; its arguments are the experiment and the arrays of ``shown``."""
+    def PICTURES(self) -> Mapping[str, Callable[[Any, Recording], Picture]]:  # noqa: N802  # a constant of the module
+        """The drawing function of each picture, by file name; its arguments are the experiment and its recording."""
 
-    def shown(self, experiment: Any, state: Any, key: Any) -> Mapping[str, Any]:
+    def record(self, experiment: Any, state: Any, key: Any) -> Mapping[str, Any]:
         """Return the arrays of a state that the pictures are drawn from, in pure JAX; the key is the same in every epoch."""
 
 
@@ -110,11 +110,11 @@ def _draw_experiment(
     experiment, judged = outcome.rung.experiment, outcome.judgement
     failed = outcome.rung.role != "goal" and outcome.verdict is not Verdict.PASS and judged and judged.failing
     seed = failed[0] if failed else 0
-    observe = partial(artist.shown, experiment)
-    states = climb.curves.record_states(outcome.rung, seed, observe, progress, deadline, climb.time_limit)
+    record = partial(artist.record, experiment)
+    recording = climb.curves.record_states(outcome.rung, seed, record, progress, deadline, climb.time_limit)
     seed_title = f"{title}, seed {seed}{', the first that failed' if failed else ''}"
     for name, make in artist.PICTURES.items():
-        folder.add(name, seed_title, partial(make, experiment, states))
+        folder.add(name, seed_title, partial(make, experiment, recording))
 
 
 class _Folder:

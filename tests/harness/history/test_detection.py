@@ -119,6 +119,16 @@ def test_break_on_the_same_seeds(history_of):
     assert [change.index for change in changes(history_of(*reports))] == [5]
 
 
+def test_repeated_report(history_of):
+    """A report that repeats the previous one's seeds and numbers does not count."""
+    later = [epoch + (seed % 3 == 0) for seed, epoch in enumerate(SOON)]
+    reached = [SOON, SOON[::-1], SOON, later, later[::-1], later]
+    once = [report(rung("rung1", (gate(epochs),)), night=n, root=n) for n, epochs in enumerate(reached)]
+    twice = [one | {"created": (START + timedelta(days=n / 2)).isoformat()} for n, one in enumerate(np.repeat(once, 2))]
+    (expected,), (change,) = changes(history_of(*once)), changes(history_of(*twice))
+    assert (change.index, change.p) == (2 * expected.index, expected.p)
+
+
 # How often it errs.
 
 

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from nights import LATE, NEVER, SOON, effect, example, gate, report, rung, write
+from nights import LATE, NEVER, SOON, effect, example, gate, of_one_rung, report, rung, write
 
 from ladder.history.compare import compare
 from ladder.history.export import comparison_as_dict, history_as_dict
@@ -33,6 +33,13 @@ def test_history(tmp_path):
     record = by_id["rung1[learning_rate=0.0]"]["nights"][0]
     assert set(record) == {"file", "created", "commit", "verdict", "green", "seeds", "levels"}
     assert (record["seeds"], record["levels"]) == ([0, 64], {EPOCHS: None})
+
+
+def test_change_that_is_gone(tmp_path):
+    """A change says whether it persists, and at which record it is."""
+    found = written(history_as_dict(read(write(tmp_path, of_one_rung([SOON] * 5 + [LATE] * 5 + [SOON] * 5)))))
+    changes = [(each["night"], each["worse"], each["still"]) for each in found["rungs"][0]["changes"]]
+    assert changes == [(5, True, False), (10, False, True)]
 
 
 def test_comparison():

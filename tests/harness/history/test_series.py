@@ -37,6 +37,13 @@ def test_changed_limit(history_of):
     assert not series.changes
 
 
+def test_changed_role(history_of):
+    """Reports in which the rung had another role have no values to compare."""
+    reports = [report(rung("rung1", (gate(SOON),), role=role), night=n) for n, role in enumerate(["control", "gate"])]
+    (series,) = history_of(*reports).series
+    assert [bool(record.values) for record in series.records] == [False, True]
+
+
 def test_crash(history_of):
     """A rung that was measured and crashes now is worse without statistics."""
     crashed = [report(unmeasured("rung1", error="MemoryError()"), night=night) for night in (3, 4)]

@@ -62,15 +62,15 @@ RUNGS.append(RUNGS[0].as_control(p=0.0, why="it never learns"))
 ARTIST = """
 from ladder.pictures import Picture, style
 
-def shown(experiment, state, key):
+def record(experiment, state, key):
     return {"loss": state["loss"]}
 
-def losses(experiment, shown):
+def losses(experiment, recording):
     figure, axes = style.panels(1, 1, 4.0, 3.0)
-    axes[0, 0].plot(shown["loss"])
-    return Picture(f"losses [of {len(shown['loss'])} states]", figure)
+    axes[0, 0].plot(recording["loss"])
+    return Picture(f"losses [of {len(recording['loss'])} states]", figure)
 
-def nothing(experiment, shown):
+def nothing(experiment, recording):
     return Picture("no such thing, for a reason", None)
 
 PICTURES = {"losses": losses, "nothing": nothing}
@@ -190,15 +190,19 @@ def test_without_matplotlib_nothing_is_climbed(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("broken", "missing", "told"),
     [
-        ('PICTURES["losses"] = lambda experiment, shown: 1 / 0', ["losses"], "its picture 'losses' is missing: Zero*"),
         (
-            "def shown(experiment, state, key): raise KeyError('gone')",
+            'PICTURES["losses"] = lambda experiment, recording: 1 / 0',
+            ["losses"],
+            "its picture 'losses' is missing: Zero*",
+        ),
+        (
+            "def record(experiment, state, key): raise KeyError('gone')",
             ["losses", "nothing"],
             "*not drawn: KeyError('gone')",
         ),
         ("raise ImportError('no artist')", ["losses", "nothing"], "*not drawn: ImportError('no artist')"),
     ],
-    ids=["a picture", "what is shown", "the artist"],
+    ids=["a picture", "the recording", "the artist"],
 )
 def test_trouble_costs_the_picture_and_leaves_a_note(folder, broken, missing, told):
     stale = folder.path / "reports" / "pictures" / "rung1" / "losses.svg"
@@ -242,7 +246,7 @@ class PicturedFit(Fit):
     pictures: ClassVar[str] = __name__
 
 
-def shown(experiment, state, key):
+def record(experiment, state, key):
     """What the curve is of, too."""
     _, predicted, target = experiment.forward(state)
     return {"loss": jnp.mean((predicted - target) ** 2), "key": jnp.asarray(key.size)}
@@ -251,9 +255,9 @@ def shown(experiment, state, key):
 SEEN = {}
 
 
-def keep(experiment, shown):
+def keep(experiment, recording):
     """Draw nothing."""
-    SEEN.update(shown)
+    SEEN.update(recording)
     return Picture("nothing to see", None)
 
 
@@ -262,7 +266,7 @@ PICTURES = {"keep": keep}
 
 def test_what_is_shown_is_what_the_curves_are_of():
     seeds, experiment = Seeds(root=3), PicturedFit()
-    told = Trainer(experiment, 1).record_states(seeds, 5, lambda state, key: shown(experiment, state, key))
+    told = Trainer(experiment, 1).record_states(seeds, 5, lambda state, key: record(experiment, state, key))
     curve = Trainer(experiment, 4)(seeds, range(8)).curves["loss"][5]
     assert told["loss"].shape == (1 + experiment.epochs,)
     np.testing.assert_allclose(told["loss"][1:], curve, rtol=1e-5)

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Key
 
-from ladder.pictures import Picture, Shown, style
+from ladder.pictures import Picture, Recording, style
 from ladder.studies.geometry.orthogonal import procrustes
 from ladder.studies.geometry.sphere import normalise
 from ladder.studies.manifoldformer.imputation import latent_rollout, signal_rollout
@@ -35,7 +35,7 @@ LINEAR_BINS = 16  # on a linear axis in a long spectrum: every tone lies among t
 PI_TICKS = ([0, np.pi, 2 * np.pi, 3 * np.pi, 4 * np.pi], ["0", "π", "2π", "3π", "4π"])
 
 
-def shown(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) -> dict[str, Array]:
+def record(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) -> dict[str, Array]:
     """Run the sequence through the model in this state; every array returned has shape (time, ...).
 
     ``latent`` is the sampled latent, on the sphere, after the rotation that brings it nearest to the ``oracle``, and ``mean``
@@ -70,16 +70,16 @@ def shown(experiment: Oscillators, state: TrainingState, key: Key[Array, ""]) ->
     return arrays
 
 
-def prediction(experiment: Oscillators, shown: Shown) -> Picture:
+def prediction(experiment: Oscillators, recording: Recording) -> Picture:
     """Draw prediction and target over time, in some epochs."""
-    states = _some(len(shown["target"]))
+    states = _some(len(recording["target"]))
     columns = min(len(states), 3 if experiment.data.length <= MARKED else 2)
     rows = -(-len(states) // columns)
     figure, axes = style.panels(rows, columns, 3.7 if columns == 3 else 5.4, 2.0, sharex=True, sharey=True)
     times = _target_times(experiment)
     marker = "." if len(times) <= MARKED else ""
     for state, ax in zip(states, axes.flat, strict=False):
-        target, predicted = shown["target"][state], shown["prediction"][state]
+        target, predicted = recording["target"][state], recording["prediction"][state]
         (target_line,) = ax.plot(times, target[:, CHANNEL], color=style.BLACK, lw=1.2, ls="--", zorder=3)
         (prediction_line,) = ax.plot(times, predicted[:, CHANNEL], color=style.BLUE, lw=1.6, marker=marker, ms=4)
         ax.set_title(f"{_state_label(state)}: MSE {_format_number(np.mean((predicted - target) ** 2))}")
@@ -95,12 +95,12 @@ def prediction(experiment: Oscillators, shown: Shown) -> Picture:
     )
 
 
-def latent(experiment: Oscillators, shown: Shown) -> Picture:
+def latent(experiment: Oscillators, recording: Recording) -> Picture:
     """Draw the phase portrait: one pair of coordinates per tone, before and after training."""
     tones = _tones(experiment)
-    states = [0, len(shown["latent"]) - 1]
+    states = [0, len(recording["latent"]) - 1]
     figure, axes = style.panels(len(states), len(tones), 3.4, 3.2, "compressed", sharex=True, sharey=True)
-    times = experiment.data.times[: shown["latent"].shape[1]]
+    times = experiment.data.times[: recording["latent"].shape[1]]
     colours = style.over_time(figure, axes, 0.0, float(times[-1]), "time t [rad]")
     radius = 1.0 / np.sqrt(len(tones))
     circle = np.exp(1j * np.linspace(0.0, 2.0 * np.pi, 181)) * radius
@@ -108,7 +108,7 @@ def latent(experiment: Oscillators, shown: Shown) -> Picture:
     marker = "." if len(times) <= MARKED and not sampled else ""
     handles = {}
     for state, row in zip(states, axes, strict=True):
-        z, mean, oracle = shown["latent"][state], shown["mean"][state], shown["oracle"][state]
+        z, mean, oracle = recording["latent"][state], recording["mean"][state], recording["oracle"][state]
         for pair, (tone, ax) in enumerate(zip(tones, row, strict=True)):
             x, y = z[:, 2 * pair], z[:, 2 * pair + 1]
             (handles["oracle: a circle a tone"],) = ax.plot(
@@ -142,13 +142,13 @@ def latent(experiment: Oscillators, shown: Shown) -> Picture:
             ax.set_ylabel(f"coordinate {2 * pair + 2}: cos {_factor(tone)}t")
     for pair, (tone, ax) in enumerate(zip(tones, axes[-1], strict=True)):
         ax.set_xlabel(f"coordinate {2 * pair + 1}: sin {_factor(tone)}t")
-    limit = 1.08 * max(radius, *(float(np.abs(shown["latent"][s][:, : 2 * len(tones)]).max()) for s in states))
+    limit = 1.08 * max(radius, *(float(np.abs(recording["latent"][s][:, : 2 * len(tones)]).max()) for s in states))
     if np.isfinite(limit):
         axes[0, 0].set_xlim(-limit, limit)
         axes[0, 0].set_ylim(-limit, limit)
     style.legend(figure, handles, columns=2)
     distances = " → ".join(
-        _format_number(np.sqrt(np.mean(np.sum((shown["latent"][s] - shown["oracle"][s]) ** 2, axis=-1))))
+        _format_number(np.sqrt(np.mean(np.sum((recording["latent"][s] - recording["oracle"][s]) ** 2, axis=-1))))
         for s in states
     )
     projected = " (Euclidean, put on the sphere)" if experiment.model.latent == "euclidean" else ""
@@ -158,15 +158,15 @@ def latent(experiment: Oscillators, shown: Shown) -> Picture:
     )
 
 
-def spectra(experiment: Oscillators, shown: Shown) -> Picture:
+def spectra(experiment: Oscillators, recording: Recording) -> Picture:
     """Draw magnitudes over frequency, before and after training."""
-    states = [0, len(shown["target"]) - 1]
+    states = [0, len(recording["target"]) - 1]
     figure, axes = style.panels(1, 2, 4.9, 3.0, sharex=True, sharey=True)
     top = 0.0
     for state, ax in zip(states, axes.flat, strict=True):
         target_magnitude, prediction_magnitude = (
-            _magnitude(shown["target"][state]),
-            _magnitude(shown["prediction"][state]),
+            _magnitude(recording["target"][state]),
+            _magnitude(recording["prediction"][state]),
         )
         target, predicted = (
             20.0 * np.log10(np.maximum(m / target_magnitude.max(), TINY))
@@ -177,7 +177,7 @@ def spectra(experiment: Oscillators, shown: Shown) -> Picture:
         (target_line,) = ax.plot(bins, target, color=style.BLACK, lw=1.3, ls="--", zorder=3)
         (prediction_line,) = ax.plot(bins, predicted, color=style.BLUE, lw=1.6, marker=marker, ms=4)
         for tone in _tones(experiment):
-            line = ax.axvline(_bin(experiment, tone, shown), color=style.ORANGE, lw=4, alpha=0.3, zorder=1)
+            line = ax.axvline(_bin(experiment, tone, recording), color=style.ORANGE, lw=4, alpha=0.3, zorder=1)
         top = max(top, float(np.nanmax(predicted, initial=0.0)))
         ax.set_title(_state_label(state))
     unit = ""
@@ -197,14 +197,14 @@ def spectra(experiment: Oscillators, shown: Shown) -> Picture:
     )
 
 
-def imputation(experiment: Oscillators, shown: Shown) -> Picture:
+def imputation(experiment: Oscillators, recording: Recording) -> Picture:
     """Draw the gap, or the last quarter, filled by the trained model in two ways."""
     if experiment.task != "next step":
         return Picture(
             "no imputation: a model trained on the identity repeats what it is shown and continues nothing", None
         )
     figure, axes = style.panels(1, 2, 5.3, 2.8, width_ratios=[2, 1])
-    clean, context = shown["clean"][-1], shown["context"][-1]
+    clean, context = recording["clean"][-1], recording["context"][-1]
     times, context_length = experiment.data.times, len(context)
     gap_times = times[context_length:]
     whole, gap = axes[0]
@@ -212,10 +212,10 @@ def imputation(experiment: Oscillators, shown: Shown) -> Picture:
     (truth_line,) = whole.plot(times, clean[:, CHANNEL], color=style.BLACK, lw=1.3, ls="--", zorder=3)
     handles = {"context, as the model sees it": context_line, "truth": truth_line}
     for name, (key, colour, line_style) in FILLS.items():
-        error = shown[key][-1] - clean[context_length:]
+        error = recording[key][-1] - clean[context_length:]
         label = f"{name}: RMSE {_format_number(np.sqrt(np.mean(error**2)))}"
         line_options = {"color": colour, "lw": 1.7, "ls": line_style, "zorder": 4}
-        (handles[label],) = whole.plot(gap_times, shown[key][-1][:, CHANNEL], **line_options)
+        (handles[label],) = whole.plot(gap_times, recording[key][-1][:, CHANNEL], **line_options)
         gap.plot(gap_times, np.sqrt(np.mean(error**2, axis=-1)), **line_options)
     zero_error = np.sqrt(np.mean(clean[context_length:] ** 2, axis=-1))
     (handles["predicting zero"],) = gap.plot(gap_times, zero_error, color=style.GREY, lw=1.3, ls=":")
@@ -236,7 +236,7 @@ def imputation(experiment: Oscillators, shown: Shown) -> Picture:
     )
 
 
-PICTURES: Mapping[str, Callable[[Oscillators, Shown], Picture]] = {
+PICTURES: Mapping[str, Callable[[Oscillators, Recording], Picture]] = {
     "prediction": prediction,
     "latent": latent,
     "spectra": spectra,
@@ -292,10 +292,10 @@ def _magnitude(signal: Float[np.ndarray, "time channel"]) -> Float[np.ndarray, "
     return np.asarray(np.mean(np.abs(np.fft.rfft(signal, axis=0)), axis=1))
 
 
-def _bin(experiment: Oscillators, tone: int, shown: Shown) -> float:
+def _bin(experiment: Oscillators, tone: int, recording: Recording) -> float:
     """Return the position of a tone among the bins: its cycles in the window."""
     step = experiment.data.times[1] - experiment.data.times[0]
-    return float(tone * step * shown["target"].shape[1] / (2.0 * np.pi))
+    return float(tone * step * recording["target"].shape[1] / (2.0 * np.pi))
 
 
 def _label_outside(axes: np.ndarray, used: int, x: str, y: str) -> None:
