@@ -40,9 +40,10 @@ CONTROLS = [
     rung.as_control(learning_rate=0.0, gates=learns(rung.variant), why="an untrained model has learned nothing")
     for rung in RUNGS
 ]
+SLOW = [pytest.param(rung, marks=pytest.mark.slow) for rung in [*RUNGS[1:], *CONTROLS]]
 
 
-@pytest.mark.parametrize("rung", [*RUNGS, *CONTROLS])
+@pytest.mark.parametrize("rung", [RUNGS[0], *SLOW])
 def test_zero_init(climb, rung):
     climb(rung)
 
