@@ -31,8 +31,9 @@ def full_rk4(loss):
 
 RUNGS = [full_rk4(loss) for loss in LOSSES]
 CONTROLS = [rung.as_control(UNTRAINED, learning_rate=0.0, gates=learns(rung.variant)) for rung in RUNGS]
+SLOW = [pytest.param(rung, marks=pytest.mark.slow) for rung in [*RUNGS[1:], *CONTROLS]]
 
 
-@pytest.mark.parametrize("rung", [*RUNGS, *CONTROLS])
+@pytest.mark.parametrize("rung", [RUNGS[0], *SLOW])
 def test_full_rk4(climb, rung):
     climb(rung)
