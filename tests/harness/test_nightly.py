@@ -127,7 +127,7 @@ def test_each_gpu_has_a_worker(night, tmp_path, monkeypatch, listed, code, worke
 
 
 @pytest.mark.parametrize(
-    ("before", "said"), [("{", "has no report in it"), (None, "nothing that both ask was measured")]
+    ("before", "said"), [("{", "has no report in it"), (None, "no condition was measured in both reports")]
 )
 def test_a_night_that_cannot_be_compared_is_filed_and_exits_2(night, tmp_path, before, said):
     last = tmp_path / "nights" / "2020-01-01T000000Z" / "ladder.json"

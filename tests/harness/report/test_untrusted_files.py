@@ -306,7 +306,7 @@ def check_report(data, reports):
         assert out.count("spoilt/ladder.json") == 1
     elif command == "history":
         assert err == ""
-        assert ("skipped, being no reports: 1" in out) == (there is None)
+        assert ("skipped, not reports: 1" in out) == (there is None)
     elif command == "open":
         assert (code, out, err.count("\n")) == (2, "", 1)
     elif there is None:
