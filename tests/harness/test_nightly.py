@@ -135,7 +135,7 @@ def test_worker_per_gpu(night, tmp_path, monkeypatch, listed, code, workers):
 
 
 @pytest.mark.parametrize(
-    ("before", "said"), [("{", "has no report in it"), (None, "nothing that both ask was measured")]
+    ("before", "said"), [("{", "has no report in it"), (None, "no condition was measured in both reports")]
 )
 def test_night_without_comparison(night, tmp_path, before, said):
     """A night that cannot be compared is stored, and the run exits with code 2."""

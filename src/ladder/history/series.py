@@ -95,7 +95,7 @@ class Series:
 
     @property
     def worse(self) -> bool:
-        """Whether the rung became worse and still is."""
+        """Return whether the rung became worse and still is."""
         return bool(self.fault or self.regressions)
 
 
