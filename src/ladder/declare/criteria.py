@@ -128,6 +128,11 @@ class Criterion(ABC):
         return 1
 
     @property
+    def named_epochs(self) -> tuple[int, ...]:
+        """The epochs without which a curve does not show whether it is met."""
+        return (self.first_epoch, self.by)
+
+    @property
     @abstractmethod
     def text(self) -> str:
         """The condition in words, without its source."""
@@ -278,8 +283,13 @@ class Falls(Criterion):
 
     @property
     def first_epoch(self) -> int:
-        """The one after ``since``."""
+        """The epoch after ``since``."""
         return self.since + 1
+
+    @property
+    def named_epochs(self) -> tuple[int, ...]:
+        """The epochs without which a curve does not show whether it is met."""
+        return (self.since, *super().named_epochs)
 
     @property
     def text(self) -> str:

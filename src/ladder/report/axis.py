@@ -41,13 +41,13 @@ class Axis:
             zero: Whether zero must lie on the axis if that is linear; it cannot lie on a logarithmic one.
             half: The distance from the value to the ends if all values are equal; by default half the value.
         """
-        values = values[np.isfinite(values)]
+        values = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST)
         logarithmic = bool(values.size and values.min() > 0.0 and float(values.max()) > ratio * float(values.min()))
         if zero and not logarithmic:
             values = np.append(values, 0.0)
         if not values.size:
             return cls(0.0, 1.0)
-        low, high = max(float(values.min()), -LARGEST), min(float(values.max()), LARGEST)
+        low, high = float(values.min()), float(values.max())
         if logarithmic:
             factor = math.exp(margin * (math.log(high) - math.log(low)))
             return cls(max(low / factor, sys.float_info.min), high * factor, logarithmic=True)

@@ -176,7 +176,7 @@ def _curves(outcome: Outcome) -> schema.Curves:
     roles = ("objective", "reference")
     judged |= {name for role in roles if isinstance(name := getattr(rung.experiment, role, None), str)}
     total = _last_epoch(trained) if outcome.verdict is Verdict.TIMED_OUT else rung.experiment.epochs
-    named = {e for c in conditions if isinstance(c, Criterion) for e in (c.first_epoch, c.by) if e <= total}
+    named = {e for c in conditions if isinstance(c, Criterion) for e in c.named_epochs if e <= total}
     epochs = sorted(named | set(np.linspace(1, total, min(total, EPOCHS)).round().astype(int).tolist()))
     sampled = {name: curve[:, np.array(epochs) - 1] for name, curve in trained.curves.items()}
     return {

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ladder.report.axis import LARGEST, Axis
@@ -14,6 +14,7 @@ AXES = st.builds(Axis.around, VALUES, margin=st.sampled_from([0.0, 0.06]), ratio
 
 
 @given(VALUES, st.sampled_from([0.0, 0.06]), st.sampled_from([1.0, 10.0, math.inf]))
+@example(np.array([2 * LARGEST]), 0.0, math.inf)
 def test_values_lie_within_the_axis(values, margin, ratio):
     """Every finite value of at least the smallest normal number lies within the axis."""
     axis = Axis.around(values, margin=margin, ratio=ratio)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from toys import SOURCE, Coin, Diverges, SeenFit, report_of
 
-from ladder import Control, Floor, Rung, above, below, better_than, no_worse_than
+from ladder import Control, Floor, Rung, above, below, better_than, falls, no_worse_than
 from ladder.files import append_line, check_writable, write_atomically
 from ladder.report import as_json, write
 from ladder.report.document import number, with_failed_test
@@ -143,6 +143,15 @@ def test_entries(report):
     assert (blocked["blocked_by"], blocked["seeds"], blocked["curves"]) == (["rung2"], None, {})
     assert gone["seeds"]["non_finite"] == [{"seed": seed, "step": 1, "tensor": "step_loss"} for seed in range(16)]
     assert gone["gates"][0]["median"] is None
+
+
+def test_recorded_epochs():
+    """A report of more epochs than it records has every epoch without which a condition cannot be checked."""
+    gate = falls("loss", 0.9, by=200, since=137, source=SOURCE)
+    long = Rung(number=1, name="long", experiment=Coin(epochs=300), gates=(gate,))
+    epochs = rung(report_of(long), "rung1")["epochs"]
+    assert {1, 137, 138, 200, 300} <= set(epochs)
+    assert len(epochs) < 60
 
 
 def test_entry_of_a_failed_test(report):
