@@ -48,7 +48,7 @@ def trained(rung: int, first: int) -> Trained:
 
 
 def run(folder: Path, name: str, begins: Callable[[str], None], ends: Callable[[str], None]) -> list[str]:
-    """Do to files what a climb does, going on from what is there already, and write a report; return what users are told."""
+    """Do to files what a climb does, going on from what is there already, and write a report; return the messages to users."""
 
     @contextmanager
     def step(told):
@@ -148,7 +148,7 @@ class Strike:
 
 
 def struck(folder: Path, point: Point, full: bool) -> tuple[list[str], list[str], int]:
-    """Run in a child that is struck at that point: the steps it had done by then, what it told at its end, how it ended."""
+    """Run in a child that is struck at that point: return the steps it had done by then, its last messages, and its end."""
     ear, mouth = os.pipe()
     child = os.fork()
     if child == 0:

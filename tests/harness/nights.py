@@ -21,7 +21,7 @@ SOON, LATE, NEVER = [2, 3] * 8, [4, 5] * 8, [None] * 16
 
 
 def gate(reached, *, by=6, limit=0.5, metric="loss", kind="below"):
-    """A criterion of which it is told when each seed met it; None for never."""
+    """The record of a criterion with the epoch at which each seed met it; None for never."""
     passed = sum(epoch is not None and epoch <= by for epoch in reached)
     return {
         "kind": kind, "text": f"{metric} < {limit:.4g} by epoch {by}", "metric": metric, "source": SOURCE,

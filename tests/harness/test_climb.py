@@ -47,7 +47,7 @@ class Script:
 
 
 class Player(Trainer):
-    """In place of a trainer: plays the script and notes which seeds were asked for."""
+    """A trainer that plays the script and records the requested seeds."""
 
     asked: list[tuple[float, int, int]]
 

@@ -31,7 +31,7 @@ def test_what_xla_is_asked_for():
 
 @pytest.fixture
 def night(tmp_path, monkeypatch, programs):
-    """Runs a night of a small ladder, its second rung trained at a rate; returns the exit code and what was said."""
+    """Runs a night of a small ladder, its second rung trained at a rate; returns the exit code and the output."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -195,7 +195,7 @@ def used_unguarded(tree):
 
 
 def without_encoding(tree):
-    """Calls that read or write text in whatever encoding the machine has."""
+    """Return the calls that read or write text in the encoding of the machine."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or any(keyword.arg == "encoding" for keyword in node.keywords):
             continue
@@ -306,7 +306,7 @@ def test_ids_that_differ_in_case(tmp_path):
 
 
 def test_line_endings(tmp_path, monkeypatch):
-    """Windows would make two characters of an end of a line unless it is told not to."""
+    """No text is written with the two-character line ends of Windows."""
     opened, open_ = [], os.open
 
     def note(path, flags, mode=0o777):

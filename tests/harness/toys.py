@@ -72,7 +72,7 @@ class Coin:
 
 @dataclass(frozen=True, kw_only=True)
 class Diverges:
-    """Of a share of seeds the loss is not a number from a known step on; an epoch has four steps."""
+    """An experiment whose loss is NaN from a given step on for a share of the seeds; an epoch has four steps."""
 
     share: float = 0.5
     step: int = 6
@@ -100,7 +100,7 @@ class Diverges:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Five linear regressions' worth of gradient descent, with noise drawn from the epoch's key; if asked, all is shown."""
+    """Gradient descent on five linear regressions, with noise from the epoch's key; every tensor can be inspected."""
 
     rate: float = 0.1
     traced: bool = False
@@ -154,7 +154,7 @@ class SeenFit(Fit):
 
 @dataclass(frozen=True, kw_only=True)
 class Misreports:
-    """Reports ``loss`` in a given shape, and declares what it is told to."""
+    """An experiment that reports ``loss`` in a given shape and declares given epochs and metrics."""
 
     declared: tuple[str, ...] = ("loss",)
     shape: tuple[int, ...] = ()

@@ -72,7 +72,7 @@ def reruns(run: Run, plain: Facts, cell: "Cell") -> None:
 
 
 def repeats(run: Run, plain: Facts, cell: "Cell") -> None:
-    """A rung is listed once, and another test runs as often as it is told to."""
+    """A rung is listed once, and another test runs the requested number of times."""
     found = run()
     assert not found.differs(plain, "outcomes")
     others = [sum("test_others" in id for id in facts.outcomes["passed"]) for facts in (found, plain)]

@@ -17,7 +17,7 @@ ROOT = Rung(number=1, name="root", experiment=Coin(), gates=(LEARNS,))
 
 
 def on_root(number=2, **change):
-    """A gated rung that differs from the root in its shift, unless told otherwise."""
+    """Return a gated rung that differs from the root in its shift, unless ``change`` says otherwise."""
     told = {
         "name": "shifted",
         "experiment": Coin(shift=0.1),
@@ -242,7 +242,7 @@ class Hides:
 
 @dataclass(frozen=True)
 class Unset:
-    """A component that nobody gives a value."""
+    """A component without a value."""
 
     part: int = field(init=False)
     epochs: int = 3

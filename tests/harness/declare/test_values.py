@@ -58,7 +58,7 @@ class Raises:
 
 
 class Elementwise(Raises):
-    """Compares its elements, and is no array."""
+    """A sequence that compares its elements but is not an array."""
 
     def __eq__(self, other):
         return [True, False]

@@ -55,7 +55,7 @@ FAULTS = {
 
 
 class Planted(ManifoldFormer):
-    """Encoder and decoder, and the faults between them. The faults are asked for, so that they are no parameters."""
+    """An encoder and a decoder with faults between them; the faults are configured, so that they are not parameters."""
 
     def __init__(self, fault, *args):
         super().__init__(*args)

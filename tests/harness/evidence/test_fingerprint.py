@@ -374,7 +374,7 @@ def made(pace):
 
 
 class Mute:
-    """Says the same whatever it holds."""
+    """An object whose repr does not depend on its content."""
 
     def __init__(self, held):
         self.held = held

@@ -361,7 +361,7 @@ def test_killed_compilation(tmp_path):
 
 @pytest.fixture
 def no_cache():
-    """JAX without a folder for compiled programs, as it is unless the user has said otherwise."""
+    """JAX without a folder for compiled programs, which is the default."""
     before = jax.config.jax_compilation_cache_dir
     compilation_cache.set_cache_dir(None)
     yield

@@ -317,7 +317,7 @@ def test_order_of_seeds(before, after, order):
 
 
 def climbed(rng, values, looks):
-    """Reached epochs of a rung climbed until the default test is satisfied, so that how many seeds there are tells of them."""
+    """Reached epochs of a rung climbed until the default test is satisfied, so that the number of seeds depends on them."""
     test, reached = SequentialTest(), []
     for look in looks:
         reached += [values[i] for i in rng.integers(len(values), size=look - len(reached))]

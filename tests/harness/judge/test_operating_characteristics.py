@@ -27,7 +27,7 @@ RUNGS = {{rungs}}
 
 
 class Flips(Trainer):
-    """In place of a trainer: every experiment, told apart by its shift, flips a fixed coin of its own for each seed."""
+    """A trainer that flips a fixed coin for each seed, one coin for each experiment, which its shift identifies."""
 
     def __init__(self, experiment, block):
         self.experiment = experiment

@@ -93,7 +93,7 @@ PICTURES = {"losses": losses, "nothing": nothing}
 
 @pytest.fixture(scope="module", autouse=True)
 def _matplotlib():
-    """All that it imports as it draws: pytester forgets whatever an inner run is the first to import."""
+    """Import all that drawing imports: pytester forgets what an inner run is the first to import."""
     with style.settings():
         figure, axes = style.panels(1, 1, 2.0, 2.0)
         axes[0, 0].plot([1, 2])

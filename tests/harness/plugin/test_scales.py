@@ -281,7 +281,7 @@ NIGHTLY = NIGHTLY.replace(
     ],
 )
 def test_leave_out(pytester, sizes, arguments, expected, others):
-    """Tests with a mark that is left out run if they are asked for; of a rung in several sizes the scale decides."""
+    """Tests with a mark that is left out run if they are named; for a rung in several sizes the scale decides."""
     sizes("ladder_scale = small\nladder_leave_out = nightly", NIGHTLY)
     result = pytester.runpytest(*arguments)
     assert result.ret == 0

@@ -81,7 +81,7 @@ def test_root_without_ini_file(pytester, tree, monkeypatch):
 
 
 def test_deselected_count(pytester, tree):
-    """Tests that were added, and deselected again, are no part of the sum that pytest tells, for it has not collected them."""
+    """Tests that were added and deselected again do not count in pytest's sum, for it has not collected them."""
     result = pytester.runpytest_inprocess("-m", "rung3", "tests/beside/test_rung3_p.py")
     result.stdout.fnmatch_lines(["collected 1 item"])
     assert verdicts(pytester).keys() == {"rung1", "rung2", "rung3"}
@@ -132,7 +132,7 @@ def test_conftest_of_another_folder(pytester, tree):
 
 
 def test_requirement_in_a_broken_file(pytester, tree):
-    """A requirement that cannot be found is told beside the file that cannot be imported."""
+    """The message about a missing requirement names the file that cannot be imported."""
     (tree / "test_rung1_coin.py").write_text("import no_such_module\n" + HEAD + TEST)
     result = pytester.runpytest("tests/deep")
     assert result.ret == 4
@@ -439,7 +439,7 @@ def test_earlier_report_unchanged(pytester, climbed, options):
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "workers"])
 def test_report_restored_for_other_tests(pytester, climbed, workers):
-    """Once it is known that nothing will be climbed the report is back."""
+    """The earlier report is restored as soon as it is certain that nothing will be climbed."""
     wait = "for _ in range(100): path.exists() or time.sleep(0.02)"
     test = f"def test_plain():\n    path = Path('reports/ladder.json')\n    {wait}\n    assert path.exists()\n"
     (pytester.path / PLAIN).write_text(f"import time\nfrom pathlib import Path\n{test}")
@@ -448,7 +448,7 @@ def test_report_restored_for_other_tests(pytester, climbed, workers):
 
 
 def test_report_not_set_aside(pytester, climbed):
-    """It is said before the climb, for who knows how that ends."""
+    """A report that cannot be renamed gives a message before the climb, which may not end."""
     (climbed / "previous.json").mkdir()
     pytester.makeconftest("import os\ndef pytest_runtest_setup(): os._exit(9)")
     result = pytester.runpytest_subprocess()
@@ -485,7 +485,7 @@ def test_report_with_a_late_worker(pytester, climbed):
 
 
 def test_command_without_current_report(pytester, rungs, capsys):
-    """The command tells of an earlier report that was set aside, and does not read it for the last run's."""
+    """The command names an earlier report that was set aside, and does not take it for the last run's."""
     rungs(coin="Coin()")
     pytester.runpytest()
     pytester.runpytest("-m", "rung9")

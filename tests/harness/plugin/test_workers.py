@@ -146,7 +146,7 @@ def test_worker_death(run, pytester, how, number):
 
 
 class Node:
-    """What the scheduler knows of a worker: its name, what it was sent, and whether it was told to end."""
+    """A worker as the scheduler sees it: its name, the tests it was sent, and whether it must end."""
 
     def __init__(self, name):
         self.gateway = SimpleNamespace(id=name)
@@ -370,7 +370,7 @@ TAKE = (
 
 
 class Process:
-    """A worker that takes a GPU and keeps it until it is told to die."""
+    """A worker that takes a GPU and keeps it until it is ended."""
 
     def __init__(self, folder, count, visible):
         self._process = subprocess.Popen(

@@ -32,7 +32,7 @@ RUNGS = (ROOT, ROOT.as_control(Control("no seed learns"), p=0.0), BROKEN, BLOCKE
 
 @pytest.fixture(scope="module")
 def report():
-    """A culprit, what it blocks, one that was known, a crash, and all else that an entry may hold."""
+    """Return a report with a culprit, blocked rungs, an expected culprit, a crash, and all else that an entry can have."""
     found = json.loads(json.dumps(report_of(*RUNGS)))
     first, gone = found["rungs"][0], json.loads(json.dumps(find(found, "rung3")))
     first["repeat"] = "pytest tests/ladder --ladder-only 'rung1'"

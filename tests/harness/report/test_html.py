@@ -289,7 +289,7 @@ def real_png(folder, id):
 
 @pytest.fixture
 def opened(chromium, filed):
-    """Opens the page, in a window of some kind; whatever it asks for or complains of ends the test."""
+    """Opens the page in a window; a request or an error of the page ends the test."""
     contexts, trouble = [], []
 
     def go(path=filed, width=1280, height=900, **options):

@@ -61,7 +61,7 @@ def fuzz(check, cases):
 
 
 class HangError(BaseException):
-    """Something hangs; no Exception, for nobody to take it for a damaged file."""
+    """An error for something that hangs; not an Exception, so that no code handles it as a damaged file."""
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def in_time():
 
 
 def obeyed(character):
-    """Whether a terminal obeys it, or nobody sees it; by what Unicode says, not by what ladder looks for."""
+    """Return whether a character controls a terminal or is invisible, by its Unicode category."""
     turns = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI", "BN"}
     marks = "\u200e\u200f\u061c"
     controls = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") and character not in "\n\t"
@@ -207,7 +207,7 @@ def clear(target):
 
 
 def in_the_way(data, target):
-    """Put something in its place that is no file, or a file without an end."""
+    """Replace a file by something that is not a regular file, or by an endless one."""
     clear(target)
     what = data.draw(st.sampled_from(["fifo", "folder", "device", "loop", "dangling", "huge"]), label="what")
     if what == "fifo":
@@ -318,7 +318,7 @@ def check_report(data, reports):
 
 
 def check_read(there, found, command, more, code, out, err):
-    """What was read is what is in the file, and what is said of it is what it says."""
+    """A report that is read has the content of its file, and so have the texts about it."""
     jsonschema_rs.validator_for(json.loads(SCHEMA.read_text())).validate(there | {"schema": "2.1.0"})
     rungs = found["rungs"]
     assert [(rung["id"], rung["verdict"], rung["green"]) for rung in there["rungs"]] == [
@@ -357,7 +357,7 @@ KNOWN = cache(fingerprint)  # no source changes meanwhile
 
 
 class Player(Trainer):
-    """Trains as ``played.play`` does, in no time, and tells of each block in ``log``."""
+    """A trainer that plays as ``played.play`` does and logs each block in ``log``."""
 
     log: list[Any] = []  # noqa: RUF012  # of the whole process
 

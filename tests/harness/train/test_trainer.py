@@ -27,7 +27,7 @@ def fit():
 
 
 class Log:
-    """Everything a watch is told."""
+    """A meter that records all progress calls."""
 
     def __init__(self):
         self.told = []
@@ -37,7 +37,7 @@ class Log:
         self.told.append(("compiling", first, last))
 
     def epoch(self, first, last, epoch, metrics):
-        """Note it, and that every seed of the block is told of."""
+        """Record the call, and check that it covers every seed of the block."""
         self.told.append((epoch, first, last))
         assert {name: len(value) for name, value in metrics.items()} == {"loss": 4, "step_loss": 4}
 
@@ -172,7 +172,7 @@ def test_undeclared_metric(experiment, message):
 
 @dataclass(frozen=True, kw_only=True)
 class Returns:
-    """Returns what it is told to, in place of the state and the report."""
+    """An experiment that returns given objects in place of the state and the metrics."""
 
     done: Callable[[Any, Any], Any]
     start: Callable[[Any], Any] = jax.random.uniform
@@ -180,11 +180,11 @@ class Returns:
     metrics = ("loss",)
 
     def init(self, key):
-        """Start as told."""
+        """Return the given start."""
         return self.start(key)
 
     def epoch(self, state, key):
-        """End as told."""
+        """Return the given end."""
         return self.done(state, {"loss": jnp.zeros(())})
 
 
