@@ -50,7 +50,7 @@ class Collector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
-        """From now on resend lost interruptions, because test files may import JAX, and end this worker with its controller."""
+        """Resend lost interruptions from now on, because test files may import JAX, and end this worker with its controller."""
         self._interruptions.send_again()
         if self._handover and hasattr(self._config, "workerinput"):
             follow(self._handover, self._climbs, self._ended)
@@ -88,7 +88,7 @@ class Collector:
 
     @pytest.hookimpl(tryfirst=True)  # before xdist tells the controller that this worker has collected
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """From now on handle interruptions so that the run ends with a report, if rungs are climbed."""
+        """Handle interruptions from now on so that the run ends with a report, if rungs are climbed."""
         if self._handover and WORKER_ERROR not in getattr(self._config, "workeroutput", {}) and sys.exception() is None:
             self._handover.collect()
         if sys.exception() is None and any(RUNG in item.stash for item in session.items):

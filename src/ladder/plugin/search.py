@@ -56,7 +56,7 @@ def may_have_rungs(path: Path, expression: str) -> bool:
 
 
 class _Source(NamedTuple):
-    """What a file has: the fixture ``climb``, attributes that may be marks, and imported names."""
+    """The features of a file: the fixture ``climb``, attributes that may be marks, and imported names."""
 
     climbs: bool
     marks: frozenset[str]

@@ -54,12 +54,12 @@ class Interruptions:
         config.add_cleanup(self._undo.close)
 
     def send_again(self) -> None:
-        """From now on, resend an interruption whose exception is lost."""
+        """Resend an interruption whose exception is lost, from now on."""
         self._undo.callback(self._restore_hook, sys.unraisablehook)
         sys.unraisablehook = partial(self._send_again, sys.unraisablehook)
 
     def catch(self) -> None:
-        """From now on, end the run at a signal that would kill it, unless it is ignored or has another handler."""
+        """End the run at a signal that would kill it, from now on, unless it is ignored or has another handler."""
         # Under --pdb an interruption opens the debugger, which a signal from outside should not.
         if self.caught or self._config.option.collectonly or self._config.getoption("usepdb"):
             return

@@ -92,7 +92,7 @@ class Faulty(Oscillators):
         """With the fault's own learning rate."""
         return super().init(key)._replace(learning_rate=jnp.asarray(self.fault.learning_rate))
 
-    def built(self, key):
+    def build(self, key):
         """With the fault planted."""
         return Planted(lambda: self.fault, self.model, self.data.length, self.data.channels, key)
 
@@ -211,7 +211,7 @@ class Broken(Oscillators):
 
     trigger: ClassVar[int] = 3
 
-    def built(self, key):
+    def build(self, key):
         """With the latent that turns."""
         data = self.data
         return Turning(lambda: data.clean[self.trigger], self.batch_size, self.model, data.length, data.channels, key)

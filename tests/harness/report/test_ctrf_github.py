@@ -199,7 +199,7 @@ def test_ctrf_path_of_the_report(pytester, rungs):
     rungs(one="Coin()")
     result = pytester.runpytest("--ladder-ctrf=reports/ladder.json")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*--ladder-ctrf=reports/ladder.json: that is the report; choose another file"])
+    result.stderr.fnmatch_lines(["*--ladder-ctrf=reports/ladder.json: this file is the report; choose another"])
 
 
 def test_run_outside_github(pytester, rungs):
