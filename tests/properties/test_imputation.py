@@ -226,6 +226,7 @@ def test_whole_numbers_are_continued_as_numbers_are():
         assert found.dtype == jnp.float32
 
 
+@pytest.mark.ill_typed
 @ways
 @pytest.mark.parametrize(
     ("shape", "steps", "reason"),
@@ -310,7 +311,7 @@ def test_an_exact_rotation_continues_a_rotating_trajectory(dynamics):
     for found in both(model, orbit[:2], steps=ORBIT - 2).values():
         # Each step rounds some ten times, and an error of the angle grows with the square of the steps.
         np.testing.assert_allclose(found, orbit[2:], rtol=0, atol=10 * ORBIT**2 * 2.0**-24)
-        gap = measure(found, orbit[2:])
+        gap = measure(jnp.asarray(found), jnp.asarray(orbit[2:]))
         assert gap["gap_mse"] < 1e-6
         assert gap["gap_amplitude"] == pytest.approx(1.0, abs=1e-3)
         assert gap["gap_phase"] == pytest.approx(0.0, abs=1e-3)
@@ -323,11 +324,11 @@ def test_the_phase_error_is_the_angle_that_every_tone_is_ahead_by(angle):
 
     def tones(ahead):
         each = zip((1, 3, 6), size, start, strict=True)
-        return sum(a * np.cos(2 * np.pi * n * time / 16 + b + ahead) for n, a, b in each)
+        return jnp.asarray(sum(a * np.cos(2 * np.pi * n * time / 16 + b + ahead) for n, a, b in each))
 
-    found = phase_error(np.stack([tones(angle), 2 * tones(0)]), np.stack([tones(0), tones(angle)]))
+    found = phase_error(jnp.stack([tones(angle), 2 * tones(0)]), jnp.stack([tones(0), tones(angle)]))
     np.testing.assert_allclose(found, [angle, -angle], rtol=0, atol=1e-5)
-    assert phase_error(np.zeros((16, CHANNELS)), tones(0)) == 0.0
+    assert phase_error(jnp.zeros((16, CHANNELS)), tones(0)) == 0.0
 
 
 def test_the_phase_error_counts_tones_by_their_energy():
@@ -335,12 +336,12 @@ def test_the_phase_error_counts_tones_by_their_energy():
     target = np.concatenate([2 * np.cos(time), np.cos(3 * time)], axis=-1)
     predicted = np.concatenate([2 * np.cos(time + 0.5), np.cos(3 * time - 1.0)], axis=-1)
     expected = np.angle(4 * np.exp(0.5j) + np.exp(-1.0j))
-    assert phase_error(predicted, target) == pytest.approx(expected, abs=1e-5)
+    assert phase_error(jnp.asarray(predicted), jnp.asarray(target)) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_gap_is_measured_sequence_by_sequence():
     target = signals(2, 3)
-    found = measure(-2 * target, target)
+    found = measure(jnp.asarray(-2 * target), jnp.asarray(target))
     assert {name: value.shape for name, value in found.items()} == dict.fromkeys(
         ("gap_mse", "gap_amplitude", "gap_phase"), (2, 3)
     )
@@ -365,6 +366,7 @@ def test_a_gap_that_makes_no_sense_is_refused(start, stop, fix):
         fill(built("flat"), signals(), start, stop)
 
 
+@pytest.mark.ill_typed
 def test_another_way_is_refused():
     with pytest.raises(ValueError, match=r"how='both'.*'latent', 'signal'"):
         fill(built("flat"), signals(), 1, 2, "both")

@@ -55,6 +55,7 @@ def test_memory_of_order_zero_is_the_running_sum(rng, shape):
     np.testing.assert_allclose(found, np.cumsum(z, axis=-2), rtol=0, atol=1e-12)
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize("order", [-0.1, 1.0, 1, 2.5, float("nan"), np.float32(1.0), jnp.float32(-1.0)])
 def test_an_order_outside_its_range_is_refused(order):
     with pytest.raises(ValueError, match=r"order=.*\[0, 1\)"):

@@ -292,6 +292,7 @@ def test_in_single_precision_the_gradient_is_finite_and_bounded(values, rng):
     assert np.isfinite(backward).all()
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize("function", [orthogonal.cayley, orthogonal.exponential, orthogonal.polar_factor])
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (2, 4, 3)])
 def test_what_is_not_square_is_refused(function, shape):
@@ -299,6 +300,7 @@ def test_what_is_not_square_is_refused(function, shape):
         function(jnp.zeros(shape))
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize("shapes", [((5, 3), (5, 4)), ((5, 3), (4, 3)), ((3,), (3,))])
 def test_clouds_of_different_shapes_are_refused(shapes):
     with pytest.raises(ValueError, match="procrustes needs two clouds of one shape"):

@@ -36,6 +36,7 @@ def test_the_whole_original_has_every_default(whole):
     assert {path: found[path][1] for path, _ in original.DEFAULTS.values()} == dict(original.DEFAULTS.values())
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize(
     ("make", "message"),
     [

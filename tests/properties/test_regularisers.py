@@ -73,6 +73,7 @@ def test_silence_has_no_entropy():
         assert float(entropy(jnp.zeros((TIME, 2)), of=of)) == 0.0
 
 
+@pytest.mark.ill_typed
 def test_another_entropy_is_refused():
     with pytest.raises(ValueError, match=r"of='energy'.*'power' or 'magnitude'"):
         regularisers.spectral_entropy(jnp.ones((4, 1)), of="energy")
