@@ -231,6 +231,7 @@ def test_integer_context():
         assert actual.dtype == jnp.float32
 
 
+@pytest.mark.ill_typed
 @ways
 @pytest.mark.parametrize(
     ("shape", "steps", "reason"),
@@ -317,7 +318,7 @@ def test_rotating_trajectory(dynamics):
     for actual in both(model, orbit[:2], steps=ORBIT - 2).values():
         # Each step rounds some ten times, and an error of the angle grows with the square of the steps.
         np.testing.assert_allclose(actual, orbit[2:], rtol=0, atol=10 * ORBIT**2 * 2.0**-24)
-        gap = measure(actual, orbit[2:])
+        gap = measure(jnp.asarray(actual), jnp.asarray(orbit[2:]))
         assert gap["gap_mse"] < 1e-6
         assert gap["gap_amplitude"] == pytest.approx(1.0, abs=1e-3)
         assert gap["gap_phase"] == pytest.approx(0.0, abs=1e-3)
@@ -331,11 +332,11 @@ def test_phase_error(angle):
 
     def tones(ahead):
         each = zip((1, 3, 6), size, start, strict=True)
-        return sum(a * np.cos(2 * np.pi * n * time / 16 + b + ahead) for n, a, b in each)
+        return jnp.asarray(sum(a * np.cos(2 * np.pi * n * time / 16 + b + ahead) for n, a, b in each))
 
-    actual = phase_error(np.stack([tones(angle), 2 * tones(0)]), np.stack([tones(0), tones(angle)]))
+    actual = phase_error(jnp.stack([tones(angle), 2 * tones(0)]), jnp.stack([tones(0), tones(angle)]))
     np.testing.assert_allclose(actual, [angle, -angle], rtol=0, atol=1e-5)
-    assert phase_error(np.zeros((16, CHANNELS)), tones(0)) == 0.0
+    assert phase_error(jnp.zeros((16, CHANNELS)), tones(0)) == 0.0
 
 
 def test_phase_error_weights():
@@ -344,13 +345,13 @@ def test_phase_error_weights():
     target = np.concatenate([2 * np.cos(time), np.cos(3 * time)], axis=-1)
     predicted = np.concatenate([2 * np.cos(time + 0.5), np.cos(3 * time - 1.0)], axis=-1)
     expected = np.angle(4 * np.exp(0.5j) + np.exp(-1.0j))
-    assert phase_error(predicted, target) == pytest.approx(expected, abs=1e-5)
+    assert phase_error(jnp.asarray(predicted), jnp.asarray(target)) == pytest.approx(expected, abs=1e-5)
 
 
 def test_measure():
     """The measures of a gap are one number per sequence, and equal their formulas."""
     target = signals(2, 3)
-    actual = measure(-2 * target, target)
+    actual = measure(jnp.asarray(-2 * target), jnp.asarray(target))
     assert {name: value.shape for name, value in actual.items()} == dict.fromkeys(
         ("gap_mse", "gap_amplitude", "gap_phase"), (2, 3)
     )
@@ -376,6 +377,7 @@ def test_invalid_gap(start, stop, fix):
         fill(built("flat"), signals(), start, stop)
 
 
+@pytest.mark.ill_typed
 def test_invalid_rollout():
     """Another kind of roll-out raises an error with those there are."""
     with pytest.raises(ValueError, match=r"how='both'.*'latent', 'signal'"):

@@ -58,6 +58,7 @@ def test_order_zero(rng, shape):
     np.testing.assert_allclose(actual, np.cumsum(z, axis=-2), rtol=0, atol=1e-12)
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize("order", [-0.1, 1.0, 1, 2.5, float("nan"), np.float32(1.0), jnp.float32(-1.0)])
 def test_invalid_order(order):
     """An order outside [0, 1) raises an error that shows it."""

@@ -310,6 +310,7 @@ def test_polar_gradient_float32(values, rng):
     assert np.isfinite(backward).all()
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize("function", [orthogonal.cayley, orthogonal.exponential, orthogonal.polar_factor])
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (2, 4, 3)])
 def test_not_square(function, shape):
@@ -318,6 +319,7 @@ def test_not_square(function, shape):
         function(jnp.zeros(shape))
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize("shapes", [((5, 3), (5, 4)), ((5, 3), (4, 3)), ((3,), (3,))])
 def test_unequal_clouds(shapes):
     """Procrustes of clouds of different shapes raises an error."""

@@ -176,7 +176,7 @@ def test_muon():
     """Muon orthogonalises every kernel as a matrix from all inputs to all outputs, and leaves the other parameters to Adam."""
     rng = np.random.default_rng(0)
     shapes = {"convolution": (3, 4, 6), "dense": (5, 6), "bias": (6,)}
-    slope = {name: np.float32(rng.normal(size=shape)) for name, shape in shapes.items()}
+    slope = {name: jnp.asarray(rng.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
     rule = OPTIMISERS["muon"]
     update, _ = rule.update(slope, rule.init(slope), slope)
     # With Nesterov's momentum, Adam's first step is the sign of each slope times 1 + 0.9 / 1.9.

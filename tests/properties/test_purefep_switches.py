@@ -38,6 +38,7 @@ def test_original(whole):
     assert {path: actual[path][1] for path, _ in original.DEFAULTS.values()} == dict(original.DEFAULTS.values())
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -28,6 +28,7 @@ SPHERE = {"latent": "sphere"}
 NAN = float("nan")
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize(
     ("make", "fields", "reason"),
     [

@@ -77,6 +77,7 @@ def test_entropy_of_silence():
         assert float(entropy(jnp.zeros((TIME, 2)), spectrum=of)) == 0.0
 
 
+@pytest.mark.ill_typed
 def test_invalid_spectrum():
     """Another kind of spectrum raises an error with its value."""
     with pytest.raises(ValueError, match=r"spectrum='energy'.*'power' or 'magnitude'"):

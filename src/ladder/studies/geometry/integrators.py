@@ -13,7 +13,7 @@ from ladder.studies.geometry.sphere import retract
 Field = Callable[[Float[Array, "*batch dim"]], Float[Array, "*batch dim"]]
 
 
-def rk4_step(field: Field, x: Float[Array, "*batch dim"], h: float) -> Float[Array, "*batch dim"]:
+def rk4_step(field: Field, x: Float[Array, "*batch dim"], h: float | Float[Array, ""]) -> Float[Array, "*batch dim"]:
     """Take one classical Runge-Kutta step of size ``h`` from a unit ``x``, with each stage and the end put on the sphere.
 
     ``field`` is evaluated only at points of the sphere and must return tangent vectors there. Extending it to the ambient
@@ -28,6 +28,6 @@ def rk4_step(field: Field, x: Float[Array, "*batch dim"], h: float) -> Float[Arr
     return retract(x, h / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4))
 
 
-def euler_step(field: Field, x: Float[Array, "*batch dim"], h: float) -> Float[Array, "*batch dim"]:
+def euler_step(field: Field, x: Float[Array, "*batch dim"], h: float | Float[Array, ""]) -> Float[Array, "*batch dim"]:
     """Take one explicit Euler step of size ``h`` from a unit ``x`` and put it on the sphere: the projected method, of order 1."""
     return retract(x, h * field(x))

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from ladder.studies.geometry.lapack import one_by_one
@@ -76,7 +77,7 @@ def _svd(m: Float[Array, "*batch dim dim"]) -> tuple[Array, Array, Array]:
 
 
 @polar_factor.defjvp
-def _polar_factor_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+def _polar_factor_jvp(primals: tuple[Array], tangents: tuple[ArrayLike]) -> tuple[Array, Array]:
     (m,), (dm,) = primals, tangents
     u, s, vt = _svd(m)
     x = jnp.swapaxes(u, -1, -2) @ dm @ jnp.swapaxes(vt, -1, -2)

@@ -96,7 +96,7 @@ def sin_cos(u: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Ar
 
 
 def lagged_sine(
-    u: Float[Array, "*shape"], cos_lag: Float[Array, ""], sin_lag: Float[Array, ""]
+    u: Float[Array, "*shape"], cos_lag: float | Float[Array, ""], sin_lag: float | Float[Array, ""]
 ) -> Float[Array, "*shape"]:
     """Compute ``sin(u + lag)`` for ``|u| <= 1`` by the addition theorem, given the lag's own sine and cosine."""
     sine, cosine = sin_cos(u)

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
-from jaxtyping import Complex, Float, Int, Key
+from jaxtyping import Complex, Float, Int, Key, Real
 
 from ladder.declare.fields import check_fields
 from ladder.studies.manifoldformer import losses
@@ -26,7 +27,10 @@ How = Literal["latent", "signal"]
 
 
 def latent_rollout(
-    model: ManifoldFormer, context: Float[Array, "*batch time channel"], steps: int, key: Key[Array, ""] | None = None
+    model: ManifoldFormer,
+    context: Real[Array | np.ndarray, "*batch time channel"],
+    steps: int,
+    key: Key[Array, ""] | None = None,
 ) -> Float[Array, "*batch step channel"]:
     """Predict the samples after a context: encode it, continue the latent by its own dynamics, decode once.
 
@@ -53,7 +57,10 @@ def latent_rollout(
 
 
 def signal_rollout(
-    model: ManifoldFormer, context: Float[Array, "*batch time channel"], steps: int, key: Key[Array, ""] | None = None
+    model: ManifoldFormer,
+    context: Real[Array | np.ndarray, "*batch time channel"],
+    steps: int,
+    key: Key[Array, ""] | None = None,
 ) -> Float[Array, "*batch step channel"]:
     """Predict the samples after a context: predict the next one, append it as if it were measured, and so on.
 
@@ -99,7 +106,7 @@ class Gap:
 
 def fill(
     model: ManifoldFormer,
-    signal: Float[Array, "*batch time channel"],
+    signal: Real[Array | np.ndarray, "*batch time channel"],
     start: int,
     stop: int,
     how: How = "latent",
@@ -164,7 +171,7 @@ MEASURES: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def _validated(name: str, model: ManifoldFormer, params: Any, context: Array, steps: int) -> Array:
+def _validated(name: str, model: ManifoldFormer, params: Any, context: Array | np.ndarray, steps: int) -> Array:
     """Return the context in a dtype that predictions can be appended to, after checks of shape and steps."""
     context, channels = jnp.asarray(context), model.decoder.out.out_features
     if context.ndim < 2 or context.shape[-2] < 1 or context.shape[-1] != channels:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Real
 
 from ladder.studies.manifoldformer.memory import power_law_kernel
 
@@ -28,7 +28,7 @@ def mse(
 
 
 def log_magnitude(
-    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+    predicted: Real[Array, "*batch time channel"], target: Real[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
     """Compute the error of the spectrum's magnitude, ``mean |log(|P| + 1e-8) - log(|Y| + 1e-8)|`` over all bins and channels.
 
@@ -39,7 +39,7 @@ def log_magnitude(
 
 
 def phase(
-    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+    predicted: Real[Array, "*batch time channel"], target: Real[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
     """Compute the error of the spectrum's phase, ``mean(1 - cos(arg P - arg Y))`` over all bins and channels, in [0, 2].
 
@@ -51,7 +51,7 @@ def phase(
 
 
 def spectral(
-    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+    predicted: Real[Array, "*batch time channel"], target: Real[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
     """Compute the log-magnitude plus the phase error, each the mean over all bins and channels of the unpadded rFFT.
 
@@ -61,7 +61,7 @@ def spectral(
 
 
 def energy_spectral(
-    predicted: Float[Array, "*batch time channel"], target: Float[Array, "*batch time channel"]
+    predicted: Real[Array, "*batch time channel"], target: Real[Array, "*batch time channel"]
 ) -> Float[Array, "*batch"]:
     """Compute the spectral loss in which a bin counts by the energy that either signal has in it.
 
@@ -78,8 +78,8 @@ def energy_spectral(
 
 
 def fractional(
-    predicted: Float[Array, "*batch time channel"],
-    target: Float[Array, "*batch time channel"],
+    predicted: Real[Array, "*batch time channel"],
+    target: Real[Array, "*batch time channel"],
     orders: Sequence[float] = ORDERS,
     taps: int = TAPS,
 ) -> Float[Array, "*batch"]:
@@ -103,8 +103,8 @@ def fractional(
 
 
 def fractional_log_magnitude(
-    predicted: Float[Array, "*batch time channel"],
-    target: Float[Array, "*batch time channel"],
+    predicted: Real[Array, "*batch time channel"],
+    target: Real[Array, "*batch time channel"],
     orders: Sequence[float] = ORDERS,
     taps: int = TAPS,
 ) -> Float[Array, "*batch"]:
@@ -125,8 +125,8 @@ def fractional_log_magnitude(
 
 
 def fractional_phase(
-    predicted: Float[Array, "*batch time channel"],
-    target: Float[Array, "*batch time channel"],
+    predicted: Real[Array, "*batch time channel"],
+    target: Real[Array, "*batch time channel"],
     orders: Sequence[float] = ORDERS,
     taps: int = TAPS,
 ) -> Float[Array, "*batch"]:
@@ -157,7 +157,7 @@ def amplitude(
     return ratio
 
 
-def _spectrum(x: Float[Array, "*batch time channel"], n: int | None = None) -> Complex[Array, "*batch bin channel"]:
+def _spectrum(x: Real[Array, "*batch time channel"], n: int | None = None) -> Complex[Array, "*batch bin channel"]:
     return jnp.fft.rfft(x, n, axis=-2)
 
 

@@ -13,7 +13,7 @@ Task = Literal["markov", "recall"]
 
 def one_batch(
     key: Key[Array, ""], size: int, length: int, vocabulary: int, first: FirstTokens
-) -> Int[Array, "batch length+1"]:
+) -> Int[Array, "{size} {length}+1"]:
     """Draw random sequences; the first tokens are all distinct, or those of the first two sequences are the same.
 
     Two sequences with the same first token and different second tokens cannot both be predicted from the tokens before.
@@ -50,7 +50,7 @@ def markov_source(key: Key[Array, ""], vocabulary: int) -> Float[Array, "token t
 
 def markov(
     key: Key[Array, ""], source: Float[Array, "token token"], size: int, length: int
-) -> Int[Array, "batch length+1"]:
+) -> Int[Array, "{size} {length}+1"]:
     """Draw sequences from a Markov source; all first tokens are equally likely.
 
     Args:
@@ -70,7 +70,7 @@ def markov(
     return jnp.concatenate([first[None], following]).T
 
 
-def recall(key: Key[Array, ""], size: int, length: int, vocabulary: int) -> Int[Array, "batch length+1"]:
+def recall(key: Key[Array, ""], size: int, length: int, vocabulary: int) -> Int[Array, "{size} {length}+1"]:
     """Draw random tokens, then the last token of the vocabulary, which asks for the first token of the sequence, then the answer.
 
     Args:
