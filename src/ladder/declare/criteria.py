@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ MetricCurves = Mapping[str, Float[np.ndarray, "seed epoch"]]
 """Metric to learning curves; the metrics are evaluated after each epoch, so column ``n - 1`` is epoch ``n``."""
 
 
+@runtime_checkable
 class HasId(Protocol):
     """Anything with the id of a rung, as a ``Rung`` is."""
 

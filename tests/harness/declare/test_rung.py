@@ -88,6 +88,7 @@ def test_invalid_rung(change, message):
         Rung(**({"number": 1, "name": "x", "experiment": Coin(), "gates": (LEARNS,)} | change))
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -505,7 +506,7 @@ def test_as_control():
     assert (control.gates, control.goals, control.required) == (rung.gates, (), ())
     assert (control.role, control.control) == ("control", Control("no seed learns", each_gate_fails=True, expects=()))
     assert (control.calibration, control.expected_findings, rung.expected_findings) == ("rung2[mse]", (), ())
-    explained = Control("no seed learns", expects=["never-moves"])
+    explained = Control("no seed learns", expects=("never-moves",))
     assert rung.as_control(explained, p=0.0).expected_findings == ("never-moves",)
     Ladder([ROOT, rung, control])
     other = (above("loss", 1.0, by=1, source=SOURCE),)
