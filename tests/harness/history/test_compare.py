@@ -53,7 +53,7 @@ def test_the_rank_test_counts_every_arrangement(before, after):
 @pytest.mark.parametrize("n", [5, 64])
 def test_without_ties_it_is_scipys_exact_test(n):
     rng = np.random.default_rng(n)
-    before, after = rng.normal(size=n), rng.normal(size=n + 3) + 0.4
+    before, after = rng.normal(size=n).tolist(), (rng.normal(size=n + 3) + 0.4).tolist()
     found = shift(before, after)
     for p, side in ((found.larger, "greater"), (found.smaller, "less"), (found.either, "two-sided")):
         assert p == pytest.approx(stats.mannwhitneyu(after, before, alternative=side, method="exact").pvalue)
@@ -68,7 +68,7 @@ def test_a_normal_approximation_would_cry_wolf_where_most_values_are_tied():
 
 def test_more_values_than_can_be_counted_are_approximated():
     rng = np.random.default_rng(0)
-    before, after = rng.normal(size=EXACT), rng.normal(size=EXACT) + 0.2
+    before, after = rng.normal(size=EXACT).tolist(), (rng.normal(size=EXACT) + 0.2).tolist()
     expected = stats.mannwhitneyu(after, before, alternative="greater", method="asymptotic").pvalue
     assert shift(before, after).larger == pytest.approx(expected)
     with pytest.raises(ValueError, match="at least one"):
@@ -412,7 +412,7 @@ def test_the_rank_test_alone_errs_no_more_often_than_said():
     rng = np.random.default_rng(1)
     for n, trials in ((16, 20_000), (64, 4_000)):
         for values in ([3, 3, 4, 3, 4, math.inf], [3] * 49 + [math.inf], [3] * 24 + [4]):
-            rate = np.mean([shift(rng.choice(values, n), rng.choice(values, n)).larger <= 0.05 for _ in range(trials)])
+            rate = np.mean([shift(rng.choice(values, n).tolist(), rng.choice(values, n).tolist()).larger <= 0.05 for _ in range(trials)])
             print(f"{n} seeds of {len(values)} values: {rate:.4f} of {trials} at level 0.05")
             assert rate <= 0.05 + 3.0 * math.sqrt(0.05 * 0.95 / trials)
 

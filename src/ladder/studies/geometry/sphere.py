@@ -101,7 +101,7 @@ def transport(
 
 
 def slerp(
-    x: Float[Array, "*batch dim"], y: Float[Array, "*batch dim"], t: float | Float[Array, "*batch"]
+    x: Float[Array, "*batch dim"], y: Float[Array, "*batch dim"], t: float | Float[Array, ""] | Float[Array, "*batch"]
 ) -> Float[Array, "*batch dim"]:
     """Interpolate spherically: the point at ``t`` of the shortest geodesic from ``x`` at ``t = 0`` to ``y`` at ``t = 1``.
 
