@@ -1,6 +1,7 @@
 """Laws of the losses against the oracle, the signal's own delays and the next latent."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
@@ -102,11 +103,11 @@ def test_delay_gram(rng):
 
 def test_delay_gram_limits():
     """A silent signal has a finite delay loss, and an impossible number of delays raises an error."""
-    z = on_sphere(np.random.default_rng(0), (8, DIM)).astype(np.float32)
+    z = jnp.asarray(on_sphere(np.random.default_rng(0), (8, DIM)), jnp.float32)
     assert np.isfinite(delays(z, np.zeros((8, 2), np.float32)))
     for wrong in (0, 8):
         with pytest.raises(ValueError, match=f"delays={wrong}.: choose 1 to 7; the signal has 8 samples"):
-            supervision.delay_gram(z, np.zeros((8, 2)), delays=wrong)
+            supervision.delay_gram(z, jnp.zeros((8, 2)), delays=wrong)
 
 
 def test_consistency():
@@ -114,6 +115,7 @@ def test_consistency():
     z = on_sphere(np.random.default_rng(0), (TIME, DIM)).astype(np.float32)
     moved = np.roll(z, -1, axis=0)
     moved[-1] = 7.0  # leads beyond the end: nobody knows
+    moved, z = jnp.asarray(moved), jnp.asarray(z)
     assert float(supervision.consistency(moved, z)) == 0.0
     np.testing.assert_allclose(supervision.consistency(z, z), np.mean((z[:-1] - z[1:]) ** 2), rtol=1e-5)
     assert float(supervision.consistency(z[:1], z[:1])) == 0.0

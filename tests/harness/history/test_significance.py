@@ -31,7 +31,7 @@ def test_every_arrangement(before, after):
 def test_without_ties(n):
     """Without ties the p-values are those of SciPy's exact test."""
     rng = np.random.default_rng(n)
-    before, after = rng.normal(size=n), rng.normal(size=n + 3) + 0.4
+    before, after = rng.normal(size=n).tolist(), (rng.normal(size=n + 3) + 0.4).tolist()
     found = shift(before, after)
     for p, side in ((found.larger, "greater"), (found.smaller, "less"), (found.either, "two-sided")):
         assert p == pytest.approx(stats.mannwhitneyu(after, before, alternative=side, method="exact").pvalue)
@@ -48,7 +48,7 @@ def test_ties():
 def test_many_values():
     """More values than can be counted are approximated; empty samples are refused."""
     rng = np.random.default_rng(0)
-    before, after = rng.normal(size=EXACT), rng.normal(size=EXACT) + 0.2
+    before, after = rng.normal(size=EXACT).tolist(), (rng.normal(size=EXACT) + 0.2).tolist()
     expected = stats.mannwhitneyu(after, before, alternative="greater", method="asymptotic").pvalue
     assert shift(before, after).larger == pytest.approx(expected)
     with pytest.raises(ValueError, match="at least one"):
@@ -75,6 +75,11 @@ def test_rate_of_error():
     rng = np.random.default_rng(1)
     for n, trials in ((16, 20_000), (64, 4_000)):
         for values in ([3, 3, 4, 3, 4, math.inf], [3] * 49 + [math.inf], [3] * 24 + [4]):
-            rate = np.mean([shift(rng.choice(values, n), rng.choice(values, n)).larger <= 0.05 for _ in range(trials)])
+            rate = np.mean(
+                [
+                    shift(rng.choice(values, n).tolist(), rng.choice(values, n).tolist()).larger <= 0.05
+                    for _ in range(trials)
+                ]
+            )
             print(f"{n} seeds of {len(values)} values: {rate:.4f} of {trials} at level 0.05")
             assert rate <= 0.05 + 3.0 * math.sqrt(0.05 * 0.95 / trials)

@@ -106,7 +106,7 @@ def lagged_sine(
 def coupling(
     query: Float[Array, "*batch time latent"],
     key: Float[Array, "*batch time latent"],
-    lag: Float[Array, ""],
+    lag: float | Float[Array, ""],
 ) -> Float[Array, "*batch time latent"]:
     """Compute the Sakaguchi-Kuramoto force on the sphere: ``F_i = sum_{j <= i} sin(<q_i, k_j> + lag) k_j``.
 
@@ -134,7 +134,7 @@ def _parts(trajectories: int, size: int) -> int:
 
 
 @jax.custom_vjp
-def _coupling(query: Array, key: Array, lag: Array) -> Array:
+def _coupling(query: Array, key: Array, lag: float | Array) -> Array:
     return _forward(query, key, lag)[0]
 
 
@@ -148,13 +148,13 @@ def _blocks(query: Array, key: Array) -> Iterator[tuple[slice, slice, Array, Arr
         yield rows, upto, u, past.reshape((1,) * (u.ndim - 2) + past.shape)
 
 
-def _forward(query: Array, key: Array, lag: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+def _forward(query: Array, key: Array, lag: float | Array) -> tuple[Array, tuple[Array, Array, float | Array]]:
     cos_lag, sin_lag = jnp.cos(lag), jnp.sin(lag)
     forces = [(lagged_sine(u, cos_lag, sin_lag) * past) @ key[..., upto, :] for _, upto, u, past in _blocks(query, key)]
     return jnp.concatenate(forces, axis=-2), (query, key, lag)
 
 
-def _backward(saved: tuple[Array, Array, Array], g: Array) -> tuple[Array, Array, Array]:
+def _backward(saved: tuple[Array, Array, float | Array], g: Array) -> tuple[Array, Array, Array]:
     query, key, lag = saved
     cos_lag, sin_lag = jnp.cos(lag), jnp.sin(lag)
     to_query, to_key, to_lag = [], jnp.zeros_like(key), jnp.zeros_like(lag)
