@@ -7,6 +7,8 @@ pytest_plugins = ["pytester"]
 
 # Through the environment, so that a run that needs no JAX does not load it; workers and child processes inherit it.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+# If every core is busy with another test, the threads of OpenBLAS wait for each other: six times the work for the fit of a floor.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Every signature of ladder becomes a check at run time, shapes included. The plugin has no arrays, was imported before this file,
 # and its hooks would not be recognised if they were wrapped.

@@ -149,7 +149,7 @@ def test_batch(name):
 def test_transformations():
     """Roll-outs may be mapped over models, and their gradient goes through every step."""
     config = Model(latent="sphere", dynamics=Flow(coupling=None, integrator="euler"))
-    context, each = signals(time=START), [built(config, seed) for seed in (0, 1)]
+    context, each = jnp.asarray(signals(time=START)), [built(config, seed) for seed in (0, 1)]
     graph = shape(config)[0]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(nnx.split(model)[1] for model in each))
 

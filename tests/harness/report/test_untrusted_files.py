@@ -571,6 +571,7 @@ def check_calibration(data, folder):
         assert type(getattr(found, name)) is known
 
 
+@pytest.mark.ill_typed
 @cases
 def test_spoilt_calibration(cases, tmp_path_factory):
     """A spoilt calibration raises an error that names its file."""
