@@ -145,7 +145,7 @@ def test_a_batch_is_its_sequences(name):
 
 def test_models_may_be_mapped_over_and_learn_through_every_step():
     wanted = Model(latent="sphere", dynamics=Flow(coupling=None, integrator="euler"))
-    context, each = signals(time=START), [built(wanted, seed) for seed in (0, 1)]
+    context, each = jnp.asarray(signals(time=START)), [built(wanted, seed) for seed in (0, 1)]
     graph = shape(wanted)[0]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(nnx.split(model)[1] for model in each))
 

@@ -412,7 +412,12 @@ def test_the_rank_test_alone_errs_no_more_often_than_said():
     rng = np.random.default_rng(1)
     for n, trials in ((16, 20_000), (64, 4_000)):
         for values in ([3, 3, 4, 3, 4, math.inf], [3] * 49 + [math.inf], [3] * 24 + [4]):
-            rate = np.mean([shift(rng.choice(values, n).tolist(), rng.choice(values, n).tolist()).larger <= 0.05 for _ in range(trials)])
+            rate = np.mean(
+                [
+                    shift(rng.choice(values, n).tolist(), rng.choice(values, n).tolist()).larger <= 0.05
+                    for _ in range(trials)
+                ]
+            )
             print(f"{n} seeds of {len(values)} values: {rate:.4f} of {trials} at level 0.05")
             assert rate <= 0.05 + 3.0 * math.sqrt(0.05 * 0.95 / trials)
 

@@ -460,6 +460,7 @@ class Trains(Coin):
     data: object = None
 
 
+@pytest.mark.ill_typed
 @pytest.mark.parametrize(
     ("data", "told"),
     [

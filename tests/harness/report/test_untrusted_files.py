@@ -568,6 +568,7 @@ def check_calibration(data, folder):
         assert type(getattr(found, name)) is known
 
 
+@pytest.mark.ill_typed
 @cases
 def test_a_spoilt_calibration_is_refused_by_name(cases, tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibration")

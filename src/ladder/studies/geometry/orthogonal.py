@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from ladder.studies.geometry.lapack import one_by_one
@@ -77,7 +76,7 @@ def _svd(m: Float[Array, "*batch dim dim"]) -> tuple[Array, Array, Array]:
 
 
 @polar_factor.defjvp
-def _polar_factor_jvp(primals: tuple[Array], tangents: tuple[ArrayLike]) -> tuple[Array, Array]:
+def _polar_factor_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (m,), (dm,) = primals, tangents
     u, s, vt = _svd(m)
     x = jnp.swapaxes(u, -1, -2) @ dm @ jnp.swapaxes(vt, -1, -2)
