@@ -270,7 +270,7 @@ def test_polar_finite_differences(name):
     """The polar factor's derivative agrees with finite differences, also at repeated singular values."""
     m = singular(VALUES[name], np.random.default_rng(0))
     with DOUBLE.on():
-        check_grads(orthogonal.polar_factor, (jnp.asarray(m),), order=1, atol=1e-7, rtol=1e-7)
+        check_grads(lambda m: orthogonal.polar_factor(jnp.asarray(m)), (m,), order=1, atol=1e-7, rtol=1e-7)
 
 
 @given(generators)
