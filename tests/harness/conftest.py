@@ -31,7 +31,7 @@ def programs(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def compiled(programs):
     """Have inner runs, and the workers that they start, use the compiled programs of earlier ones."""
     # pytester forgets whatever an inner run is the first to import; JAX cannot be loaded twice and the rest takes its time.

@@ -812,6 +812,7 @@ def test_too_large_report(reports, tmp_path, command):
         assert said in out + err or command in ("open", "history")
 
 
+@pytest.mark.ill_typed  # with checks it takes longer than it may
 def test_largest_report(reports, tmp_path):
     """A report of almost the largest size is read in seconds."""
     _, valid = reports

@@ -311,7 +311,7 @@ def _factor(tone: int) -> str:
     return "" if tone == 1 else f"{tone}"
 
 
-def _format_number(value: float) -> str:
+def _format_number(value: float | np.floating[Any]) -> str:
     return f"{value:.3g}"
 
 
