@@ -110,9 +110,5 @@ def _print_condition(kind: str, condition: Condition, console: Console) -> None:
 def _line(kind: str, line: Text, condition: Condition | Unjudged, console: Console) -> None:
     console.print(Text.assemble((f"{kind:>8}  ", "dim"), line))
     floor = text.floor_of(condition)
-    best = (
-        f"; {text.floor_name(condition.get('kind', ''))} {text.format_number(floor['value'])}: {floor['source']}"
-        if floor
-        else ""
-    )
+    best = f"; best possible value {text.format_number(floor['value'])}: {floor['source']}" if floor else ""
     console.print(Text(f"{'':>8}  {condition['source']}{best}", style="dim"))

@@ -69,6 +69,12 @@ class Ladder(Mapping[str, Rung]):
         return [id for id in self if id in selected]
 
     def _check_names(self, rung: Rung) -> None:
+        for named in rung.named_rungs:
+            own = self._rungs.get(named.id)
+            if own is not None and own is not named and differences(own.experiment, named.experiment):
+                raise LadderError(
+                    f"{rung.id} was given a {named.id} whose experiment is not that of the ladder's {named.id}; give it the same"
+                )
         """Check the rungs and metrics that a rung names."""
         for id in rung.named:
             if id not in self._rungs:

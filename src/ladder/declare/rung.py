@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ladder.declare.causes import CAUSES
 from ladder.declare.criteria import Comparison, Criterion, rung_id
 from ladder.declare.experiment import Experiment, changed, check_experiment
 from ladder.declare.fields import check_fields
-from ladder.declare.values import shortened
+from ladder.declare.values import equal, shortened
 
 VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
 SCALE = re.compile(r"(?!full$)\w*")  # that is what the option calls the one without a name
@@ -95,6 +95,7 @@ class Rung:
     def __post_init__(self) -> None:
         _make_tuples(self, "gates", "goals", "requires")
         self._check_id()
+        self._name_by_id()
         try:
             check_experiment(self.experiment)
         except (TypeError, ValueError) as error:
@@ -119,6 +120,22 @@ class Rung:
             self._check_floor(gate)
         for metric in self.compare:
             self._check_metric(f"the comparison of {metric!r} with {self.parent_id}", metric)
+
+    def _name_by_id(self) -> None:
+        """Replace the parent and the required rungs by their ids, and keep the rungs for the ladder to compare with its own."""
+        named = [rung for rung in (self.parent, *(self.requires or ())) if isinstance(rung, Rung)]
+        object.__setattr__(self, "_named_rungs", tuple(named))
+        if isinstance(self.parent, Rung):
+            object.__setattr__(self, "parent", self.parent.id)
+        if isinstance(self.requires, tuple):
+            ids = tuple(rung.id if isinstance(rung, Rung) else rung for rung in self.requires)
+            object.__setattr__(self, "requires", ids)
+
+    @property
+    def named_rungs(self) -> "tuple[Rung, ...]":
+        """The rungs that it was given by themselves, not by their ids."""
+        rungs: tuple[Rung, ...] = self.__dict__["_named_rungs"]
+        return rungs
 
     def _check_id(self) -> None:
         """Check what the id is made of, before a message begins with it."""
@@ -254,8 +271,15 @@ class Rung:
         """Ids of every other rung it names, each once."""
         return tuple(dict.fromkeys(filter(None, (self.parent_id, *self.required, *self.partners))))
 
+    # An experiment may hold arrays, whose == is not True or False and which have no hash.
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Rung):
+            return NotImplemented
+        return all(equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
     def __hash__(self) -> int:
-        return hash(self.id)  # an experiment may hold arrays, which have no hash
+        return hash(self.id)
 
     def __str__(self) -> str:
         return self.id

@@ -21,6 +21,7 @@ from ladder.evidence.closure import closure
 from ladder.evidence.provenance import dependency_versions
 from ladder.evidence.syntax import Source, read_source
 from ladder.train.devices import devices
+from ladder.train.factory import TrainerFactory, compiled_trainer
 
 PLAIN = {bool, int, float, complex, str, bytes, range, slice, type(...)}
 
@@ -58,12 +59,18 @@ class Fingerprint:
         ]
 
 
-def fingerprint(experiment: object, *modules: str) -> Fingerprint:
-    """Return the fingerprint of an experiment and of further modules that decide its numbers; this starts JAX's backend."""
-    code = closure(type(experiment).__module__, *_defining_modules(experiment), *TRAINING_MODULES, *modules)
+def fingerprint(experiment: object, *modules: str, trainer: TrainerFactory = compiled_trainer) -> Fingerprint:
+    """Return the fingerprint of an experiment, its trainer, and further modules that decide its numbers.
+
+    This starts JAX's backend.
+    """
+    custom = trainer is not compiled_trainer
+    trained_by = _defining_modules(trainer) if custom else TRAINING_MODULES
+    code = closure(type(experiment).__module__, *_defining_modules(experiment), *trained_by, *modules)
     versions = {"python": platform.python_version(), **dependency_versions(code.packages)}
     return Fingerprint(
-        experiment=f"{_type_name(experiment)}({describe(experiment)})",
+        experiment=f"{_type_name(experiment)}({describe(experiment)})"
+        + (f" by {_stable_repr(trainer)}" if custom else ""),
         code=_digest(code.files),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
         backend=backend(),

@@ -167,10 +167,13 @@ class CurveSource:
         record = self._make_trainer(rung.experiment, 1).record_states
         return run_until(deadline, grace, partial(record, self.seeds, seed, observe, recorder), recorder.stop)
 
+    def _archive_key(self, rung: Rung) -> str:
+        return archive_key(fingerprint(rung.experiment, trainer=self._make_trainer), self.seeds)
+
     def _load(self, rung: Rung, seeds: int) -> _Curves:
         """Return the curves of the rung at hand, after loading those of the first ``seeds`` seeds that evidence has."""
         if rung.id not in self._curves:
-            key = archive_key(fingerprint(rung.experiment), self.seeds) if self._evidence else ""
+            key = self._archive_key(rung) if self._evidence else ""
             self._curves[rung.id] = _Curves(key)
         curves = self._curves[rung.id]
         if self._evidence and curves.seeds < seeds:

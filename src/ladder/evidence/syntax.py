@@ -68,7 +68,7 @@ def read_source(path: Path, modified_ns: int) -> Source:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):  # a compiled library, or a file that cannot be imported
         return Source(digest, digest, False, ())
-    introspects, imports = not READERS.isdisjoint(identifiers(tree)), tuple(_imports(tree))
+    introspects, imports = not READERS.isdisjoint(identifiers(tree) | _strings(tree)), tuple(_imports(tree))
     runtime_digest = hashlib.sha256(ast.dump(runtime_tree(tree)).encode()).hexdigest()
     return Source(digest, runtime_digest, introspects, imports)
 
@@ -91,6 +91,11 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
     children = tree.orelse if isinstance(tree, ast.If) and _is_for_type_checkers(tree) else ast.iter_child_nodes(tree)
     for child in children:
         yield from _executed(child)
+
+
+def _strings(tree: ast.AST) -> set[str]:
+    """Return every string in a syntax tree, by which an attribute may be read."""
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def identifiers(tree: ast.AST) -> set[str]:

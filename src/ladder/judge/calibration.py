@@ -114,7 +114,7 @@ def calibrate(
         seeds=n,
         limits={gate.key: gate.worst(trained.curves) for gate in criteria},
         medians={gate.key: float(np.median(gate.statistic(trained.curves))) for gate in criteria},
-        fingerprint=fingerprint(rung.experiment, STATISTIC_MODULES),
+        fingerprint=fingerprint(rung.experiment, STATISTIC_MODULES, trainer=trainer),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     try:

@@ -215,9 +215,9 @@ class Selection:
     def _refuse(self, error: ValueError, items: list[pytest.Item]) -> None:
         """End the run with a usage error; a worker cannot, so it runs no tests and sends the message to the controller."""
         items.clear()  # pytest would run the items even if the collection ends in an error
-        where = self._config.rootpath
-        hint = f"; searched below {where}, pytest's root; choose another with --rootdir=DIR"
-        message = printable(f"ladder: {error}{hint if self._config.inipath is None else ''}")
+        message = printable(f"ladder: {error}")
+        if self._config.inipath is None and ": unknown " in message:
+            message += f"; searched below {self._config.rootpath}, pytest's root; choose another with --rootdir=DIR"
         if not hasattr(self._config, "workeroutput"):
             raise pytest.UsageError(message) from error
         self._config.workeroutput[WORKER_ERROR] = message

@@ -113,7 +113,7 @@ def test_explain(report, capsys):
         "adds  p: 1.0 → 0.0, to rung1",
         "verdict  FAIL 0/16",
         "gate  0/16  loss < 0.5 by epoch 3: ",
-        f"{SOURCE}; floor 0.01: the noise",
+        f"{SOURCE}; best possible value 0.01: the noise",
         "effect  loss against rung1: ",
         "claim  Luck suffices: p ≈ 1.",
     ):
@@ -135,7 +135,7 @@ def test_explain(report, capsys):
 def test_explain_of_a_blocked_rung(report, capsys):
     """The command explain prints the conditions of a blocked rung."""
     out = told(capsys, "explain", "rung3", report)[1]
-    assert f"gate  loss < 0.5 by epoch 3\n          {SOURCE}; floor 0.01: the noise\n" in out
+    assert f"gate  loss < 0.5 by epoch 3\n          {SOURCE}; best possible value 0.01: the noise\n" in out
 
 
 def test_explain_note_and_repeat(tmp_path, capsys):

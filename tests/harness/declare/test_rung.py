@@ -113,10 +113,33 @@ def test_rung_references():
         assert list(Ladder([ROOT, rung])) == ["rung1", "rung2"]
 
 
+def test_another_rung_of_that_id():
+    """A rung is refused if it names a rung by itself whose experiment is not that of the ladder's rung of this id."""
+    other = replace(ROOT, experiment=Coin(p=0.5))
+    for change in ({"parent": other}, {"parent": "rung1", "requires": (other,)}):
+        with pytest.raises(
+            LadderError, match="rung2 was given a rung1 whose experiment is not that of the ladder's rung1"
+        ):
+            Ladder([ROOT, on_root(**change)])
+    Ladder([ROOT, on_root(parent=replace(ROOT))])
+
+
+def test_long_chain():
+    """A rung's repr and equality do not grow with the rungs that it names."""
+    chain = [ROOT]
+    for number in range(2, 40):
+        chain.append(on_root(number, parent=chain[-1], requires=[chain[-1]], experiment=Coin(shift=0.1 * number)))
+    assert len(repr(chain[-1])) < 2000
+    assert chain[-1] == replace(chain[-1])
+    assert chain[-1] != chain[-2]
+
+
 def test_hash():
     """Rungs are hashable, whatever their experiments hold, and equal ones have one hash."""
     rung = replace(ROOT, number=2, experiment=Nest(layer=Layer(width=np.arange(3))))
-    assert len({rung, rung, ROOT, replace(ROOT)}) == 2
+    again = replace(ROOT, number=2, experiment=Nest(layer=Layer(width=np.arange(3))))
+    assert len({rung, again, ROOT, replace(ROOT)}) == 2
+    assert rung != replace(rung, experiment=Nest(layer=Layer(width=np.arange(4))))
 
 
 @pytest.mark.parametrize(("make", "limit", "floor"), [(below, 0.5, 0.6), (falls, 0.1, 0.2), (above, 0.9, 0.8)])

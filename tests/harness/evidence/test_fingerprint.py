@@ -118,10 +118,11 @@ def test_edits_without_effect(monkeypatch, tmp_path, name, edit, changes):
     assert fingerprint(Oscillators(), "ladder.declare.criteria").changed_since(before) == ["code"] * changes
 
 
-def test_comments_beside_annotation_readers(lab):
-    """A comment is a change where something may read annotations, docstrings or sources."""
+@pytest.mark.parametrize("reads", ["import inspect; inspect.signature(print)", "getattr(print, '__doc__')"])
+def test_comments_beside_annotation_readers(lab, reads):
+    """A comment is a change where something may read annotations, docstrings or sources, by a name or by a string."""
     own = sys.modules["lab.experiments"].Own()
-    (lab / "sibling.py").write_text("import inspect\nx = inspect.signature(print)\n")
+    (lab / "sibling.py").write_text(f"{reads}\n")
     before = fingerprint(own)
     (lab / "parts.py").write_text((lab / "parts.py").read_text() + "# edited\n")
     assert fingerprint(own).changed_since(before) == ["code"]

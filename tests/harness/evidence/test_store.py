@@ -181,6 +181,19 @@ def test_other_seed_root(tmp_path, trained):
     assert same(repeated["rung1"].trained, fresh["rung1"].trained)
 
 
+class Other(Player):
+    """Another trainer."""
+
+
+def test_key_by_trainer(tmp_path, trained):
+    """Evidence of one trainer does not count for another."""
+    climb(tmp_path, ROOT)
+    climb(tmp_path, ROOT, trainer=Other)
+    assert len(trained) == 2
+    climb(tmp_path, ROOT, trainer=Other)
+    assert len(trained) == 2
+
+
 def test_key_by_stream():
     """Keys of evidence differ by seed root and by stream."""
     found = fingerprint(Coin())

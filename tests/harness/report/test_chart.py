@@ -41,7 +41,7 @@ def test_limit_and_floor_lines(report):
     assert floor.path.startswith(f"M{LEFT:.1f}".removesuffix(".0"))
     assert f"V{TOP}H" in limit.wrong
     assert not floor.wrong
-    assert "Asked: loss < 0.5 by epoch 3, met by " in drawn.words
+    assert "Condition: loss < 0.5 by epoch 3, met by " in drawn.words
     assert "Floor 0.1" in drawn.words
     curve = points(drawn.median)[0]
     assert curve[-1] == (third, pytest.approx(ticks[1.0] + (medians(report, "rung2")[-1] - 1.0) * scale, abs=0.2))

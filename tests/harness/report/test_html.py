@@ -437,5 +437,5 @@ def test_accessible_names(opened, report):
         assert all(named[role]), role
     charts = [name for name in named["image"] if name.startswith("Loss of ")]
     assert len(charts) == len(report["rungs"]) - 2
-    assert any("Asked: loss < 0.5 by epoch 3, met by 16. Floor 0.1" in name for name in charts)
+    assert any("Condition: loss < 0.5 by epoch 3, met by 16. Floor 0.1" in name for name in charts)
     assert "The latent of rung2." in named["image"]

@@ -4,7 +4,7 @@ Each case takes valid files, spoils one of them, and holds what comes of it agai
 verdicts, or one message and exit code 2; in time, and without a character that a terminal obeys.
 """
 
-# ruff: noqa: D102  # the methods are those of ladder.train.compiled.Trainer
+# ruff: noqa: D102  # the methods are those of ladder.train.trainer.Trainer
 
 import io
 import json
