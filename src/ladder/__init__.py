@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ladder.declare.experiment import Experiment
     from ladder.declare.ladder import Ladder, LadderError
     from ladder.declare.rung import Control, Rung
-    from ladder.judge.sequential import SequentialTest, Verdict
+    from ladder.declare.verdict import Verdict
+    from ladder.judge.sequential import SequentialTest
     from ladder.train.compiled import CompiledTrainer
     from ladder.train.compiled import CompiledTrainer as Trainer
     from ladder.train.result import Trained
@@ -35,7 +36,7 @@ _HOMES = {
     "agrees": "declare.criteria",
     "better_than": "declare.criteria",
     "no_worse_than": "declare.criteria",
-    "Verdict": "judge.sequential",
+    "Verdict": "declare.verdict",
     "SequentialTest": "judge.sequential",
     "Climb": "climb",
     "Outcome": "climb",

@@ -9,12 +9,13 @@ import numpy as np
 
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
+from ladder.declare.verdict import Verdict
 from ladder.diagnose.diagnosis import Diagnosis, diagnose
 from ladder.evidence.archive import Origin
 from ladder.evidence.source import CurveSource
 from ladder.evidence.store import Evidence
 from ladder.judge.judgement import Judgement, judge
-from ladder.judge.sequential import SequentialTest, Verdict
+from ladder.judge.sequential import SequentialTest
 from ladder.train.factory import TrainerFactory, compiled_trainer
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained

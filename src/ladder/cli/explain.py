@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ladder.cli.common import add_report, declare, print_json
-from ladder.judge.sequential import Verdict
+from ladder.declare.verdict import Verdict
 from ladder.naming import decode_id
 from ladder.report import text
 from ladder.report.reading import ReportError, load

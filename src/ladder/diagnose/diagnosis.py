@@ -8,9 +8,9 @@ import numpy as np
 
 from ladder.declare.arrays import Shaped
 from ladder.declare.rung import Rung
+from ladder.declare.verdict import Verdict
 from ladder.diagnose.findings import FailedRun, Finding, findings, median
 from ladder.judge.judgement import Judgement
-from ladder.judge.sequential import Verdict
 from ladder.train.result import Trained
 
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from ladder.declare.verdict import Verdict
 from ladder.evidence.stored import FORMAT, MAX_INTEGER, Folder, NewerFormatError, check_date, check_text, now, parse
 from ladder.files import append_line, read_regular
-from ladder.judge.sequential import Verdict
 
 MAX_BYTES = 2**25  # of the log: some 100,000 attempts
 MAX_LISTED = 5  # damaged lines whose numbers a warning gives

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ladder.declare.verdict import Verdict
 from ladder.history import ALPHA
 from ladder.history.reports import Identity, identity
 from ladder.history.samples import conditions, differences, epochs_to_target, in_time, same
 from ladder.history.significance import corrected, fewer, shift
-from ladder.judge.sequential import Verdict
 from ladder.report.schema import Comparison, Condition, Criterion, Document, Effect, Entry
 from ladder.report.text import find, format_number, verdict_label
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
 
-from ladder.judge.sequential import Verdict
+from ladder.declare.verdict import Verdict
 from ladder.report.reading import ReportError, load
 from ladder.report.schema import Document, Entry
 from ladder.report.text import printable

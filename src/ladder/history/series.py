@@ -7,10 +7,10 @@ from itertools import takewhile
 
 import numpy as np
 
+from ladder.declare.verdict import Verdict
 from ladder.history.changepoint import Sample
 from ladder.history.reports import Report
 from ladder.history.samples import conditions, epochs_to_target, in_time, same, values_at_by
-from ladder.judge.sequential import Verdict
 from ladder.report.schema import Condition, Criterion, Entry
 from ladder.report.text import find
 

@@ -9,8 +9,9 @@ import numpy as np
 from ladder.declare.arrays import Bool
 from ladder.declare.criteria import Comparison, Criterion
 from ladder.declare.rung import Rung
+from ladder.declare.verdict import Verdict
 from ladder.judge.paired import Interval, interval_of, lies_above, paired_differences
-from ladder.judge.sequential import SequentialTest, Verdict
+from ladder.judge.sequential import SequentialTest
 from ladder.train.result import Trained
 
 REPORT_LEVEL = 0.95

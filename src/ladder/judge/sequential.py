@@ -4,28 +4,10 @@ Nothing here knows a model, JAX or pytest.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
-
-class Verdict(StrEnum):
-    """The verdict on a rung."""
-
-    PASS = "PASS"
-    FAIL = "FAIL"
-    UNDECIDED = "UNDECIDED"
-    BLOCKED = "BLOCKED"
-    CRASHED = "CRASHED"
-    TIMED_OUT = "TIMED OUT"
-
-    @classmethod
-    def all_of(cls, verdicts: Sequence["Verdict"]) -> "Verdict":
-        """Return FAIL if any part fails, PASS if every part passes, else UNDECIDED."""
-        if cls.FAIL in verdicts:
-            return cls.FAIL
-        return cls.PASS if all(v is cls.PASS for v in verdicts) else cls.UNDECIDED
+from ladder.declare.verdict import Verdict
 
 
 class Boundary(NamedTuple):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ladder.declare.verdict import Verdict
 from ladder.files import write_atomically
-from ladder.judge.sequential import Verdict
 from ladder.naming import on_disk
 from ladder.pictures import style
 from ladder.pictures.learning import learning_curves

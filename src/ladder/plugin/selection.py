@@ -13,8 +13,8 @@ import pytest
 from ladder.climb import Outcome
 from ladder.declare.ladder import Ladder, LadderError
 from ladder.declare.rung import Rung
+from ladder.declare.verdict import Verdict
 from ladder.judge import calibration
-from ladder.judge.sequential import Verdict
 from ladder.naming import as_utf8
 from ladder.plugin.recollect import Recollection
 from ladder.plugin.search import is_named

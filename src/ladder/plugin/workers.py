@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ladder.declare.verdict import Verdict
 from ladder.files import lock, write_atomically
-from ladder.judge.sequential import Verdict
 
 if TYPE_CHECKING:
     import pytest

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ladder import report
+from ladder.declare.verdict import Verdict
 from ladder.evidence import provenance
 from ladder.files import write_atomically
-from ladder.judge.sequential import Verdict
 from ladder.naming import as_utf8
 from ladder.plugin.settings import Settings
 from ladder.report.ctrf import ctrf

@@ -6,7 +6,7 @@ Source: the specification of CTRF, version 0.0.0, https://ctrf.io.
 from datetime import datetime
 
 from ladder import __version__
-from ladder.judge.sequential import Verdict
+from ladder.declare.verdict import Verdict
 from ladder.report.schema import Document, Entry
 from ladder.report.text import count, findings, verdict_label
 

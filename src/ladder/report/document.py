@@ -18,10 +18,11 @@ from ladder.declare.experiment import Experiment, components, differences
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.declare.values import cut, shortened
+from ladder.declare.verdict import Verdict
 from ladder.diagnose.diagnosis import Diagnosis
 from ladder.evidence.attempts import Attempt
 from ladder.judge.judgement import ComparisonResult, CriterionResult
-from ladder.judge.sequential import SequentialTest, Verdict
+from ladder.judge.sequential import SequentialTest
 from ladder.report import schema
 from ladder.report.schema import VERSION, WHOLE, Document, Entry
 from ladder.report.text import all_printable

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias, cast
 
 import jsonschema_rs
 
+from ladder.declare.verdict import Verdict
 from ladder.files import read_regular
-from ladder.judge.sequential import Verdict
 from ladder.report import recorded, schema
 from ladder.report.schema import SCHEMA, VERSION, WHOLE, Document, Entry
 from ladder.report.text import all_printable

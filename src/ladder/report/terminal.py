@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ladder.judge.sequential import Verdict
+from ladder.declare.verdict import Verdict
 from ladder.report import text
 from ladder.report.schema import Document, Entry
 

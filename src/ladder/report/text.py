@@ -6,7 +6,7 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from ladder.judge.sequential import Verdict
+from ladder.declare.verdict import Verdict
 from ladder.report.schema import (
     Attempt,
     Condition,

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nights import LATE, NEVER, SOON, comparison, effect, gate, report, rung, unmeasured
 
+from ladder.declare.verdict import Verdict
 from ladder.history.compare import compare
-from ladder.judge.sequential import SequentialTest, Verdict
+from ladder.judge.sequential import SequentialTest
 
 LOW, HIGH = [-0.1 - 0.01 * i for i in range(16)], [0.1 + 0.01 * i for i in range(16)]
 REACHED = st.lists(st.sampled_from([1, 3, 6, 9, None]), min_size=16, max_size=16)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ladder.declare.verdict import Verdict
 from ladder.judge.paired import median_interval
-from ladder.judge.sequential import Boundary, SequentialTest, Verdict
+from ladder.judge.sequential import Boundary, SequentialTest
 
 PASS, FAIL, UNDECIDED = Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED
 
