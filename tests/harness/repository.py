@@ -27,7 +27,7 @@ def seen(loss):
 """
 
 DECLARED = """import pytest
-from ladder import Rung, below
+from ladder import Control, Rung, below
 from model import Model
 
 LEARNS = below("loss", 0.5, by=3, source="made up for the test")

@@ -85,6 +85,7 @@ def test_planted_regression(night, tmp_path, monkeypatch):
     assert (tmp_path / "nights" / "history.svg").exists()
 
 
+@pytest.mark.nightly
 def test_night_of_some_rungs(night, tmp_path):
     """After a night with only some rungs the others are compared with an earlier night."""
     assert night(0.1)[0] == 0
@@ -95,6 +96,7 @@ def test_night_of_some_rungs(night, tmp_path):
     assert said.strip().endswith("REGRESSION, on two sets of fresh seeds: rung2")
 
 
+@pytest.mark.nightly
 def test_unconfirmed_regression(night, tmp_path):
     """A regression that could not be confirmed is reported again in the next night."""
     assert night(0.1)[0] == 0

@@ -144,7 +144,7 @@ def test_wrong_option(pytester, rungs, arguments, message):
             {"coin": "Coin()", "shift": "Coin(shift=0.1, p=0.5)"},
             "*they differ in 2 components: p*shift*rung between them",
         ),
-        ({"coin": "Coin()", "shift": "Coin()"}, "*it adds nothing"),
+        ({"coin": "Coin()", "shift": "Coin()"}, "*but the two experiments are the same"),
     ],
 )
 def test_bad_ladder(pytester, rungs, experiments, message):
