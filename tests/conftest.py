@@ -1,4 +1,4 @@
-"""How the tests of the mathematics and of the studies compile."""
+"""The compilation of the tests of the mathematics and of the studies."""
 
 import os
 

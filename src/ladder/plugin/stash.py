@@ -6,7 +6,7 @@ RUNG = pytest.StashKey[str]()
 """The id of the rung that a test climbs."""
 
 REQUIRED = pytest.StashKey[bool]()
-"""Whether a test runs only because a selected rung requires its rung."""
+"""A flag of tests that run only because a selected rung requires their rung."""
 
 WORKER_ERROR = "ladder_error"
 """The error of a worker that cannot select rungs, in xdist's ``workeroutput``."""

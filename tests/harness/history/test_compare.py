@@ -49,7 +49,7 @@ def test_late_seeds():
 
 
 def test_equal_medians():
-    """Where the medians are equal the text says how often a seed is later."""
+    """The text says how often a seed is later if the medians are equal."""
     row = one(rung("rung1", (gate([3] * 64),)), rung("rung1", (gate([3] * 40 + [5] * 24),)))
     assert row.regressions[0].startswith("slower: median epoch 3 → 3, later in 69% of pairs of seeds, p = ")
 
@@ -271,7 +271,7 @@ def test_changed_role():
 
 
 def test_older_report():
-    """What an older report does not record is not tested."""
+    """A quantity that an older report does not record is not tested."""
     old = rung("rung1", (gate(SOON),), effects=(effect([]) | {"differences": None},))
     old["gates"][0]["reached"] = None
     row = one(old, rung("rung1", (gate(LATE),), effects=(effect(HIGH),)))
@@ -328,7 +328,7 @@ def climbed(rng, values, looks):
 
 
 LADDER = ([3, 3, 4, 3, 4], [3] * 19 + [None], [3, 3, 4, 3, 4, None], [2, 3, 4, 5, 6, 7, 8, 9], [3] * 49 + [4], [None])
-"""What the seeds of some rungs may do: of all seeds learning, 95 %, 5 in 6, many epochs, hardly any difference, none."""
+"""The epochs that seeds of some rungs may reach: all learn, 95 %, 5 in 6, many epochs, hardly any difference, none."""
 
 
 def rate_of_regressions(rng, looks, trials, shared=False, worse=None):

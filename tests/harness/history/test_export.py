@@ -69,7 +69,7 @@ def test_keys_of_the_changed_verdict():
 
 @pytest.mark.parametrize("quantity", ["epochs to target", "differences of loss against rung1"])
 def test_untested(quantity):
-    """What an older report does not record is listed as not tested."""
+    """A quantity that an older report does not record is listed as not tested."""
     old = rung("rung1", (gate(SOON),), effects=(effect([]) | {"differences": None},))
     old["gates"][0]["reached"] = None
     (row,) = written(

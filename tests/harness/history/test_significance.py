@@ -29,7 +29,7 @@ def test_every_arrangement(before, after):
 
 @pytest.mark.parametrize("n", [5, 64])
 def test_without_ties(n):
-    """Without ties the p-values are those of SciPy's exact test."""
+    """The p-values are those of SciPy's exact test if there are no ties."""
     rng = np.random.default_rng(n)
     before, after = rng.normal(size=n).tolist(), (rng.normal(size=n + 3) + 0.4).tolist()
     found = shift(before, after)
@@ -38,7 +38,7 @@ def test_without_ties(n):
 
 
 def test_ties():
-    """Where most values are tied the p-value is Fisher's; a normal approximation would be too small."""
+    """The p-value is Fisher's if most values are tied; that of a normal approximation would be too small."""
     before, after = [3.0] * 64, [3.0] * 61 + [math.inf] * 3
     assert shift(before, after).larger == pytest.approx(fewer((64, 64), (61, 64))) == pytest.approx(0.122, abs=1e-3)
     finite = [3.0] * 61 + [99.0] * 3
