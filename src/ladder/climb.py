@@ -15,12 +15,15 @@ from ladder.evidence.archive import Origin
 from ladder.evidence.source import CurveSource
 from ladder.evidence.store import Evidence
 from ladder.judge.judgement import Judgement, judge
-from ladder.judge.sequential import SequentialTest
+from ladder.judge.sequential import REPORT_SEEDS, SequentialTest
 from ladder.train.factory import TrainerFactory, compiled_trainer
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
 from ladder.train.timelimit import TimedOutError, still_computing
 from ladder.train.trainer import Seeds
+
+BLOCK = 16
+"""The largest number of seeds that are trained at once."""
 
 MeterFactory = Callable[[Rung], ProgressMeter | None]
 """A function that makes the progress meter of a rung, or returns None."""
@@ -30,7 +33,8 @@ MeterFactory = Callable[[Rung], ProgressMeter | None]
 class Outcome:
     """The outcome of climbing one rung.
 
-    A BLOCKED or CRASHED rung has neither judgement nor curves; a TIMED OUT rung has only the curves so far.
+    A CRASHED rung has neither judgement nor curves, and a BLOCKED one only if it was climbed all the same; a TIMED OUT rung
+    has only the curves so far.
 
     Attributes:
         rung: The rung.
@@ -64,6 +68,8 @@ class Outcome:
 
         A control must have failed with finite numbers.
         """
+        if self.blocked_by:
+            return False
         if self.rung.role == "goal":
             return self.judgement is not None
         if self.rung.role == "control":
@@ -91,6 +97,10 @@ class Climb:
         time_limit: The seconds that climbing a rung may take, including the training of rungs that it is compared with.
         elsewhere: Returns the verdict of a rung that another process of this run has climbed; None if none has.
         trainer: Makes the trainer of an experiment; by default one that compiles it with JAX.
+        report_seeds: The number of seeds that goals and effects are reported on, at least, if the looks go so far: a rung with
+            any goes on after a PASS until it has them.
+        through: Whether rungs are climbed that stand on one that did not pass. They stay BLOCKED, with the judgement of their
+            curves.
     """
 
     def __init__(
@@ -102,10 +112,14 @@ class Climb:
         time_limit: float = math.inf,
         elsewhere: Callable[[str], Verdict | None] = lambda id: None,
         trainer: TrainerFactory = compiled_trainer,
+        report_seeds: int = REPORT_SEEDS,
+        through: bool = False,
     ):
         self.ladder = ladder
         self.test: SequentialTest = test or SequentialTest()
-        self.curves: CurveSource = CurveSource(seeds or Seeds(), self.test.looks[0], evidence, trainer)
+        self.curves: CurveSource = CurveSource(seeds or Seeds(), BLOCK, evidence, trainer)
+        self.report_seeds: int = min(report_seeds, self.test.looks[-1])
+        self.through = through
         self.time_limit = time_limit
         self.outcomes: dict[str, Outcome] = {}
         self._evidence = evidence
@@ -124,7 +138,13 @@ class Climb:
         """
         rung = self.ladder[id]
         blocked_by = tuple(below for below in rung.required if not self._passed(below))
-        outcome = Outcome(rung, Verdict.BLOCKED, blocked_by) if blocked_by else self._attempt(rung, progress)
+        if blocked_by and not self.through:
+            outcome = Outcome(rung, Verdict.BLOCKED, blocked_by)
+        else:
+            outcome = self._attempt(rung, progress)
+            if blocked_by:
+                verdict = Verdict.BLOCKED if outcome.judgement else outcome.verdict
+                outcome = replace(outcome, verdict=verdict, blocked_by=blocked_by)
         self.outcomes[id] = outcome
         return outcome
 
@@ -147,14 +167,13 @@ class Climb:
 
     def _climb(self, rung: Rung, progress: MeterFactory, deadline: float) -> Outcome:
         compared = [rung, *(self.ladder[id] for id in rung.partners)]
-        for look in self.test.looks:
+        for look in self._looks(rung):
             if not all(self.curves.has(each, look) for each in compared):
                 self._begin(rung)
             trained, *others = (self.curves(each, look, progress(each), deadline, self.time_limit) for each in compared)
             partners = dict(zip(rung.partners, others, strict=True))
             judgement = judge(rung, trained, partners, self.test, self.ladder.gate_count(rung.scale))
-            # A goal row is measured, not decided, so it needs no more seeds.
-            if judgement.verdict is not Verdict.UNDECIDED or rung.role == "goal":
+            if self._is_settled(rung, judgement):
                 break
         outcome = Outcome(
             rung,
@@ -171,6 +190,24 @@ class Climb:
             return replace(outcome, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
         except Exception as error:  # traces or an inspection of unexpected shapes; the verdict stands
             return replace(outcome, note=f"not diagnosed: {error!r}")
+
+    def _looks(self, rung: Rung) -> Sequence[int]:
+        """Return the numbers of seeds at which the rung is judged: for a goal, which is measured, only that of reports."""
+        return (self.report_seeds,) if rung.role == "goal" else self.test.looks
+
+    def _is_settled(self, rung: Rung, judgement: Judgement) -> bool:
+        """Return whether a rung needs no more seeds.
+
+        A control needs a verdict. A gated rung needs a PASS, with enough seeds to report its effects on, or a FAIL that is
+        strong enough to name a culprit.
+        """
+        if judgement.verdict is Verdict.UNDECIDED:
+            return False
+        if rung.role == "control":
+            return True
+        if judgement.verdict is Verdict.FAIL:
+            return judgement.names_culprit
+        return judgement.n >= self.report_seeds or not (rung.goals or rung.compare)
 
     def _inspected(
         self, rung: Rung, failing: Sequence[int], deadline: float

@@ -36,7 +36,7 @@ def comparison(differences, *, verdict="PASS", metric="loss", against="rung1", m
     return {
         "kind": "comparison", "text": f"{metric} lower than {against}'s (median of pairs)", "metric": metric,
         "source": SOURCE, "verdict": verdict, "against": against, "margin": margin, "median": None, "low": None,
-        "high": None, "level": 0.95, "differences": list(differences),
+        "high": None, "level": 0.95, "lower": None, "differences": list(differences),
     }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def effect(differences, *, metric="loss", against="rung1"):
     """What is reported of a pair of rungs."""
     return {
         "metric": metric, "against": against, "published": "not published", "median": None, "low": None, "high": None,
-        "level": 0.95, "differences": list(differences),
+        "level": 0.95, "lower": None, "differences": list(differences),
     }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def rung(id, gates=(), *, role="gate", goals=(), effects=(), values=None, passed
         "error": "", "note": "", "asks": [], "stale_calibration": [], "evidence": [], "attempts": {"total": 0, "latest": []},
         "diagnosis": None, "pictures": [], "test": None, "repeat": "",
         "seeds": {"passed": passed, "of": of, "log_e": 0.0, "pass_at": None, "fail_at": None, "names_culprit": False,
-                  "non_finite": []},
+                  "verdict": None, "rate": None, "decision": None, "non_finite": []},
         "gates": list(gates), "goals": list(goals), "effects": list(effects), "epochs": epochs,
         "curves": {} if values is None else {"loss": [[v] * len(epochs) for v in values]},
         "others": {}, "seconds": None,
@@ -84,7 +84,7 @@ def report(*rungs, night=0, root=None, complete=True):
         "schema": VERSION, "created": (START + timedelta(days=night)).isoformat(), "command": "pytest", "machine": {},
         "versions": {}, "commit": {"sha": f"{int(night):012x}{0:028x}", "dirty": False},
         "seeds": {"root": 1000 + int(night) if root is None else root, "fresh": root is None, "repeat": ""},
-        "test": {"p0": 0.7, "p1": 0.95, "alpha": 0.05, "beta": 0.01, "looks": []}, "culprit": None,
+        "test": {"p0": 0.7, "p1": 0.95, "alpha": 0.05, "beta": 0.01, "looks": [], "report_seeds": None}, "culprit": None,
         "rungs": list(rungs), "complete": complete,
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -22,8 +23,10 @@ from ladder import (
     better_than,
     no_worse_than,
 )
+from ladder.judge.judgement import LIKELY
 from ladder.train.trainer import Trainer
 
+FROM_16 = SequentialTest(looks=(16, 32, 64))
 LEARNS = below("loss", 0.5, by=1, source=SOURCE)
 NEVER = below("loss", 1e-9, by=1, source=SOURCE)
 BEYOND = below("loss", 0.01, by=1, source=SOURCE, floor=Floor(0.05, "theorem 1"))  # as a goal it is a finding
@@ -81,8 +84,8 @@ def above_root(number=2, *, parent="rung1", **change):
     return root(number, parent=parent, **(told | change))
 
 
-def climbed(*rungs, **settings):
-    climb = Climb(Ladder(rungs), trainer=Player, **settings)
+def climbed(*rungs, test=FROM_16, **settings):
+    climb = Climb(Ladder(rungs), test, trainer=Player, **settings)
     return [climb(id) for id in climb.ladder]
 
 
@@ -273,7 +276,8 @@ def test_paired_comparison():
     gate, effect = outcome.judgement.gates[1], outcome.judgement.effects[0]
     for interval in (gate.interval, effect.interval):
         assert interval[:3] == pytest.approx((0.01, 0.01, 0.01))
-    assert (gate.interval.level, effect.interval.level) == (pytest.approx(1 - 0.05 / 3), 0.95)
+    assert (gate.interval.level, effect.interval.level) == (0.95, 0.95)
+    assert (gate.lower[:2], effect.lower[:2]) == ((0, 16), (0, 16))
     assert (len(gate.differences), len(effect.differences), effect.published) == (16, 16, "not published")
     assert outcome.verdict is Verdict.PASS
 
@@ -307,7 +311,7 @@ def test_comparison_of_non_finite_seeds():
     """A non-finite seed counts as worse in the rung and is left out if it is non-finite in the other."""
     lost = root(experiment=Script(gone=some(0, 1)))
     mine = root(
-        2, experiment=Script(gone=some(1, 2, 3), shift=-0.01), gates=(better_than("rung1", "loss", source=SOURCE),)
+        2, experiment=Script(gone=some(1, 2), shift=-0.01), gates=(better_than("rung1", "loss", source=SOURCE),)
     )
     *_, outcome = climbed(lost, mine, test=SequentialTest(looks=(16,)))
     gate = outcome.judgement.gates[0]
@@ -344,7 +348,7 @@ def test_certainty_on_a_long_ladder(failing, rungs, certain):
     """A rung is certainly the culprit only if its failure is significant for the length of the ladder."""
     first = root(experiment=Script(bad=some(*range(failing))))
     others = [root(number, experiment=Script()) for number in range(2, rungs + 1)]
-    climb = Climb(Ladder([first, *others]), trainer=Player)
+    climb = Climb(Ladder([first, *others]), SequentialTest(looks=(16,)), trainer=Player)
     outcome = climb("rung1")
     assert (outcome.verdict, outcome.judgement.names_culprit) == (Verdict.FAIL, certain)
 
@@ -354,7 +358,7 @@ def test_certainty_by_scale(scale, certain):
     """Rungs of another scale do not count in the certainty of a culprit."""
     first = root(scale="small", experiment=Script(bad=some(*range(5))))
     others = [root(variant=f"v{number}", scale=scale, experiment=Script()) for number in range(9)]
-    outcome = Climb(Ladder([first, *others]), trainer=Player)("rung1@small")
+    outcome = Climb(Ladder([first, *others]), SequentialTest(looks=(16,)), trainer=Player)("rung1@small")
     assert (outcome.verdict, outcome.judgement.names_culprit) == (Verdict.FAIL, certain)
 
 
@@ -414,6 +418,102 @@ def test_seeds_of_the_climb(monkeypatch):
     monkeypatch.setattr(Player, "__call__", play)
     climbed(root(), seeds=Seeds(root=5))
     assert used == [Seeds(root=5)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "verdict", "n"),
+    [
+        (some(), Verdict.PASS, 10),
+        (some(0), Verdict.PASS, 24),
+        (some(*range(64)), Verdict.FAIL, 4),
+        (some(0, 1, 2), Verdict.FAIL, 4),
+        (some(0, 1), Verdict.UNDECIDED, 64),
+    ],
+)
+def test_early_looks(bad, verdict, n, asked):
+    """By default a control is decided after 4 seeds if nothing learns, and a rung after 10 if everything does."""
+    control = Control("must fail") if verdict is Verdict.FAIL else None
+    bad = bad | some(*range(9, 64, 7)) if verdict is Verdict.UNDECIDED else bad
+    (outcome,) = climbed(root(experiment=Script(bad=bad), control=control), test=SequentialTest())
+    assert (outcome.verdict, outcome.judgement.n) == (verdict, n)
+    looks = [0, *(look for look in SequentialTest().looks if look <= n)]
+    assert [block for _, *block in asked] == [list(block) for block in pairwise(looks)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "verdict", "n", "named"),
+    [
+        (some(*range(64)), Verdict.FAIL, 10, True),
+        (some(0, 1, 2), Verdict.UNDECIDED, 24, False),
+        (some(0, 1, 2, *range(22, 32)), Verdict.FAIL, 32, True),
+        (some(*range(0, 64, 5)), Verdict.FAIL, 64, False),
+    ],
+)
+def test_seeds_until_a_culprit(bad, verdict, n, named):
+    """A gated rung goes on after a FAIL until it names a culprit, and is judged by the seeds at which it stops."""
+    rungs = [root(experiment=Script(bad=bad)), *(root(number) for number in range(2, 31))]
+    climb = Climb(Ladder(rungs), SequentialTest(looks=(4, 10, 16, 24, 32, 64)[: 4 if n == 24 else 6]), trainer=Player)
+    outcome = climb("rung1")
+    assert (outcome.verdict, outcome.judgement.n, outcome.judgement.names_culprit) == (verdict, n, named)
+
+
+def test_report_seeds():
+    """A rung with effects or goals goes on after a PASS until they are reported on enough seeds, or to the last look."""
+    for change, report_seeds, n in (({}, 16, 10), ({"goals": (NEVER,)}, 16, 16), ({"goals": (NEVER,)}, 40, 48)):
+        (outcome,) = climbed(root(**change), test=SequentialTest(), report_seeds=report_seeds)
+        assert (outcome.verdict, outcome.judgement.n) == (Verdict.PASS, n)
+    *_, outcome = climbed(root(), above_root(), test=SequentialTest())
+    assert (len(outcome.judgement.effects[0].differences), outcome.judgement.n) == (16, 16)
+    (goal,) = climbed(root(gates=(), goals=(NEVER,)), test=SequentialTest(looks=(4, 10)))
+    assert goal.judgement.n == 10
+
+
+def test_climbing_through():
+    """With through, what stands on a rung that did not pass is climbed and stays BLOCKED, and no culprit is named there."""
+    bad = some(*range(9))
+    rungs = (
+        root(experiment=Script(bad=bad)),
+        above_root(experiment=Script(bad=bad, shift=0.01)),
+        above_root(
+            3, parent="rung2", experiment=Script(shift=0.02, bad=bad), gates=(above("loss", 0.0, by=1, source=SOURCE),)
+        ),
+        above_root(
+            4, parent="rung3", requires=("rung3",), gates=(), goals=(LEARNS,), experiment=Script(bad=bad, shift=0.3)
+        ),
+        replace(root(5, experiment=Script(bad=bad, shift=0.5)), requires=("rung1",), control=Control("must fail")),
+    )
+    _, *others = climbed(*rungs, through=True)
+    judged = [(o.verdict, o.blocked_by, o.judgement.verdict, o.green) for o in others]
+    assert judged == [
+        (Verdict.BLOCKED, ("rung1",), Verdict.FAIL, False),
+        (Verdict.BLOCKED, ("rung2",), Verdict.PASS, False),
+        (Verdict.BLOCKED, ("rung3",), Verdict.FAIL, False),
+        (Verdict.BLOCKED, ("rung1",), Verdict.FAIL, False),
+    ]
+
+
+def test_seeds_trained_ahead(monkeypatch, asked):
+    """A trainer for which a batch costs what one seed does trains ahead, and a verdict counts only the seeds of its look."""
+    monkeypatch.setattr(Player, "at_once", 16, raising=False)
+    (outcome,) = climbed(root(experiment=Script(bad=some(0, 1))), test=SequentialTest(looks=(4, 10, 16, 24)))
+    assert asked == [(0.0, 0, 16), (0.0, 16, 32)]
+    assert (outcome.verdict, outcome.judgement.n, outcome.trained.seeds) == (Verdict.PASS, 24, 24)
+
+
+def test_what_decides():
+    """An UNDECIDED rung says after how many seeds it is decided with what chance; a comparison with itself never is."""
+    undecided = Script(bad=some(0, 17, 18, 19, *range(40, 47)))
+    (outcome,) = climbed(root(experiment=undecided))
+    looks, chance = outcome.judgement.decision
+    assert looks[:3] == FROM_16.looks
+    assert looks[3:] == (96, 128, 192)[: len(looks) - 3]
+    assert LIKELY <= chance < 1.0
+    *_, twin = climbed(root(), root(2, gates=(LEARNS, better_than("rung1", "loss", source=SOURCE))))
+    assert twin.judgement.decision.chance == 0.0
+    assert all(
+        outcome.judgement.decision is None
+        for outcome in climbed(root(), root(2, experiment=Script(bad=some(*range(16)))))
+    )
 
 
 def test_repr():

@@ -81,7 +81,8 @@ def _explain(entry: Entry, console: Console) -> None:
         *(
             (
                 "effect",
-                f"{e['metric']} against {e['against']}: {text.median_and_range(e)}; published: {e['published'] or 'no'}",
+                f"{e['metric']} against {e['against']}: {text.median_and_range(e)}; lower in {text.lower(e)}; "
+                f"published: {e['published'] or 'no'}",
             )
             for e in entry["effects"]
         ),

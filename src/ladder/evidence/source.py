@@ -97,6 +97,8 @@ class CurveSource:
     ) -> Trained:
         """Return the curves of a rung's first ``seeds`` seeds, training those that are missing.
 
+        Seeds that cost nothing more are trained ahead, up to a multiple of the number that the trainer trains ``at_once``.
+
         Args:
             rung: The rung.
             seeds: The number of seeds.
@@ -109,9 +111,11 @@ class CurveSource:
         """
         curves = self._load(rung, seeds)
         while curves.seeds < seeds:
-            numbers = range(curves.seeds, min(seeds, curves.seeds + self._block))
+            trainer = self._trainer(rung)
+            at_once = getattr(trainer, "at_once", 1)
+            numbers = range(curves.seeds, min(-(-seeds // at_once) * at_once, curves.seeds + self._block))
             recorder = ProgressRecorder(rung.experiment.epochs, progress)
-            work = partial(self._trainer(rung), self.seeds, numbers, recorder)
+            work = partial(trainer, self.seeds, numbers, recorder)
             try:
                 more = run_until(deadline, grace, work, recorder.stop)
             except TimedOutError:

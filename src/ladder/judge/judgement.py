@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,11 +11,19 @@ from ladder.declare.arrays import Bool
 from ladder.declare.criteria import Comparison, Criterion
 from ladder.declare.rung import Rung
 from ladder.declare.verdict import Verdict
-from ladder.judge.paired import Interval, interval_of, lies_above, paired_differences
-from ladder.judge.sequential import SequentialTest
+from ladder.judge.anytime import RateInterval, majority, rate_interval
+from ladder.judge.paired import Interval, lies_above, lies_below, lower, median_interval, paired_differences
+from ladder.judge.sequential import SequentialTest, chance_of_decision
 from ladder.train.result import Trained
 
 REPORT_LEVEL = 0.95
+"""The level of effects, and that at which each bound of a rate holds by itself."""
+
+LIKELY = 0.8
+"""The chance with which the number of seeds that is recommended for an UNDECIDED rung decides it."""
+
+MORE = (1.5, 2, 3, 4, 6, 8)
+"""The further looks that are considered for an UNDECIDED rung, in multiples of the last."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class ComparisonResult:
         metric: The metric that is compared.
         against: The id of the other rung.
         interval: The median of the differences, this rung minus the other, and its confidence interval.
+        lower: The pairs in which this rung is the lower, and the interval of the probability that it is.
         differences: The difference of each pair.
         published: The published value of an effect.
         comparison: The gate or goal that the comparison belongs to; None if it is only reported.
@@ -58,10 +68,18 @@ class ComparisonResult:
     metric: str
     against: str
     interval: Interval
+    lower: RateInterval
     differences: tuple[float, ...]
     published: str = ""
     comparison: Comparison | None = None
     verdict: Verdict | None = None
+
+
+class Decision(NamedTuple):
+    """The looks that decide an UNDECIDED rung with this chance, if its seeds go on as so far."""
+
+    looks: tuple[int, ...]
+    chance: float
 
 
 @dataclass(frozen=True)
@@ -73,22 +91,26 @@ class Judgement:
         k: The number of seeds that stayed finite and met every per-seed gate.
         n: The number of seeds.
         log_e: The logarithm of the e-value of ``k`` of ``n``.
+        rate: The bounds of the rate at which seeds learn.
         failing: The seeds that did not; all seeds if a comparison alone decided.
         names_culprit: Whether a FAIL is strong enough to name a culprit on this ladder.
         gates: The results of the gates.
         goals: The results of the goals.
         effects: The paired differences from the parent, which are only reported.
+        decision: The looks that would decide it; None unless it is UNDECIDED at the last look.
     """
 
     verdict: Verdict
     k: int
     n: int
     log_e: float
+    rate: RateInterval
     failing: tuple[int, ...]
     names_culprit: bool
     gates: tuple[CriterionResult | ComparisonResult, ...]
     goals: tuple[CriterionResult | ComparisonResult, ...]
     effects: tuple[ComparisonResult, ...]
+    decision: Decision | None
 
     def __repr__(self) -> str:
         return f"Judgement({self.verdict.value} {self.k}/{self.n})"
@@ -112,17 +134,20 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
     met = _meets_every_gate(rung, trained)
     k, n = int(met.sum()), trained.seeds
     verdict = _verdict(rung, test.verdict(k, n), gates, goals)
+    undecided = verdict is Verdict.UNDECIDED and n == test.looks[-1] and rung.role != "goal"
     failed_by_comparison = verdict is Verdict.FAIL and test.verdict(k, n) is not Verdict.FAIL
     return Judgement(
         verdict=verdict,
         k=k,
         n=n,
         log_e=test.log_e(k, n),
+        rate=rate_interval(k, n, 2.0 * REPORT_LEVEL - 1.0),
         failing=tuple(range(n)) if failed_by_comparison or k == n else tuple(np.flatnonzero(~met).tolist()),
         names_culprit=verdict is Verdict.FAIL and _names_culprit(rung, k, trained, partners, test, gated),
         gates=gates,
         goals=goals,
         effects=_effects(rung, trained, partners),
+        decision=_decision(rung, k, n, gates, test) if undecided else None,
     )
 
 
@@ -149,13 +174,18 @@ def _criterion_result(criterion: Criterion, trained: Trained, test: SequentialTe
 def _comparison_result(
     comparison: Comparison, trained: Trained, against: Trained, test: SequentialTest
 ) -> ComparisonResult:
-    """Judge a comparison: each look spends a share of the errors, alpha two-sided for a PASS, beta one-sided for a FAIL."""
+    """Judge a comparison: PASS if its interval of level 1 - alpha lies below the margin, FAIL at the error beta."""
     differences = paired_differences(trained, against, comparison.metric)
-    interval = interval_of(differences, 1.0 - test.alpha / len(test.looks))
-    fails = lies_above(differences, comparison.margin, test.beta / len(test.looks))
-    verdict = Verdict.FAIL if fails else Verdict.PASS if interval.high < comparison.margin else Verdict.UNDECIDED
+    passes = lies_below(differences, comparison.margin, 0.5 * test.alpha)
+    fails = lies_above(differences, comparison.margin, test.beta)
     return ComparisonResult(
-        comparison.metric, comparison.against, interval, tuple(differences), comparison=comparison, verdict=verdict
+        comparison.metric,
+        comparison.against,
+        median_interval(differences, 1.0 - test.alpha),
+        lower(differences, REPORT_LEVEL),
+        tuple(differences),
+        comparison=comparison,
+        verdict=Verdict.FAIL if fails else Verdict.PASS if passes else Verdict.UNDECIDED,
     )
 
 
@@ -200,9 +230,9 @@ def _names_culprit(
     if rung.role != "gate":
         return False
     tests = gated * (1 + len(rung.comparisons))
-    chance = test.beta / len(test.looks) / tests
+    error = test.beta / tests
     return test.names_culprit(k, trained.seeds, tests) or any(
-        lies_above(paired_differences(trained, partners[gate.against], gate.metric), gate.margin, chance)
+        lies_above(paired_differences(trained, partners[gate.against], gate.metric), gate.margin, error)
         for gate in rung.comparisons
     )
 
@@ -214,6 +244,62 @@ def _effects(rung: Rung, trained: Trained, partners: Mapping[str, Trained]) -> t
     effects = []
     for metric, published in rung.compare.items():
         differences = paired_differences(trained, partners[rung.parent_id], metric)
-        interval = interval_of(differences, REPORT_LEVEL)
-        effects.append(ComparisonResult(metric, rung.parent_id, interval, tuple(differences), published))
+        effects.append(
+            ComparisonResult(
+                metric,
+                rung.parent_id,
+                median_interval(differences, REPORT_LEVEL),
+                lower(differences, REPORT_LEVEL),
+                tuple(differences),
+                published,
+            )
+        )
     return tuple(effects)
+
+
+def _decision(
+    rung: Rung,
+    k: int,
+    n: int,
+    gates: Sequence[CriterionResult | ComparisonResult],
+    test: SequentialTest,
+) -> Decision:
+    """Return the fewest further looks by which every test of a rung has decided, with a chance of at least ``LIKELY``.
+
+    The chance is a lower bound: 1 less the chances that each test is still undecided, at the rate so far.
+    """
+    looks = [math.ceil(n * more) for more in MORE]
+
+    def decided(k: int, n: int) -> bool:
+        return test.verdict(k, n) is not Verdict.UNDECIDED
+
+    each_gate = rung.control is not None and rung.control.each_gate_fails
+    counts = [(gate.k, gate.n) for gate in gates if isinstance(gate, CriterionResult)] if each_gate else [(k, n)]
+    chances = [chance_of_decision(*count, looks, decided) for count in counts if not decided(*count)]
+    chances += [
+        _chance_of_comparison(gate, [look - n for look in looks], test)
+        for gate in gates
+        if isinstance(gate, ComparisonResult) and gate.verdict is Verdict.UNDECIDED
+    ]
+    together = [max(0.0, 1.0 - sum(1.0 - chance for chance in at)) for at in zip(*chances, strict=True)]
+    enough = next((i for i, chance in enumerate(together) if chance >= LIKELY), len(looks) - 1)
+    return Decision((*test.looks, *looks[: enough + 1]), together[enough])
+
+
+def _chance_of_comparison(gate: ComparisonResult, more: Sequence[int], test: SequentialTest) -> list[float]:
+    """Return the chance, at least, that a comparison is decided after so many more pairs, at the rates of signs so far."""
+    assert gate.comparison is not None
+    pairs, margin = len(gate.differences), gate.comparison.margin
+
+    def by_majority(of: Sequence[bool], error: float) -> list[float]:
+        def decided(k: int, n: int) -> bool:
+            needed = majority(n, error)
+            return needed is not None and k >= needed
+
+        return chance_of_decision(sum(of), pairs, [pairs + each for each in more], decided)
+
+    if not pairs:
+        return [0.0] * len(more)
+    fails = by_majority([difference > margin for difference in gate.differences], test.beta)
+    passes = by_majority([difference < margin for difference in gate.differences], 0.5 * test.alpha)
+    return list(map(max, fails, passes))

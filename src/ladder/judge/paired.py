@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ladder.declare.arrays import Float
+from ladder.judge.anytime import RateInterval, majority, rate_interval
 from ladder.train.result import Trained
 
 
@@ -20,30 +21,27 @@ class Interval(NamedTuple):
 
 
 def median_interval(values: Sequence[float], level: float) -> Interval:
-    """Compute a confidence interval of the median by order statistics, with coverage of at least ``level``.
+    """Compute an interval of the median by order statistics that holds whenever one looks, at this level.
 
     >>> median_interval([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0], level=0.95)
     Interval(median=3.5, low=1.0, high=9.0, level=0.95)
 
-    ``[x_(r), x_(n+1-r)]`` covers the median with probability ``1 - 2 P(Bin(n, 1/2) < r)``, whatever the
-    distribution; ``r`` is the largest for which that is at least ``level``. Source: David and Nagaraja, *Order
-    Statistics*, section 7.1.
+    A number below the median is exceeded by a value with probability 1/2 or more. So the interval leaves out the numbers that
+    :func:`~ladder.judge.anytime.majority` of the values exceed, with half of the error, and those that so many lie below.
+    Without values it is unbounded. Source: Howard and Ramdas, *Sequential estimation of quantiles* (2022).
 
     Raises:
-        ValueError: for no values, or a level outside (0, 1).
+        ValueError: for a level outside (0, 1).
     """
-    if not values or not 0.0 < level < 1.0:
-        raise ValueError(f"{len(values)} values at level {level}: give at least one value and a level in (0, 1)")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level={level}: choose a level in (0, 1)")
     x = sorted(values)
     n = len(x)
-    median = 0.5 * (x[(n - 1) // 2] + x[n // 2])
-    below, r = 0.5**n, 0  # below = P(Bin(n, 1/2) <= r)
-    while 1.0 - 2.0 * below >= level:
-        r += 1
-        below += math.comb(n, r) * 0.5**n
-    if r == 0:
+    median = 0.5 * (x[(n - 1) // 2] + x[n // 2]) if n else math.nan
+    needed = majority(n, 0.5 * (1.0 - level))
+    if needed is None:
         return Interval(median, -math.inf, math.inf, level)
-    return Interval(median, x[r - 1], x[n - r], level)
+    return Interval(median, x[n - needed], x[needed - 1], level)
 
 
 def paired_differences(one: Trained, other: Trained, metric: str) -> list[float]:
@@ -59,17 +57,20 @@ def paired_differences(one: Trained, other: Trained, metric: str) -> list[float]
     return [float(difference) for difference in mine[comparable] - theirs[comparable]]
 
 
-def interval_of(differences: list[float], level: float) -> Interval:
-    """Return the confidence interval of the median difference, which is unbounded without differences."""
-    if not differences:
-        return Interval(math.nan, -math.inf, math.inf, level)
-    return median_interval(differences, level)
+def lies_above(differences: Sequence[float], margin: float, error: float) -> bool:
+    """Return whether the median difference lies above a margin, with an error probability of at most ``error`` at any time."""
+    needed = majority(len(differences), error)
+    return needed is not None and sum(difference > margin for difference in differences) >= needed
 
 
-def lies_above(differences: list[float], margin: float, chance: float) -> bool:
-    """Return whether the median difference lies above a margin, with an error probability of at most ``chance``."""
-    level = 1.0 - 2.0 * chance
-    return level < 1.0 and interval_of(differences, level).low > margin  # a chance below rounding would need certainty
+def lies_below(differences: Sequence[float], margin: float, error: float) -> bool:
+    """Return whether the median difference lies below a margin, with an error probability of at most ``error`` at any time."""
+    return lies_above([-difference for difference in differences], -margin, error)
+
+
+def lower(differences: Sequence[float], level: float) -> RateInterval:
+    """Return how many differences are negative, and the interval of the probability that one is."""
+    return rate_interval(sum(difference < 0.0 for difference in differences), len(differences), level)
 
 
 def _last(trained: Trained, metric: str) -> Float[np.ndarray, " seed"]:

@@ -4,10 +4,14 @@ Nothing here knows a model, JAX or pytest.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ladder.declare.verdict import Verdict
+
+REPORT_SEEDS = 16
+"""The number of seeds that goals and effects are reported on, unless it is set."""
 
 
 class Boundary(NamedTuple):
@@ -34,10 +38,11 @@ class SequentialTest:
     After ``k`` of ``n`` seeds have learned, ``E = (p1/p0)^k ((1-p1)/(1-p0))^(n-k)``; PASS at ``E >= 1/alpha``, FAIL at
     ``E <= beta``, otherwise train up to the next look. By Ville's inequality a rung of which at most ``p0`` of seeds
     learn passes with probability at most ``alpha``, and one of which at least ``p1`` learn fails with probability at
-    most ``beta``, whenever one stops.
+    most ``beta``, whenever one stops. So early looks cost nothing, and a gated rung may go on after a FAIL until it is strong
+    enough to name a culprit; the verdict is that of the seeds at which it stops.
 
     >>> test = SequentialTest()
-    >>> test.verdict(16, 16), test.verdict(13, 16), test.verdict(11, 16)
+    >>> test.verdict(10, 10), test.verdict(9, 10), test.verdict(1, 4)
     (<Verdict.PASS: 'PASS'>, <Verdict.UNDECIDED: 'UNDECIDED'>, <Verdict.FAIL: 'FAIL'>)
 
     Source: Wald (1945); Ramdas et al., *Game-theoretic statistics and safe
@@ -59,7 +64,7 @@ class SequentialTest:
     p1: float = 0.95
     alpha: float = 0.05
     beta: float = 0.01
-    looks: tuple[int, ...] = (16, 32, 64)
+    looks: tuple[int, ...] = (4, 10, 16, 24, 32, 48, 64)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.p0 < self.p1 < 1.0:
@@ -72,7 +77,7 @@ class SequentialTest:
         shown = ",".join(map(str, self.looks))
         if not self.looks or self.looks[0] < 1 or any(b <= a for a, b in zip(self.looks, self.looks[1:], strict=False)):
             raise ValueError(
-                f"seeds {shown or '(none)'}: choose increasing numbers of seeds, at least 1, such as 16,32,64"
+                f"seeds {shown or '(none)'}: choose increasing numbers of seeds, at least 1, such as 4,10,16,32"
             )
         needed = math.ceil(-math.log(self.alpha) / math.log(self.p1 / self.p0))
         if self.looks[-1] < needed:
@@ -102,7 +107,7 @@ class SequentialTest:
         failing = [k for k in range(n + 1) if self.log_e(k, n) <= math.log(beta or self.beta)]
         return Boundary(n, min(passing, default=None), max(failing, default=None))
 
-    def operating_characteristics(self, rate: float) -> OperatingCharacteristics:
+    def operating_characteristics(self, rate: float, tests: int | None = None) -> OperatingCharacteristics:
         """Compute exactly the chance of each verdict if seeds learn independently with probability ``rate``.
 
         >>> round(SequentialTest().operating_characteristics(0.95).passes, 4)
@@ -113,23 +118,29 @@ class SequentialTest:
         seed ``n`` is trained with probability ``sum_k P(k, n-1)``. Source: Wald (1945), who calls them the operating
         characteristic and the average sample number.
 
+        Args:
+            rate: The probability that a seed learns.
+            tests: The number of tests that could name a culprit, for a gated rung, which goes on after a FAIL until it names
+                one; None for a control, which stops at any verdict.
+
         Raises:
             ValueError: for a rate outside [0, 1].
         """
         if not 0.0 <= rate <= 1.0:
             raise ValueError(f"rate={rate}: choose a probability from 0 to 1")
-        decided = {Verdict.PASS: 0.0, Verdict.FAIL: 0.0}
+        decided = dict.fromkeys(Verdict, 0.0)
         undecided, seeds = [1.0], 0.0
         for n in range(1, self.looks[-1] + 1):
             seeds += sum(undecided)
-            before = zip([0.0, *undecided], [*undecided, 0.0], strict=True)
-            undecided = [rate * learned + (1.0 - rate) * not_learned for learned, not_learned in before]
+            undecided = _after_one_more(undecided, rate)
             if n in self.looks:
                 for k in range(n + 1):
-                    if (verdict := self.verdict(k, n)) in decided:
+                    verdict = self.verdict(k, n)
+                    weak = verdict is Verdict.FAIL and tests is not None and not self.names_culprit(k, n, tests)
+                    if n == self.looks[-1] or (verdict is not Verdict.UNDECIDED and not weak):
                         decided[verdict] += undecided[k]
                         undecided[k] = 0.0
-        return OperatingCharacteristics(decided[Verdict.PASS], decided[Verdict.FAIL], sum(undecided), seeds)
+        return OperatingCharacteristics(decided[Verdict.PASS], decided[Verdict.FAIL], decided[Verdict.UNDECIDED], seeds)
 
     def names_culprit(self, k: int, n: int, tests: int) -> bool:
         """Return whether a FAIL is strong enough to name a culprit where ``tests`` tests could: ``E <= beta / tests``.
@@ -138,3 +149,32 @@ class SequentialTest:
         ``beta / tests``, whenever one stops.
         """
         return self.log_e(k, n) <= math.log(self.beta / tests)
+
+
+def chance_of_decision(k: int, n: int, looks: Sequence[int], decides: Callable[[int, int], bool]) -> list[float]:
+    """Compute the chance that a test has decided by each look after ``k`` of ``n`` outcomes, at the rate ``k/n``.
+
+    >>> test = SequentialTest()
+    >>> later = chance_of_decision(54, 64, [96, 128], lambda k, n: test.verdict(k, n) is not Verdict.UNDECIDED)
+    >>> [round(chance, 2) for chance in later]
+    [0.48, 0.64]
+
+    Args:
+        k: The number of successes so far.
+        n: The number of outcomes so far.
+        looks: The numbers of outcomes, more than ``n`` and increasing, at which the test may decide.
+        decides: Whether the test decides at so many successes of so many outcomes.
+    """
+    undecided, chances = [1.0], []
+    for m in range(n + 1, looks[-1] + 1):
+        undecided = _after_one_more(undecided, k / n)
+        if m in looks:
+            undecided = [0.0 if decides(k + more, m) else chance for more, chance in enumerate(undecided)]
+            chances.append(1.0 - sum(undecided))
+    return chances
+
+
+def _after_one_more(chances: Sequence[float], rate: float) -> list[float]:
+    """Return the chance of each number of successes after one more outcome, given those before it."""
+    before = zip([0.0, *chances], [*chances, 0.0], strict=True)
+    return [rate * success + (1.0 - rate) * failure for success, failure in before]

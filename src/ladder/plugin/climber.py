@@ -163,8 +163,10 @@ class Climber:
                 ladder,
                 self.settings.test,
                 Seeds(self.settings.root),
-                self.evidence,
-                self.settings.time_limit,
+                report_seeds=self.settings.report_seeds,
+                through=self.settings.through,
+                evidence=self.evidence,
+                time_limit=self.settings.time_limit,
                 elsewhere=self._handover.verdict if self._handover else lambda id: None,
             )
         return self._climb

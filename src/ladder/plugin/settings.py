@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ladder.judge.sequential import SequentialTest
+from ladder.judge.sequential import REPORT_SEEDS, SequentialTest
 from ladder.naming import REPORT_FILES, decode_id, rung_files
 
 SHOWING_TESTS = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
@@ -42,6 +42,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--ladder-seeds": {
         "metavar": "N,N,N",
         "help": "numbers of seeds at which the sequential test is evaluated (default: ini ladder_seeds)",
+    },
+    "--ladder-through": {
+        "action": "store_true",
+        "help": "climb the rungs that stand on one that did not pass, too; they stay BLOCKED, and the report shows what they do",
     },
     "--ladder-fresh-seeds": {"action": "store_true", "help": "draw new seeds, and print the option that repeats them"},
     "--ladder-seed-root": {"metavar": "ROOT", "help": "use the seeds of this root (default: 0)"},
@@ -90,7 +94,14 @@ INI: dict[str, dict[str, Any]] = {
     "ladder_pictures": {"help": "draw every climbed rung, beside the report", "type": "bool", "default": False},
     "ladder_evidence": {"help": "folder of the curves of earlier runs", "default": "reports/evidence"},
     "ladder_time_limit": {"help": "seconds that a rung may take; no limit by default", "default": "inf"},
-    "ladder_seeds": {"help": "numbers of seeds at which the sequential test is evaluated", "default": "16,32,64"},
+    "ladder_seeds": {
+        "help": "numbers of seeds at which the sequential test is evaluated",
+        "default": ",".join(map(str, SequentialTest().looks)),
+    },
+    "ladder_report_seeds": {
+        "help": "number of seeds that goals and effects are reported on, at least",
+        "default": str(REPORT_SEEDS),
+    },
     "ladder_p0": {
         "help": "sequential test: a rung that learns on at most this fraction of seeds must not pass",
         "default": "0.70",
@@ -120,6 +131,8 @@ class Settings:
 
     Attributes:
         test: The sequential test that reaches verdicts.
+        report_seeds: The number of seeds that goals and effects are reported on.
+        through: Whether rungs are climbed that stand on one that did not pass.
         root: The root of the seeds.
         fresh: Whether the root was drawn in this run.
         only: The ids of ``--ladder-only``; empty if the option is not given.
@@ -141,6 +154,8 @@ class Settings:
     """
 
     test: SequentialTest
+    report_seeds: int
+    through: bool
     root: int
     fresh: bool
     only: tuple[str, ...]
@@ -170,6 +185,8 @@ class Settings:
         option = config.option
         return cls(
             test=_sequential_test(config),
+            report_seeds=_report_seeds(config),
+            through=option.ladder_through,
             root=_root(config),
             fresh=option.ladder_fresh_seeds,
             only=tuple(map(decode_id, option.ladder_only)),
@@ -240,7 +257,9 @@ def _sequential_test(config: pytest.Config) -> SequentialTest:
     try:
         looks = tuple(int(look) for look in given.split(","))
     except ValueError:
-        raise pytest.UsageError(f"seeds {given!r}: give whole numbers separated by commas, such as 16,32,64") from None
+        raise pytest.UsageError(
+            f"seeds {given!r}: give whole numbers separated by commas, such as 4,10,16,32"
+        ) from None
     numbers = {}
     for name in ("p0", "p1", "alpha", "beta"):
         value = config.getini(f"ladder_{name}")
@@ -252,6 +271,15 @@ def _sequential_test(config: pytest.Config) -> SequentialTest:
         return SequentialTest(**numbers, looks=looks)
     except ValueError as error:
         raise pytest.UsageError(f"the ladder's sequential test: {error}") from error
+
+
+def _report_seeds(config: pytest.Config) -> int:
+    given = config.getini("ladder_report_seeds")
+    if not (given.isdecimal() and int(given) > 0):
+        raise pytest.UsageError(
+            f"ladder_report_seeds = {given!r}: give a number of seeds, at least 1, such as {REPORT_SEEDS}"
+        )
+    return int(given)
 
 
 def _scale(config: pytest.Config) -> str:

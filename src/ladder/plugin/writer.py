@@ -92,6 +92,7 @@ class Writer:
                     "versions": provenance.versions(),
                     "commit": provenance.commit(config.rootpath, settings.written),
                 },
+                report_seeds=settings.report_seeds,
                 complete=complete,
             )
             self._written += report.write(self.document, settings.reports)

@@ -21,8 +21,9 @@ from ladder.declare.values import cut, shortened
 from ladder.declare.verdict import Verdict
 from ladder.diagnose.diagnosis import Diagnosis
 from ladder.evidence.attempts import Attempt
+from ladder.judge.anytime import RateInterval
 from ladder.judge.judgement import ComparisonResult, CriterionResult
-from ladder.judge.sequential import SequentialTest
+from ladder.judge.sequential import REPORT_SEEDS, SequentialTest
 from ladder.report import schema
 from ladder.report.schema import VERSION, WHOLE, Document, Entry
 from ladder.report.text import all_printable
@@ -142,6 +143,11 @@ def _judgement(outcome: Outcome, test: SequentialTest) -> schema.Judgement:
             "pass_at": boundary.pass_at,
             "fail_at": boundary.fail_at,
             "names_culprit": judgement.names_culprit,
+            "verdict": cast("schema.ConditionVerdict", judgement.verdict.value),
+            "rate": _rate(judgement.rate),
+            "decision": None
+            if judgement.decision is None
+            else {"looks": list(judgement.decision.looks), "chance": judgement.decision.chance},
             "non_finite": [
                 {"seed": bad.seed, "step": bad.step, "tensor": bad.tensor} for bad in trained.first_non_finite
             ],
@@ -222,6 +228,7 @@ def document(
     test: SequentialTest,
     seeds: schema.Root,
     environment: schema.Environment,
+    report_seeds: int = REPORT_SEEDS,
     complete: bool = True,
 ) -> Document:
     """Return the whole report.
@@ -231,6 +238,7 @@ def document(
         test: The sequential test.
         seeds: The root of the seeds, whether it was drawn anew, and how to repeat them.
         environment: The command, machine, versions and commit of the run.
+        report_seeds: The number of seeds that goals and effects are reported on.
         complete: Whether the run was not broken off.
     """
     report: Document = {
@@ -247,6 +255,7 @@ def document(
             "looks": [
                 {"seeds": b.seeds, "pass_at": b.pass_at, "fail_at": b.fail_at} for b in map(test.boundary, test.looks)
             ],
+            "report_seeds": report_seeds,
         },
         "culprit": culprit(entries),
         "rungs": list(entries),
@@ -367,7 +376,12 @@ def _interval(compared: ComparisonResult) -> schema.Interval:
         "low": number(interval.low),
         "high": number(interval.high),
         "level": interval.level,
+        "lower": _rate(compared.lower),
     }
+
+
+def _rate(rate: RateInterval) -> schema.Rate:
+    return {"passed": rate.k, "of": rate.n, "low": rate.low, "high": rate.high, "level": rate.level}
 
 
 def _diagnosis(diagnosis: Diagnosis | None) -> schema.Diagnosis | None:

@@ -30,8 +30,8 @@ def overview(document: Document) -> list[str]:
     rungs = document["rungs"]
     parts = [
         f"# {_cell(text.headline(document))}",
-        "Seeds that met every gate and how many it takes; the first gate's median and range over seeds; the median paired "
-        f"difference from the parent and its interval. {text.rule(document['test'])}",
+        "Seeds that met every gate and the bound of the rate at which they do; the first gate's median and range over seeds; the "
+        f"median paired difference from the parent and its interval. {text.rule(document['test'])}",
         _table(
             (
                 "rung",
@@ -71,10 +71,14 @@ def _changes(rungs: Sequence[Entry]) -> list[str]:
         return []
     return [
         "## What each rung changed",
-        "Paired over seeds, the last epoch: median difference and its 95 % interval. Published values are of one seed.",
+        "Paired over seeds, the last epoch: median difference and its 95 % interval; the pairs in which the rung is the "
+        "lower, and the 95 % interval of the probability of that. Published values are of one seed.",
         _table(
-            ("rung", "against", "metric", "difference", "published"),
-            ((rung["id"], e["against"], e["metric"], text.median_and_range(e), e["published"]) for rung, e in effects),
+            ("rung", "against", "metric", "difference", "lower", "published"),
+            (
+                (rung["id"], e["against"], e["metric"], text.median_and_range(e), text.lower(e), e["published"])
+                for rung, e in effects
+            ),
         ),
     ]
 
@@ -86,7 +90,7 @@ def _overview(rung: Entry) -> tuple[str, ...]:
         rung["id"],
         text.changed_components(rung) or rung["name"],
         verdict if rung["green"] else _Markup(f"**{verdict}**"),
-        ", ".join(filter(None, [text.seeds(rung), text.pass_mark(rung)])),
+        text.seeds_and_rate(rung),
         text.condition_text(main) if main else rung["error"] or "–",
         text.median_and_range(main) if main else "–",
         text.sparkline(text.median_curve(rung)),

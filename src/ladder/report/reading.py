@@ -97,7 +97,20 @@ def _minor(version: str) -> int:
 def _completed(document: Raw, later: bool) -> Raw:
     """Return a report of this major version, with the fields that an earlier minor version lacks."""
     version = document["schema"] if later else VERSION
-    return {**document, "schema": version, "rungs": [{"asks": [], **entry} for entry in document["rungs"]]}
+    rungs = [_with_rates({"asks": [], **entry}) for entry in document["rungs"]]
+    return {**document, "schema": version, "test": {"report_seeds": None, **document["test"]}, "rungs": rungs}
+
+
+def _with_rates(entry: Raw) -> Raw:
+    """Return an entry with the fields that version 2.2 added; they are null in older reports."""
+    completed: Raw = {
+        what: [{"lower": None, **each} if "differences" in each else each for each in entry[what]]
+        for what in ("gates", "goals", "effects")
+        if what in entry
+    }
+    if entry.get("seeds"):
+        completed["seeds"] = {"verdict": None, "rate": None, "decision": None, **entry["seeds"]}
+    return {**entry, **completed}
 
 
 def _contradiction(document: Document) -> str:
@@ -150,7 +163,13 @@ def upgraded(document: Raw) -> Raw:
     """
     rungs = [_upgraded(entry) for entry in document["rungs"]]
     without = {name: value for name, value in document.items() if name != "headline"}
-    return {"complete": True, **without, "schema": VERSION, "rungs": rungs}
+    return {
+        "complete": True,
+        **without,
+        "schema": VERSION,
+        "test": {"report_seeds": None, **document["test"]},
+        "rungs": rungs,
+    }
 
 
 def _upgraded(entry: Raw) -> Raw:
@@ -163,7 +182,7 @@ def _upgraded(entry: Raw) -> Raw:
     for what in ("gates", "goals"):
         entry[what] = [_condition(condition, entry) for condition in entry[what]]
     entry["effects"] = [_paired(effect) for effect in entry["effects"]]
-    return entry
+    return _with_rates(entry)
 
 
 def _condition(condition: Raw, entry: Raw) -> Raw:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
 
-VERSION = "2.1.0"
+VERSION = "2.2.0"
 """The version of the reports that are written: a reader of 2.x reads every 2.y, and ``reading`` upgrades older ones."""
 
 SCHEMA = Path(__file__).with_name("schema.json")
@@ -52,14 +52,25 @@ class Criterion(TypedDict):
     high: float | None
 
 
+class Rate(TypedDict):
+    """A rate seen ``passed`` times in ``of``, and the interval of this level that holds whenever one looks."""
+
+    passed: int
+    of: int
+    low: float
+    high: float
+    level: float
+
+
 class Interval(TypedDict):
-    """The paired differences over seeds from another rung, and the interval of their median."""
+    """The paired differences over seeds from another rung, the interval of their median, and how often they are negative."""
 
     differences: list[float | None] | None
     median: float | None
     low: float | None
     high: float | None
     level: float
+    lower: Rate | None
 
 
 class Comparison(Interval):
@@ -122,8 +133,18 @@ class NonFinite(TypedDict):
     tensor: str
 
 
+class Decision(TypedDict):
+    """The looks that decide an UNDECIDED rung with this chance, if its seeds go on as so far."""
+
+    looks: list[int]
+    chance: float
+
+
 class Seeds(TypedDict):
-    """The number of seeds that met every gate, the numbers that pass and fail, and the e-value's logarithm."""
+    """The number of seeds that met every gate and what follows from it.
+
+    The verdict is that of the seeds and comparisons: of a BLOCKED rung that was climbed all the same, and else the rung's.
+    """
 
     passed: int
     of: int
@@ -131,6 +152,9 @@ class Seeds(TypedDict):
     pass_at: int | None
     fail_at: int | None
     names_culprit: bool
+    verdict: ConditionVerdict | None
+    rate: Rate | None
+    decision: Decision | None
     non_finite: list[NonFinite]
 
 
@@ -333,6 +357,7 @@ class Rule(TypedDict):
     alpha: float
     beta: float
     looks: list[Look]
+    report_seeds: int | None
 
 
 class Culprit(TypedDict):

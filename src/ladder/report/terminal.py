@@ -101,7 +101,7 @@ def _at_a_glance(rungs: Sequence[Entry]) -> list[Line]:
 
 def _kind(rung: Entry) -> str:
     """Return the kind of a rung, with which it can share a line; empty for a rung that needs its own."""
-    if rung["verdict"] == Verdict.BLOCKED:
+    if rung["verdict"] == Verdict.BLOCKED and not rung["seeds"]:
         return Verdict.BLOCKED
     if not rung["green"]:
         return ""
@@ -136,10 +136,10 @@ def _which(group: Sequence[Entry]) -> str:
 
 def line(rung: Entry, width: int = 0, words: int = 0) -> str:
     """Return a rung's line: verdict, seeds, sparkline, and the first condition with its median and range."""
-    head = f"{rung['id']:<{width}}  {text.verdict_label(rung):<{words}}  {text.seeds(rung):>5}"
+    head = f"{rung['id']:<{width}}  {text.verdict_label(rung):<{words}}  {text.seeds_and_rate(rung):>20}"
     if rung["error"]:
         return f"{head}  {rung['error']}"
-    if rung["blocked_by"]:
+    if rung["blocked_by"] and not rung["seeds"]:
         return f"{head}  by {', '.join(rung['blocked_by'])}"
     main = text.condition(rung)
     if main is None:
@@ -151,11 +151,12 @@ def line(rung: Entry, width: int = 0, words: int = 0) -> str:
 
 def why(rung: Entry) -> str:
     """Return the message of a rung that is not green."""
-    if rung["blocked_by"]:
+    if rung["blocked_by"] and not rung["seeds"]:
         return f"{rung['id']} BLOCKED: {', '.join(rung['blocked_by'])} did not pass"
     if rung["error"]:
         return f"{rung['id']} {rung['verdict']}: {rung['error']}"
-    message = [f"{rung['id']} {text.verdict_label(rung)}: {text.seeds(rung)} seeds met every gate"]
+    rate = f", a rate of {text.rate(rung)}" if text.rate(rung) else ""
+    message = [f"{rung['id']} {text.verdict_label(rung)}: {text.seeds(rung)} seeds met every gate{rate}"]
     if rung["adds"]:
         message.append(f"  adds {text.changed_components(rung)} to {rung['parent']}")
     message += [

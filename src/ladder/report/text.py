@@ -9,6 +9,7 @@ import numpy as np
 from ladder.declare.verdict import Verdict
 from ladder.report.schema import (
     Attempt,
+    Comparison,
     Condition,
     Criterion,
     Document,
@@ -87,6 +88,8 @@ def count(entry: Result) -> tuple[int, int] | None:
 def verdict_label(entry: Result) -> str:
     """Return the verdict as a table shows it: the FAIL of a control is expected, a goal is met or unmet."""
     verdict = Verdict(entry["verdict"])
+    if verdict is Verdict.BLOCKED and entry["seeds"]:  # it was climbed all the same
+        return f"BLOCKED ({entry['seeds']['verdict']})"
     if verdict in (Verdict.BLOCKED, Verdict.CRASHED, Verdict.TIMED_OUT):
         return str(verdict)
     if entry["role"] == "goal":
@@ -98,6 +101,33 @@ def verdict_label(entry: Result) -> str:
             return f"FAIL, but no {' or '.join(entry['missed'])}"
         return "FAIL, but not finite" if verdict == Verdict.FAIL else f"{verdict}, must FAIL"
     return str(verdict)
+
+
+def rate(entry: Result) -> str:
+    """Return ``at least 0.79``, the bound of the rate that the verdict rests on; both bounds if it is undecided.
+
+    It is empty for a goal row, and for older reports.
+    """
+    rate = entry["seeds"]["rate"] if entry["seeds"] and entry["role"] != "goal" else None
+    if rate is None:
+        return ""
+    verdict = entry["seeds"]["verdict"] if entry["seeds"] else None
+    if rate["passed"] == rate["of"] or (verdict == Verdict.PASS and entry["role"] == "gate"):
+        return f"at least {rate['low']:.2f}"
+    if rate["passed"] == 0 or verdict == Verdict.FAIL:
+        return f"at most {rate['high']:.2f}"
+    return f"{rate['low']:.2f}–{rate['high']:.2f}"
+
+
+def seeds_and_rate(entry: Result) -> str:
+    """Return ``16/16, at least 0.79``: the seeds, and the bound of the rate."""
+    return ", ".join(filter(None, (seeds(entry), rate(entry))))
+
+
+def lower(compared: Comparison | Effect) -> str:
+    """Return ``14/16, 0.52–1.00``: the pairs in which this rung is the lower, and the interval of the probability of that."""
+    rate = compared["lower"]
+    return f"{rate['passed']}/{rate['of']}, {rate['low']:.2f}–{rate['high']:.2f}" if rate else "–"
 
 
 def verdict_and_seeds(entry: Result) -> str:
@@ -198,11 +228,27 @@ def remarks(entry: Entry) -> list[str]:
             f"limits calibrated before the {changed} changed; measure them again: --ladder-calibrate=overwrite"
         )
     lines += [entry["note"]] if entry["note"] else []
+    if entry["seeds"] and entry["blocked_by"]:
+        lines.append(
+            f"stands on {', '.join(entry['blocked_by'])}, which did not pass; climbed because of --ladder-through"
+        )
+    lines += what_decides(entry)
     lines += provenance(entry)
     if entry["seeds"] and (bad := entry["seeds"]["non_finite"]):
         seeds = ", ".join(f"{seed['seed']} at step {seed['step']} ({seed['tensor']})" for seed in bad)
         lines.append(f"seeds that turned non-finite, and what did first: {seeds}")
     return lines
+
+
+def what_decides(entry: Entry) -> list[str]:
+    """Return how many seeds decide an UNDECIDED rung, with what chance, and the command; empty for any other."""
+    decision = entry["seeds"]["decision"] if entry["seeds"] else None
+    if decision is None:
+        return []
+    looks = ",".join(map(str, decision["looks"]))
+    repeat = re.sub(r"--ladder-seeds=\S+", f"--ladder-seeds={looks}", entry["repeat"]) or f"--ladder-seeds={looks}"
+    chance = f"{decision['chance']:.0%}" if decision["chance"] < 0.995 else "more than 99%"
+    return [f"{decision['looks'][-1]} seeds decide it with a chance of {chance} at the rate so far: {repeat}"]
 
 
 def provenance(entry: Entry) -> list[str]:
@@ -248,16 +294,6 @@ def floor(condition: Condition | Unjudged) -> str:
     """Return the best possible value and its source as text; a dash if it is unknown."""
     best = floor_of(condition)
     return f"{format_number(best['value'])}: {best['source']}" if best else "–"
-
-
-def pass_mark(entry: Entry) -> str:
-    """Return how many seeds are needed to pass, or at most for a control to fail; empty if seeds were not counted."""
-    main, counted = condition(entry), entry["seeds"]
-    if counted is None or (entry["role"] != "gate" and main and main["kind"] == "comparison"):
-        return ""
-    is_control = entry["role"] == "control"
-    needed = counted["fail_at"] if is_control else counted["pass_at"]
-    return "" if needed is None else f"at most {needed}" if is_control else f"{needed} needed"
 
 
 def parent_effect(entry: Entry) -> Effect | None:

@@ -39,7 +39,10 @@ class Seeds:
 
 @runtime_checkable
 class Trainer(Protocol):
-    """A trainer of one experiment on any seeds, a block of them at a time."""
+    """A trainer of one experiment on any seeds, a block of them at a time.
+
+    An attribute ``at_once`` may say how many seeds cost about as much as one: the seeds up to a multiple of it are trained ahead.
+    """
 
     def __call__(self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None) -> Trained:
         """Train the seeds with these numbers."""

@@ -1,4 +1,4 @@
-"""The sequential test's boundaries and error rates, and the interval of a median."""
+"""The sequential test's boundaries and error rates."""
 
 import math
 import re
@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from ladder.declare.verdict import Verdict
-from ladder.judge.paired import median_interval
-from ladder.judge.sequential import Boundary, SequentialTest
+from ladder.judge.sequential import REPORT_SEEDS, Boundary, SequentialTest, chance_of_decision
 
 PASS, FAIL, UNDECIDED = Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED
 
@@ -20,7 +19,7 @@ def binomial(k, n, p):
     return math.comb(n, k) * p**k * (1 - p) ** (n - k)
 
 
-def exact_rates(test, p):
+def exact_rates(test, p, tests=None):
     """What the test comes to where a seed learns with probability p, by convolution from look to look."""
     undecided, seeds, mean, rates = {0: 1.0}, 0, 0.0, {PASS: 0.0, FAIL: 0.0}
     for look in test.looks:
@@ -28,7 +27,9 @@ def exact_rates(test, p):
         for (k, mass), more in product(undecided.items(), range(look - seeds + 1)):
             reached[k + more] += mass * binomial(more, look - seeds, p)
         for k in list(reached):
-            if (verdict := test.verdict(k, look)) is not UNDECIDED:
+            verdict = test.verdict(k, look)
+            weak = verdict is FAIL and tests and look < test.looks[-1] and not test.names_culprit(k, look, tests)
+            if verdict is not UNDECIDED and not weak:
                 mean += look * reached[k]
                 rates[verdict] += reached.pop(k)
         undecided, seeds = reached, look
@@ -50,7 +51,8 @@ settings = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize(
-    ("seeds", "pass_at", "fail_at", "culprit_at"), [(16, 16, 11, 10), (32, 29, 25, 24), (64, 57, 52, 51)]
+    ("seeds", "pass_at", "fail_at", "culprit_at"),
+    [(10, 10, 6, 5), (16, 16, 11, 10), (32, 29, 25, 24), (64, 57, 52, 51)],
 )
 def test_boundaries(seeds, pass_at, fail_at, culprit_at):
     """The boundaries of the default test give the verdict on every count of seeds."""
@@ -77,9 +79,10 @@ def test_error_rates(test):
 
 @settings
 @pytest.mark.parametrize("rate", [0.0, 0.5, 0.7, 0.85, 0.95, 0.99, 1.0])
-def test_operating_characteristics(test, rate):
-    """The operating characteristics equal those of an exact convolution."""
-    found, rates = test.operating_characteristics(rate), exact_rates(test, rate)
+@pytest.mark.parametrize("tests", [None, 60])
+def test_operating_characteristics(test, rate, tests):
+    """The operating characteristics equal those of an exact convolution, also if a FAIL goes on until it names a culprit."""
+    found, rates = test.operating_characteristics(rate, tests), exact_rates(test, rate, tests)
     assert found == pytest.approx((rates[PASS], rates[FAIL], rates[UNDECIDED], rates["seeds"]), rel=1e-9, abs=1e-15)
 
 
@@ -89,11 +92,40 @@ def test_operating_characteristics_by_hand():
     assert test.operating_characteristics(0.75) == (0.75, 0.0625, 0.1875, 1.25)
 
 
+@pytest.mark.parametrize(("rate", "seeds"), [(0.0, 4.0), (0.5, 9.4), (0.99, 11.4)])
+def test_seeds_of_early_looks(rate, seeds):
+    """Early looks decide clear cases on few seeds, with the error rates of late ones."""
+    test, late = SequentialTest(), SequentialTest(looks=(16, 32, 64))
+    assert test.operating_characteristics(rate).seeds == pytest.approx(seeds, abs=0.05)
+    assert test.operating_characteristics(rate).seeds < late.operating_characteristics(rate).seeds - 5.0
+    assert test.operating_characteristics(test.p0).passes <= test.alpha
+    assert test.operating_characteristics(test.p1).fails <= test.beta
+
+
+def test_chance_of_decision():
+    """The chance that a test decides after more seeds is that of a test that starts where it stands."""
+    test = SequentialTest(looks=(16, 32, 64))
+
+    def decides(k, n):
+        return test.verdict(k, n) is not UNDECIDED
+
+    chances = chance_of_decision(55, 64, [65, 96], decides)
+    by_hand = sum(
+        binomial(k, 31, 55 / 64) * first
+        for first, learned in ((55 / 64, 56), (9 / 64, 55))
+        for k in range(32)
+        if not decides(learned, 65) and decides(learned + k, 96)
+    )
+    assert chances[0] == pytest.approx(9 / 64 * decides(55, 65) + 55 / 64 * decides(56, 65))
+    assert chances[1] == pytest.approx(chances[0] + by_hand)
+
+
 def test_documented_tables():
     """The tables and defaults on the documentation page are those of the default test."""
     test = SequentialTest()
     decisions = [
-        f"| {seeds} | {pass_at} | {fail_at} | {test.boundary(seeds, test.beta / 10).fail_at} |"
+        f"| {seeds} | {'–' if pass_at is None else pass_at} | {fail_at} | "
+        f"{'–' if (culprit := test.boundary(seeds, test.beta / 10).fail_at) is None else culprit} |"
         for seeds, pass_at, fail_at in map(test.boundary, test.looks)
     ]
     rates = [0.50, 0.60, 0.70, 0.80, 0.85, 0.90, 0.95, 0.97, 0.99]
@@ -105,6 +137,7 @@ def test_documented_tables():
     assert re.findall(r"^\| [0-9].*$", page, re.M) == [*decisions, *characteristics]
     defaults = dict(re.findall(r"^\| `ladder_(\w+)` \| `(.+?)`", page, re.M))
     looks = tuple(map(int, defaults.pop("seeds").split(",")))
+    assert int(defaults.pop("report_seeds")) == REPORT_SEEDS
     assert SequentialTest(**{name: float(value) for name, value in defaults.items()}, looks=looks) == test
     assert len(defaults) == 4
 
@@ -165,44 +198,6 @@ def test_smallest_sample():
 def test_all_of(parts, whole):
     """All parts must pass for a PASS, one FAIL makes a FAIL, and else the whole is undecided."""
     assert Verdict.all_of(parts) is whole
-
-
-@pytest.mark.parametrize(("level", "low", "high"), [(0.95, 4, 13), (1 - 0.05 / 3, 3, 14)])
-def test_median_interval(level, low, high):
-    """The interval of a median of sixteen values has the expected ranks at two levels."""
-    values = [float(7 * i % 17) for i in range(1, 17)]  # 1 to 16, shuffled
-    assert median_interval(values, level) == (8.5, low, high, level)
-
-
-@pytest.mark.parametrize("level", [0.5, 0.95, 1 - 0.05 / 3, 0.999])
-@pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 16, 31, 64])
-def test_median_interval_coverage(n, level):
-    """The interval of a median has at least its level, and the next narrower one has less."""
-
-    def coverage(rank):  # of [x_(rank), x_(n + 1 - rank)]; rank 0 is the whole line
-        return 1 - 2 * sum(binomial(k, n, 0.5) for k in range(rank))
-
-    _, low, high, _ = median_interval([float(rank) for rank in range(1, n + 1)], level)
-    rank = 0 if math.isinf(low) else int(low)
-    assert high == (math.inf if rank == 0 else n + 1 - rank)
-    assert coverage(rank) >= level > coverage(rank + 1)
-
-
-def test_median_interval_of_few_values():
-    """The interval of a median is infinite for too few values."""
-    assert median_interval([3.0, 1.0, 2.0], 0.95) == (2.0, -math.inf, math.inf, 0.95)
-
-
-def test_median_interval_with_infinite_values():
-    """Infinite values beyond the ranks do not affect the interval of a median."""
-    assert median_interval([math.inf] * 3 + [1.0] * 13, 0.95)[:3] == (1.0, 1.0, 1.0)
-
-
-@pytest.mark.parametrize(("values", "level"), [([], 0.95), ([1.0], 0.0), ([1.0], 1.0)])
-def test_invalid_median_interval(values, level):
-    """An interval without values or with a level outside (0, 1) raises an error."""
-    with pytest.raises(ValueError, match="give at least one value and a level"):
-        median_interval(values, level)
 
 
 @pytest.mark.parametrize("module", ["ladder", "ladder.judge.sequential", "ladder.plugin"])

@@ -24,7 +24,6 @@ from ladder.report.text import (
     expected,
     expected_culprit,
     median_and_range,
-    pass_mark,
     sparkline,
     verdict_label,
 )
@@ -343,7 +342,7 @@ def test_failure_of_a_control():
     """The failure message of a red control names the missing finding and lists the others."""
     report = report_of(FIT, replace(STILL, control=Control("why", expects=("gamed",))))
     first, *rest = why(rung(report, STILL.id)).splitlines()
-    assert first == f"{STILL.id} FAIL, but no gamed: 0/16 seeds met every gate"
+    assert first == f"{STILL.id} FAIL, but no gamed: 0/16 seeds met every gate, a rate of at most 0.21"
     assert any(line.startswith("  nothing ever moved") for line in rest)
     assert markdown(report).startswith(f"# NOT GREEN: {STILL.id} FAIL, but no gamed\n")
 
@@ -457,20 +456,13 @@ def test_conditions_of_an_unjudged_rung(report):
 
 
 def test_ladder_table(report):
-    """The table of the ladder gives the seeds that each rung needs and the change to its parent."""
+    """The table of the ladder gives the bound of each rung's rate and the change to its parent."""
     table = markdown(report).split("\n\n")[2].splitlines()
     rows = {row.split(" | ")[0].removeprefix("| "): row for row in table}
-    assert "| 16/16, 16 needed |" in rows["rung1"]
+    assert "| 16/16, at least 0.79 |" in rows["rung1"]
     assert rows["rung2"].endswith(f"| loss {median_and_range(rung(report, 'rung2')['effects'][0])} |")
     control = next(entry for entry in report["rungs"] if entry["role"] == "control")
-    assert f"at most {control['seeds']['fail_at']} |" in rows[control["id"]]
-
-
-def test_pass_mark_of_a_comparison(report):
-    """A comparison has no pass mark because it counts no single seeds."""
-    root = rung(report, "rung1") | {"role": "goal", "gates": []}
-    assert pass_mark(root | {"goals": [{"kind": "below", "passed": 3, "of": 16, "verdict": "FAIL"}]})
-    assert not pass_mark(root | {"goals": [{"kind": "comparison", "verdict": "FAIL"}]})
+    assert f"0/16, at most {control['seeds']['rate']['high']:.2f} |" in rows[control["id"]]
 
 
 def test_json_format(report):

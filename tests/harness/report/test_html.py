@@ -107,8 +107,8 @@ def test_rung_details(report, page):
         "MemoryError()",
         "0123456789abcdef and uncommitted changes",
         "Other metrics (1)",
-        "16 needed",
-        "at most 11",
+        "at least 0.79",
+        "at most 0.21",
     ):
         assert words in told, words
 

@@ -93,7 +93,7 @@ def test_newly_passed_rung(ladder, evidence):
     """A rung that passed on seeds trained in this run has its own line in a large ladder."""
     document = ladder(("control", 20), ("passes", 3, {"evidence": evidence}))
     shown = [line for line in told(document) if re.match(r"rung\d+ ", line)]
-    assert [line.split()[:3] for line in shown] == [[f"rung{n}", "PASS", "16/16"] for n in (21, 22, 23)]
+    assert [line.split()[:3] for line in shown] == [[f"rung{n}", "PASS", "16/16,"] for n in (21, 22, 23)]
     partly = "rung21, rung22, rung23: 15 of 16 seeds from evidence of 2026-11-22, commit 1a2b"
     assert (told(document)[-1] == partly) == bool(evidence)
 
