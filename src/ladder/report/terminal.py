@@ -45,7 +45,8 @@ def _singly(rungs: Sequence[Entry]) -> list[Line]:
     """Return a line for each rung."""
     width = max((len(rung["id"]) for rung in rungs), default=0)
     words = max((len(text.verdict_label(rung)) for rung in rungs), default=0)
-    return [(line(rung, width, words), {"green": rung["green"], "red": not rung["green"]}) for rung in rungs]
+    counts = max((len(text.seeds_and_rate(rung)) for rung in rungs), default=0)
+    return [(line(rung, width, words, counts), {"green": rung["green"], "red": not rung["green"]}) for rung in rungs]
 
 
 def _remarks(remarks: Mapping[str, Sequence[str]], rungs: Sequence[Entry], listed: int) -> list[Line]:
@@ -134,9 +135,9 @@ def _which(group: Sequence[Entry]) -> str:
     return f"rung{'s' if len({rung['number'] for rung in group}) > 1 else ''} {text.numbers(ids)}"
 
 
-def line(rung: Entry, width: int = 0, words: int = 0) -> str:
+def line(rung: Entry, width: int = 0, words: int = 0, counts: int = 0) -> str:
     """Return a rung's line: verdict, seeds, sparkline, and the first condition with its median and range."""
-    head = f"{rung['id']:<{width}}  {text.verdict_label(rung):<{words}}  {text.seeds_and_rate(rung):>20}"
+    head = f"{rung['id']:<{width}}  {text.verdict_label(rung):<{words}}  {text.seeds_and_rate(rung):<{counts}}"
     if rung["error"]:
         return f"{head}  {rung['error']}"
     if rung["blocked_by"] and not rung["seeds"]:

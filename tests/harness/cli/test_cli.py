@@ -55,7 +55,7 @@ def told(capsys, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("p", "code", "line"), [(1.0, 0, "PASS  16/16, at least 0.79"), (0.0, 1, "FAIL    0/16, at most 0.21")]
+    ("p", "code", "line"), [(1.0, 0, "PASS  16/16, at least 0.79"), (0.0, 1, "FAIL  0/16, at most 0.21")]
 )
 def test_show(p, code, line, tmp_path, capsys):
     """The command show begins with the headline, and exits with 1 if a rung is red."""

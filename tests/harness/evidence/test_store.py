@@ -268,7 +268,7 @@ def test_evidence_of_a_rerun(tmp_path, trained):
     climb(tmp_path, ROOT, looks=(16,), run="again", rerun=True)
     assert [path.name for path in tmp_path.rglob("*.npz")] == ["0-16.npz"]
     outcomes, _ = climb(tmp_path, ROOT, looks=(16,))
-    assert len(trained) == 2
+    assert len(trained) == 3
     assert [seeds for _, seeds in outcomes["rung1"].evidence] == [16]
 
 

@@ -64,7 +64,7 @@ def test_failure_and_blocking(pytester, rungs):
     assert result.parseoutcomes() == {"passed": 1, "failed": 1, "blocked": 1}
     result.stdout.fnmatch_lines(
         [
-            "*rung2 FAIL: 0/16 seeds met every gate",
+            "*rung2 FAIL: 0/16 seeds met every gate, a rate of at most 0.21",
             "*adds p: 1.0 → 0.0 to rung1",
             "*0/16  loss < 0.5 by epoch 3: *",
             "rung1  PASS*16/16*",
@@ -89,7 +89,9 @@ def test_undecided_rung(pytester, rungs):
     assert report(pytester)["rungs"][0]["seeds"]["passed"] == 14
     assert result.ret == 1
     assert result.parseoutcomes() == {"undecided": 1}
-    result.stdout.fnmatch_lines(["rung1 UNDECIDED: 14/16 seeds met every gate", "rung1  UNDECIDED  14/16*"])
+    result.stdout.fnmatch_lines(
+        ["rung1 UNDECIDED: 14/16 seeds met every gate, a rate of 0.55–0.99", "rung1  UNDECIDED  14/16, 0.55–0.99*"]
+    )
 
 
 def test_raising_experiment(pytester, rungs):
@@ -301,7 +303,7 @@ def test_traceback_of_a_raising_experiment(pytester, rungs):
     told = pytester.runpytest().stdout.str()
     failure = told.partition("= FAILURES =")[2].partition("= ladder =")[0]
     assert re.findall(r"^(\S+\.py):\d+: ?", failure, re.M) == ["test_rung1_coin.py"] * 2
-    assert "rung1  CRASHED      –  KeyError: 'gone'" in told
+    assert "rung1  CRASHED  –  KeyError: 'gone'" in told
 
 
 def test_traceback_of_an_internal_error(pytester, rungs, monkeypatch):
@@ -607,7 +609,7 @@ def test_ascii_locale(pytester, rungs):
     assert code == 0
     assert rb"test_it.py::test_it[rung1[\xe9\u4e2d]]" in told
     assert b"\r\x1b[K" + rb"rung1[\xe9\u4e2d]  seeds 1\u201316  epoch 3/3" in told
-    assert b"\x1b[32m" + rb"rung1[\xe9\u4e2d]  PASS  16/16  \u2588" in told
+    assert b"\x1b[32m" + rb"rung1[\xe9\u4e2d]  PASS  16/16, at least 0.79  \u2588" in told
     (entry,) = report(pytester)["rungs"]
     assert (entry["id"], entry["note"]) == ("rung1[é中]", "")
     for picture in entry["pictures"]:

@@ -258,7 +258,7 @@ def test_resumption_after_a_death(run, pytester):
     result, report = run(CRASH.replace("HOW", "SIGKILL"), "-n", "1")
     assert verdicts(report)["rung3"] == "CRASHED"
     entries = {rung["id"]: rung for rung in report["rungs"]}
-    assert [origin["seeds"] for origin in entries["rung1"]["evidence"]] == [16]
+    assert [origin["seeds"] for origin in entries["rung1"]["evidence"]] == [4, 6]
     (killed,) = entries["rung3"]["attempts"]["latest"] or [{"verdict": ""}]
     assert killed["verdict"] == ""
 
@@ -294,7 +294,7 @@ def test_time_limit(limited):
     assert report["complete"]
     (late,) = [rung for rung in report["rungs"] if rung["id"] == "rung3"]
     assert late["error"] == "not done after 6 s"
-    assert len(late["curves"]["loss"]) == 16
+    assert len(late["curves"]["loss"]) == 4
     for curve in late["curves"]["loss"]:
         done = sum(value is not None for value in curve)
         told = [1 / (1 + epoch + curve_start(curve)) for epoch in late["epochs"][:done]]
