@@ -81,6 +81,24 @@ def test_failure_and_blocking(pytester, rungs):
     assert [rung["verdict"] for rung in report(pytester)["rungs"]] == ["PASS", "FAIL", "BLOCKED"]
 
 
+def test_climbing_through(pytester, rungs):
+    """With --ladder-through a blocked rung is trained and shown, and is neither green nor a culprit."""
+    rungs(coin="Coin()", p="Coin(p=0.0)", shift="Coin(p=0.0, shift=0.1)")
+    result = pytester.runpytest("--ladder-through")
+    assert result.ret == 1
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "blocked": 1}
+    result.stdout.fnmatch_lines(
+        [
+            "rung3  BLOCKED (FAIL)  0/16, at most 0.21*",
+            "rung3: stands on rung2, which did not pass; climbed because of --ladder-through",
+            "CULPRIT rung2 *",
+        ]
+    )
+    blocked = report(pytester)["rungs"][2]
+    assert (blocked["verdict"], blocked["seeds"]["verdict"], blocked["green"]) == ("BLOCKED", "FAIL", False)
+    assert len(blocked["curves"]["loss"]) == 16
+
+
 def test_undecided_rung(pytester, rungs):
     """An undecided rung makes the run red."""
     losses = np.sort(Trainer(Coin(), 16)(Seeds(), range(16)).curves["loss"][:, -1])
@@ -125,6 +143,8 @@ def test_raising_experiment(pytester, rungs):
         (["--ladder-seed-root=4294967296"], "*--ladder-seed-root=4294967296: choose a number from 0*"),
         (["--ladder-fresh-seeds", "--ladder-seed-root=1"], "*give only one of them"),
         (["-o", "ladder_alpha=often"], "*ladder_alpha = 'often': give a number between 0 and 1"),
+        (["-o", "ladder_report_seeds=0"], "*ladder_report_seeds = '0': give a number of seeds, at least 1, such as 16"),
+        (["-o", "ladder_report_seeds=-1.5"], "*ladder_report_seeds = '-1.5': give a number of seeds*"),
         (["-o", "ladder_p0=0.99"], "*p0=0.99, p1=0.95: choose 0 < p0 < p1 < 1"),
         (["--ladder-calibrate=again"], "*--ladder-calibrate=again: choose missing or overwrite*"),
     ],
