@@ -97,7 +97,13 @@ def _minor(version: str) -> int:
 def _completed(document: Raw, later: bool) -> Raw:
     """Return a report of this major version, with the fields that an earlier minor version lacks."""
     version = document["schema"] if later else VERSION
-    return {**document, "schema": version, "rungs": [{"asks": [], **entry} for entry in document["rungs"]]}
+    return {**document, "schema": version, "rungs": [_with_new_fields(entry) for entry in document["rungs"]]}
+
+
+def _with_new_fields(entry: Raw) -> Raw:
+    if isinstance(others := entry.get("others"), dict):
+        entry = {**entry, "others": {name: {"epochs": [], "seeds": [], **spread} for name, spread in others.items()}}
+    return {"asks": [], **entry}
 
 
 def _contradiction(document: Document) -> str:
@@ -139,6 +145,9 @@ def _contradiction(document: Document) -> str:
         for metric, curve in entry["curves"].items():
             if any(len(seed) != len(entry["epochs"]) for seed in curve):
                 return f"{entry['id']} has {len(entry['epochs'])} epochs, but {metric} has another number"
+        for metric, spread in entry["others"].items():
+            if any(len(seed) != len(spread["epochs"]) for seed in spread["seeds"]):
+                return f"{metric} of {entry['id']} has {len(spread['epochs'])} epochs, but a seed has another number"
     return ""
 
 

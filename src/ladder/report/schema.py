@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
 
-VERSION = "2.1.0"
+VERSION = "2.2.0"
 """The version of the reports that are written: a reader of 2.x reads every 2.y, and ``reading`` upgrades older ones."""
 
 SCHEMA = Path(__file__).with_name("schema.json")
@@ -232,6 +232,13 @@ class Spread(TypedDict):
     high: list[float | None]
 
 
+class OtherMetric(Spread):
+    """A metric that judges nothing: its spread, and the values of every seed at a few epochs, those listed here."""
+
+    epochs: list[int]
+    seeds: list[list[float | None]]
+
+
 class Seconds(TypedDict):
     """The time that a rung took."""
 
@@ -257,11 +264,11 @@ class Judgement(TypedDict):
 
 
 class Curves(TypedDict):
-    """The curves of a rung at some epochs: every seed's for the metrics that judge it, the spread over seeds for the others."""
+    """The curves of a rung at some epochs: every seed's for the metrics that judge it, for the others mostly the spread."""
 
     epochs: list[int]
     curves: dict[str, list[list[float | None]]]
-    others: dict[str, Spread]
+    others: dict[str, OtherMetric]
 
 
 class Result(Judgement):
