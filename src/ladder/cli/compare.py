@@ -15,7 +15,7 @@ from ladder.history.agreement import TOLERANCE, RungAgreement, SameSeeds, compar
 from ladder.history.compare import ReportComparison, RungComparison, compare
 from ladder.history.export import comparison_as_dict, same_seeds_as_dict
 from ladder.history.reports import last_climbed
-from ladder.history.wording import counted
+from ladder.history.wording import counted, listed
 from ladder.report.reading import ReportError, load
 
 T = TypeVar("T", ReportComparison, SameSeeds)
@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
         action="store_true",
         help="exit with 1 for any difference: a changed metric or verdict, for better or worse, or a missing rung",
     )
-    add_alpha(parser, "the chance of a regression where nothing changed, over all rungs; and of a change")
+    add_alpha(parser, "the chance, over all rungs, of a regression where nothing changed, and that of a change")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
@@ -66,13 +66,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.same_seeds:
         agreement = compare_seed_by_seed(before, after, TOLERANCE if options.tolerance is None else options.tolerance)
         _show(options, console, agreement, same_seeds_as_dict, _print_agreement)
-        differs = agreement.moved or (options.strict and (agreement.missing or agreement.verdicts_changed))
-        return 1 if differs else 0 if agreement.compared else 2
+        moved = agreement.moved or (options.strict and agreement.differing)
+        return 2 if not agreement.compared else 1 if moved else 0
     # Each rung of a folder may be of another night, with other seeds than the last.
     comparison = compare(before, after, options.alpha, same_seeds=False if folder else None)
     _show(options, console, comparison, comparison_as_dict, _print)
     worse = comparison.differing if options.strict else comparison.regressions
-    return 1 if worse and comparison.compared else 0 if comparison.compared else 2
+    return 2 if not comparison.compared else 1 if worse else 0
 
 
 def _tolerance(text: str) -> float:
@@ -98,23 +98,29 @@ def _show(
         if not comparison.compared:
             print(f"ladder: {comparison.headline}", file=sys.stderr)
     else:
-        print_text(comparison, console, everything=options.all)
+        print_text(comparison, console, options)
 
 
-def _print_agreement(comparison: SameSeeds, console: Console, *, everything: bool) -> None:
-    good = bool(comparison.compared and not comparison.moved)
-    _print_head(comparison, console, good=good)
+def _print_agreement(comparison: SameSeeds, console: Console, options: argparse.Namespace) -> None:
+    _print_head(comparison, console, options, good=bool(comparison.compared and not comparison.moved))
     console.print(
         f"tolerance: {percent(comparison.tolerance)} of a value; smaller differences are rounding, amplified by training"
     )
-    rows = [row for row in comparison.rows if everything or row.moved or row.note or row in comparison.verdicts_changed]
+    rows = [
+        row for row in comparison.rows if options.all or row.moved or row.note or row in comparison.verdicts_changed
+    ]
     _print_table(console, [(row, [row.description], bool(row.moved)) for row in rows])
     if unchanged := len(comparison.rows) - len(rows):
         console.print(f"{counted(unchanged)} the same")
 
 
-def _print_head(comparison: ReportComparison | SameSeeds, console: Console, *, good: bool) -> None:
+def _print_head(
+    comparison: ReportComparison | SameSeeds, console: Console, options: argparse.Namespace, *, good: bool
+) -> None:
     console.print(Text(comparison.headline, style="bold green" if good else "bold red"))
+    if options.strict and comparison.differing:
+        differing = listed([row.id for row in comparison.differing])
+        console.print(Text(f"--strict: not the same in {differing}", style="bold red"))
     for which, report in (("A", comparison.before), ("B", comparison.after)):
         console.print(
             f"{which}: {report['created']}, commit {report['commit'] or 'unknown'}, seed root {report['root']}"
@@ -132,11 +138,11 @@ def _print_table(console: Console, rows: Sequence[tuple[RungComparison | RungAgr
         print_table(console, table)
 
 
-def _print(comparison: ReportComparison, console: Console, *, everything: bool) -> None:
-    _print_head(comparison, console, good=bool(comparison.compared and not comparison.regressions))
+def _print(comparison: ReportComparison, console: Console, options: argparse.Namespace) -> None:
+    _print_head(comparison, console, options, good=bool(comparison.compared and not comparison.regressions))
     both = [row for row in comparison.rows if row.before and row.after]
-    listed = [row for row in both if row.descriptions or everything]
-    _print_table(console, [(row, row.descriptions or ["unchanged"], bool(row.regressions)) for row in listed])
+    shown = [row for row in both if row.descriptions or options.all]
+    _print_table(console, [(row, row.descriptions or ["unchanged"], bool(row.regressions)) for row in shown])
     for which, rows in (
         ("A", [row for row in comparison.rows if row.after is None]),
         ("B", [r for r in comparison.rows if not r.before]),
@@ -147,5 +153,5 @@ def _print(comparison: ReportComparison, console: Console, *, everything: bool) 
         console.print(
             Text(f"not everything is recorded in both, so it was not tested (see --json): {', '.join(untested)}")
         )
-    if unchanged := len(both) - len(listed):
+    if unchanged := len(both) - len(shown):
         console.print(f"{counted(unchanged)} unchanged")

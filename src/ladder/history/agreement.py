@@ -50,6 +50,7 @@ class RungAgreement:
         seeds: The number of seeds that both have; 0 if nothing could be compared.
         largest: The largest relative difference among all metrics, above the floor.
         moved: The metrics that moved beyond the tolerance, that of the largest difference first.
+        missing: Whether the later report lacks the rung, or its curves where the earlier one has them.
         note: A remark: metrics in one report only, or the reason why nothing was compared.
     """
 
@@ -59,6 +60,7 @@ class RungAgreement:
     seeds: int = 0
     largest: float = 0.0
     moved: tuple[MovedCurve, ...] = ()
+    missing: bool = False
     note: str = ""
 
     @property
@@ -98,13 +100,19 @@ class SameSeeds:
 
     @property
     def missing(self) -> list[RungAgreement]:
-        """The rungs that the later report lacks or has no curves of."""
-        return [row for row in self.rows if row.before and not row.seeds]
+        """The rungs that the later report lacks, or whose curves it lacks."""
+        return [row for row in self.rows if row.missing]
 
     @property
     def verdicts_changed(self) -> list[RungAgreement]:
         """The rungs of both reports whose verdicts differ."""
         return [row for row in self.rows if row.before and row.after and row.before != row.after]
+
+    @property
+    def differing(self) -> list[RungAgreement]:
+        """The rungs that moved or are missing, or whose verdicts differ."""
+        others = [*self.missing, *self.verdicts_changed]
+        return [row for row in self.rows if row.moved or row in others]
 
     @property
     def headline(self) -> str:
@@ -118,7 +126,8 @@ class SameSeeds:
             parts = [f"the same curves, to {percent(largest)}, in {listed([row.id for row in self.compared])}"]
         else:
             parts = ["NOTHING TO COMPARE: no curves of the same seeds in both reports"]
-        for what, rows in (("other verdicts", self.verdicts_changed), ("not compared", self.missing)):
+        not_compared = [row for row in self.rows if row.before and not row.seeds]
+        for what, rows in (("other verdicts", self.verdicts_changed), ("not compared", not_compared)):
             parts += [f"{what}: {listed([row.id for row in rows])}"] if rows else []
         return "; ".join(parts)
 
@@ -165,7 +174,8 @@ def percent(share: float) -> str:
 def _row(id: str, before: Entry | None, after: Entry | None, tolerance: float) -> RungAgreement:
     was, now = (None if entry is None else verdict_label(entry) for entry in (before, after))
     if before is None or after is None:
-        return RungAgreement(id, was, now, note=f"not in the {'later' if after is None else 'earlier'} report")
+        note = f"not in the {'later' if after is None else 'earlier'} report"
+        return RungAgreement(id, was, now, missing=after is None, note=note)
     curves = recorded.curves(before), recorded.curves(after)
     moved, sizes, seeds, alone = [], [0.0], 0, sorted(curves[0].keys() ^ curves[1].keys())
     for metric in [metric for metric in curves[0] if metric in curves[1]]:
@@ -186,4 +196,5 @@ def _row(id: str, before: Entry | None, after: Entry | None, tolerance: float) -
         f"in one report only: {', '.join(alone)}" if alone and seeds else "" if seeds else "no curves in both reports"
     )
     moved.sort(key=lambda each: -each.largest)
-    return RungAgreement(id, was, now, seeds, max(sizes), tuple(moved), note)
+    missing = bool(curves[0] and not curves[1])
+    return RungAgreement(id, was, now, seeds, max(sizes), tuple(moved), missing, note)

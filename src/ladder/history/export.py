@@ -66,6 +66,7 @@ def same_seeds_as_dict(comparison: SameSeeds) -> dict[str, Any]:
         "after": comparison.after,
         "moved": [row.id for row in comparison.moved],
         "missing": [row.id for row in comparison.missing],
+        "differing": [row.id for row in comparison.differing],
         "compared": len(comparison.compared),
         "rungs": [_agreement(row) for row in comparison.rows],
     }

@@ -156,6 +156,10 @@ def test_strict(curves, pair, tmp_path, capsys):
     assert main(["compare", curves["first"], curves["fresh"]]) == 0
     assert "changed: loss at epoch 12, median 0.1 → 0.11, A = 1.00, p = " in capsys.readouterr().out
     assert main(["compare", curves["first"], curves["fresh"], "--strict"]) == 1
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "no regression in 1 rung; changed: rung1",
+        "--strict: not the same in rung1",
+    ]
     for same_seeds in ([], ["--same-seeds"]):
         assert main(["compare", curves["more"], curves["first"], "--strict", *same_seeds]) == 1
         assert main(["compare", curves["more"], curves["first"], *same_seeds]) == 0

@@ -84,12 +84,15 @@ def test_rungs_without_curves():
     alone = rung("rung2", (gate(SOON),), curves={"loss": CURVES.tolist()})
     before, after = climbed(), climbed(reached=[None] * 16)
     before["rungs"] += [alone, rung("rung3", (gate(SOON),), curves={"loss": CURVES.tolist()})]
-    after["rungs"].append(unmeasured("rung3"))
+    before["rungs"].append(unmeasured("rung4", "BLOCKED"))
+    after["rungs"] += [unmeasured("rung3"), unmeasured("rung4", "BLOCKED")]
     found = compare_seed_by_seed(before, after)
-    assert (
-        found.headline == "the same curves, to 0 %, in rung1; other verdicts: rung1, rung3; not compared: rung3, rung2"
+    assert found.headline == (
+        "the same curves, to 0 %, in rung1; other verdicts: rung1, rung3; not compared: rung3, rung4, rung2"
     )
-    assert [row.note for row in found.rows] == ["", "no curves in both reports", "not in the later report"]
+    without = "no curves in both reports"
+    assert [row.note for row in found.rows] == ["", without, without, "not in the later report"]
+    assert [row.id for row in found.missing] == ["rung3", "rung2"], "rung4 was blocked before too"
     nothing = compare_seed_by_seed(report(alone, root=0), report(unmeasured("rung2"), root=0))
     assert nothing.headline.startswith("NOTHING TO COMPARE")
 

@@ -69,8 +69,9 @@ def test_same_seeds():
         report(rung("rung1", (gate(SOON),), curves={"loss": [[1.0, 0.5, value]] * 16}), root=3) for value in (0.1, None)
     )
     found = written(same_seeds_as_dict(compare_seed_by_seed(before, after)))
-    assert set(found) == {"headline", "tolerance", "before", "after", "moved", "missing", "compared", "rungs"}
-    assert (found["moved"], found["compared"], found["missing"]) == (["rung1"], 1, [])
+    fields = "headline tolerance before after moved missing differing compared rungs"
+    assert set(found) == set(fields.split())
+    assert (found["moved"], found["compared"], found["missing"], found["differing"]) == (["rung1"], 1, [], ["rung1"])
     (row,) = found["rungs"]
     assert set(row) == {"id", "before", "after", "seeds", "largest", "moved", "told"}
     assert row["moved"] == [{"metric": "loss", "largest": None, "seeds": 16, "epoch": 12}]
