@@ -65,7 +65,7 @@ class RungAgreement:
 
     @property
     def description(self) -> str:
-        """What moved, by how much, in how many seeds and from which epoch on; else the size of the rounding."""
+        """The metric that moved most, by how much, in how many seeds and since which epoch; else the size of the rounding."""
         if not self.moved:
             return self.note or f"the same to {percent(self.largest)} in {self.seeds} seeds"
         first, *others = self.moved

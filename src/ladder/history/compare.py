@@ -70,10 +70,9 @@ class RungComparison:
 
     @property
     def differs(self) -> bool:
-        """Whether anything but a limit differs: a test has a result, the verdict changed, or the later report lacks the rung."""
-        if self.after is None or self.fault or any(test.result for test in self.tests):
-            return True
-        return self.before is not None and self.before != self.after
+        """True if anything but a limit differs: a test has a result, the verdict changed, or the later report lacks the rung."""
+        changed = self.before is not None and self.before != self.after
+        return changed or bool(self.fault) or any(test.result for test in self.tests)
 
 
 @dataclass(frozen=True)
