@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from bench_rungs import table
-from scipy.stats import genpareto
+from scipy.stats import genpareto  # type: ignore[import-untyped]
 
 from ladder import Seeds, Trainer
 from ladder.declare.criteria import Criterion
@@ -91,7 +91,7 @@ def main() -> None:
                 for _ in range(args.trials):
                     chosen = rng.permutation(len(values))
                     limits.append(limit(values[chosen[:n]], rng))
-                    kept += np.mean(values[chosen[n:]] <= limits[-1]) >= COVERAGE
+                    kept += int(np.mean(values[chosen[n:]] <= limits[-1]) >= COVERAGE)
                 cells.append(f"{kept / args.trials:.3f}, {(np.median(limits) - true) / spread:+.2f}")
             rows.append([f"{name}: {gate.key}", f"{true:.4g}", *cells])
     table(

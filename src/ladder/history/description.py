@@ -2,9 +2,10 @@
 
 import math
 
-from ladder.history.compare import LISTED, counted, experiment_changes, listed
+from ladder.history.compare import experiment_changes
 from ladder.history.history import History
 from ladder.history.series import LEARNING, Change, Series
+from ladder.history.wording import LISTED, counted, listed
 from ladder.report.text import format_number, printable
 
 

@@ -4,8 +4,10 @@ import math
 from typing import Any
 
 from ladder.history import description
-from ladder.history.compare import ReportComparison, RungComparison, SeedTest
+from ladder.history.agreement import RungAgreement, SameSeeds
+from ladder.history.compare import ReportComparison, RungComparison
 from ladder.history.history import History
+from ladder.history.seedtests import CHANGED, SeedTest
 from ladder.history.series import Change, RungRecord, Series
 from ladder.report.text import count
 
@@ -18,6 +20,8 @@ def comparison_as_dict(comparison: ReportComparison) -> dict[str, Any]:
         "before": comparison.before,
         "after": comparison.after,
         "regressions": [row.id for row in comparison.regressions],
+        "changed": [row.id for row in comparison.rows if row.tests_with(CHANGED)],
+        "differing": [row.id for row in comparison.differing],
         "compared": len(comparison.compared),
         "rungs": [_row(row) for row in comparison.rows],
     }
@@ -50,6 +54,41 @@ def _test(test: SeedTest) -> dict[str, Any]:
         "chance": test.chance,
         "corrected": test.corrected,
         "found": test.result,
+    }
+
+
+def same_seeds_as_dict(comparison: SameSeeds) -> dict[str, Any]:
+    """Return the comparison of two reports of the same seeds as JSON data; a value that only one has differs by null."""
+    return {
+        "headline": comparison.headline,
+        "tolerance": comparison.tolerance,
+        "before": comparison.before,
+        "after": comparison.after,
+        "moved": [row.id for row in comparison.moved],
+        "missing": [row.id for row in comparison.missing],
+        "differing": [row.id for row in comparison.differing],
+        "compared": len(comparison.compared),
+        "rungs": [_agreement(row) for row in comparison.rows],
+    }
+
+
+def _agreement(row: RungAgreement) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "before": row.before,
+        "after": row.after,
+        "seeds": row.seeds,
+        "largest": _finite(row.largest),
+        "moved": [
+            {
+                "metric": moved.metric,
+                "largest": _finite(moved.largest),
+                "seeds": moved.seeds,
+                "epoch": moved.epoch,
+            }
+            for moved in row.moved
+        ],
+        "told": row.description,
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ladder.declare.verdict import Verdict
 from ladder.history.changepoint import Sample
 from ladder.history.reports import Report
-from ladder.history.samples import conditions, epochs_to_target, in_time, same, values_at_by
+from ladder.history.samples import conditions, epochs_to_target, in_time, measured_by, same, values_at_by
 from ladder.report.schema import Condition, Criterion, Entry
 from ladder.report.text import find
 
@@ -120,7 +120,7 @@ def series_of_rung(id: str, reports: Sequence[Report], *, missing: bool) -> Seri
     main = None if control and criteria else next(iter(conditions(latest)), None)
     signs = {EPOCHS: -1 if control else 1} if criteria else {}
     if main is not None:
-        signs[_measured_by(main)] = -1 if main["kind"] == "above" or control else 1
+        signs[measured_by(main)] = -1 if main["kind"] == "above" or control else 1
     if criteria and not control:
         signs[LEARNING] = -1
     records = []
@@ -146,18 +146,10 @@ def _values(entry: Entry, criteria: Sequence[Criterion], main: Condition | None,
         values[EPOCHS] = tuple(sign * epoch for epoch in epochs)
         if not control:
             values[LEARNING] = tuple(0.0 if met else 1.0 for met in in_time(matching))
-    measured = [each for each in conditions(entry) if main is not None and _measured_by(each) == _measured_by(main)]
+    measured = [each for each in conditions(entry) if main is not None and measured_by(each) == measured_by(main)]
     if measured and (numbers := values_at_by(entry, measured[0])):
-        values[_measured_by(measured[0])] = tuple(sign * number for number in numbers)
+        values[measured_by(measured[0])] = tuple(sign * number for number in numbers)
     return values
-
-
-def _measured_by(condition: Condition) -> str:
-    """Return the name of what a condition measures, without its limit: the numbers stay comparable if that is tightened."""
-    if condition["kind"] == "comparison":
-        return f"{condition['metric']} against {condition['against']}"
-    name = f"{condition['metric']} at epoch {condition['by']}"
-    return f"{name} of epoch {condition['since']}'s" if condition["since"] else name
 
 
 def _fault(records: Sequence[RungRecord]) -> str:

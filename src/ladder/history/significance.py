@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # type: ignore[import-untyped]
 
-EXACT = 256  # values in total: up to here every arrangement is counted, in well under a second
+EXACT = 256  # values in total: up to here every arrangement is counted, in about a second at most
+DECIDES = 0.1  # two-sided: a larger p-value is nothing, whatever the number of tests
 
 
 class Shift(NamedTuple):
@@ -55,6 +56,29 @@ def shift(before: Sequence[float], after: Sequence[float]) -> Shift:
     return Shift(min(1.0, 1.0 - smaller + equal), smaller, probability)
 
 
+def either(before: Sequence[float], after: Sequence[float]) -> float:
+    """Return the two-sided p-value of the rank-sum test, exact where it may decide something.
+
+    A p-value above ``DECIDES`` is left approximated: to count the arrangements of every sample that did not change takes minutes.
+    """
+    ranks = scipy.stats.rankdata([*before, *after])
+    if ranks.min() == ranks.max():
+        return 1.0
+    p = float(scipy.stats.mannwhitneyu(ranks[len(before) :], ranks[: len(before)], method="asymptotic").pvalue)
+    return p if p > DECIDES else shift(before, after).either
+
+
+def simes(ps: Sequence[float]) -> float:
+    """Return one p-value of several hypotheses together: the smallest of ``len(ps) p_(i) / i``, ``p_(i)`` the i-th smallest.
+
+    Its error rate is that of its level for independent p-values, and for positively dependent ones such as those of the epochs
+    of a curve. Unlike the smallest p-value times their number it loses nothing if all are alike.
+    Source: Simes, *An improved Bonferroni procedure for multiple tests of significance* (1986); Sarkar (1998) for dependence.
+    """
+    ordered = np.sort(np.asarray(ps))
+    return min(1.0, float(np.min(ordered * len(ps) / np.arange(1, len(ps) + 1))))
+
+
 def _tail(scores: np.ndarray, first: int) -> tuple[float, float]:
     """Return the shares of the ways to choose as many scores as lie from ``first`` on: with at most their sum, and with it."""
     step = int(np.gcd.reduce(scores)) or 1  # with ties there are few different sums
@@ -76,6 +100,32 @@ def _ways(n: int, k: int) -> float:
     for i in range(1, k + 1):
         ways *= (n - k + i) / i
     return ways
+
+
+def signed_ranks(differences: Sequence[float]) -> float:
+    """Return the two-sided p-value of the signed-rank test of Wilcoxon (1945), conditional on the ties; zeros are left out.
+
+    It tests whether differences of pairs are as likely positive as negative, size by size. Up to ``EXACT`` of them the p-value
+    is exact: the share of all assignments of signs to the midranks with a sum at least as extreme. Infinite differences are the
+    largest.
+    """
+    nonzero = np.array([difference for difference in differences if difference != 0.0])
+    if not nonzero.size:
+        return 1.0
+    if nonzero.size > EXACT:
+        ranks = np.sign(nonzero) * scipy.stats.rankdata(np.abs(nonzero))
+        return float(scipy.stats.wilcoxon(ranks, method="asymptotic").pvalue)
+    doubled = np.rint(2.0 * scipy.stats.rankdata(np.abs(nonzero))).astype(np.int64)
+    positive = int(doubled[nonzero > 0.0].sum())
+    least = min(positive, int(doubled.sum()) - positive)
+    # ways[s] is the share of the assignments so far in which the ranks with a plus sum to s.
+    ways = np.zeros(least + 1)
+    ways[0] = 1.0
+    for rank in doubled.tolist():
+        ways *= 0.5
+        if rank <= least:
+            ways[rank:] += ways[: least + 1 - rank].copy()
+    return min(1.0, 2.0 * float(ways.sum()))
 
 
 def chance(before: Sequence[float], after: Sequence[float]) -> float:

@@ -36,7 +36,7 @@ def log_e(k: int, n: int, rate: float) -> float:
     """Compute the natural logarithm of the e-value of ``k`` successes in ``n`` against a rate of at most ``rate``.
 
     >>> round(math.exp(log_e(8, 8, 0.5)), 1)
-    100.2
+    100.5
 
     Args:
         k: The number of successes.
@@ -56,7 +56,7 @@ def at_least(k: int, n: int, error: float) -> float:
     """Return a lower bound of the rate that is wrong at any time with probability at most ``error``.
 
     >>> at_least(16, 16, error=0.05)
-    0.79
+    0.7898
     """
     # The e-value falls as the rate grows to k/n, and is below 1 from there on.
     tested = range(1, math.ceil(STEPS * k / n)) if n else range(0)

@@ -28,7 +28,8 @@ def median_interval(values: Sequence[float], level: float) -> Interval:
 
     A number below the median is exceeded by a value with probability 1/2 or more. So the interval leaves out the numbers that
     :func:`~ladder.judge.anytime.majority` of the values exceed, with half of the error, and those that so many lie below.
-    Without values it is unbounded. Source: Howard and Ramdas, *Sequential estimation of quantiles* (2022).
+    Without values it is unbounded. Source: Howard and Ramdas, *Sequential estimation of quantiles with applications to A/B
+    testing and best-arm identification* (2022).
 
     Raises:
         ValueError: for a level outside (0, 1).

@@ -111,7 +111,7 @@ class SequentialTest:
         """Compute exactly the chance of each verdict if seeds learn independently with probability ``rate``.
 
         >>> round(SequentialTest().operating_characteristics(0.95).passes, 4)
-        0.9899
+        0.9917
 
         With ``P(k, n)`` the chance that ``k`` of ``n`` seeds have learned and no look has decided,
         ``P(k, n) = rate P(k-1, n-1) + (1-rate) P(k, n-1)``, after which a look at ``n`` takes out every ``k`` it decides;
@@ -157,7 +157,7 @@ def chance_of_decision(k: int, n: int, looks: Sequence[int], decides: Callable[[
     >>> test = SequentialTest()
     >>> later = chance_of_decision(54, 64, [96, 128], lambda k, n: test.verdict(k, n) is not Verdict.UNDECIDED)
     >>> [round(chance, 2) for chance in later]
-    [0.48, 0.64]
+    [0.33, 0.68]
 
     Args:
         k: The number of successes so far.

@@ -31,6 +31,7 @@ from ladder.train.result import Trained
 
 ATTEMPTS = 10  # listed for each rung; the evidence has them all
 EPOCHS = 50  # of each curve, about: as many points as a small picture can show
+FEW_EPOCHS = 5  # of them at which a metric that judges nothing has every seed: what compares reports needs no more
 LONGEST = 1000  # characters of a component's value, at most
 DIGITS = 5  # significant digits of drawn numbers: more than any limit is stated to; the evidence has every digit
 
@@ -188,23 +189,30 @@ def _curves(outcome: Outcome) -> schema.Curves:
     sampled = {name: curve[:, np.array(epochs) - 1] for name, curve in trained.curves.items()}
     return {
         "epochs": epochs,
-        "curves": {
-            name: [[number(value, DIGITS) for value in seed] for seed in curve.tolist()]
-            for name, curve in sampled.items()
-            if name in judged
-        },
-        "others": {name: _spread(curve) for name, curve in sampled.items() if name not in judged},
+        "curves": {name: _every_seed(curve) for name, curve in sampled.items() if name in judged},
+        "others": {name: _other_metric(curve, epochs) for name, curve in sampled.items() if name not in judged},
     }
 
 
-def _spread(curve: Float[np.ndarray, "seed epoch"]) -> schema.Spread:
-    """Return median, low and high over the seeds that have a value, by epoch."""
+def _every_seed(curve: Float[np.ndarray, "seed epoch"]) -> list[list[float | None]]:
+    return [[number(value, DIGITS) for value in seed] for seed in curve.tolist()]
+
+
+def _other_metric(curve: Float[np.ndarray, "seed epoch"], epochs: list[int]) -> schema.OtherMetric:
+    """Return median, low and high over the seeds that have a value, by epoch, and every seed's values at a few epochs."""
+    few = np.linspace(0, len(epochs) - 1, min(FEW_EPOCHS, len(epochs))).round().astype(int)
     masked = np.ma.masked_invalid(curve)
     median, low, high = (
         [number(value, DIGITS) for value in np.ma.filled(statistic(masked, axis=0), np.nan).tolist()]
         for statistic in (np.ma.median, np.ma.min, np.ma.max)
     )
-    return {"median": median, "low": low, "high": high}
+    return {
+        "median": median,
+        "low": low,
+        "high": high,
+        "epochs": [epochs[i] for i in few],
+        "seeds": _every_seed(curve[:, few]),
+    }
 
 
 def _attempts(attempts: Sequence[Attempt]) -> schema.Attempts:

@@ -97,12 +97,12 @@ def _minor(version: str) -> int:
 def _completed(document: Raw, later: bool) -> Raw:
     """Return a report of this major version, with the fields that an earlier minor version lacks."""
     version = document["schema"] if later else VERSION
-    rungs = [_with_rates({"asks": [], **entry}) for entry in document["rungs"]]
+    rungs = [_with_new_fields(entry) for entry in document["rungs"]]
     return {**document, "schema": version, "test": {"report_seeds": None, **document["test"]}, "rungs": rungs}
 
 
-def _with_rates(entry: Raw) -> Raw:
-    """Return an entry with the fields that version 2.2 added; they are null in older reports."""
+def _with_new_fields(entry: Raw) -> Raw:
+    """Return an entry with the fields that versions 2.1 and 2.2 added; what older reports do not record is empty or null."""
     completed: Raw = {
         what: [{"lower": None, **each} if "differences" in each else each for each in entry[what]]
         for what in ("gates", "goals", "effects")
@@ -110,7 +110,9 @@ def _with_rates(entry: Raw) -> Raw:
     }
     if entry.get("seeds"):
         completed["seeds"] = {"verdict": None, "rate": None, "decision": None, **entry["seeds"]}
-    return {**entry, **completed}
+    if isinstance(others := entry.get("others"), dict):
+        completed["others"] = {name: {"epochs": [], "seeds": [], **spread} for name, spread in others.items()}
+    return {"asks": [], **entry, **completed}
 
 
 def _contradiction(document: Document) -> str:
@@ -152,6 +154,9 @@ def _contradiction(document: Document) -> str:
         for metric, curve in entry["curves"].items():
             if any(len(seed) != len(entry["epochs"]) for seed in curve):
                 return f"{entry['id']} has {len(entry['epochs'])} epochs, but {metric} has another number"
+        for metric, spread in entry["others"].items():
+            if any(len(seed) != len(spread["epochs"]) for seed in spread["seeds"]):
+                return f"{metric} of {entry['id']} has {len(spread['epochs'])} epochs, but a seed has another number"
     return ""
 
 
@@ -182,7 +187,7 @@ def _upgraded(entry: Raw) -> Raw:
     for what in ("gates", "goals"):
         entry[what] = [_condition(condition, entry) for condition in entry[what]]
     entry["effects"] = [_paired(effect) for effect in entry["effects"]]
-    return _with_rates(entry)
+    return _with_new_fields(entry)
 
 
 def _condition(condition: Raw, entry: Raw) -> Raw:

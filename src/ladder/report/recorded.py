@@ -4,12 +4,37 @@ A report records curves at some epochs only. The statistic of a criterion, the w
 from the whole curve and cannot be computed again from the recorded one; ``values_at_by`` is the number at epoch ``by`` alone.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ladder.declare.arrays import Float
 from ladder.declare.criteria import Above, Below, Criterion, Falls
 from ladder.report import schema
 from ladder.report.schema import Entry
+
+
+@dataclass(frozen=True)
+class RecordedCurve:
+    """The values of every seed of a metric at the epochs that a report records, NaN where there is none."""
+
+    epochs: list[int]
+    values: Float[np.ndarray, "seed epoch"]
+
+    def at(self, epoch: int) -> Float[np.ndarray, " seed"]:
+        """Return the value of each seed at one of the epochs."""
+        return self.values[:, self.epochs.index(epoch)]
+
+
+def curves(entry: Entry) -> dict[str, RecordedCurve]:
+    """Return the curves of every seed that a report records: of metrics that judge nothing at a few epochs, if at all."""
+    judged = {metric: (entry["epochs"], seeds) for metric, seeds in entry["curves"].items()}
+    others = {metric: (spread["epochs"], spread["seeds"]) for metric, spread in entry["others"].items()}
+    return {
+        metric: RecordedCurve(epochs, np.array(seeds, dtype=np.float64))
+        for metric, (epochs, seeds) in (judged | others).items()
+        if seeds and epochs
+    }
 
 
 def criterion(condition: schema.Criterion, epochs: list[int]) -> Criterion | None:

@@ -256,6 +256,13 @@ class Spread(TypedDict):
     high: list[float | None]
 
 
+class OtherMetric(Spread):
+    """A metric that judges nothing: its spread, and the values of every seed at a few epochs, those listed here."""
+
+    epochs: list[int]
+    seeds: list[list[float | None]]
+
+
 class Seconds(TypedDict):
     """The time that a rung took."""
 
@@ -281,11 +288,11 @@ class Judgement(TypedDict):
 
 
 class Curves(TypedDict):
-    """The curves of a rung at some epochs: every seed's for the metrics that judge it, the spread over seeds for the others."""
+    """The curves of a rung at some epochs: every seed's for the metrics that judge it, for the others mostly the spread."""
 
     epochs: list[int]
     curves: dict[str, list[list[float | None]]]
-    others: dict[str, Spread]
+    others: dict[str, OtherMetric]
 
 
 class Result(Judgement):

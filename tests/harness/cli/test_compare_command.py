@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from nights import LATE, NEVER, SOON, comparison, effect, gate, report, rung, unmeasured
 
@@ -95,7 +96,102 @@ def test_help_of_compare(capsys):
         main(["compare", "--help"])
     out = capsys.readouterr().out
     assert "ladder compare last-week.json reports/ladder.json" in out
-    assert "0 no regression, 1 a regression, 2 " in out
+    assert "0 no regression, or with --same-seeds the same curves; 1 a regression or moved curves, with --strict" in out
+
+
+@pytest.fixture
+def curves(tmp_path):
+    """Reports of one rung on the same seeds: unchanged, rounded, moved, on other seeds, and with a rung more."""
+
+    def climbed(factor, *more, root=3):
+        values = [[1.0 + 0.01 * i, 0.5, 0.1 * factor] for i in range(16)]
+        return report(rung("rung1", (gate(SOON),), curves={"loss": values}), *more, root=root)
+
+    other = rung("rung2", (gate(SOON),), curves={"loss": [[1.0, 0.5, 0.1]] * 16})
+    documents = {"first": climbed(1.0), "rounded": climbed(1.001), "moved": climbed(1.1)}
+    documents |= {"fresh": climbed(1.1, root=4), "more": climbed(1.0, other)}
+    return dict(zip(documents, filed(tmp_path, **documents), strict=True))
+
+
+def test_same_seeds(curves, capsys):
+    """--same-seeds exits with 1 if curves moved beyond the tolerance, and prints by how much, where and since when."""
+    assert main(["compare", "--same-seeds", curves["first"], curves["rounded"]]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "the same curves, to 0.1 %, in rung1"
+    assert out[3:] == [
+        "tolerance: 1 % of a value; smaller differences are rounding, amplified by training",
+        "1 rung the same",
+    ]
+    assert main(["compare", "--same-seeds", curves["first"], curves["moved"]]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "MOVED: rung1 up to 9.1 % in loss, 16 of 16 seeds, from epoch 12 (loss)"
+    assert out[5].split() == ["rung1", "PASS", "PASS", *out[0].split()[2:]]
+    assert main(["compare", "--same-seeds", curves["first"], curves["moved"], "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["moved"] == ["rung1"]
+
+
+@pytest.mark.parametrize(("tolerance", "code"), [("0.1", 0), ("0.09", 1), ("0", 1)])
+def test_tolerance(tolerance, code, curves):
+    """--tolerance sets the difference that counts as rounding."""
+    assert main(["compare", "--same-seeds", curves["first"], curves["moved"], "--tolerance", tolerance]) == code
+
+
+def test_unusable_options(curves, tmp_path, capsys):
+    """Options that cannot be followed are refused, with the value and what to do."""
+    assert main(["compare", "--same-seeds", curves["first"], curves["fresh"]]) == 2
+    assert "different seeds, of roots 3 and 4: climb again with --ladder-seed-root=3" in capsys.readouterr().err
+    assert main(["compare", "--same-seeds", str(tmp_path), curves["first"]]) == 2
+    assert "is a folder of nights; give --same-seeds the ladder.json of one climb" in capsys.readouterr().err
+    assert main(["compare", curves["first"], curves["first"], "--tolerance", "0.1"]) == 2
+    assert "--tolerance=0.1 is for --same-seeds" in capsys.readouterr().err
+    for tolerance in ("1", "-0.1", "some", "nan"):
+        with pytest.raises(SystemExit):
+            main(["compare", "--same-seeds", curves["first"], curves["first"], "--tolerance", tolerance])
+        assert f"{tolerance!r}: choose a relative difference from 0 to 1" in capsys.readouterr().err
+
+
+def test_strict(curves, pair, tmp_path, capsys):
+    """--strict exits with 1 for a change of any kind: of curves, for the better, or a rung that is gone; not for a limit."""
+    assert [main(["compare", *paths, "--strict"]) for paths in (pair, pair[::-1], [pair[0]] * 2)] == [1, 1, 0]
+    assert main(["compare", curves["first"], curves["fresh"]]) == 0
+    assert "changed: loss at epoch 12, median 0.1 → 0.11, A = 1.00, p = " in capsys.readouterr().out
+    assert main(["compare", curves["first"], curves["fresh"], "--strict"]) == 1
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "no regression in 1 rung; changed: rung1",
+        "--strict: not the same in rung1",
+    ]
+    for same_seeds in ([], ["--same-seeds"]):
+        assert main(["compare", curves["more"], curves["first"], "--strict", *same_seeds]) == 1
+        assert main(["compare", curves["more"], curves["first"], *same_seeds]) == 0
+        assert main(["compare", curves["first"], curves["more"], "--strict", *same_seeds]) == 0
+    limits = filed(tmp_path, **{f"limit{i}": report(rung("rung1", (gate(SOON, limit=i),)), night=i) for i in (1, 2)})
+    assert main(["compare", *limits, "--strict"]) == 2, "nothing but the limits can be compared"
+
+
+def test_strict_limit(tmp_path):
+    """A changed limit alone is no difference: neither of a strict comparison nor of one of the same seeds."""
+    values = [[1.0 + 0.01 * i, 0.3, 0.1] for i in range(16)]
+    documents = {
+        name: report(rung("rung1", (gate([6] * 16, limit=limit),), curves={"loss": values}), root=3)
+        for name, limit in (("a", 0.5), ("b", 0.49999997))
+    }
+    paths = filed(tmp_path, **documents)
+    assert main(["compare", *paths, "--strict"]) == 0
+    assert main(["compare", *paths, "--strict", "--same-seeds"]) == 0
+
+
+def test_seeds_of_a_folder(curves, tmp_path, capsys):
+    """Rungs of a folder may be of different nights: their seeds are no pairs, whatever the root."""
+    values = np.random.default_rng(0).lognormal(size=(16, 3))
+    nights = [
+        report(rung("rung1", (gate(SOON),), curves={"loss": (values * factor).tolist()}), night=night, root=3)
+        for night, factor in enumerate((1.0, 1.05))
+    ]
+    folder = tmp_path / "nights"
+    folder.mkdir()
+    first, last = filed(folder, first=nights[0]), filed(tmp_path, last=nights[1])
+    assert main(["compare", *first, *last, "--strict"]) == 1
+    assert main(["compare", str(folder), *last, "--strict"]) == 0
 
 
 @pytest.mark.parametrize("command", ["compare", "history"])

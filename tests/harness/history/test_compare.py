@@ -10,9 +10,13 @@ from nights import LATE, NEVER, SOON, comparison, effect, gate, report, rung, un
 
 from ladder.declare.verdict import Verdict
 from ladder.history.compare import compare
+from ladder.history.seedtests import CHANGED
 from ladder.judge.sequential import SequentialTest
 
 LOW, HIGH = [-0.1 - 0.01 * i for i in range(16)], [0.1 + 0.01 * i for i in range(16)]
+FALLING = [[1.0 + 0.01 * i, 0.5 + 0.01 * i, 0.2 + 0.01 * i] for i in range(16)]
+STEEPER = [[1.0 + 0.01 * i, 0.2 + 0.01 * i, 0.05 + 0.01 * i] for i in range(16)]
+"""Curves of a loss at epochs 1, 6 and 12."""
 REACHED = st.lists(st.sampled_from([1, 3, 6, 9, None]), min_size=16, max_size=16)
 
 
@@ -24,6 +28,11 @@ def only(diff):
 def one(before, after, **options):
     """Return the comparison of one rung, from its two entries."""
     return only(compare(report(before), report(after, night=1), **options))
+
+
+def curves(**metrics):
+    """Return the curves of a rung, at the epochs 1, 6 and 12 that its record has."""
+    return {"curves": metrics}
 
 
 # What counts as worse.
@@ -190,14 +199,69 @@ def test_changed_effect():
     """An effect that changed is described and is not a regression."""
     before, after = (rung("rung2", (gate(SOON),), effects=(effect(d),)) for d in (LOW, HIGH))
     diff = compare(report(before), report(after, night=1))
-    assert only(diff).descriptions[0].startswith("changed: loss against rung1, median -0.175 → 0.175, p = ")
+    assert only(diff).descriptions[0].startswith("effect changed: loss against rung1, median -0.175 → 0.175, p = ")
     assert not diff.regressions
     assert diff.headline == "no regression in 1 rung; effect changed: rung2"
     assert (
         one(before, rung("rung2", (gate(SOON),), effects=(effect([None] * 16),)))
         .descriptions[0]
-        .startswith("changed: ")
+        .startswith("effect changed: ")
     )
+
+
+def test_changed_curves():
+    """A metric that changed is described with its size, is not a regression, and is told however the gates came out."""
+    before, after = (rung("rung2", (gate(SOON),), **curves(loss=values)) for values in (FALLING, STEEPER))
+    diff = compare(report(before), report(after, night=1))
+    assert diff.headline == "no regression in 1 rung; changed: rung2"
+    assert only(diff).descriptions[0].startswith("changed: loss at epoch 6, median 0.575 → 0.275, A = 0.00, p = ")
+    assert only(diff).descriptions[0].endswith(" (Holm); and 2 other quantities")
+    assert not diff.regressions
+    assert diff.differing == list(diff.rows)
+    same = compare(report(before), report(before, night=1))
+    assert (same.headline, same.differing) == ("no regression in 1 rung", [])
+
+
+def test_changed_verdict_and_curves():
+    """A verdict that changed with the curves is not within noise."""
+    before = rung("rung1", (gate([2] * 15 + [None]),), **curves(loss=FALLING))
+    after = rung("rung1", (gate([2] * 13 + [None] * 3),), **curves(loss=STEEPER))
+    assert "PASS → FAIL" in one(before, after).descriptions
+
+
+def test_correction_of_changed_curves():
+    """Tests of curves weaken neither regressions nor effects."""
+    worse = [2, 3] * 3 + [3, 4] * 5
+    rng = np.random.default_rng(0)
+    noise = [curves(loss=rng.random((16, 3)).tolist()) for _ in range(80)]
+    dull = [rung(f"rung{i}", (gate([3] * 16),), **noise[i]) for i in range(2, 40)]
+    again = [rung(f"rung{i}", (gate([3] * 16),), **noise[40 + i]) for i in range(2, 40)]
+    diff = compare(report(rung("rung1", (gate(SOON),)), *dull), report(rung("rung1", (gate(worse),)), *again, night=1))
+    assert [row.id for row in diff.regressions] == ["rung1"]
+    assert not [row for row in diff.rows if row.tests_with(CHANGED)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differs"),
+    [
+        (rung("rung1", (gate(SOON),)), rung("rung1", (gate(SOON, limit=0.4),)), False),
+        (rung("rung1", (gate(SOON),)), rung("rung1", (gate([1] * 16),)), True),
+        (rung("rung1", (gate([2] * 15 + [None]),)), rung("rung1", (gate([2] * 13 + [None] * 3),)), True),
+        (rung("rung1", (gate(SOON),)), unmeasured("rung1", "BLOCKED", blocked_by=["rung0"]), True),
+        (unmeasured("rung1"), unmeasured("rung1"), False),
+    ],
+    ids=["limit", "faster", "verdict", "blocked", "crashed twice"],
+)
+def test_differing(before, after, differs):
+    """Anything but a changed limit is a difference, for better or worse, be it within noise."""
+    assert one(before, after).differs == differs
+
+
+def test_differing_missing():
+    """A rung that the later report lacks is a difference, and one that it has more is not."""
+    few, many = report(rung("rung1", (gate(SOON),))), report(*(rung(id, (gate(SOON),)) for id in ("rung1", "rung2")))
+    assert [row.id for row in compare(many, few).differing] == ["rung2"]
+    assert compare(few, many).differing == []
 
 
 # What cannot be compared.
@@ -227,19 +291,51 @@ def test_rungs_of_one_report():
 
 
 def test_changed_limit():
-    """A gate whose limit changed is not compared, and the other gates are."""
+    """A gate whose limit changed is compared at the later limit, and the note says so."""
+    before = rung("rung1", (gate([1] * 16, limit=1.2),), **curves(loss=FALLING))
+    after = rung("rung1", (gate([6] * 16, limit=0.7),), **curves(loss=FALLING))
+    row = one(before, after)
+    assert row.notes == ("limit of loss at epoch 6: 1.2 → 0.7; the seeds of both are counted against 0.7",)
+    assert [(test.before, test.after) for test in row.tests[:2]] == [(16, 16), (6.0, 6.0)]
+    assert row.descriptions == list(row.notes)
+    slow = [[start, start, start] for start, *_ in FALLING]
+    row = one(before, rung("rung1", (gate(NEVER, limit=0.7),), **curves(loss=slow)))
+    assert [test.result for test in row.tests[:2]] == ["broke", "slower"]
+    assert row.regressions[0].startswith("broke: seeds that learn 16/16 → 0/16, p = ")
+
+
+def test_changed_eighth_digit():
+    """A limit that moved in its eighth digit hides nothing: every digit of it is shown."""
+    before = rung("rung1", (gate([6] * 16),), **curves(loss=STEEPER))
+    after = rung("rung1", (gate([12] * 16, limit=0.5000001),), **curves(loss=FALLING))
+    row = one(before, after)
+    assert row.notes[0].startswith("limit of loss at epoch 6: 0.5 → 0.5000001; ")
+    assert row.tests_with(CHANGED)
+    assert compare(report(before), report(after)).compared
+
+
+def test_changed_limit_without_curves():
+    """Seeds that cannot be counted at the later limit are not tested, and the other gates are."""
     before = rung("rung1", (gate(SOON), gate(SOON, metric="mse")))
     after = rung("rung1", (gate(NEVER, limit=0.4), gate(LATE, metric="mse")))
     row = one(before, after)
-    assert row.notes == ("limit changed, not compared: loss < 0.5 by epoch 6 → loss < 0.4 by epoch 6",)
+    assert row.untested == ("seeds that reach the limit of loss at epoch 6",)
     assert [test.result for test in row.tests] == ["", "slower"]
     assert (
         "PASS → FAIL, by other conditions"
         in one(rung("rung1", (gate(SOON),)), rung("rung1", (gate(NEVER, limit=0.4),))).descriptions
     )
-    hidden = one(rung("rung1", (gate(SOON),)), rung("rung1", (gate(SOON, limit=0.5000001),)))
-    assert hidden.notes[0].endswith("(0.5) → loss < 0.5 by epoch 6 (0.5000001)")
-    assert not hidden.tests
+
+
+def test_changed_margin():
+    """A comparison whose margin changed has its earlier verdict at the later margin."""
+    interval = {"low": -0.25, "high": -0.1}
+    before = rung("rung2", (comparison(LOW, verdict="PASS", margin=0.0) | interval,))
+    for margin, worse in ((-0.05, True), (-0.2, False)):
+        failed = comparison(HIGH, verdict="FAIL", margin=margin)
+        row = one(before, rung("rung2", (failed,)))
+        assert row.notes == (f"margin of loss against rung1: 0 → {margin}",)
+        assert bool(row.regressions) == worse
 
 
 def test_added_and_removed_gates():

@@ -6,8 +6,9 @@ import math
 import pytest
 from nights import LATE, NEVER, SOON, effect, example, gate, of_one_rung, report, rung, write
 
+from ladder.history.agreement import compare_seed_by_seed
 from ladder.history.compare import compare
-from ladder.history.export import comparison_as_dict, history_as_dict
+from ladder.history.export import comparison_as_dict, history_as_dict, same_seeds_as_dict
 from ladder.history.history import read
 from ladder.history.series import EPOCHS
 
@@ -47,7 +48,9 @@ def test_comparison():
     before = report(rung("rung1", (gate(SOON),)), rung("rung2", (gate(SOON),), effects=(effect([0.1] * 16),)))
     after = report(rung("rung1", (gate(NEVER),)), rung("rung2", (gate(LATE),), effects=(effect([0.1] * 16),)))
     found = written(comparison_as_dict(compare(before, after)))
-    assert set(found) == {"headline", "alpha", "before", "after", "regressions", "compared", "rungs"}
+    fields = "headline alpha before after regressions changed differing compared rungs"
+    assert set(found) == set(fields.split())
+    assert (found["changed"], found["differing"]) == ([], ["rung1", "rung2"])
     assert found["regressions"] == ["rung1", "rung2"]
     fields = "id before after measured tests fault same notes untold worse told"
     assert [set(row) for row in found["rungs"]] == [set(fields.split())] * 2
@@ -58,6 +61,20 @@ def test_comparison():
     assert 0.0 < slower["p"]["slower"] <= slower["corrected"]["slower"] <= 0.05
     assert found["rungs"][0]["tests"][1]["after"] is None
     assert not math.isnan(found["rungs"][1]["tests"][2]["before"])
+
+
+def test_same_seeds():
+    """A comparison of the same seeds has every metric that moved; a value that only one report has differs by null."""
+    before, after = (
+        report(rung("rung1", (gate(SOON),), curves={"loss": [[1.0, 0.5, value]] * 16}), root=3) for value in (0.1, None)
+    )
+    found = written(same_seeds_as_dict(compare_seed_by_seed(before, after)))
+    fields = "headline tolerance before after moved missing differing compared rungs"
+    assert set(found) == set(fields.split())
+    assert (found["moved"], found["compared"], found["missing"], found["differing"]) == (["rung1"], 1, [], ["rung1"])
+    (row,) = found["rungs"]
+    assert set(row) == {"id", "before", "after", "seeds", "largest", "moved", "told"}
+    assert row["moved"] == [{"metric": "loss", "largest": None, "seeds": 16, "epoch": 12}]
 
 
 def test_keys_of_the_changed_verdict():

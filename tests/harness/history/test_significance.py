@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ladder.history.significance import EXACT, chance, corrected, fewer, shift
+from ladder.history.significance import DECIDES, EXACT, chance, corrected, either, fewer, shift, signed_ranks, simes
 
 EPOCHS = st.lists(st.sampled_from([1, 2, 3, 4, 5, math.inf]), min_size=1, max_size=12)
 
@@ -60,6 +60,42 @@ def test_swapped_samples(before, after):
     """The sides of the test are swapped with the samples."""
     there, back = shift(before, after), shift(after, before)
     assert (there.larger, there.chance) == (pytest.approx(back.smaller), pytest.approx(1.0 - back.chance))
+
+
+@given(st.lists(st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, math.inf, -math.inf]), min_size=1, max_size=9))
+def test_every_sign(differences):
+    """The p-value of pairs is the share of all assignments of signs with a sum of ranks at least as extreme."""
+    nonzero = [d for d in differences if d]
+    ranks = stats.rankdata(np.abs(nonzero)) if nonzero else np.zeros(0)
+    sums = [np.dot(signs, ranks) for signs in itertools.product([-1, 1], repeat=len(nonzero))]
+    seen = np.dot(np.sign(nonzero), ranks)
+    expected = np.mean(np.abs(sums) >= abs(seen) - 1e-9)
+    assert signed_ranks(differences) == pytest.approx(expected)
+    assert signed_ranks([-d for d in differences]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", [16, EXACT, EXACT + 1])
+def test_pairs_without_ties(n):
+    """The p-value of pairs is SciPy's, exact or, of very many, approximated."""
+    differences = np.random.default_rng(n).normal(size=n) + 0.1
+    method = "exact" if n <= EXACT else "asymptotic"
+    assert signed_ranks(differences.tolist()) == pytest.approx(stats.wilcoxon(differences, method=method).pvalue)
+
+
+@given(EPOCHS, EPOCHS)
+def test_either(before, after):
+    """The two-sided p-value is exact wherever it may decide something."""
+    p, exact = either(before, after), shift(before, after).either
+    assert p == exact or min(p, exact) > DECIDES / 4.0
+
+
+def test_simes():
+    """One p-value of several is the smallest of them times their number over its rank; equal ones lose nothing."""
+    assert simes([0.03]) == 0.03
+    assert simes([0.02, 0.02, 0.02]) == pytest.approx(0.02)
+    assert simes([0.01, 0.5, 0.9]) == pytest.approx(0.03)
+    assert simes([0.4, 0.02, 0.03]) == pytest.approx(0.045)
+    assert simes([1.0, 1.0]) == 1.0
 
 
 def test_holm():

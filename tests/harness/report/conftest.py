@@ -37,7 +37,8 @@ def report():
     first, gone = found["rungs"][0], json.loads(json.dumps(find(found, "rung3")))
     first["repeat"] = "pytest tests/ladder --ladder-only 'rung1'"
     first["test"] = {"id": "tests/test_it.py::test_it", "file": "tests/test_it.py", "line": 12}
-    first["others"] = {"norm": {"median": [1.0, 2.0, 3.0], "low": [0.5, 1.0, None], "high": [2.0, 3.0, None]}}
+    norm = {"median": [1.0, 2.0, 3.0], "low": [0.5, 1.0, None], "high": [2.0, 3.0, None]}
+    first["others"] = {"norm": norm | {"epochs": [1, 3], "seeds": [[0.5, 2.0], [2.0, None]]}}
     attempt = {"date": "2026-11-21T09:54:37+00:00", "commit": "", "root": 0, "error": "RuntimeError('gone')"}
     first["attempts"] = {
         "total": 12,

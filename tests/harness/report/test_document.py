@@ -153,6 +153,23 @@ def test_recorded_epochs():
     assert len(epochs) < 60
 
 
+def test_other_metrics():
+    """A metric that judges nothing has every seed at a few epochs, the first and the last among them, as the curves have."""
+
+    class Tells(Coin):
+        metrics = ("loss", "spare")
+
+        def epoch(self, state, key):
+            state, told = super().epoch(state, key)
+            return state, told | {"spare": told["loss"]}
+
+    found = rung(report_of(Rung(number=1, name="tells", experiment=Tells(epochs=90), gates=(LEARNS,))), "rung1")
+    other, loss = found["others"]["spare"], found["curves"]["loss"]
+    assert (len(other["epochs"]), other["epochs"][0], other["epochs"][-1]) == (5, 1, 90)
+    columns = [found["epochs"].index(epoch) for epoch in other["epochs"]]
+    assert other["seeds"] == [[seed[column] for column in columns] for seed in loss]
+
+
 def test_entry_of_a_failed_test(report):
     """A failed test gives a new entry, not green and with the reason after other notes; the first entry is unchanged."""
     passed = rung(report, "rung1") | {"note": "it was slow"}

@@ -127,6 +127,17 @@ def test_earlier_minor_version(report, tmp_path):
     assert (loaded["rungs"], loaded["test"]["report_seeds"]) == (now["rungs"], None)
 
 
+def test_other_metrics_of_version_2_1(report, tmp_path):
+    """Metrics that judge nothing had no seeds before 2.2; their seeds must have as many epochs as are listed."""
+    spread = {"median": [1.0, 2.0], "low": [0.5, 1.0], "high": [2.0, 3.0]}
+    document = json.loads(json.dumps(report)) | {"schema": "2.1.0"}
+    document["rungs"][0]["others"] = {"norm": spread}
+    assert load(filed(document, tmp_path))["rungs"][0]["others"] == {"norm": spread | {"epochs": [], "seeds": []}}
+    document["rungs"][0]["others"] = {"norm": spread | {"epochs": [1, 2], "seeds": [[0.5, 1.0], [0.5]]}}
+    with pytest.raises(ReportError, match="norm of rung1 has 2 epochs, but a seed has another number"):
+        load(filed(document, tmp_path))
+
+
 def test_later_minor_version(report, tmp_path):
     """Unknown fields are accepted in a report of a later minor version only."""
     document = json.loads(json.dumps(report)) | {"schema": "2.10.0", "mood": "good"}
