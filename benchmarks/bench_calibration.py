@@ -47,8 +47,9 @@ def quantile_of_fit(samples: np.ndarray) -> np.ndarray:
     excess = ordered[:, -m:] - threshold[:, None]
     weight = 1.0 - (np.arange(1, m + 1) - 0.35) / m
     a0, a1 = excess.mean(axis=1), (weight * excess).mean(axis=1)
-    shape = 2.0 - a0 / (a0 - 2.0 * a1)
-    scale = 2.0 * a0 * a1 / (a0 - 2.0 * a1)
+    with np.errstate(invalid="ignore"):  # no excess at all, where a resample repeats its largest value
+        shape = 2.0 - a0 / (a0 - 2.0 * a1)
+        scale = 2.0 * a0 * a1 / (a0 - 2.0 * a1)
     beyond = (1.0 - COVERAGE) * samples.shape[1] / m
     return np.asarray(threshold + genpareto.isf(beyond, shape, scale=scale))
 

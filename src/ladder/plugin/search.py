@@ -15,7 +15,8 @@ from typing import NamedTuple
 import pytest
 
 ONLY_RUNGS = re.compile(r"\s*(?:rung\d*(?:\s+or\s+rung\d*)*)?\s*")
-MENTIONS_RUNGS = re.compile(rb"climb|rung|marker")
+# An argument or a string ``climb``, and an attribute that may be the mark of a rung, or add one.
+MENTIONS_RUNGS = re.compile(rb"\bclimb(?:['\"]|\s*[,):=/#])|\.[\s\\]*(?:rung\d*|add_marker|applymarker)\b")
 IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]+)", re.M)
 PLUGINS = re.compile(rb"^pytest_plugins\b[^\n]*=([^\n]*(?:\n[ \t]+[^\n]*)*)", re.M)
 
