@@ -4,6 +4,7 @@ import dataclasses
 from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
+from ladder.declare.traced import traced_components
 from ladder.declare.values import MAX_DEPTH, equal, is_too_deep, shortened
 
 MAX_EPOCHS = 1_000_000  # all metrics of every epoch stay in memory
@@ -22,6 +23,10 @@ class Experiment(Protocol):
     the metric that is trained on and the one that shows whether the task is solved, both better the lower they are; traces of
     :func:`~ladder.inspection.step_traces`; the method of :class:`~ladder.inspection.Inspectable`. A class attribute
     ``pictures`` names the module that draws it, an :class:`~ladder.pictures.Artist`.
+
+    A class attribute ``traced_components``, of the experiment or of a nested component, names fields that are numbers, such as
+    ``("learning_rate",)``. They are arguments of the compiled program, not constants in it: experiments that differ in these
+    numbers only are compiled once. Inside ``init`` and ``epoch`` they are arrays, so ``jnp.where`` takes the place of ``if``.
     """
 
     @property
@@ -53,6 +58,7 @@ def check_experiment(experiment: object) -> None:
     for name in components(experiment):
         if name in METHODS:
             raise ValueError(f"component {name!r} hides the method {name}(); give the component another name")
+    traced_components(experiment)
     for name in ("init", "epoch"):
         if not callable(method := getattr(experiment, name)):
             raise ValueError(

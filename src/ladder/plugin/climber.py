@@ -51,7 +51,8 @@ def _from_experiment(traceback: TracebackType | None) -> TracebackType | None:
     start = frame = traceback
     while frame:
         if (
-            frame.tb_frame.f_globals.get("__name__") in ("ladder.train.compiled", "ladder.train.checks")
+            frame.tb_frame.f_globals.get("__name__")
+            in ("ladder.train.compiled", "ladder.train.program", "ladder.train.checks")
             and "__tracebackhide__" in frame.tb_frame.f_locals
         ):
             start = frame

@@ -14,9 +14,8 @@ from ladder.files import lock, write_atomically
 
 DIRECTORY = "jax_compilation_cache_dir"
 LOCK = "lock"
-SETTINGS = {
-    "jax_persistent_cache_min_compile_time_secs": 0.0,
-    "jax_persistent_cache_min_entry_size_bytes": -1,
+THRESHOLDS = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
+SETTINGS = THRESHOLDS | {
     # XLA's own caches are below the folder, and would make its name part of every program's key.
     "jax_persistent_cache_enable_xla_caches": "none",
 }
@@ -27,8 +26,9 @@ class CompilationCache:
 
     JAX writes a program in place: a process that dies while writing leaves a truncated file, which JAX neither uses nor
     replaces. So each process gives JAX a folder of its own, with links to the shared programs (copies where the file system
-    has no links), and shares its programs once they are complete. If the user has set ``jax_compilation_cache_dir``, this does
-    nothing; if the folder cannot be written, programs are compiled each time.
+    has no links), and shares its programs once they are complete. If the user has set ``jax_compilation_cache_dir``, JAX
+    uses that folder, and this only makes it store every program there, however small; if the folder cannot be written, programs
+    are compiled each time.
     """
 
     def __init__(self, shared: Path):
@@ -37,6 +37,7 @@ class CompilationCache:
         self._lock: int | None = None
         self._before: dict[str, Any] = {}
         if getattr(jax.config, DIRECTORY) is not None:
+            self._before = _configure(THRESHOLDS)
             return
         _remove_abandoned(shared)
         try:
@@ -57,8 +58,9 @@ class CompilationCache:
 
     def close(self) -> None:
         """Restore JAX's settings and remove this process's folder."""
+        _configure(self._before)
+        self._before = {}
         if self._own is not None and self._lock is not None:
-            _configure(self._before)
             compilation_cache.reset_cache()  # otherwise JAX would go on writing to the folder
             _remove(self._own, self._lock)
             self._own = None

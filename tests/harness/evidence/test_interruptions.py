@@ -363,9 +363,11 @@ def test_killed_compilation(tmp_path):
 def no_cache():
     """JAX without a folder for compiled programs, which is the default."""
     before = jax.config.jax_compilation_cache_dir
+    threshold = jax.config.jax_persistent_cache_min_compile_time_secs
     compilation_cache.set_cache_dir(None)
     yield
     compilation_cache.set_cache_dir(before)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", threshold)
     compilation_cache.reset_cache()
 
 
@@ -402,12 +404,16 @@ def test_shared_compilation_cache(tmp_path, no_cache):
 
 
 def test_cache_of_the_user(tmp_path, no_cache):
-    """A compilation cache that the user has set is left unchanged."""
+    """A compilation cache that the user has set gets every program, however small, and settings are restored."""
     own, shared = tmp_path / "own", tmp_path / "shared"
     shared.mkdir()
+    compilation_cache.reset_cache()
     compilation_cache.set_cache_dir(str(own))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)  # JAX's default
     before = dict(jax.config.values)
     cache = CompilationCache(shared)
+    jax.jit(lambda x: 3 * x + 1).lower(1.0).compile()
+    assert list(own.glob("*-cache"))
     cache.share()
     cache.close()
     assert dict(jax.config.values) == before

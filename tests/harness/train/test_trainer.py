@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from toys import Coin, Diverges, Fit, Misreports, SeenFit
 
 from ladder.studies.manifoldformer import Oscillators, Signals
 from ladder.train.compiled import CompiledTrainer
+from ladder.train.program import Program
 from ladder.train.result import NonFinite, Trained
 from ladder.train.trainer import CALIBRATION_STREAM, GATE_STREAM, Seeds
 
@@ -37,9 +38,11 @@ class Log:
         self.told.append(("compiling", first, last))
 
     def epoch(self, first, last, epoch, metrics):
-        """Record the call, and check that it covers every seed of the block."""
+        """Record the call, and check that it covers every seed that was trained, and no other."""
         self.told.append((epoch, first, last))
-        assert {name: len(value) for name, value in metrics.items()} == {"loss": 4, "step_loss": 4}
+        assert {name: len(value) for name, value in metrics.items()} == dict.fromkeys(
+            ("loss", "step_loss"), last - first
+        )
 
 
 def same(one, other, **tolerance):
@@ -401,3 +404,122 @@ def test_order_of_steps():
     )
     assert trained.first_non_finite_step.tolist() == [2, 2, 4]
     assert trained.select([2, 0]).first_non_finite_step.tolist() == [4, 2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line(Fit):
+    """The regression, with a rate that is an argument of the program; counts how often its Python code runs."""
+
+    calls: Any = field(default_factory=list, compare=False)
+    traced_components = ("rate",)
+
+    def epoch(self, state, key):
+        """Count the call."""
+        self.calls.append(1)
+        return super().epoch(state, key)
+
+
+@pytest.fixture
+def compilations():
+    """The events of XLA compilations of programs of a block."""
+    durations = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, duration, **kw: durations.append(event) if event.endswith("backend_compile_duration") else None
+    )
+    return durations
+
+
+def test_one_compilation_for_any_number_of_seeds(compilations):
+    """One trace and one compilation serve 4, 6, 16 and 5 seeds, and every seed has the result it has in any other number."""
+    calls = []
+    trainer = CompiledTrainer(Line(rate=0.07, calls=calls), 16)
+    whole = trainer(Seeds(), range(16))
+    assert len(calls) == 1
+    for count in (1, 3, 4, 5, 6):  # compiles the small programs that make keys
+        Seeds().keys(range(count))
+    compilations.clear()
+    for numbers in (range(4), range(4, 10), range(16), range(5), [9, 2, 5]):
+        trained = trainer(Seeds(), numbers)
+        same(trained, whole.select(list(numbers)))
+    assert len(calls) == 1
+    assert compilations == []
+
+
+def test_one_compilation_for_different_numbers(compilations):
+    """Experiments that differ in traced components only share one program, and have the curves that constants would give."""
+    calls = []
+    CompiledTrainer(Line(rate=0.03, calls=calls), 3)(Seeds(), range(3))
+    compilations.clear()
+    other = CompiledTrainer(Line(rate=0.2, calls=calls), 3)(Seeds(), range(3))
+    assert len(calls) == 1
+    assert compilations == []
+    same(other, CompiledTrainer(Fit(rate=0.2), 3)(Seeds(), range(3)), rtol=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Line(rate=1, calls=[]), Line(rate=0.1, traced=True, calls=[]), SeenFit(rate=0.1)],
+    ids=["type of the number", "another component", "another class"],
+)
+def test_no_sharing(other):
+    """A program is not shared where anything but a traced number differs, its type included."""
+    assert not Program(Line(calls=[]), 2).serves(other, 2)
+    assert Program(Line(calls=[]), 2).serves(Line(rate=0.3, calls=[]), 2)
+    assert not Program(Line(calls=[]), 2).serves(Line(calls=[]), 3)
+    with jax.default_matmul_precision("bfloat16"):
+        assert not Program(Line(calls=[]), 3).serves(other, 2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 7, 8])
+def test_layout(count):
+    """Every seed has a row of its own, among the first rows of a device, and devices have equally many but for one."""
+    layout = Program(Fit(), 8).layout(range(10, 10 + count))
+    assert [layout.filled[row] for row in layout.rows] == list(range(10, 10 + count))
+    assert layout.counts.sum() == count
+    assert np.ptp(layout.counts) <= 1
+    each = len(layout.filled) // len(layout.counts)
+    assert all(row % each < layout.counts[row // each] for row in layout.rows)
+
+
+def test_inspection_of_seeds_from_several_calls():
+    """Seeds of several calls are inspected without training them again."""
+    trainer, log = CompiledTrainer(SeenFit(), 8), Log()
+    whole = trainer.inspect(Seeds(), [5, 1, 3])
+    for numbers in (range(2), range(2, 8)):
+        trainer(Seeds(), numbers)
+    found = trainer.inspect(Seeds(), [5, 1, 3], log)
+    assert log.told == []
+    for name, value in whole.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_several_epochs_in_a_call(monkeypatch):
+    """Several epochs in one call are reported one by one, with the values that single epochs have."""
+    trainer, log = CompiledTrainer(Fit(epochs=150), 4), Log()
+    monkeypatch.setattr("ladder.train.compiled.UPDATE", 0.0)
+    single = trainer(Seeds(), range(4))
+    monkeypatch.setattr("ladder.train.compiled.UPDATE", 60.0)
+    same(trainer(Seeds(), range(4), log), single)
+    assert log.told == [(epoch, 0, 4) for epoch in range(1, 151)]
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        (
+            ("speed",),
+            "Declares.traced_components names 'speed', which is not a field; the fields are done, start, epochs",
+        ),
+        (("done",), "traced_components names 'done', whose value .* is not a number; leave it out"),
+        ("rate", r"traced_components='rate': give a tuple of names of fields, such as \('learning_rate',\)"),
+    ],
+)
+def test_invalid_declaration(declared, message):
+    """A declaration of traced components that cannot be used raises an error before anything is traced."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Declares(Returns):
+        traced_components = declared
+
+    with pytest.raises(ValueError, match=message):
+        CompiledTrainer(Declares(done=lambda s, r: (s, r)), 2)

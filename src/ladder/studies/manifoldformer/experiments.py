@@ -37,7 +37,7 @@ def _matrices(params: Any) -> Any:
     return jax.tree.map(dimension_numbers, params)
 
 
-# The rate here is 1, because the learning rate is a separate factor; see TrainingState.
+# The rate here is 1, because the learning rate is a separate factor.
 OPTIMISERS: Mapping[str, optax.GradientTransformation] = {
     "adam": optax.adam(1.0),
     "adamw": optax.adamw(1.0),
@@ -49,15 +49,10 @@ During = Literal["", "before", "after"]
 
 
 class TrainingState(NamedTuple):
-    """The quantities that training changes, and the learning rate.
-
-    The rate is part of the state, not a compiled constant: a control that trains at rate 0 then runs the very program it is a
-    control of.
-    """
+    """The quantities that training changes."""
 
     params: Any
     optimiser: optax.OptState
-    learning_rate: Float[Array, ""]
     step: Int[Array, ""]
 
 
@@ -113,6 +108,8 @@ class Oscillators:
     shuffle: bool = False
     during: During = ""
 
+    # A control that trains at rate 0 runs the very program that it is a control of.
+    traced_components: ClassVar[tuple[str, ...]] = ("learning_rate",)
     objective: ClassVar[str] = "loss"
     reference: ClassVar[str] = "mse"
     pictures: ClassVar[str] = "ladder.studies.manifoldformer.pictures"
@@ -209,19 +206,18 @@ class Oscillators:
     def init(self, key: Key[Array, ""]) -> TrainingState:
         """Return fresh parameters and optimiser state."""
         params = nnx.split(self.build(key))[1]
-        return TrainingState(
-            params, self._optimiser.init(params), jnp.asarray(self.learning_rate), jnp.zeros((), jnp.int32)
-        )
+        return TrainingState(params, self._optimiser.init(params), jnp.zeros((), jnp.int32))
 
     def model_at(self, state: TrainingState) -> ManifoldFormer:
         """Return the model with the parameters of this state."""
         return nnx.merge(self._graphdef, state.params)
 
     def _rate(self, state: TrainingState) -> Float[Array, ""]:
+        rate = jnp.asarray(self.learning_rate)
         if self.schedule == "constant":
-            return state.learning_rate
+            return rate
         shape = optax.cosine_decay_schedule(1.0, self.epochs * self.steps_per_epoch)
-        return state.learning_rate * jnp.asarray(shape(state.step))
+        return rate * jnp.asarray(shape(state.step))
 
     def _progress(self, step: Int[Array, ""]) -> Float[Array, ""]:
         return step / (self.epochs * self.steps_per_epoch)
@@ -279,7 +275,7 @@ class Oscillators:
             stages=self._forward_stages(batch.input, out), params=params, gradient=gradient, update=update
         )
         outputs = _off_sphere(out), means if self.during else {}, {"step_loss": loss} | traces
-        return TrainingState(params, optimiser, state.learning_rate, state.step + 1), outputs
+        return TrainingState(params, optimiser, state.step + 1), outputs
 
     def _batch_loss(
         self, params: Any, batch: Batch, weights: Array, key: Array, step: Array

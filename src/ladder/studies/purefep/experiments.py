@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Float, Key
 
 from ladder.declare.fields import check_fields
+from ladder.declare.traced import with_components
 from ladder.studies.purefep import tasks
 from ladder.studies.purefep.flow import predict
 from ladder.studies.purefep.learning import Backprop, Batch, FreeEnergy, accuracy, cross_entropy
@@ -19,10 +20,17 @@ from ladder.studies.purefep.model import Model, PureFEP
 Learning = FreeEnergy | Backprop
 
 
+def with_priors(config: Model, priors: Any) -> PureFEP:
+    """Return the model of this configuration that has these priors, the arrays of an ``nnx.split``."""
+    # Traced numbers cannot be hashed, and the structure of a model does not depend on them.
+    model = nnx.merge(_graph(with_components(config, dict.fromkeys(Model.traced_components, 1.0))), priors)
+    model.config = config
+    return model
+
+
 @cache
-def graph(model: Model) -> nnx.GraphDef[PureFEP]:
-    """Return the static part of an ``nnx.split`` of such a model: all of it but the priors."""
-    return nnx.split(nnx.eval_shape(lambda: PureFEP(model, nnx.Rngs(0))))[0]
+def _graph(config: Model) -> nnx.GraphDef[PureFEP]:
+    return nnx.split(nnx.eval_shape(lambda: PureFEP(config, nnx.Rngs(0))))[0]
 
 
 class OverfitState(NamedTuple):
@@ -67,6 +75,8 @@ class Overfit:
     steps_per_epoch: int = 10
     evaluation_steps: int | None = None
 
+    traced_components: ClassVar[tuple[str, ...]] = ("epochs",)  # which no step depends on
+
     def __post_init__(self) -> None:
         check_fields(self)
         if not 2 <= self.batch_size <= self.model.vocabulary:
@@ -92,7 +102,7 @@ class Overfit:
 
     def model_at(self, state: OverfitState) -> PureFEP:
         """Return the model as trained so far."""
-        return nnx.merge(graph(self.model), state.priors)
+        return with_priors(self.model, state.priors)
 
     def init(self, key: Key[Array, ""]) -> OverfitState:
         """Return fresh priors and a fresh batch."""
@@ -198,7 +208,7 @@ class Stream:
 
     def model_at(self, state: StreamState) -> PureFEP:
         """Return the model as trained so far."""
-        return nnx.merge(graph(self.model), state.priors)
+        return with_priors(self.model, state.priors)
 
     def draw(self, key: Key[Array, ""], source: Float[Array, "token token"], size: int) -> Batch:
         """Draw ``size`` fresh sequences of the task."""

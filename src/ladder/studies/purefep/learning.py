@@ -1,14 +1,14 @@
 """The slow flow: learning rules that move priors given settled beliefs, and backpropagation for comparison."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ladder.declare.fields import check_fields
 from ladder.studies.geometry.orthogonal import skew
@@ -70,6 +70,8 @@ class Descent:
     attraction: bool = True
     repulsion: bool = True
 
+    traced_components: ClassVar[tuple[str, ...]] = ("rate", "attraction", "repulsion")
+
     def __call__(
         self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
     ) -> Float[Array, "vocabulary dim"]:
@@ -91,6 +93,8 @@ class Discriminative:
     multiplier: float = 0.5
     contrastive: bool = True
     base: float = 0.01
+
+    traced_components: ClassVar[tuple[str, ...]] = ("multiplier", "contrastive", "base")
 
     def __call__(
         self, bank: Array, beliefs: Float[Array, "token dim"], logits: Array, targets: Array, tau: float
@@ -148,6 +152,8 @@ class FreeEnergy:
     hyperprior: float = 0.0002
     row_clip: float = 0.5
     lag: int = 0
+
+    traced_components: ClassVar[tuple[str, ...]] = ("prior_rate", "hyperprior", "row_clip")
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -207,17 +213,19 @@ class FreeEnergy:
             batch.targets.reshape(-1, v),
             model.config.tau,
         )
-        if self.prior_rate:
-            self._add(model.encode, -self.prior_rate * gradient.encode[...] / counts)
-            self._add(model.position, -self.prior_rate * gradient.position[...] / len(batch.inputs))
+        learns = jnp.asarray(self.prior_rate) > 0.0
+        self._add(model.encode, -self.prior_rate * gradient.encode[...] / counts, learns)
+        self._add(model.position, -self.prior_rate * gradient.position[...] / len(batch.inputs), learns)
         self._add(model.decode, decode)
         if self.frame_rate:
             model.phi[...] -= self.frame_rate * skew(gradient.phi[...]) / len(batch.inputs)
 
-    def _add(self, prior: nnx.Param[Array], change: Float[Array, "*rows dim"]) -> None:
+    def _add(
+        self, prior: nnx.Param[Array], change: Float[Array, "*rows dim"], learns: bool | Bool[Array, ""] = True
+    ) -> None:
         length = jnp.linalg.norm(change, axis=-1, keepdims=True)
         scale = self.row_clip / jnp.maximum(length, self.row_clip)
-        prior[...] = (1.0 - self.hyperprior) * prior[...] + scale * change
+        prior[...] = jnp.where(learns, (1.0 - self.hyperprior) * prior[...] + scale * change, prior[...])
 
 
 def gradient_magnitudes(model: PureFEP, q: Belief, x: Array, frame: Array, targets: Array) -> Terms:

@@ -1,7 +1,7 @@
 """The generative model of PureFEP, and the free energy of beliefs in it."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +76,8 @@ class Model:
     variance_rate: float = 0.02
     trust: float = 0.5
     natural: bool = True
+
+    traced_components: ClassVar[tuple[str, ...]] = ("alpha", "lambda_beta", "lambda_obs", "kappa", "tau")
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -1,0 +1,119 @@
+"""Traced components: numbers of an experiment that are arguments of its compiled program instead of constants in it."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+from numbers import Real
+from typing import Any
+
+from ladder.declare.values import PLAIN, contents, equal, shortened
+
+ATTRIBUTE = "traced_components"
+
+
+def traced_components(experiment: object) -> dict[str, Any]:
+    """Return the numbers that the experiment and its components declare as traced, by dotted path.
+
+    Raises:
+        ValueError: for a declaration that is not a tuple of names of fields, and for a field that is not a number.
+    """
+    numbers: dict[str, Any] = {}
+    name = type(experiment).__qualname__
+    values = _nested_fields(experiment)
+    for prefix, owner in {"": experiment, **values}.items():
+        if not _is_component(owner) or ATTRIBUTE in {field.name for field in dataclasses.fields(owner)}:
+            continue
+        declared: object = getattr(owner, ATTRIBUTE, ())
+        if not isinstance(declared, tuple) or not all(isinstance(path, str) for path in declared):
+            raise ValueError(
+                f"{type(owner).__qualname__}.{ATTRIBUTE}={shortened(declared)}: give a tuple of names of fields, such as "
+                "('learning_rate',)"
+            )
+        for declared_path in declared:
+            path = f"{prefix}.{declared_path}" if prefix else declared_path
+            if path not in values:
+                raise ValueError(
+                    f"{type(owner).__qualname__}.{ATTRIBUTE} names {declared_path!r}, which is not a field; the fields are "
+                    f"{', '.join(_nested_fields(owner))}"
+                )
+            if not isinstance(value := values[path], Real):
+                raise ValueError(
+                    f"{name}: {ATTRIBUTE} names {path!r}, whose value {shortened(value)} is not a number; leave it out"
+                )
+            numbers[path] = value
+    return numbers
+
+
+def with_components(experiment: Any, values: Mapping[str, Any]) -> Any:
+    """Return a copy with these components replaced, by dotted path; no method runs and no cached property is copied."""
+    copied = copy.copy(experiment)
+    for name in _cached_properties(copied):
+        del vars(copied)[name]
+    inner: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        field, _, rest = path.partition(".")
+        if rest:
+            inner.setdefault(field, {})[rest] = value
+        else:
+            object.__setattr__(copied, field, value)  # the dataclass is frozen
+    for field, replaced in inner.items():
+        object.__setattr__(copied, field, with_components(getattr(experiment, field), replaced))
+    return copied
+
+
+def differ_in_numbers_only(one: object, other: object) -> bool:
+    """Return whether two experiments are of the same classes, with equal values in all but their traced components.
+
+    Values must also have the same type, because 1 and 1.0 make different programs.
+    """
+    traced = traced_components(one)
+    return traced.keys() == traced_components(other).keys() and _interchangeable(one, other, "", frozenset(traced))
+
+
+def _interchangeable(one: Any, other: Any, path: str, traced: frozenset[str]) -> bool:
+    if type(one) is not type(other):
+        return False
+    if path in traced:
+        return True
+    if type(one) in PLAIN:
+        return repr(one) == repr(other)  # tells 0.0 from -0.0
+    inner, others = _attributes(one), _attributes(other)
+    if inner is None or others is None:
+        try:
+            return equal(one, other)
+        except TypeError:
+            return False
+    # Only fields of dataclasses have a path that can be declared; an index of a list cannot be mistaken for one.
+    prefix = (f"{path}." if path else "") if _is_component(one) else f"{path}[]."
+    return inner.keys() == others.keys() and all(
+        _interchangeable(inner[name], others[name], f"{prefix}{name}", traced) for name in inner
+    )
+
+
+def _attributes(value: Any) -> dict[Any, Any] | None:
+    """Return the contents of a value; for a dataclass also what its ``__post_init__`` has set besides the fields."""
+    inner = contents(value)
+    if inner is not None and _is_component(value) and hasattr(value, "__dict__"):
+        cached = _cached_properties(value)
+        inner |= {name: each for name, each in vars(value).items() if name not in cached}
+    return inner
+
+
+def _nested_fields(value: object) -> dict[str, Any]:
+    """Return the fields of a dataclass, those of nested dataclasses by dotted path."""
+    flat: dict[str, Any] = {}
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]  # a component is a dataclass instance
+        flat[field.name] = inner = getattr(value, field.name)
+        if _is_component(inner):
+            flat |= {f"{field.name}.{path}": each for path, each in _nested_fields(inner).items()}
+    return flat
+
+
+def _cached_properties(value: object) -> list[str]:
+    names = list(vars(value)) if hasattr(value, "__dict__") else []
+    return [name for name in names if isinstance(getattr(type(value), name, None), cached_property)]
+
+
+def _is_component(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)

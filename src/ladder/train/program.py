@@ -1,0 +1,269 @@
+"""The compiled program of an experiment: a block of seeds for several epochs, on all devices."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ladder.declare.experiment import Experiment
+from ladder.declare.traced import differ_in_numbers_only, traced_components, with_components
+from ladder.inspection import Inspectable, summarise
+from ladder.train.checks import InvalidExperimentError, checked_epoch, checked_init
+from ladder.train.devices import devices
+from ladder.train.timelimit import in_thread
+
+MOST_EPOCHS = 64  # that one call trains
+MOST_BYTES = 2**23  # of the reports of one call, on each device
+MOST_SHARED = 16  # programs that later trainers can use
+
+_shared: list["Program"] = []
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The rows of a block in which seeds are trained.
+
+    Attributes:
+        filled: The number of the seed of each row; a row that is not needed repeats a seed.
+        rows: The row of each seed.
+        counts: The number of seeds of each device, which are its first rows.
+    """
+
+    filled: list[int]
+    rows: list[int]
+    counts: np.ndarray
+
+
+class Program:
+    """The compiled program of an experiment, for any number of seeds up to a block and any values of traced components.
+
+    The block is spread over the devices. On a CPU each device runs its seeds one after another, as many as there are: the
+    arrays of one seed fit its caches, and batching matrix products of many seeds is not faster. Other devices run all rows in
+    one batch. If ``jax_disable_jit`` is set, nothing is compiled: a loop trains one seed after another on concrete arrays.
+    """
+
+    def __init__(self, experiment: Experiment, block: int):
+        self._experiment, self._block, self._settings = experiment, block, jax.config.values
+        self._eager: bool = jax.config.jax_disable_jit  # type: ignore[attr-defined]
+        used = devices()[: 1 if self._eager else block]
+        self._sequential = used[0].platform == "cpu"
+        self.at_once = len(used) if self._sequential else block
+        self._device_rows = -(-block // len(used))
+        mesh = Mesh(np.asarray(used), ("seed",))
+        self._by_seed, self._replicated = (
+            NamedSharding(mesh, PartitionSpec("seed")),
+            NamedSharding(mesh, PartitionSpec()),
+        )
+        self._init, self._epoch = (
+            jax.jit(self._initialise),
+            jax.jit(self._train_epoch),
+        )  # jitted, to be traced only once
+        self._most_epochs = 1
+        self._compiled: tuple[Any, Any] | None = None
+        self._inspect: Any = None
+
+    def serves(self, experiment: Experiment, block: int) -> bool:
+        """Return whether this is also the program of another experiment, under the present settings of JAX."""
+        return (
+            block == self._block
+            and jax.config.values == self._settings
+            and differ_in_numbers_only(experiment, self._experiment)
+        )
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the program has been compiled."""
+        return self._compiled is not None
+
+    @property
+    def most_epochs(self) -> int:
+        """The largest number of epochs that a call can train, known once the program has been compiled."""
+        return self._most_epochs
+
+    def layout(self, numbers: Sequence[int]) -> Layout:
+        """Distribute seeds over the devices evenly."""
+        each, filled, rows, counts = self._device_rows, list[int](), list[int](), list[int]()
+        for part in np.array_split(np.asarray(numbers, object), self._by_seed.mesh.size):
+            rows += range(len(filled), len(filled) + len(part))
+            counts.append(len(part))
+            filled += [*part, *[numbers[-1]] * (each - len(part))]
+        return Layout(filled, rows, np.asarray(counts, np.int32))
+
+    def put(self, experiment: Experiment, counts: np.ndarray, *keys: jax.Array) -> tuple[Any, ...]:
+        """Return the traced components, the counts of a layout and arrays of keys, on the devices."""
+        with jax.transfer_guard("allow"):  # the user may have forbidden transfers to find those of experiments
+            numbers = jax.device_put(traced_components(experiment), self._replicated)  # weakly typed, as constants are
+            return numbers, *(jax.device_put(array, self._by_seed) for array in (counts, *keys))
+
+    def compile(self, numbers: Any, counts: jax.Array, keys: jax.Array) -> None:
+        """Trace and compile initialisation and training, once.
+
+        Raises:
+            ValueError: for an experiment that returns what cannot be trained.
+        """
+        __tracebackhide__ = True
+        if self._compiled is not None:
+            return
+        init, train = self.over_seeds(self._init), self.over_seeds(self._train)
+        if self._eager:
+            self._compiled = init, train
+            return
+        try:
+            initialise = jax.jit(init).lower(numbers, counts, keys)
+            # Optimising initialisation, which runs once, costs more than it saves. At LLVM's first level training was as fast
+            # as at the highest, and compiled in two thirds of the time. XLA compiles without the interpreter's lock, so the
+            # two programs compile in parallel; not in an executor, whose threads the interpreter joins at its end.
+            initialised = in_thread(partial(initialise.compile, compiler_options=self._options(0)))
+            try:
+                # This program's own structure of the state: objects that init creates, such as an optimiser, differ in every
+                # trace.
+                state = jax.tree.map(
+                    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._by_seed),
+                    initialise.out_info,
+                )
+                lowered = jax.jit(train, donate_argnums=2).lower((numbers, *self._span(1, 1)), counts, state, keys)
+                trained = lowered.compile(compiler_options=self._options(1))
+            finally:
+                wait([initialised])
+        except InvalidExperimentError as error:
+            raise ValueError(str(error)) from None  # without JAX's notes on its traceback
+        self._compiled = initialised.result(), trained
+
+    def compile_for(self, one: Callable[..., Any], *args: Any) -> Callable[..., Any]:
+        """Compile a function of one seed for a block, with little optimisation because it runs a few times only."""
+        program = self.over_seeds(one)
+        return program if self._eager else jax.jit(program).lower(*args).compile(compiler_options=self._options(0))
+
+    def _options(self, level: int) -> dict[str, str | bool]:
+        return {"xla_backend_optimization_level": str(level)} if self._sequential else {}
+
+    def initialise(self, numbers: Any, counts: jax.Array, keys: jax.Array) -> Any:
+        """Return the untrained states of a block."""
+        assert self._compiled is not None
+        return self._compiled[0](numbers, counts, keys)
+
+    def train(
+        self, numbers: Any, counts: jax.Array, state: Any, keys: jax.Array, first: int, epochs: int
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        """Train a block from epoch ``first``, counted from 1; return its states and its reports, of shape (row, epoch, ...).
+
+        The reports have ``most_epochs`` epochs, of which the first ``epochs`` are valid. The state is donated.
+        """
+        assert self._compiled is not None
+        return self._compiled[1]((numbers, *self._span(first, epochs)), counts, state, keys)  # type: ignore[no-any-return]
+
+    def inspect(self, numbers: Any, counts: jax.Array, state: Any, keys: jax.Array) -> dict[str, jax.Array]:
+        """Return the summary of each seed's inspection."""
+        if self._inspect is None:
+            self._inspect = self.compile_for(self._summarise, numbers, counts, state, keys)
+        return self._inspect(numbers, counts, state, keys)  # type: ignore[no-any-return]
+
+    def take(self, states: Sequence[Any], rows: Sequence[int]) -> Any:
+        """Return some rows of the states of several blocks, counted through all of them, as the state of one block."""
+        with jax.transfer_guard("allow"):
+            take = jax.jit(_take, out_shardings=self._by_seed)
+            return take(tuple(states), np.asarray(rows, np.int32))
+
+    def over_seeds(self, one: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of a block of seeds from a function of one seed.
+
+        Args:
+            one: A function of arguments that all seeds share and of arguments for this seed.
+
+        Returns:
+            A function of the former, of the number of seeds of each device, and of the latter with an axis of rows.
+        """
+
+        def loop(shared: Any, counts: jax.Array, *rows: Any) -> Any:
+            __tracebackhide__ = True
+            try:
+                results = [one(shared, *jax.tree.map(itemgetter(row), rows)) for row in range(int(counts[0]))]
+            except InvalidExperimentError as error:
+                raise ValueError(str(error)) from None
+            return jax.tree.map(lambda *leaves: _stacked(leaves), *results)
+
+        def shard(shared: Any, counts: jax.Array, rows: tuple[Any, ...]) -> Any:
+            if not self._sequential:
+                return jax.vmap(partial(one, shared))(*rows)
+
+            def each(row: int | jax.Array) -> Any:
+                return one(shared, *jax.tree.map(itemgetter(row), rows))
+
+            blank = jax.tree.map(
+                lambda leaf: jnp.zeros((self._device_rows, *leaf.shape), leaf.dtype), jax.eval_shape(each, 0)
+            )
+            return jax.lax.fori_loop(0, counts[0], lambda row, results: _update(results, each(row), row), blank)
+
+        if self._eager:
+            return loop
+        each, all_of = self._by_seed.spec, self._replicated.spec
+        block: Callable[..., Any] = jax.shard_map(
+            shard, mesh=self._by_seed.mesh, in_specs=(all_of, each, each), out_specs=each, check_vma=False
+        )
+        return lambda shared, counts, *rows: block(shared, counts, rows)
+
+    def _span(self, first: int, epochs: int) -> tuple[Any, Any]:
+        with jax.transfer_guard("allow"):
+            return tuple(jax.device_put((np.int32(first), np.int32(epochs)), self._replicated))
+
+    def _initialise(self, numbers: Any, key: jax.Array) -> Any:
+        __tracebackhide__ = True
+        return checked_init(with_components(self._experiment, numbers))(key)
+
+    def _train_epoch(self, numbers: Any, state: Any, key: jax.Array) -> Any:
+        __tracebackhide__ = True
+        return checked_epoch(with_components(self._experiment, numbers))(state, key)
+
+    def _train(self, shared: Any, state: Any, key: jax.Array) -> Any:
+        """Train one seed for several epochs."""
+        __tracebackhide__ = True
+        numbers, first, epochs = shared
+        if self._eager:  # one epoch at a time
+            state, report = self._epoch(numbers, state, jax.random.fold_in(key, first))
+            return state, {name: jnp.asarray(value)[None] for name, value in report.items()}
+
+        def body(epoch: jax.Array, carry: Any) -> Any:
+            state, reports = carry
+            state, report = self._epoch(numbers, state, jax.random.fold_in(key, first + epoch))
+            return state, _update(reports, report, epoch)
+
+        report = jax.eval_shape(self._epoch, numbers, state, key)[1]
+        size = sum(leaf.size * leaf.dtype.itemsize for leaf in report.values())
+        self._most_epochs = max(1, min(MOST_EPOCHS, MOST_BYTES // (size * self._device_rows)))
+        blank = jax.tree.map(lambda leaf: jnp.zeros((self._most_epochs, *leaf.shape), leaf.dtype), report)
+        return jax.lax.fori_loop(0, epochs, body, (state, blank))
+
+    def _summarise(self, numbers: Any, state: Any, key: jax.Array) -> dict[str, jax.Array]:
+        experiment = with_components(self._experiment, numbers)
+        assert isinstance(experiment, Inspectable)
+        return summarise(experiment.inspect(state, jax.random.fold_in(key, 0)))
+
+
+def program_of(experiment: Experiment, block: int) -> Program:
+    """Return the program of an experiment: an earlier one if the two differ in the values of traced components only."""
+    if not traced_components(experiment):
+        return Program(experiment, block)
+    program = next((each for each in _shared if each.serves(experiment, block)), None) or Program(experiment, block)
+    _shared[:] = [*(each for each in _shared if each is not program), program][-MOST_SHARED:]
+    return program
+
+
+def _update(results: Any, result: Any, index: int | jax.Array) -> Any:
+    return jax.tree.map(lambda every, one: jax.lax.dynamic_update_index_in_dim(every, one, index, 0), results, result)
+
+
+def _take(states: tuple[Any, ...], rows: jax.Array) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[rows], *states)
+
+
+def _stacked(leaves: Sequence[Any]) -> jax.Array:
+    stacked = jnp.stack([jnp.asarray(leaf) for leaf in leaves])
+    is_key = jnp.issubdtype(stacked.dtype, jax.dtypes.prng_key)
+    return stacked if is_key else jnp.asarray(stacked, stacked.dtype)  # strongly typed, as in a compiled program
