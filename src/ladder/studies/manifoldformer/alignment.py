@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from ladder.declare.fields import check_fields
 from ladder.studies.geometry.orthogonal import cayley
+from ladder.studies.manifoldformer.linear import Linear
 
 Context = Literal["mean", "velocity", "end points", "covariance"]
 
@@ -110,8 +111,8 @@ class DynamicRotation(nnx.Module):
 
     def __init__(self, config: Dynamic, latent_dim: int, rngs: nnx.Rngs):
         size = {"mean": 1, "velocity": 1, "end points": 2, "covariance": latent_dim}[config.context] * latent_dim
-        self.hidden: nnx.Linear = nnx.Linear(size, config.features, rngs=rngs)
-        self.out: nnx.Linear = nnx.Linear(config.features, latent_dim**2, rngs=rngs)
+        self.hidden: nnx.Linear = Linear(size, config.features, rngs=rngs)
+        self.out: nnx.Linear = Linear(config.features, latent_dim**2, rngs=rngs)
         self.kind = config.context
 
     def __call__(

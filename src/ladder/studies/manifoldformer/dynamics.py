@@ -16,6 +16,7 @@ from ladder.declare.fields import check_fields
 from ladder.studies.geometry.integrators import euler_step, rk4_step
 from ladder.studies.geometry.sphere import project, retract
 from ladder.studies.manifoldformer.coupling import Coupling, CouplingModule
+from ladder.studies.manifoldformer.linear import Linear
 from ladder.studies.manifoldformer.memory import Memory, MemoryModule
 
 Init = Literal["random", "zero"]
@@ -124,7 +125,7 @@ class ResidualDynamics(DynamicsModule):
     """The module of :class:`Residual`."""
 
     def __init__(self, latent_dim: int, zero: bool, rngs: nnx.Rngs):
-        self.step: nnx.Linear = nnx.Linear(latent_dim, latent_dim, kernel_init=_kernel(zero), rngs=rngs)
+        self.step: nnx.Linear = Linear(latent_dim, latent_dim, kernel_init=_kernel(zero), rngs=rngs)
 
     def __call__(self, z: Float[Array, "*batch time latent"]) -> Float[Array, "*batch time latent"]:
         """Move every point by its own step."""
@@ -143,7 +144,7 @@ class FlowDynamics(DynamicsModule):
             config.coupling.build(latent_dim, zero, rngs) if config.coupling else None
         )
         self.drift: nnx.Linear | None = (
-            nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=_kernel(zero), rngs=rngs)
+            Linear(latent_dim, latent_dim, use_bias=False, kernel_init=_kernel(zero), rngs=rngs)
             if config.drift
             else None
         )

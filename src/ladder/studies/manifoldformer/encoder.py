@@ -8,6 +8,7 @@ from jax import Array
 from jaxtyping import Float
 
 from ladder.declare.fields import check_fields
+from ladder.studies.manifoldformer.linear import Linear, product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ class PointwiseFeatures(nnx.Module):
     """The module of :class:`Pointwise`. As everywhere here, the initial kernel is LeCun-normal and the initial bias zero."""
 
     def __init__(self, channels: int, features: int, rngs: nnx.Rngs):
-        self.hidden: nnx.Linear = nnx.Linear(channels, features, rngs=rngs)
+        self.hidden: nnx.Linear = Linear(channels, features, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch time feature"]:
         """Return features of each sample by itself."""
@@ -106,8 +107,8 @@ class CausalConvolution(nnx.Module):
         reach = (len(kernel) - 1) * self.dilation
         padded = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(reach, 0), (0, 0)])
         past = [padded[..., reach - s * self.dilation :, :][..., :time, :] for s in range(len(kernel))]
-        product: Array = jnp.concatenate(past, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
-        return product + jnp.broadcast_to(self.bias[...], product.shape)
+        y = product(jnp.concatenate(past, axis=-1), kernel.reshape(-1, kernel.shape[-1]))
+        return y + jnp.broadcast_to(self.bias[...], y.shape)
 
 
 class CausalFeatures(nnx.Module):
@@ -141,7 +142,7 @@ class FourierBranch(nnx.Module):
 
     def __init__(self, length: int, channels: int, features: int, rngs: nnx.Rngs):
         self.length = length
-        self.out: nnx.Linear = nnx.Linear((length // 2 + 1) * channels, features, rngs=rngs)
+        self.out: nnx.Linear = Linear((length // 2 + 1) * channels, features, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch time channel"]) -> Float[Array, "*batch 1 feature"]:
         """Return features to add to those of every sample.

@@ -11,6 +11,7 @@ from jax.scipy.special import gamma
 from jaxtyping import Float, Int
 
 from ladder.declare.fields import check_fields
+from ladder.studies.manifoldformer.linear import Linear
 
 Kernel = Literal["random", "power law"]
 
@@ -74,9 +75,7 @@ class MemoryModule(nnx.Module):
             self.kernel = nnx.Param(self._power_law(latent_dim))
         last = zeros if zero else random
         self.projection: nnx.Linear | None = (
-            nnx.Linear(latent_dim, latent_dim, use_bias=False, kernel_init=last, rngs=rngs)
-            if config.projection
-            else None
+            Linear(latent_dim, latent_dim, use_bias=False, kernel_init=last, rngs=rngs) if config.projection else None
         )
 
     def _power_law(self, latent_dim: int) -> Float[Array, "tap latent"]:

@@ -15,6 +15,7 @@ from ladder.studies.manifoldformer.alignment import Alignment, DynamicRotation, 
 from ladder.studies.manifoldformer.decoder import Decoder
 from ladder.studies.manifoldformer.dynamics import Dynamics, DynamicsModule, Identity
 from ladder.studies.manifoldformer.encoder import CausalFeatures, Encoder, FourierBranch, Pointwise, PointwiseFeatures
+from ladder.studies.manifoldformer.linear import Linear
 from ladder.studies.manifoldformer.sampling import Annealed, Fixed, Latent, Learned, Sampling, Spread, draw
 
 
@@ -118,7 +119,7 @@ class ManifoldFormer(nnx.Module):
         self.config: Model = config
         features, dim = config.encoder.features, config.latent_dim
         self.encoder: PointwiseFeatures | CausalFeatures = config.encoder.build(channels, encoder)
-        self.mean: nnx.Linear = nnx.Linear(features, dim, rngs=mean)
+        self.mean: nnx.Linear = Linear(features, dim, rngs=mean)
         self.branch: FourierBranch | None = (
             FourierBranch(length, channels, features, branch) if config.fourier_branch else None
         )

@@ -10,6 +10,7 @@ from jaxtyping import Float, Key
 
 from ladder.declare.fields import check_fields
 from ladder.studies.geometry.sphere import exp, project
+from ladder.studies.manifoldformer.linear import Linear
 
 Latent = Literal["euclidean", "sphere"]
 MIN_SIGMA = 1e-5
@@ -75,7 +76,7 @@ class Spread(nnx.Module):
     """The module of :class:`Learned`."""
 
     def __init__(self, features: int, latent_dim: int, rngs: nnx.Rngs):
-        self.out: nnx.Linear = nnx.Linear(features, latent_dim, rngs=rngs)
+        self.out: nnx.Linear = Linear(features, latent_dim, rngs=rngs)
 
     def __call__(self, features: Float[Array, "*batch time feature"]) -> Float[Array, "*batch time latent"]:
         """Return the standard deviation of each coordinate."""

@@ -1,0 +1,49 @@
+"""The linear layer of all modules but the coupling, with a derivative that is fast on a CPU too."""
+
+from functools import partial
+from typing import Any
+
+import jax
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+
+@jax.custom_vjp
+def product(x: Float[Array, "*batch input"], kernel: Float[Array, "input output"]) -> Float[Array, "*batch output"]:
+    """Compute ``x @ kernel``. The function is differentiable in reverse mode only.
+
+    XLA computes a product fast on a CPU whose left factor is contracted along its last axis. The kernel's derivative
+    ``x^T g`` is contracted along the first axis of both, which took up to eight times as long as the same product forward.
+    So the narrower of the two is transposed in memory first, and is the left factor.
+    """
+    return x @ kernel
+
+
+def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ kernel, (x, kernel)
+
+
+def _backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    rows, slopes = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    if len(kernel) <= kernel.shape[-1]:
+        return g @ kernel.T, transposed(rows) @ slopes
+    return g @ kernel.T, transposed(transposed(slopes) @ rows)
+
+
+product.defvjp(_forward, _backward)
+
+
+def transposed(x: Float[Array, "*batch row column"]) -> Float[Array, "*batch column row"]:
+    """Return the transposed matrices, written to memory: XLA would make any other transposition a part of the product."""
+    written: Array = jax.lax.optimization_barrier(x.mT)
+    return written
+
+
+def _dot_general(x: Array, kernel: Array, dimension_numbers: Any, **options: Any) -> Array:
+    return product(x, kernel)
+
+
+Linear = partial(nnx.Linear, dot_general=_dot_general)
+"""``nnx.Linear`` with :func:`product` as its product."""
