@@ -142,7 +142,7 @@ class Program:
         return program if self._eager else jax.jit(program).lower(*args).compile(compiler_options=self._options(0))
 
     def _options(self, level: int) -> dict[str, str | bool]:
-        return {"xla_backend_optimization_level": str(level)} | _cpu_options() if self._sequential else {}
+        return {**_cpu_options(), "xla_backend_optimization_level": str(level)} if self._sequential else {}
 
     def initialise(self, numbers: Any, counts: jax.Array, keys: jax.Array) -> Any:
         """Return the untrained states of a block."""
@@ -256,12 +256,12 @@ def program_of(experiment: Experiment, block: int) -> Program:
 
 
 @cache
-def _cpu_options() -> dict[str, str]:
+def _cpu_options() -> dict[str, str | bool]:
     """Return the option that keeps XLA from reducing short axes by a library, which is slow; empty where XLA lacks it.
 
     Training PureFEP took a third of the time with it, and other experiments about the same.
     """
-    option = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+    option: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
     try:
         jax.jit(jnp.negative).lower(0.0).compile(compiler_options=option)
     except Exception:  # the type of the error differs between versions

@@ -88,9 +88,9 @@ class Faulty(Oscillators):
     model: Model = field(default_factory=lambda: Model(latent="sphere"))
     epochs: int = 4
 
-    def init(self, key):
+    def _rate(self, state):
         """With the fault's own learning rate."""
-        return super().init(key)._replace(learning_rate=jnp.asarray(self.fault.learning_rate))
+        return jnp.asarray(self.fault.learning_rate)
 
     def build(self, key):
         """With the fault planted."""
