@@ -224,17 +224,15 @@ def test_annealed_noise():
     """The noise of an annealed sampling is linear in the steps of training."""
     sigma = Annealed(start=0.4, end=0.1)
     model = replace(PLAIN.model, latent="euclidean", sampling=sigma)
-    still = {"learning_rate": jnp.zeros(())}
-    noise = [report["noise"] for _, report in train(replace(PLAIN, model=model), **still)]
+    noise = [report["noise"] for _, report in train(replace(PLAIN, model=model, learning_rate=0.0))]
     # Mean length of 4 normal numbers: sqrt(2) gamma(5 / 2) / gamma(2) = 1.88 of sigma.
     np.testing.assert_allclose(noise, [1.88 * 0.25, 1.88 * 0.1], rtol=0.1)
 
 
 def test_shuffle():
     """Shuffling trains on the same sequences in another order each epoch."""
-    still = {"learning_rate": jnp.zeros(())}
-    reports = [report for _, report in train(DRAWN, **still)]
-    plain = [report for _, report in train(replace(PLAIN, loss="mse", during=""), **still)]
+    reports = [report for _, report in train(replace(DRAWN, learning_rate=0.0))]
+    plain = [report for _, report in train(replace(PLAIN, loss="mse", during="", learning_rate=0.0))]
     totals = [np.mean(report["step_loss"]) for report in (*reports, *plain)]
     np.testing.assert_allclose(totals, totals[0], rtol=1e-5)
     assert (reports[0]["step_loss"] != reports[1]["step_loss"]).any()

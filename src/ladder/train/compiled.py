@@ -38,7 +38,8 @@ class CompiledTrainer:
 
     def __init__(self, experiment: Experiment, block: int):
         check_experiment(experiment)
-        self.experiment, self.block = experiment, block
+        self.experiment: Experiment = experiment
+        self.block: int = block
         self._program = program_of(experiment, block)
         self.at_once: int = self._program.at_once
         self._states: list[tuple[Seeds, list[int], list[int], Any]] = []  # seeds, numbers, rows and states trained last

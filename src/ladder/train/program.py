@@ -54,7 +54,7 @@ class Program:
         self._eager: bool = jax.config.jax_disable_jit  # type: ignore[attr-defined]
         used = devices()[: 1 if self._eager else block]
         self._sequential = used[0].platform == "cpu"
-        self.at_once = len(used) if self._sequential else block
+        self.at_once: int = len(used) if self._sequential else block
         self._device_rows = -(-block // len(used))
         mesh = Mesh(np.asarray(used), ("seed",))
         self._by_seed, self._replicated = (
@@ -79,7 +79,7 @@ class Program:
 
     @property
     def is_compiled(self) -> bool:
-        """Whether the program has been compiled."""
+        """Return whether the program has been compiled."""
         return self._compiled is not None
 
     @property

@@ -88,6 +88,6 @@ def test_rung_that_needs_jax(tmp_path):
     code, told = run(tmp_path, "-m", "pytest", "--tb=no")
     assert code == 1, told
     sentence = "the experiment is trained by JAX, which is not installed: pip install 'pytest-ladder[jax]'"
-    assert f"rung1  CRASHED      –  RuntimeError: {sentence}" in told
+    assert f"rung1  CRASHED  –  RuntimeError: {sentence}" in told
     assert "INTERNALERROR" not in told
     assert sentence in (tmp_path / "reports" / "ladder.md").read_text()

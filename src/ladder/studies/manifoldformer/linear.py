@@ -1,5 +1,6 @@
 """The linear layer of all modules but the coupling, with a derivative that is fast on a CPU too."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,6 @@ from jax import Array
 from jaxtyping import Float
 
 
-@jax.custom_vjp
 def product(x: Float[Array, "*batch input"], kernel: Float[Array, "input output"]) -> Float[Array, "*batch output"]:
     """Compute ``x @ kernel``. The function is differentiable in reverse mode only.
 
@@ -17,6 +17,11 @@ def product(x: Float[Array, "*batch input"], kernel: Float[Array, "input output"
     ``x^T g`` is contracted along the first axis of both, which took up to eight times as long as the same product forward.
     So the narrower of the two is transposed in memory first, and is the left factor.
     """
+    return _product(x, kernel)
+
+
+@jax.custom_vjp
+def _product(x: Array, kernel: Array) -> Array:
     return x @ kernel
 
 
@@ -32,7 +37,7 @@ def _backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     return g @ kernel.T, transposed(transposed(slopes) @ rows)
 
 
-product.defvjp(_forward, _backward)
+_product.defvjp(_forward, _backward)
 
 
 def transposed(x: Float[Array, "*batch row column"]) -> Float[Array, "*batch column row"]:
@@ -45,5 +50,5 @@ def _dot_general(x: Array, kernel: Array, dimension_numbers: Any, **options: Any
     return product(x, kernel)
 
 
-Linear = partial(nnx.Linear, dot_general=_dot_general)
+Linear: Callable[..., nnx.Linear] = partial(nnx.Linear, dot_general=_dot_general)
 """``nnx.Linear`` with :func:`product` as its product."""
