@@ -1,4 +1,4 @@
-"""Whether a measured limit keeps its promise, by the worst of n seeds and by an extreme-value fit: a Markdown table.
+"""A table of how often measured limits keep their promise, by the worst of n seeds and by an extreme-value fit, in Markdown.
 
 A calibrated limit promises to bound 95 % of seeds, with 95 % confidence. Here every calibrated limit of rungs 1 to 3 is measured
 again and again from few seeds, drawn from many fresh ones, and held against the others.

@@ -84,3 +84,9 @@ def majority(n: int, error: float) -> int | None:
     counts = range(n + 1)
     needed = bisect_left(counts, True, key=lambda k: log_e(k, n, 0.5) >= -math.log(error)) if error > 0.0 else n + 1
     return needed if needed <= n else None
+
+
+def is_majority(k: int, n: int, error: float) -> bool:
+    """Return whether ``k`` of ``n`` successes are a :func:`majority`."""
+    needed = majority(n, error)
+    return needed is not None and k >= needed

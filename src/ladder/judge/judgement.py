@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from ladder.declare.arrays import Bool
 from ladder.declare.criteria import Comparison, Criterion
 from ladder.declare.rung import Rung
 from ladder.declare.verdict import Verdict
-from ladder.judge.anytime import RateInterval, majority, rate_interval
+from ladder.judge.anytime import RateInterval, is_majority, rate_interval
 from ladder.judge.paired import Interval, lies_above, lies_below, lower, median_interval, paired_differences
 from ladder.judge.sequential import SequentialTest, chance_of_decision
 from ladder.train.result import Trained
@@ -178,15 +178,15 @@ def _comparison_result(
     differences = paired_differences(trained, against, comparison.metric)
     passes = lies_below(differences, comparison.margin, 0.5 * test.alpha)
     fails = lies_above(differences, comparison.margin, test.beta)
-    return ComparisonResult(
-        comparison.metric,
-        comparison.against,
-        median_interval(differences, 1.0 - test.alpha),
-        lower(differences, REPORT_LEVEL),
-        tuple(differences),
-        comparison=comparison,
-        verdict=Verdict.FAIL if fails else Verdict.PASS if passes else Verdict.UNDECIDED,
-    )
+    verdict = Verdict.FAIL if fails else Verdict.PASS if passes else Verdict.UNDECIDED
+    result = _paired_result(comparison.metric, comparison.against, differences, 1.0 - test.alpha)
+    return replace(result, comparison=comparison, verdict=verdict)
+
+
+def _paired_result(metric: str, against: str, differences: list[float], level: float) -> ComparisonResult:
+    """Return the differences from another rung with the interval of their median, of this level, and how many are negative."""
+    interval = median_interval(differences, level)
+    return ComparisonResult(metric, against, interval, lower(differences, REPORT_LEVEL), tuple(differences))
 
 
 def _meets_every_gate(rung: Rung, trained: Trained) -> Bool[np.ndarray, " seed"]:
@@ -244,16 +244,8 @@ def _effects(rung: Rung, trained: Trained, partners: Mapping[str, Trained]) -> t
     effects = []
     for metric, published in rung.compare.items():
         differences = paired_differences(trained, partners[rung.parent_id], metric)
-        effects.append(
-            ComparisonResult(
-                metric,
-                rung.parent_id,
-                median_interval(differences, REPORT_LEVEL),
-                lower(differences, REPORT_LEVEL),
-                tuple(differences),
-                published,
-            )
-        )
+        result = _paired_result(metric, rung.parent_id, differences, REPORT_LEVEL)
+        effects.append(replace(result, published=published))
     return tuple(effects)
 
 
@@ -292,11 +284,8 @@ def _chance_of_comparison(gate: ComparisonResult, more: Sequence[int], test: Seq
     pairs, margin = len(gate.differences), gate.comparison.margin
 
     def by_majority(of: Sequence[bool], error: float) -> list[float]:
-        def decided(k: int, n: int) -> bool:
-            needed = majority(n, error)
-            return needed is not None and k >= needed
-
-        return chance_of_decision(sum(of), pairs, [pairs + each for each in more], decided)
+        looks = [pairs + each for each in more]
+        return chance_of_decision(sum(of), pairs, looks, lambda k, n: is_majority(k, n, error))
 
     if not pairs:
         return [0.0] * len(more)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ladder.declare.arrays import Float
-from ladder.judge.anytime import RateInterval, majority, rate_interval
+from ladder.judge.anytime import RateInterval, is_majority, majority, rate_interval
 from ladder.train.result import Trained
 
 
@@ -60,8 +60,7 @@ def paired_differences(one: Trained, other: Trained, metric: str) -> list[float]
 
 def lies_above(differences: Sequence[float], margin: float, error: float) -> bool:
     """Return whether the median difference lies above a margin, with an error probability of at most ``error`` at any time."""
-    needed = majority(len(differences), error)
-    return needed is not None and sum(difference > margin for difference in differences) >= needed
+    return is_majority(sum(difference > margin for difference in differences), len(differences), error)
 
 
 def lies_below(differences: Sequence[float], margin: float, error: float) -> bool:

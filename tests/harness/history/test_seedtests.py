@@ -61,7 +61,7 @@ def test_metric_that_judges_nothing():
 
 
 def test_limited_value():
-    """What a criterion limits is tested at its epoch, whatever the limit."""
+    """The value that a criterion limits is tested at its epoch, whatever the limit."""
     rng = np.random.default_rng(0)
     before, after = (learned(curves(rng) * scale) for scale in ([1.0, 1.0, 1.0], [10.0, 1.0, 1.0]))
     for entry, limit in ((before, 0.5), (after, 0.51)):

@@ -33,7 +33,7 @@ MARGIN = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """Of each seed, a loss that meets LEARNS with probability ``p``, and nine more that lie 1 above or below ``centre``.
+    """A loss of each seed that meets LEARNS with probability ``p``, and nine more numbers that lie 1 above or below ``centre``.
 
     A draw without a spread is 0 in all nine. Draws of different ``number`` are independent.
     """
