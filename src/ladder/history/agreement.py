@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ladder.declare.arrays import Bool, Float
-from ladder.history.reports import Identity, identity
+from ladder.history.reports import Identity, both_entries, identity
 from ladder.history.wording import counted, listed
 from ladder.report import recorded
 from ladder.report.reading import ReportError
 from ladder.report.schema import Document, Entry
-from ladder.report.text import find, verdict_label
+from ladder.report.text import verdict_label
 
 TOLERANCE = 0.01
 """The largest relative difference of a value that is rounding, amplified by training; ``docs/nightly.md`` has the measurement."""
@@ -144,9 +144,7 @@ def compare_seed_by_seed(before: Document, after: Document, tolerance: float = T
             f"the reports have different seeds, of roots {roots[0]} and {roots[1]}: climb again with "
             f"--ladder-seed-root={roots[0]}, or compare them without --same-seeds"
         )
-    gone = [entry["id"] for entry in before["rungs"] if find(after, entry["id"]) is None]
-    ids = [*(entry["id"] for entry in after["rungs"]), *gone]
-    rows = tuple(_row(id, find(before, id), find(after, id), tolerance) for id in ids)
+    rows = tuple(_row(id, one, other, tolerance) for id, one, other in both_entries(before, after))
     return SameSeeds(tolerance, identity(before), identity(after), rows)
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from ladder.declare.verdict import Verdict
 from ladder.history import ALPHA
-from ladder.history.reports import Identity, identity
+from ladder.history.reports import Identity, both_entries, identity
 from ladder.history.samples import conditions, limit, measured_by, measures, same
 from ladder.history.seedtests import BETTER, CHANGED, EFFECT, FAMILIES, WORSE, SeedTest, seed_tests
 from ladder.history.significance import corrected
 from ladder.history.wording import counted, listed
 from ladder.report.schema import Condition, Document, Entry
-from ladder.report.text import find, verdict_label
+from ladder.report.text import verdict_label
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,7 @@ def compare(
     """
     if same_seeds is None:
         same_seeds = before["seeds"]["root"] == after["seeds"]["root"]
-    gone = [entry["id"] for entry in before["rungs"] if find(after, entry["id"]) is None]
-    ids = [*(entry["id"] for entry in after["rungs"]), *gone]
-    rows = [_row(find(before, id), find(after, id), same_seeds=same_seeds) for id in ids]
+    rows = [_row(one, other, same_seeds=same_seeds) for _, one, other in both_entries(before, after)]
     return ReportComparison(alpha, identity(before), identity(after), tuple(_decided(rows, alpha)))
 
 

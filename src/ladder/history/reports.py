@@ -8,7 +8,7 @@ from typing import TypedDict
 from ladder.declare.verdict import Verdict
 from ladder.report.reading import ReportError, load
 from ladder.report.schema import Document, Entry
-from ladder.report.text import printable
+from ladder.report.text import find, printable
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ def identity(document: Document) -> Identity:
         "root": document["seeds"]["root"],
         "complete": document["complete"],
     }
+
+
+def both_entries(before: Document, after: Document) -> list[tuple[str, Entry | None, Entry | None]]:
+    """Return every rung of two reports with its entry in each: those of the later one, then those that it lacks."""
+    ids = [entry["id"] for report in (after, before) for entry in report["rungs"]]
+    return [(id, find(before, id), find(after, id)) for id in dict.fromkeys(ids)]
 
 
 def reports_in(folder: Path) -> tuple[list[Report], list[str]]:
