@@ -67,13 +67,18 @@ def plain_loss(experiment: Oscillators, params: Any, x: Array) -> Array:
 
 
 class Plain:
-    """A training loop written by hand: one jitted step of Adam, called from Python, one seed at a time.
+    """A training loop written by hand: one jitted step of Adam, called from Python, for one seed or for many by ``jax.vmap``.
 
     It trains and evaluates on batches of 64 sequences; with ``distinct`` it computes each of the 20 signals once and
     weights it by how often the batch holds it. Steps are queued and their losses read after the epoch.
+
+    Args:
+        experiment: What is trained.
+        distinct: True to compute identical signals once.
+        together: True to train many seeds at once: every function is vmapped over an axis of seeds before it is jitted.
     """
 
-    def __init__(self, experiment: Oscillators, distinct: bool):
+    def __init__(self, experiment: Oscillators, distinct: bool, together: bool = False):
         signals, ids = jnp.asarray(experiment.data.clean), experiment.data.training_choices.reshape(-1, BATCH)
         count = np.stack([np.bincount(batch, minlength=len(signals)) for batch in ids])
         same = jnp.full(ids.shape[1], 1 / ids.shape[1])
@@ -83,8 +88,9 @@ class Plain:
         else:
             self.batches = self.evaluation_batches = [(signals[batch], same) for batch in ids]
         self.epochs, self.adam = experiment.epochs, optax.adam(experiment.learning_rate)
-        self.initial = jax.jit(lambda key: nnx.to_pure_dict(experiment.init(key).params))
-        self.start = jax.jit(self.adam.init)
+
+        def initial(key: Array) -> Any:
+            return nnx.to_pure_dict(experiment.init(key).params)
 
         def loss(params: Any, x: Array, weights: Array) -> Array:
             return jnp.sum(weights * plain_loss(experiment, params, x))
@@ -94,31 +100,56 @@ class Plain:
             update, adam = self.adam.update(gradient, adam)
             return optax.apply_updates(params, update), adam, value
 
-        self.step, self.evaluate = jax.jit(step), jax.jit(loss)
+        def jitted(function: Any, axes: Any = 0) -> Any:
+            return jax.jit(jax.vmap(function, in_axes=axes) if together else function)
 
-    def train(self, key: Array) -> dict[str, Any]:
-        """Train one seed; return the losses of all steps, the seconds in all, and the seconds of the evaluations."""
-        began, evaluating, steps = time.perf_counter(), 0.0, []
+        self.initial, self.start = jitted(initial), jitted(self.adam.init)
+        self.step, self.evaluate = jitted(step, (0, 0, None, None)), jitted(loss, (0, None, None))
+
+    def train(self, key: Array, epochs: int | None = None, batches: int | None = None) -> dict[str, Any]:
+        """Train one seed, or as many as there are keys.
+
+        Args:
+            key: The key of a seed, or an array of keys if seeds are trained together.
+            epochs: The epochs to train, all by default; after fewer, times are those of all in proportion.
+            batches: The batches of an epoch to train and evaluate on, all by default; likewise. For evaluations on these same
+                batches only, that is unless they are on the distinct signals.
+
+        Returns:
+            The losses of all steps that were trained, of shape (step,) or (step, seed); the seconds in all, those of the
+            evaluations, and the processor time in all.
+        """
+        epochs, batches = epochs or self.epochs, batches or len(self.batches)
+        began, busy, evaluating, steps = time.perf_counter(), time.process_time(), 0.0, []
         params = self.initial(key)
-        adam = self.start(params)
-        for _ in range(self.epochs):
+        adam = jax.block_until_ready(self.start(params))
+        initialised, initialised_busy = time.perf_counter(), time.process_time()
+        for _ in range(epochs):
             values = []
-            for batch in self.batches:
+            for batch in self.batches[:batches]:
                 params, adam, value = self.step(params, adam, *batch)
                 values.append(value)
-            steps += [float(value) for value in values]
+            steps += [np.asarray(value).tolist() for value in values]
             evaluated = time.perf_counter()
-            np.mean([self.evaluate(params, *batch) for batch in self.evaluation_batches])
+            np.mean([np.asarray(self.evaluate(params, *batch)) for batch in self.evaluation_batches[:batches]], axis=0)
             evaluating += time.perf_counter() - evaluated
-        return {"seconds": time.perf_counter() - began, "evaluating": evaluating, "steps": steps}
+        whole = self.epochs / epochs * len(self.batches) / batches
+        return {
+            "seconds": initialised - began + whole * (time.perf_counter() - initialised),
+            "cpu": initialised_busy - busy + whole * (time.process_time() - initialised_busy),
+            "evaluating": whole * evaluating,
+            "steps": steps,
+        }
 
-    def compile(self) -> tuple[float, float]:
-        """Return the seconds that step and evaluation take to compile, and the step's FLOPs as XLA counts them."""
+    def compile(self) -> tuple[float, float, float]:
+        """Return the seconds that step and evaluation take to compile, and the step's FLOPs and bytes as XLA counts them."""
         began = time.perf_counter()
         params = self.initial.eval_shape(jax.random.key(0))
         step = self.step.lower(params, self.start.eval_shape(params), *self.batches[0]).compile()
         self.evaluate.lower(params, *self.evaluation_batches[0]).compile()
-        return time.perf_counter() - began, float((step.cost_analysis() or {}).get("flops", math.nan))
+        counts = step.cost_analysis() or {}
+        operations, moved = (float(counts.get(name, math.nan)) for name in ("flops", "bytes accessed"))
+        return time.perf_counter() - began, operations, moved
 
 
 def peak_flops(size: int = 2048, tries: int = 6) -> float:
@@ -129,6 +160,16 @@ def peak_flops(size: int = 2048, tries: int = 6) -> float:
         product(a).block_until_ready()
         best = min(best, time.perf_counter() - began)
     return 2.0 * size**3 / best
+
+
+def peak_bytes(size: int = 2**24, tries: int = 6) -> float:
+    """Measure the best rate at which a float32 array beyond the caches is read and written, in bytes/s, with all threads."""
+    add, a, best = jax.jit(lambda a: a + 1.0), jnp.ones(size), math.inf
+    for _ in range(tries + 1):
+        began = time.perf_counter()
+        add(a).block_until_ready()
+        best = min(best, time.perf_counter() - began)
+    return 2 * 4.0 * size / best
 
 
 def flops(experiment: Oscillators, rows: int) -> tuple[float, float]:
