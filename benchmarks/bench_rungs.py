@@ -42,7 +42,7 @@ RUNGS = {
     6: Oscillators(loss="mse+spectral", model=replace(SPHERE, dynamics=Flow(init="zero"))),
 }
 IDS = {1: "rung1", 2: "rung2[spectral]"} | {n: f"rung{n}[mse+spectral]" for n in (3, 4, 5, 6)}
-STARTS = RUNGS | {
+STARTS: dict[int, Any] = RUNGS | {
     7: Overfit(),
     8: Oscillators(data=SMALL, optimiser="adamw", model=Model(encoder=Causal(features=32))),
     9: SUMMIT_SMALL,
@@ -411,19 +411,10 @@ def section_climb(quick: bool) -> None:
             looks = [f"--ladder-seeds={BLOCK}", "-o", "ladder_p0=0.5", "-o", f"cache_dir={folder}/cache"]
             only = [f"--ladder-only={id}" for id in IDS.values()]
             for name in CLIMB:
-                reports = (
-                    f"{folder}/{name}"  # evidence is there: the second run has only the first one's compiled programs
-                )
-                command = [
-                    sys.executable,
-                    "-m",
-                    "pytest",
-                    "tests/ladder",
-                    "-q",
-                    *looks,
-                    f"--ladder-reports={reports}",
-                    *only,
-                ]
+                reports = f"{folder}/{name}"
+                # Evidence of its own, or the second run would train nothing; it has only the first one's compiled programs.
+                folders = [f"--ladder-reports={reports}", f"--ladder-evidence={reports}/evidence"]
+                command = [sys.executable, "-m", "pytest", "tests/ladder", "-q", *looks, *folders, *only]
                 began, busy = time.perf_counter(), children_time()
                 done = subprocess.run(command, cwd=root, env=no_cache(), capture_output=True, text=True)
                 wall[name].append(time.perf_counter() - began)
