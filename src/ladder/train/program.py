@@ -47,7 +47,8 @@ class Program:
     The block is spread over the devices. On a CPU each device runs its seeds one after another, as many as there are: the
     arrays of one seed fit its caches, and batching matrix products of many seeds is not faster (``benchmarks/README.md``). Nor
     may ``jax.vmap`` make batches of decompositions there: jaxlib spreads each over XLA's threads from within one of them and
-    waits, so that several devices with all threads in such a wait never end. Other devices run all rows in one batch. If ``jax_disable_jit`` is set, nothing is compiled: a loop trains one seed after another on concrete arrays.
+    waits, so that several devices with all threads in such a wait never end. Other devices run all rows in one batch. If
+    ``jax_disable_jit`` is set, nothing is compiled: a loop trains one seed after another on concrete arrays.
     """
 
     def __init__(self, experiment: Experiment, block: int):
