@@ -59,8 +59,12 @@ class Collector:
         """Note the folders, in case rungs must be collected that the command line does not name."""
         self._recollection.collected(collector)
 
+    @pytest.hookimpl(trylast=True)  # folders that pytest ignores, such as virtual environments, are not searched
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """If only rungs are selected, skip files that have no rungs according to their source; they are not even imported."""
+        """If only rungs are selected, skip what has no rungs according to its source: files, and folders with their conftest.py.
+
+        They are not even imported.
+        """
         if not self.settings.selects_rungs:
             return None
         expression = "" if self.settings.only else self._config.option.markexpr
