@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Generator
@@ -98,6 +99,10 @@ class Collector:
         if sys.exception() is None and any(RUNG in item.stash for item in session.items):
             self._interruptions.catch()
             self._climbs.set()
+            # What was imported and collected lives as long as the process: Python's garbage collection, of which pytest does a
+            # few at the end, need not go through it again. Not in a run inside another, which would add its own garbage.
+            if not gc.get_freeze_count():
+                gc.freeze()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:

@@ -454,6 +454,17 @@ def test_unrelated_files(pytester, rungs, name):
         result.stdout.fnmatch_lines(["*RuntimeError: imported"])
 
 
+@pytest.mark.parametrize("climbs", [True, False])
+def test_garbage_collection(pytester, rungs, climbs):
+    """Garbage collection leaves out what a run that climbs has imported; that of other runs is not ours to change."""
+    rungs(coin="Coin()")
+    pytester.makepyfile(test_aside="import gc\ndef test_it(): print('frozen:', gc.get_freeze_count())")
+    result = pytester.runpytest_subprocess("-s", *([] if climbs else ["test_aside.py"]))
+    (frozen,) = re.findall(r"frozen: (\d+)", result.stdout.str())
+    assert (int(frozen) > 10_000) is climbs
+    assert result.ret == 0
+
+
 def test_start_of_a_gate():
     """To select a rung of this project loads neither Hypothesis nor what the tests of the harness share."""
     program = (
