@@ -2,6 +2,9 @@
 
 import os
 import pkgutil
+import sys
+
+import pytest
 
 pytest_plugins = ["pytester"]
 
@@ -22,3 +25,10 @@ if os.environ.get("LADDER_CHECK_TYPES"):
     overrides = "beartype.FrozenDict({beartype.typing.Self: object})"
     checker = f"beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, hint_overrides={overrides}))"
     install_import_hook(packages, checker)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remove Hypothesis' own plugin if no test has loaded Hypothesis: it would be loaded for the summary, a fifth of a second."""
+    plugin = session.config.pluginmanager.get_plugin("hypothesispytest")
+    if plugin is not None and "hypothesis" not in sys.modules:
+        session.config.pluginmanager.unregister(plugin)

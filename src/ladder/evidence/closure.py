@@ -2,7 +2,7 @@
 
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec, resolve_name
@@ -52,9 +52,8 @@ def closure(module: str, *others: str) -> Code:
         files[name] = path
         if path.suffix == ".py":
             with suppress(OSError):  # the file is gone, and its imports with it
-                source = read_source(path, path.stat().st_mtime_ns)
                 package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-                todo.extend(_absolute(source.imports, package))
+                todo.extend(_imported(path, path.stat().st_mtime_ns, package))
     return Code(files, frozenset(packages - sys.stdlib_module_names))
 
 
@@ -65,11 +64,18 @@ def _defining_module(name: str) -> Iterator[str]:
     yield from _with_parents(getattr(value, "__module__", None) or "")
 
 
-def _absolute(names: Iterable[str], package: str) -> Iterator[str]:
-    """Yield imported names with their parents, relative ones resolved against the importing module's package."""
-    for name in names:
+@cache
+def _imported(path: Path, modified_ns: int, package: str) -> list[str]:
+    """Return the names that a file imports with their parents, relative ones resolved against the importing module's package.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    names: dict[str, None] = {}
+    for name in read_source(path, modified_ns).imports:
         with suppress(ImportError):  # beyond the top-level package: the import itself would fail
-            yield from _with_parents(resolve_name(name, package))
+            names |= dict.fromkeys(_with_parents(resolve_name(name, package)))
+    return list(names)
 
 
 def _file(name: str) -> str | None:

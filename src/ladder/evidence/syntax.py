@@ -5,10 +5,11 @@ What runs is the syntax tree without comments, docstrings, and annotations that 
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 READERS = frozenset(
     {
@@ -18,6 +19,9 @@ READERS = frozenset(
     }
 )
 """Names of functions and attributes that read annotations, docstrings or sources while a program runs."""
+
+READER_WORDS = re.compile("|".join(READERS).encode())
+IMPORT_CALLS = re.compile(rb"import_module|__import__")
 
 PLAIN_DECORATORS = frozenset(
     {
@@ -68,13 +72,16 @@ def read_source(path: Path, modified_ns: int) -> Source:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):  # a compiled library, or a file that cannot be imported
         return Source(digest, digest, False, ())
-    introspects, imports = not READERS.isdisjoint(identifiers(tree) | _strings(tree)), tuple(_imports(tree))
+    # Few files have such a name at all, and a search of the text is quicker than one of the tree.
+    introspects = READER_WORDS.search(content) is not None and not READERS.isdisjoint(identifiers(tree))
+    imports = tuple(_imports(tree, calls=IMPORT_CALLS.search(content) is not None))
     runtime_digest = hashlib.sha256(ast.dump(runtime_tree(tree)).encode()).hexdigest()
     return Source(digest, runtime_digest, introspects, imports)
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
-    for node in _executed(tree):
+def _imports(tree: ast.Module, calls: bool) -> Iterator[str]:
+    """Yield imported names, in order; those of ``import_module("name")`` only if ``calls`` is set, because that takes longer."""
+    for node in _executed(tree, expressions=calls):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
@@ -85,21 +92,17 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{base}{'.' if node.module else ''}{alias.name}" for alias in node.names)
 
 
-def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node except those under ``if TYPE_CHECKING:``."""
+def _executed(tree: ast.AST, expressions: bool) -> Iterator[ast.AST]:
+    """Yield every node except those under ``if TYPE_CHECKING:``, in order; without ``expressions`` only those with statements."""
     yield tree
     children = tree.orelse if isinstance(tree, ast.If) and _is_for_type_checkers(tree) else ast.iter_child_nodes(tree)
     for child in children:
-        yield from _executed(child)
-
-
-def _strings(tree: ast.AST) -> set[str]:
-    """Return every string in a syntax tree, by which an attribute may be read."""
-    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        if expressions or not isinstance(child, ast.expr):
+            yield from _executed(child, expressions)
 
 
 def identifiers(tree: ast.AST) -> set[str]:
-    """Return every name in a syntax tree: of variables, attributes and imports."""
+    """Return every name in a syntax tree, and every string, by which an attribute may be read."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
@@ -108,6 +111,8 @@ def identifiers(tree: ast.AST) -> set[str]:
             names.add(node.attr)
         elif isinstance(node, ast.alias):
             names.update(node.name.split("."))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
     return names
 
 
@@ -130,6 +135,10 @@ class _Stripper(ast.NodeTransformer):
     def __init__(self) -> None:
         self._scope = "module"
         self._decorated = False  # with a decorator that may read annotations
+
+    def visit(self, node: ast.AST) -> Any:
+        # An expression contains no statement, and nothing is removed from a part of one.
+        return node if isinstance(node, ast.expr) else super().visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # NodeVisitor calls it by this name
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

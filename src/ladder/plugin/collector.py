@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Generator
@@ -59,8 +60,12 @@ class Collector:
         """Note the folders, in case rungs must be collected that the command line does not name."""
         self._recollection.collected(collector)
 
+    @pytest.hookimpl(trylast=True)  # folders that pytest ignores, such as virtual environments, are not searched
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """If only rungs are selected, skip files that have no rungs according to their source; they are not even imported."""
+        """If only rungs are selected, skip what has no rungs according to its source: files, and folders with their conftest.py.
+
+        They are not even imported.
+        """
         if not self.settings.selects_rungs:
             return None
         expression = "" if self.settings.only else self._config.option.markexpr
@@ -94,6 +99,10 @@ class Collector:
         if sys.exception() is None and any(RUNG in item.stash for item in session.items):
             self._interruptions.catch()
             self._climbs.set()
+            # What was imported and collected lives as long as the process: Python's garbage collection, of which pytest does a
+            # few at the end, need not go through it again. Not in a run inside another, which would add its own garbage.
+            if not gc.get_freeze_count():
+                gc.freeze()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:

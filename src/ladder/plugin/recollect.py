@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ladder.plugin.search import may_have_rungs
+from ladder.plugin.search import files_below, may_have_rungs
 
 
 class Recollection:
@@ -34,9 +34,9 @@ class Recollection:
         if isinstance(collector, pytest.Directory):
             self._folders[collector.path] = collector
 
-    def skipped(self, file: Path) -> None:
-        """Note a file that the ladder's search has skipped."""
-        self._skipped.append(file)
+    def skipped(self, path: Path) -> None:
+        """Note a file or folder that the ladder's search has skipped."""
+        self._skipped += files_below(path) if path.is_dir() else [path]
 
     def in_skipped_files(self) -> list[pytest.Item]:
         """Collect the files that the search has skipped."""

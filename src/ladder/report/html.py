@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
+from importlib.util import cache_from_source
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+import jinja2
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined, Template
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from ladder.naming import on_disk
@@ -64,10 +69,31 @@ def html(document: Document, folder: Path) -> str:
     )
 
 
+class _CompiledTemplates(FileSystemBytecodeCache):
+    """Compiled templates in the folder of Python's compiled modules: compiling takes longer than filling in a report."""
+
+    def __init__(self) -> None:
+        # Their names contain a digest of the template; this module decides how it is compiled.
+        settings = sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+        folder = Path(cache_from_source(str(TEMPLATES / "ladder.py"))).parent
+        super().__init__(str(folder), f"%s.jinja-{jinja2.__version__}-{settings}")
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with suppress(Exception):  # a damaged file may raise anything; the template is then compiled
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if not sys.dont_write_bytecode:
+            with suppress(OSError):  # installed for all users, by another
+                Path(self.directory).mkdir(parents=True, exist_ok=True)
+                super().dump_bytecode(bucket)
+
+
 @cache
 def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
+        bytecode_cache=_CompiledTemplates(),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

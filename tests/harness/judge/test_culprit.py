@@ -53,7 +53,12 @@ class Draw:
 
 
 class Player(Trainer):
-    """In place of a trainer; the root of the seeds is the number of the ladder."""
+    """In place of a trainer; the root of the seeds is the number of the ladder.
+
+    A seed costs nothing more beside another, so the seeds of several looks are drawn in one call.
+    """
+
+    at_once = 24
 
     def __init__(self, experiment, block):
         self.experiment = experiment

@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -438,15 +439,69 @@ def test_strict_markers(pytester, rungs):
     result.assert_outcomes(passed=2, deselected=1)
 
 
-def test_unrelated_files(pytester, rungs):
-    """A file without rungs is not imported when the selection consists of rungs only."""
+@pytest.mark.parametrize("name", ["test_plain.py", "aside/conftest.py"])
+def test_unrelated_files(pytester, rungs, name):
+    """A file without rungs is not imported when only rungs are selected, nor is the conftest.py of a folder without any."""
     rungs(coin="Coin()")
-    pytester.makepyfile(test_plain="raise RuntimeError('imported')")
+    file = pytester.path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("raise RuntimeError('imported')")
+    (file.parent / "test_aside.py").write_text("def test_it(): pass")
     for selection in (["-m", "rung1"], ["-m", "rung1 or rung1"], ["-m", "rung"], ["--ladder-only=rung1"]):
         assert pytester.runpytest(*selection).ret == 0
     for selection in ([], ["-m", "rung1 or slow"], ["-m", "not rung2"]):
         result = pytester.runpytest(*selection)
         result.stdout.fnmatch_lines(["*RuntimeError: imported"])
+
+
+@pytest.mark.parametrize("climbs", [True, False])
+def test_garbage_collection(pytester, rungs, climbs):
+    """Garbage collection leaves out what a run that climbs has imported; that of other runs is not ours to change."""
+    rungs(coin="Coin()")
+    pytester.makepyfile(test_aside="import gc\ndef test_it(): print('frozen:', gc.get_freeze_count())")
+    result = pytester.runpytest_subprocess("-s", *([] if climbs else ["test_aside.py"]))
+    (frozen,) = re.findall(r"frozen: (\d+)", result.stdout.str())
+    assert (int(frozen) > 10_000) is climbs
+    assert result.ret == 0
+
+
+def test_start_of_a_gate():
+    """To select a rung of this project loads neither Hypothesis nor what the tests of the harness share."""
+    program = (
+        "import sys, pytest; pytest.main(['-q', '--collect-only', '-m', 'rung3']); "
+        "print(sorted({'hypothesis', 'precision', 'toys'} & set(sys.modules)))"
+    )
+    project = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", program], cwd=project, capture_output=True, text=True, check=True)
+    assert "tests/ladder/test_rung3_sphere.py" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+COLLECTS = """
+import pytest
+
+class Listed(pytest.File):
+    def collect(self):
+        item = Rung.from_parent(self, name="listed")
+        item.add_marker("rung1")
+        yield item
+
+class Rung(pytest.Item):
+    def runtest(self): pass
+
+def pytest_collect_file(file_path, parent):
+    if file_path.suffix == ".list":
+        return Listed.from_parent(parent, path=file_path)
+"""
+
+
+def test_folder_of_other_files(pytester, rungs):
+    """A folder is collected if it has a file that is not Python source, because a plugin may find rungs in any file."""
+    rungs(coin="Coin()")
+    pytester.makepyfile(collects=COLLECTS)
+    pytester.makeconftest("pytest_plugins = ['collects']")
+    pytester.mkdir("below").joinpath("some.list").write_text("")
+    assert pytester.runpytest("-m", "rung1").parseoutcomes() == {"passed": 2}
 
 
 def test_own_climb_fixture(pytester, rungs):

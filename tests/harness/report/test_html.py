@@ -11,11 +11,12 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from jinja2 import Environment
 from playwright.sync_api import sync_playwright
 
 from ladder.report import as_json, write
 from ladder.report.chart import metrics
-from ladder.report.html import LARGEST, html
+from ladder.report.html import LARGEST, _template, html
 from ladder.report.markdown import markdown
 from ladder.report.text import find as rung
 from ladder.report.text import headline
@@ -249,6 +250,32 @@ def test_unreadable_picture(report, tmp_path):
     ):
         assert words in told, words
     assert not [a for a in page.of("a") if ".." in a["href"]]
+
+
+def test_compiled_template(report, tmp_path, monkeypatch):
+    """The template is compiled once for all processes; a damaged or unwritable file of it costs only the compilation."""
+    monkeypatch.setattr("sys.pycache_prefix", str(tmp_path / "compiled"))
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    compiled = []
+    compiling = Environment.compile
+    monkeypatch.setattr(Environment, "compile", lambda *args, **more: compiled.append(1) or compiling(*args, **more))
+
+    def pages():
+        _template.cache_clear()  # as in a new process
+        return html(report, tmp_path), len(compiled)
+
+    page, _ = pages()
+    assert pages() == (page, 1)
+    (file,) = (tmp_path / "compiled").rglob("*jinja*")
+    for damage in (b"", b"no bytecode", file.read_bytes()[:-9]):
+        compiled.clear()
+        file.write_bytes(damage)
+        assert pages() == (page, 1)
+        assert pages() == (page, 1)
+    file.unlink()
+    file.parent.rmdir()
+    file.parent.write_text("")
+    assert pages() == (page, 2)
 
 
 def test_page_without_rungs(report, tmp_path):
