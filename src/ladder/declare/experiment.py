@@ -5,7 +5,7 @@ from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
 from ladder.declare.traced import traced_components
-from ladder.declare.values import MAX_DEPTH, equal, is_too_deep, shortened
+from ladder.declare.values import MAX_DEPTH, contents, equal, fields_by_path, has_fields, is_too_deep, shortened
 
 MAX_EPOCHS = 1_000_000  # all metrics of every epoch stay in memory
 METHODS = ("init", "epoch", "inspect")  # names that no component may have
@@ -92,33 +92,19 @@ def components(experiment: object) -> dict[str, Any]:
         TypeError: if it is not an instance of a frozen dataclass.
         ValueError: for a component that has no value or is nested too deeply.
     """
-    if (
-        not dataclasses.is_dataclass(experiment)
-        or isinstance(experiment, type)
-        or not experiment.__dataclass_params__.frozen  # type: ignore[attr-defined]  # set by every @dataclass
-    ):
+    if not (has_fields(experiment) and experiment.__dataclass_params__.frozen):  # type: ignore[attr-defined]
         raise TypeError(
             f"{shortened(experiment)} is not an instance of a frozen dataclass: make its components the fields of a "
             "@dataclass(frozen=True)"
         )
-    for field in dataclasses.fields(experiment):
+    for field in dataclasses.fields(experiment):  # type: ignore[arg-type]  # an instance of a dataclass
         if not hasattr(experiment, field.name):
             raise ValueError(f"component {field.name!r} has no value; give it a default or set it in __post_init__")
         if is_too_deep(getattr(experiment, field.name)):
             raise ValueError(
                 f"component {field.name!r} contains itself, or is nested more than {MAX_DEPTH} levels deep; make it flatter"
             )
-    return _flat(experiment)
-
-
-def _flat(experiment: object) -> dict[str, Any]:
-    """Return all fields, those of nested dataclasses by dotted path."""
-    flat: dict[str, Any] = {}
-    for name, value in _fields(experiment).items():
-        flat[name] = value
-        if _is_component(value):
-            flat |= {f"{name}.{path}": inner for path, inner in _flat(value).items()}
-    return flat
+    return fields_by_path(experiment)
 
 
 def differences(one: object, other: object) -> dict[str, tuple[Any, Any]]:
@@ -138,12 +124,12 @@ def differences(one: object, other: object) -> dict[str, tuple[Any, Any]]:
 
 def _differences(one: object, other: object, prefix: str) -> dict[str, tuple[Any, Any]]:
     differing: dict[str, tuple[Any, Any]] = {}
-    others = _fields(other)
-    for name, a in _fields(one).items():
+    others = contents(other) or {}
+    for name, a in (contents(one) or {}).items():
         if name not in others:
             continue
         b, path = others[name], f"{prefix}{name}"
-        if _is_component(a) and _is_component(b):
+        if has_fields(a) and has_fields(b):
             if type(a) is not type(b):
                 differing[path] = (a, b)
             differing |= _differences(a, b, f"{path}.")
@@ -162,11 +148,3 @@ def changed(experiment: Any, component: str, value: Any) -> Any:
     field, _, rest = component.partition(".")
     inner = changed(getattr(experiment, field), rest, value) if rest else value
     return dataclasses.replace(experiment, **{field: inner})
-
-
-def _fields(experiment: Any) -> dict[str, Any]:
-    return {f.name: getattr(experiment, f.name) for f in dataclasses.fields(experiment)}
-
-
-def _is_component(value: object) -> bool:
-    return dataclasses.is_dataclass(value) and not isinstance(value, type)

@@ -7,7 +7,7 @@ from functools import cached_property
 from numbers import Real
 from typing import Any
 
-from ladder.declare.values import PLAIN, contents, equal, shortened
+from ladder.declare.values import PLAIN, contents, equal, fields_by_path, has_fields, shortened
 
 ATTRIBUTE = "traced_components"
 
@@ -20,9 +20,9 @@ def traced_components(experiment: object) -> dict[str, Any]:
     """
     numbers: dict[str, Any] = {}
     name = type(experiment).__qualname__
-    values = _nested_fields(experiment)
+    values = fields_by_path(experiment)
     for prefix, owner in {"": experiment, **values}.items():
-        if not _is_component(owner) or ATTRIBUTE in {field.name for field in dataclasses.fields(owner)}:
+        if not has_fields(owner) or ATTRIBUTE in {field.name for field in dataclasses.fields(owner)}:
             continue
         declared: object = getattr(owner, ATTRIBUTE, ())
         if not isinstance(declared, tuple) or not all(isinstance(path, str) for path in declared):
@@ -35,7 +35,7 @@ def traced_components(experiment: object) -> dict[str, Any]:
             if path not in values:
                 raise ValueError(
                     f"{type(owner).__qualname__}.{ATTRIBUTE} names {declared_path!r}, which is not a field; the fields are "
-                    f"{', '.join(_nested_fields(owner))}"
+                    f"{', '.join(fields_by_path(owner))}"
                 )
             if not isinstance(value := values[path], Real):
                 raise ValueError(
@@ -85,7 +85,7 @@ def _interchangeable(one: Any, other: Any, path: str, traced: frozenset[str]) ->
         except TypeError:
             return False
     # Only fields of dataclasses have a path that can be declared; an index of a list cannot be mistaken for one.
-    prefix = (f"{path}." if path else "") if _is_component(one) else f"{path}[]."
+    prefix = (f"{path}." if path else "") if has_fields(one) else f"{path}[]."
     return inner.keys() == others.keys() and all(
         _interchangeable(inner[name], others[name], f"{prefix}{name}", traced) for name in inner
     )
@@ -94,26 +94,12 @@ def _interchangeable(one: Any, other: Any, path: str, traced: frozenset[str]) ->
 def _attributes(value: Any) -> dict[Any, Any] | None:
     """Return the contents of a value; for a dataclass also what its ``__post_init__`` has set besides the fields."""
     inner = contents(value)
-    if inner is not None and _is_component(value) and hasattr(value, "__dict__"):
+    if inner is not None and has_fields(value) and hasattr(value, "__dict__"):
         cached = _cached_properties(value)
         inner |= {name: each for name, each in vars(value).items() if name not in cached}
     return inner
 
 
-def _nested_fields(value: object) -> dict[str, Any]:
-    """Return the fields of a dataclass, those of nested dataclasses by dotted path."""
-    flat: dict[str, Any] = {}
-    for field in dataclasses.fields(value):  # type: ignore[arg-type]  # a component is a dataclass instance
-        flat[field.name] = inner = getattr(value, field.name)
-        if _is_component(inner):
-            flat |= {f"{field.name}.{path}": each for path, each in _nested_fields(inner).items()}
-    return flat
-
-
 def _cached_properties(value: object) -> list[str]:
     names = list(vars(value)) if hasattr(value, "__dict__") else []
     return [name for name in names if isinstance(getattr(type(value), name, None), cached_property)]
-
-
-def _is_component(value: object) -> bool:
-    return dataclasses.is_dataclass(value) and not isinstance(value, type)

@@ -20,10 +20,25 @@ def contents(value: Any) -> dict[Any, Any] | None:
         return dict(enumerate(value))
     if isinstance(value, np.ndarray) and value.dtype == object:
         return dict(np.ndenumerate(value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if has_fields(value):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: getattr(value, name) for name in names if hasattr(value, name)}
     return None
+
+
+def has_fields(value: object) -> bool:
+    """Return whether a value is an instance of a dataclass."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def fields_by_path(value: object) -> dict[str, Any]:
+    """Return the fields of an instance of a dataclass, those of nested instances by dotted path."""
+    paths: dict[str, Any] = {}
+    for name, inner in (contents(value) or {}).items():
+        paths[name] = inner
+        if has_fields(inner):
+            paths |= {f"{name}.{path}": each for path, each in fields_by_path(inner).items()}
+    return paths
 
 
 def is_too_deep(value: Any) -> bool:

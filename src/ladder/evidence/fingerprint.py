@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 import ladder
 from ladder.declare.experiment import components
-from ladder.declare.values import contents, is_array
+from ladder.declare.values import contents, has_fields, is_array
 from ladder.evidence.closure import closure
 from ladder.evidence.provenance import dependency_versions
 from ladder.evidence.syntax import Source, read_source
@@ -114,7 +114,7 @@ def describe(experiment: object) -> str:
     """Return the components as ``name=value``, in order; for a dataclass the value is its type, because its fields follow."""
     parts = components(experiment).items()
     return ", ".join(
-        f"{path}={_type_name(value) if _has_fields(value) else _stable_repr(value)}" for path, value in parts
+        f"{path}={_type_name(value) if has_fields(value) else _stable_repr(value)}" for path, value in parts
     )
 
 
@@ -131,7 +131,7 @@ def _stable_repr(value: Any) -> str:
         return f"{_type_name(value)}({', '.join(map(_stable_repr, value))})"
     if isinstance(value, set | frozenset):
         return f"{_type_name(value)}({', '.join(sorted(map(_stable_repr, value)))})"
-    if _has_fields(value):
+    if has_fields(value):
         fields = (f"{name}={_stable_repr(inner)}" for name, inner in (contents(value) or {}).items())
         return f"{_type_name(value)}({', '.join(fields)})"
     if is_array(value):
@@ -161,10 +161,6 @@ def _type_name(value: object) -> str:
     """Return the name of a value's class; a class that cannot be imported by it differs between processes."""
     cls = type(value)
     return _name(cls) if _is_importable(cls) else f"{_name(cls)} {id(cls)} in {PROCESS}"
-
-
-def _has_fields(value: object) -> bool:
-    return is_dataclass(value) and not isinstance(value, type)
 
 
 def _name(value: Any) -> str:
