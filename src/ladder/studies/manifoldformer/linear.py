@@ -34,7 +34,7 @@ def _backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     rows, slopes = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
     if len(kernel) <= kernel.shape[-1]:
         return g @ kernel.T, transposed(rows) @ slopes
-    return g @ kernel.T, transposed(transposed(slopes) @ rows)
+    return g @ kernel.T, written(transposed(slopes) @ rows).T
 
 
 _product.defvjp(_forward, _backward)
@@ -42,8 +42,13 @@ _product.defvjp(_forward, _backward)
 
 def transposed(x: Float[Array, "*batch row column"]) -> Float[Array, "*batch column row"]:
     """Return the transposed matrices, written to memory: XLA would make any other transposition a part of the product."""
-    written: Array = jax.lax.optimization_barrier(x.mT)
-    return written
+    return written(x.mT)
+
+
+def written(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return the array itself, which XLA cannot compute as a part of what follows."""
+    same: Array = jax.lax.optimization_barrier(x)
+    return same
 
 
 def _dot_general(x: Array, kernel: Array, dimension_numbers: Any, **options: Any) -> Array:
