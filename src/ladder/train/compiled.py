@@ -82,10 +82,7 @@ class CompiledTrainer:
         while missing := self.experiment.epochs - len(history):
             called, epochs = time.perf_counter(), min(epochs, missing)
             state, reports = program.train(values, counts, state, keys, len(history) + 1, epochs)
-            fetched = {
-                name: np.asarray(value[layout.rows, :epochs], np.float64)
-                for name, value in jax.device_get(reports).items()
-            }
+            fetched = {name: np.asarray(value[layout.rows, :epochs], np.float64) for name, value in reports.items()}
             for epoch in range(epochs):
                 history.append({name: value[:, epoch] for name, value in fetched.items()})
                 if progress:

@@ -1,5 +1,6 @@
 """The compiled program of an experiment: a block of seeds for several epochs, on all devices."""
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class Program:
         self._most_epochs = 1
         self._compiled: tuple[Any, Any] | None = None
         self._inspect: Any = None
+        self._report: list[tuple[str, str, tuple[int, ...]]] = []  # name, dtype and shape of what an epoch reports
 
     def serves(self, experiment: Experiment, block: int) -> bool:
         """Return whether this is also the program of another experiment, under the present settings of JAX."""
@@ -144,7 +146,7 @@ class Program:
         return program if self._eager else jax.jit(program).lower(*args).compile(compiler_options=self._options(0))
 
     def _options(self, level: int) -> dict[str, str | bool]:
-        return {**_cpu_options(), "xla_backend_optimization_level": str(level)} if self._sequential else {}
+        return _cpu_options(level) if self._sequential else {}
 
     def initialise(self, numbers: Any, counts: jax.Array, keys: jax.Array) -> Any:
         """Return the untrained states of a block."""
@@ -153,13 +155,14 @@ class Program:
 
     def train(
         self, numbers: Any, counts: jax.Array, state: Any, keys: jax.Array, first: int, epochs: int
-    ) -> tuple[Any, dict[str, jax.Array]]:
+    ) -> tuple[Any, dict[str, np.ndarray]]:
         """Train a block from epoch ``first``, counted from 1; return its states and its reports, of shape (row, epoch, ...).
 
         The reports have ``most_epochs`` epochs, of which the first ``epochs`` are valid. The state is donated.
         """
         assert self._compiled is not None
-        return self._compiled[1]((numbers, *self._span(first, epochs)), counts, state, keys)  # type: ignore[no-any-return]
+        state, packed = self._compiled[1]((numbers, *self._span(first, epochs)), counts, state, keys)
+        return state, self._unpacked(jax.device_get(packed))
 
     def inspect(self, numbers: Any, counts: jax.Array, state: Any, keys: jax.Array) -> dict[str, jax.Array]:
         """Return the summary of each seed's inspection."""
@@ -229,18 +232,35 @@ class Program:
         numbers, first, epochs = shared
         if self._eager:  # one epoch at a time
             state, report = self._epoch(numbers, state, jax.random.fold_in(key, first))
-            return state, {name: jnp.asarray(value)[None] for name, value in report.items()}
+            return state, {name: value[None] for name, value in self._packed(report).items()}
 
         def body(epoch: jax.Array, carry: Any) -> Any:
             state, reports = carry
             state, report = self._epoch(numbers, state, jax.random.fold_in(key, first + epoch))
-            return state, _update(reports, report, epoch)
+            return state, _update(reports, self._packed(report), epoch)
 
-        report = jax.eval_shape(self._epoch, numbers, state, key)[1]
+        report = jax.eval_shape(lambda: self._packed(self._epoch(numbers, state, key)[1]))
         size = sum(leaf.size * leaf.dtype.itemsize for leaf in report.values())
         self._most_epochs = max(1, min(MOST_EPOCHS, MOST_BYTES // (size * self._device_rows)))
         blank = jax.tree.map(lambda leaf: jnp.zeros((self._most_epochs, *leaf.shape), leaf.dtype), report)
         return jax.lax.fori_loop(0, epochs, body, (state, blank))
+
+    def _packed(self, report: dict[str, Any]) -> dict[str, jax.Array]:
+        """Return a report as one vector for each dtype: a program compiles faster the fewer arrays it writes."""
+        values = {name: jnp.asarray(value) for name, value in sorted(report.items())}
+        self._report = [(name, value.dtype.name, value.shape) for name, value in values.items()]
+        return {
+            dtype: jnp.concatenate([value.ravel() for value in values.values() if value.dtype.name == dtype])
+            for dtype in {value.dtype.name: None for value in values.values()}
+        }
+
+    def _unpacked(self, packed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        read, report = dict.fromkeys(packed, 0), {}
+        for name, dtype, shape in self._report:
+            start, read[dtype] = read[dtype], read[dtype] + math.prod(shape)
+            values = packed[dtype]
+            report[name] = values[..., start : read[dtype]].reshape(*values.shape[:-1], *shape)
+        return report
 
     def _summarise(self, numbers: Any, state: Any, key: jax.Array) -> dict[str, jax.Array]:
         experiment = with_components(self._experiment, numbers)
@@ -258,17 +278,27 @@ def program_of(experiment: Experiment, block: int) -> Program:
 
 
 @cache
-def _cpu_options() -> dict[str, str | bool]:
-    """Return the option that keeps XLA from reducing short axes by a library, which is slow; empty where XLA lacks it.
+def _cpu_options(level: int) -> dict[str, str | bool]:
+    """Return the options with which XLA compiles for a CPU at a level of LLVM's optimisation.
 
-    Training PureFEP took a third of the time with it, and other experiments about the same.
+    The first of those that only some versions have keeps XLA from reducing short axes by a library, which is slow: training
+    PureFEP took a third of the time with it, and other experiments about the same. The second is for programs that are to
+    compile fast, at level 0: without XLA's newer emitters of kernels they compiled in 0.7 of the time, and ran for 1.3.
     """
-    option: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+    options: dict[str, str | bool] = {"xla_backend_optimization_level": str(level)}
+    newer: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+    if level == 0:
+        newer["xla_cpu_use_fusion_emitters"] = False
+    return options | {name: value for name, value in newer.items() if _is_known({name: value})}
+
+
+def _is_known(option: dict[str, str | bool]) -> bool:
+    """Return whether this XLA has the option."""
     try:
         jax.jit(jnp.negative).lower(0.0).compile(compiler_options=option)
     except Exception:  # the type of the error differs between versions
-        return {}
-    return option
+        return False
+    return True
 
 
 def _update(results: Any, result: Any, index: int | jax.Array) -> Any:
