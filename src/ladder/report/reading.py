@@ -64,7 +64,7 @@ def load(path: Path) -> Document:
     try:
         later = major == newest and _minor(version) > _minor(VERSION)
         document = all_printable(document)
-        current = upgraded(document) if major == "1" else _completed(document, later)
+        current = _completed(upgraded(document) if major == "1" else document, later)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ReportError(f"{path} is not a report of schema {version:.40}: {error!r:.200}") from None
     if (violation := next(_validator(later).iter_errors(current), None)) is not None:
@@ -161,20 +161,14 @@ def _contradiction(document: Document) -> str:
 
 
 def upgraded(document: Raw) -> Raw:
-    """Return a report of schema 1 as one of this version.
+    """Return a report of schema 1 as one of version 2.0.
 
     Fields that it lacks are empty or null, except those that follow from its curves, which were complete: the epochs, and when
     each seed met a condition.
     """
     rungs = [_upgraded(entry) for entry in document["rungs"]]
     without = {name: value for name, value in document.items() if name != "headline"}
-    return {
-        "complete": True,
-        **without,
-        "schema": VERSION,
-        "test": {"report_seeds": None, **document["test"]},
-        "rungs": rungs,
-    }
+    return {"complete": True, **without, "rungs": rungs}
 
 
 def _upgraded(entry: Raw) -> Raw:
@@ -187,7 +181,7 @@ def _upgraded(entry: Raw) -> Raw:
     for what in ("gates", "goals"):
         entry[what] = [_condition(condition, entry) for condition in entry[what]]
     entry["effects"] = [_paired(effect) for effect in entry["effects"]]
-    return _with_new_fields(entry)
+    return entry
 
 
 def _condition(condition: Raw, entry: Raw) -> Raw:
