@@ -23,7 +23,8 @@ from ladder import (
     better_than,
     no_worse_than,
 )
-from ladder.judge.judgement import LIKELY
+from ladder.judge.judgement import LIKELY, judge
+from ladder.judge.sequential import chance_of_decision
 from ladder.train.trainer import Trainer
 
 FROM_16 = SequentialTest(looks=(16, 32, 64))
@@ -508,6 +509,17 @@ def test_what_decides():
     assert looks[:3] == FROM_16.looks
     assert looks[3:] == (96, 128, 192)[: len(looks) - 3]
     assert LIKELY <= chance < 1.0
+    (among_60,) = (
+        judge(root(), outcome.trained, {}, FROM_16, gated=60).decision
+        for outcome in climbed(root(experiment=undecided))
+    )
+    by_then = chance_of_decision(
+        53,
+        64,
+        among_60.looks[3:],
+        lambda k, n: FROM_16.verdict(k, n) is Verdict.PASS or FROM_16.names_culprit(k, n, 60),
+    )
+    assert among_60.chance == pytest.approx(by_then[-1]), "a FAIL that is too weak to name a culprit decides nothing"
     *_, twin = climbed(root(), root(2, gates=(LEARNS, better_than("rung1", "loss", source=SOURCE))))
     assert twin.judgement.decision.chance == 0.0
     assert all(

@@ -81,7 +81,9 @@ def _tolerance(text: str) -> float:
     except ValueError:
         tolerance = -1.0
     if not 0.0 <= tolerance < 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r}: choose a relative difference from 0 to 1, such as {TOLERANCE}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: choose a relative difference of at least 0 and below 1, such as {TOLERANCE}"
+        )
     return tolerance
 
 

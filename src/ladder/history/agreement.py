@@ -50,7 +50,7 @@ class RungAgreement:
         seeds: The number of seeds that both have; 0 if nothing could be compared.
         largest: The largest relative difference among all metrics, above the floor.
         moved: The metrics that moved beyond the tolerance, that of the largest difference first.
-        missing: Whether the later report lacks the rung, or its curves where the earlier one has them.
+        missing: Whether the later report lacks the rung, or a metric that the earlier one has.
         note: A remark: metrics in one report only, or the reason why nothing was compared.
     """
 
@@ -100,7 +100,7 @@ class SameSeeds:
 
     @property
     def missing(self) -> list[RungAgreement]:
-        """The rungs that the later report lacks, or whose curves it lacks."""
+        """The rungs that the later report lacks, or of which it lacks a metric."""
         return [row for row in self.rows if row.missing]
 
     @property
@@ -194,5 +194,5 @@ def _row(id: str, before: Entry | None, after: Entry | None, tolerance: float) -
         f"in one report only: {', '.join(alone)}" if alone and seeds else "" if seeds else "no curves in both reports"
     )
     moved.sort(key=lambda each: -each.largest)
-    missing = bool(curves[0] and not curves[1])
+    missing = not curves[0].keys() <= curves[1].keys()
     return RungAgreement(id, was, now, seeds, max(sizes), tuple(moved), missing, note)

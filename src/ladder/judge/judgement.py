@@ -147,7 +147,7 @@ def judge(rung: Rung, trained: Trained, partners: Mapping[str, Trained], test: S
         gates=gates,
         goals=goals,
         effects=_effects(rung, trained, partners),
-        decision=_decision(rung, k, n, gates, test) if undecided else None,
+        decision=_decision(rung, k, n, gates, test, _tests(rung, gated)) if undecided else None,
     )
 
 
@@ -220,6 +220,11 @@ def _every_gate_fails(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict.FAIL if all(verdict is Verdict.FAIL for verdict in verdicts) else Verdict.UNDECIDED
 
 
+def _tests(rung: Rung, gated: int) -> int:
+    """Return the number of tests that could name a culprit, if each gated rung had as many as this one."""
+    return gated * (1 + len(rung.comparisons))
+
+
 def _names_culprit(
     rung: Rung, k: int, trained: Trained, partners: Mapping[str, Trained], test: SequentialTest, gated: int
 ) -> bool:
@@ -229,7 +234,7 @@ def _names_culprit(
     """
     if rung.role != "gate":
         return False
-    tests = gated * (1 + len(rung.comparisons))
+    tests = _tests(rung, gated)
     error = test.beta / tests
     return test.names_culprit(k, trained.seeds, tests) or any(
         lies_above(paired_differences(trained, partners[gate.against], gate.metric), gate.margin, error)
@@ -255,21 +260,26 @@ def _decision(
     n: int,
     gates: Sequence[CriterionResult | ComparisonResult],
     test: SequentialTest,
+    tests: int,
 ) -> Decision:
     """Return the fewest further looks by which every test of a rung has decided, with a chance of at least ``LIKELY``.
 
-    The chance is a lower bound: 1 less the chances that each test is still undecided, at the rate so far.
+    The chance is a lower bound: 1 less the chances that each test is still undecided, at the rate so far. A gated rung goes on
+    after a FAIL that is too weak to name it among so many ``tests``, and may be undecided again.
     """
     looks = [math.ceil(n * more) for more in MORE]
+    beta = test.beta / tests if rung.role == "gate" else test.beta
 
     def decided(k: int, n: int) -> bool:
-        return test.verdict(k, n) is not Verdict.UNDECIDED
+        weak = rung.role == "gate" and not test.names_culprit(k, n, tests)
+        verdict = test.verdict(k, n)
+        return verdict is Verdict.PASS or (verdict is Verdict.FAIL and not weak)
 
     each_gate = rung.control is not None and rung.control.each_gate_fails
     counts = [(gate.k, gate.n) for gate in gates if isinstance(gate, CriterionResult)] if each_gate else [(k, n)]
     chances = [chance_of_decision(*count, looks, decided) for count in counts if not decided(*count)]
     chances += [
-        _chance_of_comparison(gate, [look - n for look in looks], test)
+        _chance_of_comparison(gate, [look - n for look in looks], test.alpha, beta)
         for gate in gates
         if isinstance(gate, ComparisonResult) and gate.verdict is Verdict.UNDECIDED
     ]
@@ -278,8 +288,11 @@ def _decision(
     return Decision((*test.looks, *looks[: enough + 1]), together[enough])
 
 
-def _chance_of_comparison(gate: ComparisonResult, more: Sequence[int], test: SequentialTest) -> list[float]:
-    """Return the chance, at least, that a comparison is decided after so many more pairs, at the rates of signs so far."""
+def _chance_of_comparison(gate: ComparisonResult, more: Sequence[int], alpha: float, beta: float) -> list[float]:
+    """Return the chance, at least, that a comparison is decided after so many more pairs, at the rates of signs so far.
+
+    ``alpha`` is the error of a PASS, ``beta`` that of a FAIL.
+    """
     assert gate.comparison is not None
     pairs, margin = len(gate.differences), gate.comparison.margin
 
@@ -289,6 +302,6 @@ def _chance_of_comparison(gate: ComparisonResult, more: Sequence[int], test: Seq
 
     if not pairs:
         return [0.0] * len(more)
-    fails = by_majority([difference > margin for difference in gate.differences], test.beta)
-    passes = by_majority([difference < margin for difference in gate.differences], 0.5 * test.alpha)
+    fails = by_majority([difference > margin for difference in gate.differences], beta)
+    passes = by_majority([difference < margin for difference in gate.differences], 0.5 * alpha)
     return list(map(max, fails, passes))

@@ -21,7 +21,10 @@ MENTIONS_RUNGS = re.compile(rb"\bclimb(?:['\"]|\s*[,):=/#])|\.[\s\\]*(?:rung\d*|
 # The mark of all rungs; a test may well have another attribute ``rung``.
 MARK_OF_ALL = re.compile(rb"\bmark[\s\\)]*\.[\s\\]*rung\b")
 QUOTED = re.compile(rb"['\"]climb['\"]")
-IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]+)", re.M)
+COMMENT = re.compile(rb"#[^\n]*")
+IMPORTS = re.compile(
+    rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\((?:[^)#]|#[^\n]*)*\)|(?:[^\n\\]|\\\r?\n|\\)+)", re.M
+)
 PLUGINS = re.compile(rb"^pytest_plugins\b[^\n]*=([^\n]*(?:\n[ \t]+[^\n]*)*)", re.M)
 
 
@@ -53,8 +56,11 @@ def may_have_rungs(path: Path, expression: str) -> bool:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield the files in a folder and its subfolders, without compiled ones."""
-    for name, folders, files in os.walk(folder):
-        folders[:] = sorted(inner for inner in folders if inner != "__pycache__")
+    seen = {os.path.realpath(folder)}
+    for name, folders, files in os.walk(folder, followlinks=True):  # as pytest does
+        inner = {os.path.realpath(Path(name, each)): each for each in sorted(folders) if each != "__pycache__"}
+        folders[:] = [each for real, each in inner.items() if real not in seen]
+        seen |= inner.keys()
         yield from (Path(name, file) for file in sorted(files))
 
 
@@ -124,7 +130,7 @@ def _imported(module: bytes, names: bytes) -> Iterator[str]:
     home = module.decode().strip(".")
     if home:
         yield home
-    yield from (f"{home}.{name.decode()}".strip(".") for name in re.findall(rb"[\w.]+", names))
+    yield from (f"{home}.{name.decode()}".strip(".") for name in re.findall(rb"[\w.]+", COMMENT.sub(b"", names)))
 
 
 @cache

@@ -226,9 +226,9 @@ class Settings:
 
     @property
     def same_seeds(self) -> list[str]:
-        """The options that repeat a climb on the same seeds, with the same looks."""
+        """The options that repeat a climb of the same rungs on the same seeds, with the same looks."""
         looks = ",".join(map(str, self.test.looks))
-        return [self.repeat, f"--ladder-seeds={looks}"]
+        return [self.repeat, f"--ladder-seeds={looks}", *(["--ladder-through"] if self.through else [])]
 
     @property
     def repeat(self) -> str:

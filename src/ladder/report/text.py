@@ -245,6 +245,8 @@ def what_decides(entry: Entry) -> list[str]:
     decision = entry["seeds"]["decision"] if entry["seeds"] else None
     if decision is None:
         return []
+    if decision["chance"] < 0.005:
+        return [f"more seeds do not decide it at the rate so far, not even {decision['looks'][-1]}"]
     looks = ",".join(map(str, decision["looks"]))
     repeat = re.sub(r"--ladder-seeds=\S+", f"--ladder-seeds={looks}", entry["repeat"]) or f"--ladder-seeds={looks}"
     chance = f"{decision['chance']:.0%}" if decision["chance"] < 0.995 else "more than 99%"

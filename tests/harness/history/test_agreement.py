@@ -98,7 +98,9 @@ def test_rungs_without_curves():
 
 
 def test_metric_of_one_report():
-    """A metric that one report lacks is named."""
-    row = compare_seed_by_seed(climbed(), climbed(spread=np.ones((16, 2)))).rows[0]
-    assert row.description == "in one report only: spread"
+    """A metric that one report lacks is named; if the later one lacks it, the reports differ."""
+    more = climbed(spread=np.ones((16, 2)))
+    added, lost = compare_seed_by_seed(climbed(), more), compare_seed_by_seed(more, climbed())
+    assert added.rows[0].description == lost.rows[0].description == "in one report only: spread"
+    assert (added.differing, lost.differing) == ([], list(lost.rows))
     assert not compare_seed_by_seed(climbed(reached=SOON), climbed(reached=LATE)).moved

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from toys import HEAD, TEST, Coin
 
 from ladder import Seeds, Trainer
+from ladder.report.text import what_decides
 
 
 def report(pytester, folder="reports"):
@@ -98,6 +100,7 @@ def test_climbing_through(pytester, rungs):
     blocked = report(pytester)["rungs"][2]
     assert (blocked["verdict"], blocked["seeds"]["verdict"], blocked["green"]) == ("BLOCKED", "FAIL", False)
     assert len(blocked["curves"]["loss"]) == 16
+    assert blocked["repeat"].endswith(" --ladder-through")
 
 
 def test_undecided_rung(pytester, rungs):
@@ -111,6 +114,19 @@ def test_undecided_rung(pytester, rungs):
     result.stdout.fnmatch_lines(
         ["rung1 UNDECIDED: 14/16 seeds met every gate, a rate of 0.55–0.99", "rung1  UNDECIDED  14/16, 0.55–0.99*"]
     )
+    (entry,) = report(pytester)["rungs"]
+    (line,) = what_decides(entry)
+    result.stdout.fnmatch_lines([f"rung1: {line}"])
+    decision = entry["seeds"]["decision"]
+    start = (
+        f"{decision['looks'][-1]} seeds decide it with a chance of {decision['chance']:.0%} at the rate so far: pytest "
+    )
+    assert line.startswith(start)
+    assert line.endswith(f"--ladder-seeds={','.join(map(str, decision['looks']))}")
+    result = pytester.runpytest(*shlex.split(line.partition(": pytest ")[2]))
+    assert report(pytester)["rungs"][0]["seeds"]["of"] > 16, "the command as printed trains more seeds"
+    decision["chance"] = 0.0
+    assert what_decides(entry) == [f"more seeds do not decide it at the rate so far, not even {decision['looks'][-1]}"]
 
 
 def test_raising_experiment(pytester, rungs):

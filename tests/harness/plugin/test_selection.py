@@ -8,6 +8,7 @@ from toys import HEAD, TEST
 
 from ladder.cli import main
 from ladder.naming import REPORT_FILES
+from ladder.plugin.search import may_have_rungs
 
 FOLDERS = {"coin": "", "shift": "deep", "p": "beside", "epochs": "beside"}
 EXPERIMENTS = {
@@ -150,6 +151,39 @@ def test_marker_of_an_imported_rung(pytester, tree):
     pytester.syspathinsert(pytester.path / "lib")
     assert pytester.runpytest("-m", "rung1").ret == 0
     assert verdicts(pytester) == {"rung1": "PASS"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from pack import (  # the rungs (of all)\n    shared,\n)\n",
+        "import os, \\\n    pack.shared\n",
+        "from pack import \\\n    shared  # (\n",
+    ],
+    ids=["comment with brackets", "continued import", "continued names"],
+)
+def test_forms_of_import(tmp_path, statement):
+    """A helper is found however the import is written."""
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "shared.py").write_text("def run_it(climb):\n    pass\n")
+    test = tmp_path / "test_it.py"
+    test.write_text(statement)
+    assert may_have_rungs(test, "rung1")
+    test = tmp_path / "test_other.py"
+    test.write_text("# " + statement.replace("\n", " "))
+    assert not may_have_rungs(test, "rung1")
+
+
+def test_linked_folder(pytester, tree):
+    """A rung in a folder that is a symbolic link is found, also where another variant is found without it."""
+    real = pytester.path / "elsewhere"
+    (tree / "beside").rename(real)
+    (tree / "link").mkdir()
+    (tree / "link" / "beside").symlink_to(real, target_is_directory=True)
+    (tree / "link" / "again").symlink_to(tree, target_is_directory=True)  # a circle
+    assert pytester.runpytest("-m", "rung3", "tests/link/beside", "tests/deep").ret == 1
+    assert verdicts(pytester)["rung3"] == "FAIL"
+    assert may_have_rungs(tree / "link", "rung3")
 
 
 TWICE = """
