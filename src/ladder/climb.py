@@ -22,6 +22,7 @@ from ladder.train.result import Trained
 from ladder.train.timelimit import TimedOutError, still_computing
 from ladder.train.trainer import Seeds
 
+UNMEASURED = (None, Verdict.CRASHED, Verdict.TIMED_OUT)  # verdicts of rungs without the curves of all seeds
 BLOCK = 16
 """The largest number of seeds that are trained at once."""
 
@@ -137,8 +138,10 @@ class Climb:
             Exception: what the experiment raises; the attempt is then recorded as CRASHED.
         """
         rung = self.ladder[id]
-        blocked_by = tuple(below for below in rung.required if not self._passed(below))
-        if blocked_by and not self.through:
+        blocked_by = tuple(below for below in rung.required if self._verdict(below) is not Verdict.PASS)
+        # Without the curves of a rung that crashed or took too long, one that is compared with it cannot be judged.
+        measured = not any(self._verdict(id) in UNMEASURED for id in blocked_by if id in rung.partners)
+        if blocked_by and not (self.through and measured):
             outcome = Outcome(rung, Verdict.BLOCKED, blocked_by)
         else:
             outcome = self._attempt(rung, progress)
@@ -148,9 +151,8 @@ class Climb:
         self.outcomes[id] = outcome
         return outcome
 
-    def _passed(self, id: str) -> bool:
-        verdict = self.outcomes[id].verdict if id in self.outcomes else self._elsewhere(id)
-        return verdict is Verdict.PASS
+    def _verdict(self, id: str) -> Verdict | None:
+        return self.outcomes[id].verdict if id in self.outcomes else self._elsewhere(id)
 
     def _attempt(self, rung: Rung, progress: MeterFactory) -> Outcome:
         """Climb the rung within its time limit, and record the attempt in any case."""

@@ -129,10 +129,14 @@ def test_undecided_rung(pytester, rungs):
     assert what_decides(entry) == [f"more seeds do not decide it at the rate so far, not even {decision['looks'][-1]}"]
 
 
-def test_raising_experiment(pytester, rungs):
-    """An experiment that raises an exception fails its test, crashes its rung and blocks the rungs that require it."""
+@pytest.mark.parametrize("option", [[], ["--ladder-through"]], ids=["plain", "through"])
+def test_raising_experiment(pytester, rungs, option):
+    """An experiment that raises an exception fails its test, crashes its rung and blocks the rungs that require it.
+
+    What is compared with it cannot be judged, so ``--ladder-through`` does not train it either.
+    """
     rungs(broken="Misreports(epochs=3)", epochs="Misreports(epochs=4)")
-    result = pytester.runpytest()
+    result = pytester.runpytest(*option)
     assert result.ret == 1
     assert result.parseoutcomes() == {"failed": 1, "blocked": 1}
     result.stdout.fnmatch_lines(
