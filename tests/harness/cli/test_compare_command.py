@@ -147,7 +147,7 @@ def test_unusable_options(curves, tmp_path, capsys):
     for tolerance in ("1", "-0.1", "some", "nan"):
         with pytest.raises(SystemExit):
             main(["compare", "--same-seeds", curves["first"], curves["first"], "--tolerance", tolerance])
-        assert f"{tolerance!r}: choose a relative difference from 0 to 1" in capsys.readouterr().err
+        assert f"{tolerance!r}: choose a relative difference of at least 0 and below 1" in capsys.readouterr().err
 
 
 def test_strict(curves, pair, tmp_path, capsys):
