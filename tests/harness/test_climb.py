@@ -509,10 +509,7 @@ def test_what_decides():
     assert looks[:3] == FROM_16.looks
     assert looks[3:] == (96, 128, 192)[: len(looks) - 3]
     assert LIKELY <= chance < 1.0
-    (among_60,) = (
-        judge(root(), outcome.trained, {}, FROM_16, gated=60).decision
-        for outcome in climbed(root(experiment=undecided))
-    )
+    among_60 = judge(root(), outcome.trained, {}, FROM_16, gated=60).decision
     by_then = chance_of_decision(
         53,
         64,

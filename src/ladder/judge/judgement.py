@@ -220,9 +220,9 @@ def _every_gate_fails(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict.FAIL if all(verdict is Verdict.FAIL for verdict in verdicts) else Verdict.UNDECIDED
 
 
-def _tests(rung: Rung, gated: int) -> int:
-    """Return the number of tests that could name a culprit, if each gated rung had as many as this one."""
-    return gated * (1 + len(rung.comparisons))
+def _tests(rung: Rung, gated: int) -> int | None:
+    """Return the number of tests that could name a culprit, if each gated rung had as many as this one; None for a control."""
+    return gated * (1 + len(rung.comparisons)) if rung.role == "gate" else None
 
 
 def _names_culprit(
@@ -232,9 +232,8 @@ def _names_culprit(
 
     By a union bound over the gated rungs of the ladder, and over this rung's seeds and each of its comparisons.
     """
-    if rung.role != "gate":
+    if (tests := _tests(rung, gated)) is None:
         return False
-    tests = _tests(rung, gated)
     error = test.beta / tests
     return test.names_culprit(k, trained.seeds, tests) or any(
         lies_above(paired_differences(trained, partners[gate.against], gate.metric), gate.margin, error)
@@ -260,7 +259,7 @@ def _decision(
     n: int,
     gates: Sequence[CriterionResult | ComparisonResult],
     test: SequentialTest,
-    tests: int,
+    tests: int | None,
 ) -> Decision:
     """Return the fewest further looks by which every test of a rung has decided, with a chance of at least ``LIKELY``.
 
@@ -268,12 +267,10 @@ def _decision(
     after a FAIL that is too weak to name it among so many ``tests``, and may be undecided again.
     """
     looks = [math.ceil(n * more) for more in MORE]
-    beta = test.beta / tests if rung.role == "gate" else test.beta
+    beta = test.beta if tests is None else test.beta / tests
 
     def decided(k: int, n: int) -> bool:
-        weak = rung.role == "gate" and not test.names_culprit(k, n, tests)
-        verdict = test.verdict(k, n)
-        return verdict is Verdict.PASS or (verdict is Verdict.FAIL and not weak)
+        return test.stops(k, n, tests)
 
     each_gate = rung.control is not None and rung.control.each_gate_fails
     counts = [(gate.k, gate.n) for gate in gates if isinstance(gate, CriterionResult)] if each_gate else [(k, n)]

@@ -135,12 +135,17 @@ class SequentialTest:
             undecided = _after_one_more(undecided, rate)
             if n in self.looks:
                 for k in range(n + 1):
-                    verdict = self.verdict(k, n)
-                    weak = verdict is Verdict.FAIL and tests is not None and not self.names_culprit(k, n, tests)
-                    if n == self.looks[-1] or (verdict is not Verdict.UNDECIDED and not weak):
-                        decided[verdict] += undecided[k]
+                    if n == self.looks[-1] or self.stops(k, n, tests):
+                        decided[self.verdict(k, n)] += undecided[k]
                         undecided[k] = 0.0
         return OperatingCharacteristics(decided[Verdict.PASS], decided[Verdict.FAIL], decided[Verdict.UNDECIDED], seeds)
+
+    def stops(self, k: int, n: int, tests: int | None = None) -> bool:
+        """Return whether a rung needs no more seeds; ``tests`` as in :meth:`operating_characteristics`."""
+        verdict = self.verdict(k, n)
+        if verdict is Verdict.FAIL and tests is not None:
+            return self.names_culprit(k, n, tests)
+        return verdict is not Verdict.UNDECIDED
 
     def names_culprit(self, k: int, n: int, tests: int) -> bool:
         """Return whether a FAIL is strong enough to name a culprit where ``tests`` tests could: ``E <= beta / tests``.
