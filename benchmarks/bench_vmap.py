@@ -90,7 +90,7 @@ class VmappedProgram(Program):
         self._sequential = False
 
     def _options(self, level: int) -> dict[str, str | bool]:
-        return {**_cpu_options(), "xla_backend_optimization_level": str(level)}
+        return _cpu_options(level)
 
 
 def measure(case: str, rounds: int) -> dict[str, list[float]]:
