@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ladder.climb import Climb, Outcome
     from ladder.declare.criteria import Floor, above, agrees, below, better_than, falls, no_worse_than
-    from ladder.declare.experiment import Experiment
+    from ladder.declare.experiment import CompiledExperiment, Experiment, HostExperiment
+    from ladder.declare.function import experiment
     from ladder.declare.ladder import Ladder, LadderError
     from ladder.declare.rung import Control, Rung
     from ladder.declare.verdict import Verdict
     from ladder.judge.sequential import SequentialTest
     from ladder.train.compiled import CompiledTrainer
     from ladder.train.compiled import CompiledTrainer as Trainer
+    from ladder.train.host import HostTrainer
+    from ladder.train.lines import json_lines
     from ladder.train.result import Trained
     from ladder.train.trainer import Seeds
 
@@ -30,6 +33,9 @@ _HOMES = {
     "Ladder": "declare.ladder",
     "LadderError": "declare.ladder",
     "Experiment": "declare.experiment",
+    "CompiledExperiment": "declare.experiment",
+    "HostExperiment": "declare.experiment",
+    "experiment": "declare.function",
     "below": "declare.criteria",
     "above": "declare.criteria",
     "falls": "declare.criteria",
@@ -41,13 +47,16 @@ _HOMES = {
     "Climb": "climb",
     "Outcome": "climb",
     "CompiledTrainer": "train.compiled",
+    "HostTrainer": "train.host",
+    "json_lines": "train.lines",
     "Trained": "train.result",
     "Seeds": "train.trainer",
 }
 
 __all__ = [
-    "Climb", "CompiledTrainer", "Control", "Experiment", "Floor", "Ladder", "LadderError", "Outcome", "Rung", "Seeds",
-    "SequentialTest", "Trained", "Trainer", "Verdict", "above", "agrees", "below", "better_than", "falls", "no_worse_than",
+    "Climb", "CompiledExperiment", "CompiledTrainer", "Control", "Experiment", "Floor", "HostExperiment", "HostTrainer", "Ladder",
+    "LadderError", "Outcome", "Rung", "Seeds", "SequentialTest", "Trained", "Trainer", "Verdict", "above", "agrees", "below",
+    "better_than", "experiment", "falls", "json_lines", "no_worse_than",
 ]  # fmt: skip
 
 __version__ = metadata.version("pytest-ladder")

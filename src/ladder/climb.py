@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ladder.declare.experiment import check_reported
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.declare.verdict import Verdict
@@ -16,7 +17,7 @@ from ladder.evidence.source import CurveSource
 from ladder.evidence.store import Evidence
 from ladder.judge.judgement import Judgement, judge
 from ladder.judge.sequential import REPORT_SEEDS, SequentialTest
-from ladder.train.factory import TrainerFactory, compiled_trainer
+from ladder.train.factory import TrainerFactory, default_trainer
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
 from ladder.train.timelimit import TimedOutError, still_computing
@@ -112,7 +113,7 @@ class Climb:
         evidence: Evidence | None = None,
         time_limit: float = math.inf,
         elsewhere: Callable[[str], Verdict | None] = lambda id: None,
-        trainer: TrainerFactory = compiled_trainer,
+        trainer: TrainerFactory = default_trainer,
         report_seeds: int = REPORT_SEEDS,
         through: bool = False,
     ):
@@ -174,6 +175,7 @@ class Climb:
                 self._begin(rung)
             trained, *others = (self.curves(each, look, progress(each), deadline, self.time_limit) for each in compared)
             partners = dict(zip(rung.partners, others, strict=True))
+            self._check_reported(rung, trained, partners)
             judgement = judge(rung, trained, partners, self.test, self.ladder.gate_count(rung.scale))
             if self._is_settled(rung, judgement):
                 break
@@ -192,6 +194,15 @@ class Climb:
             return replace(outcome, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
         except Exception as error:  # traces or an inspection of unexpected shapes; the verdict stands
             return replace(outcome, note=f"not diagnosed: {error!r}")
+
+    def _check_reported(self, rung: Rung, trained: Trained, partners: Mapping[str, Trained]) -> None:
+        """Check that all metrics were reported, also by curves from evidence and by the rungs that it is compared with."""
+        check_reported(rung.metrics, trained.curves)
+        for id, partner in partners.items():
+            try:
+                check_reported(rung.compared_with(id), partner.curves)
+            except ValueError as error:
+                raise ValueError(f"compared with {id}: {error}") from None
 
     def _looks(self, rung: Rung) -> Sequence[int]:
         """Return the numbers of seeds at which the rung is judged: for a goal, which is measured, only that of reports."""

@@ -1,6 +1,7 @@
 """The names of the causes that a diagnosis can find."""
 
 CAUSES = (
+    "raised",
     "non-finite",
     "never-moves",
     "large-updates",

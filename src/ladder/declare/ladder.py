@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from ladder.declare.criteria import Comparison
-from ladder.declare.experiment import differences
+from ladder.declare.experiment import declared_metrics, differences
 from ladder.declare.rung import Rung
 from ladder.declare.values import shortened
 
@@ -89,16 +89,18 @@ class Ladder(Mapping[str, Rung]):
                     f"{rung.id} requires {id}, which is a {role} row and cannot pass; require a gated rung"
                 )
         for condition in (*rung.gates, *rung.goals):
-            if (
-                isinstance(condition, Comparison)
-                and condition.metric not in self._rungs[condition.against].experiment.metrics
-            ):
+            if isinstance(condition, Comparison) and not self._reports(condition.against, condition.metric):
                 raise LadderError(f"{rung.id}: {condition}: {condition.against} does not report {condition.metric!r}")
         for metric in rung.compare:
-            if rung.parent_id and metric not in self._rungs[rung.parent_id].experiment.metrics:
+            if rung.parent_id and not self._reports(rung.parent_id, metric):
                 raise LadderError(
                     f"{rung.id}: it is compared with {rung.parent_id} on {metric!r}, which that rung does not report"
                 )
+
+    def _reports(self, id: str, metric: str) -> bool:
+        """Return whether a rung reports a metric, as far as its experiment declares that."""
+        declared = declared_metrics(self._rungs[id].experiment)
+        return declared is None or metric in declared
 
     def _sorted(self) -> list[str]:
         """Return the ids in climbing order: a depth-first topological sort, by number where several orders are possible."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ladder.declare.causes import CAUSES
 from ladder.declare.criteria import Comparison, Criterion, rung_id
-from ladder.declare.experiment import Experiment, changed, check_experiment
+from ladder.declare.experiment import Experiment, changed, check_experiment, declared_metrics
 from ladder.declare.fields import check_fields
 from ladder.declare.values import equal, shortened
 
@@ -165,9 +165,8 @@ class Rung:
             )
 
     def _check_metric(self, what: str, metric: str) -> None:
-        if metric not in self.experiment.metrics:
-            known = ", ".join(self.experiment.metrics)
-            raise ValueError(f"{self.id}: {what}: the experiment reports no {metric!r}; it reports {known}")
+        if (known := declared_metrics(self.experiment)) is not None and metric not in known:
+            raise ValueError(f"{self.id}: {what}: the experiment reports no {metric!r}; it reports {', '.join(known)}")
 
     @property
     def id(self) -> str:
@@ -203,6 +202,12 @@ class Rung:
         return self.control.expects if self.control else ()
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of its own that its conditions and the comparison with its parent name, each once."""
+        named = [metric for condition in (*self.gates, *self.goals) for metric in condition.metrics]
+        return tuple(dict.fromkeys((*named, *self.compare)))
+
+    @property
     def headline(self) -> Criterion | Comparison:
         """The condition whose metric stands for the rung in one line."""
         return (*self.gates, *self.goals)[0]
@@ -220,6 +225,11 @@ class Rung:
         parent = [self.parent_id] if self.parent and self.compare else []
         compared = [c.against for c in (*self.gates, *self.goals) if isinstance(c, Comparison)]
         return tuple(dict.fromkeys((*parent, *compared)))
+
+    def compared_with(self, id: str) -> tuple[str, ...]:
+        """Return the metrics on which it is compared with another rung."""
+        compared = [c.metric for c in (*self.gates, *self.goals) if isinstance(c, Comparison) and c.against == id]
+        return tuple(dict.fromkeys((*compared, *(self.compare if id == self.parent_id else ()))))
 
     def as_control(
         self,

@@ -1,7 +1,7 @@
 """Values of components: their contents, their equality, and a short repr."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Number
 from typing import Any
 
@@ -10,6 +10,56 @@ import numpy as np
 MAX_DEPTH = 100  # levels of nesting
 PLAIN = {type(None), bool, int, float, complex, str, bytes}
 REPR_DEPTH, REPR_ENTRIES, REPR_LENGTH = 4, 24, 200  # of a short repr: levels, entries in each, characters of each
+
+
+class Configuration(Mapping[str, Any]):
+    """A read-only mapping whose entries are components: they are compared one by one, and are attributes too.
+
+    Args:
+        entries: The entries; mappings among them become configurations.
+
+    Raises:
+        ValueError: for an entry whose name is not an identifier.
+    """
+
+    def __init__(self, entries: Mapping[str, Any]):
+        for name in map(str, entries):
+            if not name.isidentifier() or name.startswith("__"):
+                raise ValueError(
+                    f"entry {shortened(name)} of a configuration: name it by an identifier, such as 'rate'"
+                )
+        self._entries = {
+            name: Configuration(value) if isinstance(value, Mapping) else value for name, value in entries.items()
+        }
+
+    def __getitem__(self, name: str) -> Any:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getattr__(self, name: str) -> Any:
+        entries = self.__dict__.get("_entries", {})  # there are none while an instance is unpickled
+        if name not in entries:
+            raise AttributeError(f"the configuration has no entry {name!r}; it has {', '.join(entries)}")
+        return entries[name]
+
+    def __repr__(self) -> str:
+        return repr(self._entries)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Absent:
+    """The value of an entry that only the other configuration has."""
+
+    def __repr__(self) -> str:
+        return "(absent)"
+
+
+ABSENT = _Absent()
 
 
 def contents(value: Any) -> dict[Any, Any] | None:
@@ -31,12 +81,17 @@ def has_fields(value: object) -> bool:
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
+def has_components(value: object) -> bool:
+    """Return whether the contents of a value are components by themselves: the fields of a dataclass, or a configuration."""
+    return has_fields(value) or isinstance(value, Configuration)
+
+
 def fields_by_path(value: object) -> dict[str, Any]:
-    """Return the fields of an instance of a dataclass, those of nested instances by dotted path."""
+    """Return the fields of an instance of a dataclass, those of nested instances and configurations by dotted path."""
     paths: dict[str, Any] = {}
     for name, inner in (contents(value) or {}).items():
         paths[name] = inner
-        if has_fields(inner):
+        if has_components(inner):
             paths |= {f"{name}.{path}": each for path, each in fields_by_path(inner).items()}
     return paths
 

@@ -92,6 +92,19 @@ class FailedRun:
         return (name, self.finite.curves[name]) if isinstance(name, str) and name in self.finite.curves else None
 
 
+def _raised(run: FailedRun) -> Finding | None:
+    if not (errors := run.trained.errors):
+        return None
+    first = min(errors, key=lambda error: error.epoch)
+    text = (
+        f"{len(errors)} of the {len(run.judgement.failing)} seeds that fail raised an error; the first was seed {first.seed}, in "
+        f"epoch {first.epoch}: {first.error}"
+    )
+    return Finding(
+        "raised", text, {"seeds": float(len(errors)), "seed": float(first.seed), "epoch": float(first.epoch)}
+    )
+
+
 def _non_finite(run: FailedRun) -> Finding | None:
     if not (bad := run.trained.first_non_finite):
         return None
@@ -272,6 +285,7 @@ DETECTORS: Mapping[str, Callable[[FailedRun], Finding | None]] = dict(
     zip(
         CAUSES,
         (
+            _raised,
             _non_finite,
             _never_moves,
             _large_updates,

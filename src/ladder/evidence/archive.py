@@ -20,7 +20,7 @@ import numpy as np
 from ladder.evidence.fingerprint import Fingerprint
 from ladder.evidence.stored import FORMAT, MAX_INTEGER, Folder, NewerFormatError, check_date, check_text, now, parse
 from ladder.files import read_regular, write_atomically
-from ladder.train.result import Trained
+from ladder.train.result import SeedError, Trained
 
 Arrays = dict[str, np.ndarray]
 T = TypeVar("T")
@@ -66,7 +66,13 @@ class CurveArchive:
         self._rerun = rerun
 
     def blocks(
-        self, key: str, first: int, seeds: int, metrics: Sequence[str], epochs: int, before: Trained | None = None
+        self,
+        key: str,
+        first: int,
+        seeds: int,
+        metrics: Sequence[str] | None,
+        epochs: int,
+        before: Trained | None = None,
     ) -> Iterator[Block]:
         """Yield the blocks under a key, without a gap from seed ``first`` on, until there are ``seeds`` seeds in total.
 
@@ -76,7 +82,7 @@ class CurveArchive:
             key: The key of the experiment.
             first: The seed that the first block begins with.
             seeds: The number of seeds, those before ``first`` included.
-            metrics: The metrics that the experiment declares.
+            metrics: The metrics that the experiment declares, if it does.
             epochs: The number of epochs that it trains.
             before: The seeds before ``first``, if there are any.
         """
@@ -101,9 +107,13 @@ class CurveArchive:
         """Save the curves and traces of the seeds from ``first`` on."""
         arrays = {f"curve {name}": curve for name, curve in trained.curves.items()}
         arrays |= {f"trace {name}": trace for name, trace in trained.traces.items()}
-        seconds = {"compile_seconds": trained.compile_seconds, "run_seconds": trained.run_seconds}
+        header = {
+            "compile_seconds": trained.compile_seconds,
+            "run_seconds": trained.run_seconds,
+            "errors": [asdict(error) for error in trained.errors],
+        }
         target = self._curves(key) / f"{first}-{first + trained.seeds}.npz"
-        self._save(target, arrays, seconds)
+        self._save(target, arrays, header)
         if self._rerun and first == 0:
             self._remove_others(target)
 
@@ -124,7 +134,7 @@ class CurveArchive:
         except OSError as error:
             self._folder.cannot_be_written(error)
 
-    def _save(self, target: Path, arrays: Mapping[str, np.ndarray], seconds: Mapping[str, float]) -> None:
+    def _save(self, target: Path, arrays: Mapping[str, np.ndarray], more: Mapping[str, Any]) -> None:
         # Where the target is a folder, reading it has already warned of that.
         if not self._folder.writable or target.is_dir():
             return
@@ -135,7 +145,7 @@ class CurveArchive:
             "date": now(),
             "commit": self._commit,
             "arrays": [*arrays],
-            **seconds,
+            **more,
         }
         content = io.BytesIO()
         try:
@@ -176,7 +186,7 @@ class CurveArchive:
             return None
 
 
-def _block(path: Path, arrays: Arrays, header: dict[str, Any], metrics: Sequence[str], epochs: int) -> Block:
+def _block(path: Path, arrays: Arrays, header: dict[str, Any], metrics: Sequence[str] | None, epochs: int) -> Block:
     """Return the block in a file.
 
     Raises:
@@ -189,8 +199,8 @@ def _block(path: Path, arrays: Arrays, header: dict[str, Any], metrics: Sequence
         if values.dtype != np.float64:
             raise ValueError(f"{name!r} has the dtype {values.dtype}, not {np.dtype(np.float64)}")
     first, last = map(int, path.stem.split("-"))
-    if kinds["curve"].keys() != set(metrics):
-        raise ValueError(f"it has the metrics {[*kinds['curve']]}, not {[*metrics]}")
+    if not kinds["curve"] or (metrics is not None and kinds["curve"].keys() != set(metrics)):
+        raise ValueError(f"it has the metrics {[*kinds['curve']]}, not {[*(metrics or ['at least one'])]}")
     for kind, dimensions in (("curve", 2), ("trace", 3)):
         for name, values in kinds[kind].items():
             if values.ndim != dimensions or values.shape[:2] != (last - first, epochs):
@@ -200,7 +210,26 @@ def _block(path: Path, arrays: Arrays, header: dict[str, Any], metrics: Sequence
     seconds = [header[name] for name in ("compile_seconds", "run_seconds")]
     if not all(type(value) in (int, float) and 0.0 <= value < MAX_INTEGER for value in seconds):
         raise ValueError(f"it took {seconds} seconds")
-    return Block(Trained(kinds["curve"], kinds["trace"], *seconds), Origin(header["date"], header["commit"]))
+    errors = tuple(
+        _seed_error(error, last - first, epochs) for error in header.get("errors", [])
+    )  # older files have none
+    trained = Trained(kinds["curve"], kinds["trace"], seconds[0], seconds[1], errors)
+    return Block(trained, Origin(header["date"], header["commit"]))
+
+
+def _seed_error(stored: Any, seeds: int, epochs: int) -> SeedError:
+    """Return the error of a seed.
+
+    Raises:
+        ValueError: if it is not that of one of these seeds, in one of these epochs.
+    """
+    error = SeedError(**stored)
+    check_text(error.error, error.traceback)
+    if not (
+        type(error.seed) is int and type(error.epoch) is int and 0 <= error.seed < seeds and 1 <= error.epoch <= epochs
+    ):
+        raise ValueError(f"an error is of seed {error.seed!r:.20} in epoch {error.epoch!r:.20}")
+    return error
 
 
 def _inspection(path: Path, arrays: Arrays, header: dict[str, Any]) -> Arrays:

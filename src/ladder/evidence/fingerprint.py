@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 import ladder
-from ladder.declare.experiment import components
+from ladder.declare.experiment import components, is_host
 from ladder.declare.values import contents, has_fields, is_array
 from ladder.evidence.closure import closure
 from ladder.evidence.provenance import dependency_versions
 from ladder.evidence.syntax import Source, read_source
-from ladder.train.devices import devices
-from ladder.train.factory import TrainerFactory, compiled_trainer
+from ladder.train.devices import devices, gpu_models
+from ladder.train.factory import TrainerFactory, default_trainer
 
 PLAIN = {bool, int, float, complex, str, bytes, range, slice, type(...)}
 
@@ -39,8 +39,9 @@ SETTINGS = (
     "disable_jit",
 )
 
-# Part of every fingerprint: the module that derives the keys and trains.
-TRAINING_MODULES = ("ladder.train.compiled",)
+# Part of every fingerprint: the module that derives the seeds and trains.
+TRAINING_MODULES = {True: ("ladder.train.host",), False: ("ladder.train.compiled",)}
+"""By whether an experiment trains in worker processes."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ class Fingerprint:
         ]
 
 
-def fingerprint(experiment: object, *modules: str, trainer: TrainerFactory = compiled_trainer) -> Fingerprint:
+def fingerprint(experiment: object, *modules: str, trainer: TrainerFactory = default_trainer) -> Fingerprint:
     """Return the fingerprint of an experiment, its trainer, and further modules that decide its numbers.
 
-    This starts JAX's backend.
+    This starts JAX's backend if the experiment is to be compiled.
     """
-    custom = trainer is not compiled_trainer
-    trained_by = _defining_modules(trainer) if custom else TRAINING_MODULES
+    custom, host = trainer is not default_trainer, is_host(experiment)
+    trained_by = _defining_modules(trainer) if custom else TRAINING_MODULES[host]
     code = closure(type(experiment).__module__, *_defining_modules(experiment), *trained_by, *modules)
     versions = {"python": platform.python_version(), **dependency_versions(code.packages)}
     return Fingerprint(
@@ -73,8 +74,13 @@ def fingerprint(experiment: object, *modules: str, trainer: TrainerFactory = com
         + (f" by {_stable_repr(trainer)}" if custom else ""),
         code=_digest(code.files),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
-        backend=backend(),
+        backend=host_backend() if host else backend(),
     )
+
+
+def host_backend() -> str:
+    """Describe what a host experiment computes on: the kind of processor, and the models of the GPUs."""
+    return " ".join(["host", platform.machine(), *gpu_models()])
 
 
 def backend() -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ladder.declare.experiment import declared_metrics
 from ladder.declare.rung import Rung
 from ladder.evidence.archive import Origin, archive_key
 from ladder.evidence.fingerprint import fingerprint
 from ladder.evidence.store import Evidence
-from ladder.train.factory import TrainerFactory, compiled_trainer
+from ladder.train.factory import TrainerFactory, default_trainer
 from ladder.train.progress import ProgressMeter, ProgressRecorder
 from ladder.train.result import Trained
 from ladder.train.timelimit import TimedOutError, run_until
@@ -54,7 +55,7 @@ class CurveSource:
     """
 
     def __init__(
-        self, seeds: Seeds, block: int, evidence: Evidence | None = None, trainer: TrainerFactory = compiled_trainer
+        self, seeds: Seeds, block: int, evidence: Evidence | None = None, trainer: TrainerFactory = default_trainer
     ):
         self.seeds = seeds
         self._block = block
@@ -112,12 +113,12 @@ class CurveSource:
         curves = self._load(rung, seeds)
         while curves.seeds < seeds:
             trainer = self._trainer(rung)
-            at_once = getattr(trainer, "at_once", 1)
-            numbers = range(curves.seeds, min(-(-seeds // at_once) * at_once, curves.seeds + self._block))
-            recorder = ProgressRecorder(rung.experiment.epochs, progress)
+            at_once, block = getattr(trainer, "at_once", 1), getattr(trainer, "block", self._block)
+            numbers = range(curves.seeds, min(-(-seeds // at_once) * at_once, curves.seeds + block))
+            recorder = ProgressRecorder(rung.experiment.epochs, progress, numbers[0], rung.metrics)
             work = partial(trainer, self.seeds, numbers, recorder)
             try:
-                more = run_until(deadline, grace, work, recorder.stop)
+                more = run_until(deadline, grace, work, _stop(trainer, recorder))
             except TimedOutError:
                 curves.unfinished = recorder.so_far()
                 raise
@@ -147,8 +148,9 @@ class CurveSource:
         if stored is not None and np.array_equal(stored.pop("seeds"), numbers):
             return stored
         recorder = ProgressRecorder(rung.experiment.epochs, None)
-        work = partial(self._trainer(rung).inspect, self.seeds, numbers, recorder)
-        inspected = run_until(deadline, grace, work, recorder.stop)
+        trainer = self._trainer(rung)
+        work = partial(trainer.inspect, self.seeds, numbers, recorder)
+        inspected = run_until(deadline, grace, work, _stop(trainer, recorder))
         if self._evidence and inspected is not None:
             self._evidence.curves.save_inspection(curves.key, inspected | {"seeds": np.asarray(numbers)})
         return inspected
@@ -183,7 +185,7 @@ class CurveSource:
         if self._evidence and curves.seeds < seeds:
             experiment = rung.experiment
             blocks = self._evidence.curves.blocks(
-                curves.key, curves.seeds, seeds, experiment.metrics, experiment.epochs, curves.trained
+                curves.key, curves.seeds, seeds, declared_metrics(experiment), experiment.epochs, curves.trained
             )
             for trained, origin in blocks:
                 curves.add(trained)
@@ -194,3 +196,14 @@ class CurveSource:
         if rung.id not in self._trainers:
             self._trainers[rung.id] = self._make_trainer(rung.experiment, self._block)
         return self._trainers[rung.id]
+
+
+def _stop(trainer: Trainer, recorder: ProgressRecorder) -> Callable[[], None]:
+    """Return a function that ends what a trainer is doing, at its next callback or at once if it can."""
+
+    def stop() -> None:
+        recorder.stop()
+        if end := getattr(trainer, "stop", None):
+            end()
+
+    return stop

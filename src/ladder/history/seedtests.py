@@ -153,7 +153,7 @@ def _failing(before: Entry, after: Entry, criteria: list[tuple[Criterion, Criter
         failed = [(condition["of"] - condition["passed"], condition["of"]) for condition in (one, other)]
         yield _seeds(f"control, seeds that fail {one['text']}", *failed)
     counts = [entry["seeds"] for entry in (before, after) if entry["seeds"]]
-    finite = [(seeds["of"] - len(seeds["non_finite"]), seeds["of"]) for seeds in counts]
+    finite = [(seeds["of"] - len(seeds["non_finite"]) - len(seeds["errors"]), seeds["of"]) for seeds in counts]
     yield _seeds("control, seeds with finite numbers", *finite)
 
 

@@ -16,7 +16,7 @@ from ladder.declare.rung import Rung
 from ladder.evidence.fingerprint import Fingerprint, fingerprint
 from ladder.files import read_regular, write_atomically
 from ladder.naming import on_disk
-from ladder.train.factory import TrainerFactory, compiled_trainer
+from ladder.train.factory import TrainerFactory, default_trainer
 from ladder.train.progress import ProgressMeter, ProgressRecorder
 from ladder.train.timelimit import run_until
 from ladder.train.trainer import CALIBRATION_STREAM, Seeds
@@ -86,7 +86,7 @@ class Calibration:
 
 
 def calibrate(
-    rung: Rung, progress: ProgressMeter | None = None, trainer: TrainerFactory = compiled_trainer
+    rung: Rung, progress: ProgressMeter | None = None, trainer: TrainerFactory = default_trainer
 ) -> Calibration:
     """Measure the limits of a rung's calibrated gates on seeds that no gate uses.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ladder.climb import Climb, Outcome
+from ladder.declare.experiment import CompiledExperiment
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.evidence.provenance import commit
@@ -33,6 +34,7 @@ from ladder.report.schema import Entry
 from ladder.report.terminal import line, why
 from ladder.report.text import count, printable, verdict_and_seeds
 from ladder.train.devices import use_all_cores
+from ladder.train.pool import share_machine
 from ladder.train.progress import ProgressMeter
 from ladder.train.timelimit import still_computing
 from ladder.train.trainer import Seeds
@@ -52,7 +54,7 @@ def _from_experiment(traceback: TracebackType | None) -> TracebackType | None:
     while frame:
         if (
             frame.tb_frame.f_globals.get("__name__")
-            in ("ladder.train.compiled", "ladder.train.program", "ladder.train.checks")
+            in ("ladder.train.compiled", "ladder.train.program", "ladder.train.checks", "ladder.train.worker")
             and "__tracebackhide__" in frame.tb_frame.f_locals
         ):
             start = frame
@@ -126,7 +128,11 @@ class Climber:
             self._give_up_if_computing(item.session)
             error.__traceback__ = _from_experiment(error.__traceback__)
             raise
-        if outcome.evidence and self.config.pluginmanager.hasplugin("TestmonCollect"):
+        if (
+            outcome.evidence
+            and isinstance(rung.experiment, CompiledExperiment)
+            and self.config.pluginmanager.hasplugin("TestmonCollect")
+        ):
             from ladder.train.compiled import trace  # imports JAX, an optional dependency
 
             # pytest-testmon reruns a test if a line that it has run changes; judging from evidence runs none of the experiment.
@@ -159,7 +165,7 @@ class Climber:
     def _start(self, ladder: Ladder) -> Climb:
         """Return the climb of this process; the first call creates it."""
         if self._climb is None:
-            self._set_up_jax()
+            self._set_up_training()
             self._climb = Climb(
                 ladder,
                 self.settings.test,
@@ -172,11 +178,15 @@ class Climber:
             )
         return self._climb
 
-    def _set_up_jax(self) -> None:
-        """Give JAX this process's share of the cores and, to climb, a cache of programs, before its backend starts."""
-        if find_spec("jax") is None:  # a rung that needs JAX reports that
+    def _set_up_training(self) -> None:
+        """Share the cores among processes and, to climb, give JAX a cache of programs, before its backend starts."""
+        assert self.select.ladder is not None
+        processes = getattr(self.config, "workerinput", {}).get("workercount", 1)
+        share_machine(self.settings.workers, processes)
+        compiles = any(isinstance(rung.experiment, CompiledExperiment) for rung in self.select.ladder.values())
+        if not compiles or find_spec("jax") is None:  # a rung that needs JAX reports that it is missing
             return
-        use_all_cores(getattr(self.config, "workerinput", {}).get("workercount", 1))
+        use_all_cores(processes)
         cache = getattr(self.config, "cache", None)
         if cache is None or self.settings.calibrate is not None:
             return
@@ -228,7 +238,7 @@ class Climber:
             item.stash[NOTE] = f"{rung.id}: kept {file} (measure again with --ladder-calibrate=overwrite)"
             return
         check_writable(self.settings.calibrations)
-        self._set_up_jax()
+        self._set_up_training()
         measured = calibration.calibrate(rung, live.progress(rung))
         calibration.save(measured, self.settings.calibrations)
         limits = ", ".join(f"{key}: {limit:.4g}" for key, limit in measured.limits.items())

@@ -66,6 +66,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "SECONDS",
         "help": "a rung that takes longer is TIMED OUT (default: ini ladder_time_limit)",
     },
+    "--ladder-workers": {
+        "metavar": "N",
+        "help": "number of processes that train seeds of host experiments; 0 trains them in pytest's own, as a debugger needs "
+        "(default: ini ladder_workers)",
+    },
     "--ladder-calibrate": {
         "metavar": "{missing,overwrite}",
         "const": "missing",
@@ -94,6 +99,10 @@ INI: dict[str, dict[str, Any]] = {
     "ladder_pictures": {"help": "draw every climbed rung, beside the report", "type": "bool", "default": False},
     "ladder_evidence": {"help": "folder of the curves of earlier runs", "default": "reports/evidence"},
     "ladder_time_limit": {"help": "seconds that a rung may take; no limit by default", "default": "inf"},
+    "ladder_workers": {
+        "help": "number of processes that train seeds of host experiments, or auto: one for each GPU, or else core",
+        "default": "auto",
+    },
     "ladder_seeds": {
         "help": "numbers of seeds at which the sequential test is evaluated",
         "default": ",".join(map(str, SequentialTest().looks)),
@@ -145,6 +154,7 @@ class Settings:
         calibrate: ``missing``, ``overwrite``, or None to climb.
         rerun: Whether evidence of earlier runs is ignored.
         time_limit: The seconds that a rung may take.
+        workers: The number of processes that train seeds of host experiments; None for as many as fit.
         reports: The folder of the reports.
         ctrf: The file for the rungs in the Common Test Report Format; None for none.
         pictures: Whether climbed rungs are drawn.
@@ -168,6 +178,7 @@ class Settings:
     calibrate: str | None
     rerun: bool
     time_limit: float
+    workers: int | None
     reports: Path
     ctrf: Path | None
     pictures: bool
@@ -199,6 +210,7 @@ class Settings:
             calibrate=_calibrate(config),
             rerun=option.ladder_rerun,
             time_limit=_time_limit(config),
+            workers=_workers(config),
             reports=reports_folder(config, option),
             ctrf=_ctrf(config),
             pictures=_pictures(config),
@@ -313,6 +325,15 @@ def _time_limit(config: pytest.Config) -> float:
     if not seconds > 0.0:
         raise pytest.UsageError(f"the ladder's time limit {given!r}: give seconds, more than 0, or inf for none")
     return seconds
+
+
+def _workers(config: pytest.Config) -> int | None:
+    given = config.option.ladder_workers or config.getini("ladder_workers")
+    if given == "auto":
+        return None
+    if not given.isdecimal():
+        raise pytest.UsageError(f"the ladder's workers {given!r}: give a number of processes, 0 or more, or auto")
+    return int(given)
 
 
 def _pictures(config: pytest.Config) -> bool:

@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 from ladder.declare.verdict import Verdict
 from ladder.files import lock, write_atomically
+from ladder.train.devices import VISIBLE, gpus
 
 if TYPE_CHECKING:
     import pytest
 
     from ladder.declare.ladder import Ladder
 
-DRIVER = Path("/proc/driver/nvidia/gpus")
 GRACE = 2.0  # seconds that an interrupted worker has to end
 MEMORY_FRACTION = 0.75  # of a GPU that JAX allocates for a process by default
 
@@ -207,22 +207,14 @@ def take_gpu(folder: Path, workers: int) -> None:
 
     A claim is a lock, which is released when the process ends, so a replacement takes over the GPU of its predecessor.
     """
-    gpus = _gpus()
-    if not gpus:
+    if not (visible := gpus()):
         return
-    share = -(-workers // len(gpus))
+    share = -(-workers // len(visible))
     for slot in range(share):
-        for gpu in gpus:
+        for gpu in visible:
             if lock(folder / f"gpu-{quote(gpu, safe='')}-{slot}") is None:
                 continue
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # the lock is kept until this process ends
+            os.environ[VISIBLE] = gpu  # the lock is kept until this process ends
             if share > 1:
                 os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{MEMORY_FRACTION / share:.3f}")
             return
-
-
-def _gpus() -> list[str]:
-    """Return the GPUs that this process may use, as CUDA names them."""
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [gpu for gpu in visible.split(",") if gpu]
-    return [str(number) for number in range(len(list(DRIVER.iterdir())))] if DRIVER.is_dir() else []

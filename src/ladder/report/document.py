@@ -152,6 +152,15 @@ def _judgement(outcome: Outcome, test: SequentialTest) -> schema.Judgement:
             "non_finite": [
                 {"seed": bad.seed, "step": bad.step, "tensor": bad.tensor} for bad in trained.first_non_finite
             ],
+            "errors": [
+                {
+                    "seed": raised.seed,
+                    "epoch": raised.epoch,
+                    "error": raised.error,
+                    "traceback": raised.traceback.splitlines(),
+                }
+                for raised in trained.errors
+            ],
         },
         "gates": [_condition(gate) for gate in judgement.gates],
         "goals": [_condition(goal) for goal in judgement.goals],

@@ -127,7 +127,8 @@ def _section(rung: Entry) -> str:
     if (attempts := rung["attempts"])["total"] > 1:
         listed = "; ".join(text.attempt(attempt) for attempt in reversed(attempts["latest"]))
         notes.append(f"{attempts['total']} attempts, the latest first: {_plain(listed)}.")
-    return "\n\n".join([title, *paragraphs, *table, " ".join(notes)])
+    tracebacks = [f"{_plain(head)}:\n\n{_block(lines)}" for head, lines in text.tracebacks(rung)]
+    return "\n\n".join([title, *paragraphs, *table, " ".join(notes), *tracebacks])
 
 
 def _diagnosis(rung: Entry) -> list[str]:
@@ -239,6 +240,11 @@ def _inline(content: str) -> str:
 
 def _line(content: str) -> str:
     return " ".join(content.splitlines())
+
+
+def _block(lines: Sequence[str]) -> str:
+    """Return lines as indented code, which nothing in them can end."""
+    return "\n".join(f"    {_line(line)}" for line in lines)
 
 
 def _code(command: str) -> _Markup:

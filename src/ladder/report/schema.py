@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
 
-VERSION = "2.2.0"
+VERSION = "2.3.0"
 """The version of the reports that are written: a reader of 2.x reads every 2.y, and ``reading`` upgrades older ones."""
 
 SCHEMA = Path(__file__).with_name("schema.json")
@@ -133,6 +133,15 @@ class NonFinite(TypedDict):
     tensor: str
 
 
+class SeedError(TypedDict):
+    """An error that ended the training of a seed: its epoch, the error in one line, and the lines of its traceback."""
+
+    seed: int
+    epoch: int
+    error: str
+    traceback: list[str]
+
+
 class Decision(TypedDict):
     """The looks that decide an UNDECIDED rung with this chance, if its seeds go on as so far."""
 
@@ -156,6 +165,7 @@ class Seeds(TypedDict):
     rate: Rate | None
     decision: Decision | None
     non_finite: list[NonFinite]
+    errors: list[SeedError]
 
 
 class Evidence(TypedDict):

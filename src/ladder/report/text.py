@@ -237,7 +237,19 @@ def remarks(entry: Entry) -> list[str]:
     if entry["seeds"] and (bad := entry["seeds"]["non_finite"]):
         seeds = ", ".join(f"{seed['seed']} at step {seed['step']} ({seed['tensor']})" for seed in bad)
         lines.append(f"seeds that turned non-finite, and what did first: {seeds}")
+    if entry["seeds"] and (raised := entry["seeds"]["errors"]):
+        seeds = ", ".join(f"{seed['seed']} in epoch {seed['epoch']} ({seed['error']})" for seed in raised)
+        lines.append(f"seeds that raised an error: {seeds}")
     return lines
+
+
+def tracebacks(entry: Entry) -> list[tuple[str, list[str]]]:
+    """Return the tracebacks of seeds that raised an error, each with a title; of equal ones the first."""
+    found: dict[tuple[str, ...], str] = {}
+    for seed in entry["seeds"]["errors"] if entry["seeds"] else []:
+        if lines := seed["traceback"]:
+            found.setdefault(tuple(lines), f"Traceback of seed {seed['seed']}, epoch {seed['epoch']}")
+    return [(title, list(lines)) for lines, title in found.items()]
 
 
 def what_decides(entry: Entry) -> list[str]:

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ladder.declare.experiment import Experiment, check_name
+from ladder.declare.experiment import CompiledExperiment, check_name
 
 
 class InvalidExperimentError(ValueError):
     """An error for an ``init`` or ``epoch`` that returns a value which cannot be trained."""
 
 
-def checked_init(experiment: Experiment) -> Callable[[Any], Any]:
+def checked_init(experiment: CompiledExperiment) -> Callable[[Any], Any]:
     """Return the experiment's ``init`` with a check that its state can be trained."""
 
     @wraps(experiment.init)
@@ -28,7 +28,7 @@ def checked_init(experiment: Experiment) -> Callable[[Any], Any]:
     return init
 
 
-def checked_epoch(experiment: Experiment) -> Callable[[Any, Any], tuple[Any, dict[str, Any]]]:
+def checked_epoch(experiment: CompiledExperiment) -> Callable[[Any, Any], tuple[Any, dict[str, Any]]]:
     """Return the experiment's ``epoch`` with a check of the report and of the state, whose form must not change."""
     name = type(experiment).__qualname__
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ladder.declare.experiment import Experiment, check_experiment
+from ladder.declare.experiment import CompiledExperiment, check_experiment
 from ladder.inspection import Inspectable
 from ladder.train.program import Layout, program_of
 from ladder.train.progress import ProgressMeter
@@ -17,7 +17,7 @@ from ladder.train.trainer import Seeds
 UPDATE = 0.5  # seconds that one call trains, if an epoch is shorter
 
 
-def trace(experiment: Experiment) -> None:
+def trace(experiment: CompiledExperiment) -> None:
     """Run the experiment's Python code once, on abstract arrays, without compiling or computing anything."""
     jax.eval_shape(lambda key: experiment.epoch(experiment.init(key), key), jax.eval_shape(lambda: jax.random.key(0)))
 
@@ -36,9 +36,9 @@ class CompiledTrainer:
         at_once: The number of seeds that take about as long as one.
     """
 
-    def __init__(self, experiment: Experiment, block: int):
+    def __init__(self, experiment: CompiledExperiment, block: int):
         check_experiment(experiment)
-        self.experiment: Experiment = experiment
+        self.experiment: CompiledExperiment = experiment
         self.block: int = block
         self._program = program_of(experiment, block)
         self.at_once: int = self._program.at_once

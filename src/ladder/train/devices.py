@@ -1,11 +1,33 @@
-"""The devices that JAX computes on.
+"""The cores and GPUs that this process may use, and the devices that JAX computes on.
 
 JAX is an optional dependency, so functions here import it themselves.
 """
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+DRIVER = Path("/proc/driver/nvidia/gpus")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA names them."""
+    if (visible := os.environ.get(VISIBLE)) is not None:
+        return [gpu for gpu in visible.split(",") if gpu]
+    return [str(number) for number in range(len(list(DRIVER.iterdir())))] if DRIVER.is_dir() else []
+
+
+def gpu_models() -> list[str]:
+    """Return the models of the GPUs of this machine, each once, as its driver names them."""
+    lines = [line for file in sorted(DRIVER.glob("*/information")) for line in file.read_text().splitlines()]
+    return sorted({line.partition(":")[2].strip() for line in lines if line.startswith("Model:")})
 
 
 def check_jax() -> None:
@@ -26,10 +48,9 @@ def use_all_cores(processes: int = 1) -> None:
     """
     import jax  # see the docstring of the module
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
-            jax.config.update("jax_num_cpu_devices", max(1, cores // processes))
+            jax.config.update("jax_num_cpu_devices", max(1, cores() // processes))
     except RuntimeError:  # the backend has started with the devices it has
         pass
 

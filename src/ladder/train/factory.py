@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ladder.declare.experiment import Experiment
+from ladder.declare.experiment import CompiledExperiment, Experiment
 from ladder.train.devices import check_jax
 from ladder.train.trainer import Trainer
 
@@ -10,13 +10,17 @@ TrainerFactory = Callable[[Experiment, int], Trainer]
 """A function that makes a trainer from an experiment and the number of seeds in a block."""
 
 
-def compiled_trainer(experiment: Experiment, block: int) -> Trainer:
-    """Return the trainer that compiles an experiment with JAX.
+def default_trainer(experiment: Experiment, block: int) -> Trainer:
+    """Return the trainer for the kind of an experiment: one that compiles it with JAX, or one that starts worker processes.
 
     Raises:
-        RuntimeError: if JAX is not installed.
+        RuntimeError: if the experiment is to be compiled and JAX is not installed.
     """
-    check_jax()
-    from ladder.train.compiled import CompiledTrainer  # imports JAX, an optional dependency
+    if isinstance(experiment, CompiledExperiment):
+        check_jax()
+        from ladder.train.compiled import CompiledTrainer  # imports JAX, an optional dependency
 
-    return CompiledTrainer(experiment, block)
+        return CompiledTrainer(experiment, block)
+    from ladder.train.host import HostTrainer  # as above, what only one kind needs
+
+    return HostTrainer(experiment, block)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ladder.declare.experiment import Experiment
+from ladder.declare.experiment import CompiledExperiment
 from ladder.declare.traced import differ_in_numbers_only, traced_components, with_components
 from ladder.inspection import Inspectable, summarise
 from ladder.train.checks import InvalidExperimentError, checked_epoch, checked_init
@@ -52,7 +52,7 @@ class Program:
     ``jax_disable_jit`` is set, nothing is compiled: a loop trains one seed after another on concrete arrays.
     """
 
-    def __init__(self, experiment: Experiment, block: int):
+    def __init__(self, experiment: CompiledExperiment, block: int):
         self._experiment, self._block, self._settings = experiment, block, jax.config.values
         self._eager: bool = jax.config.jax_disable_jit  # type: ignore[attr-defined]
         used = devices()[: 1 if self._eager else block]
@@ -73,7 +73,7 @@ class Program:
         self._inspect: Any = None
         self._report: list[tuple[str, str, tuple[int, ...]]] = []  # name, dtype and shape of what an epoch reports
 
-    def serves(self, experiment: Experiment, block: int) -> bool:
+    def serves(self, experiment: CompiledExperiment, block: int) -> bool:
         """Return whether this is also the program of another experiment, under the present settings of JAX."""
         return (
             block == self._block
@@ -100,7 +100,7 @@ class Program:
             filled += [*part, *[numbers[-1]] * (each - len(part))]
         return Layout(filled, rows, np.asarray(counts, np.int32))
 
-    def put(self, experiment: Experiment, counts: np.ndarray, *keys: jax.Array) -> tuple[Any, ...]:
+    def put(self, experiment: CompiledExperiment, counts: np.ndarray, *keys: jax.Array) -> tuple[Any, ...]:
         """Return the traced components, the counts of a layout and arrays of keys, on the devices."""
         with jax.transfer_guard("allow"):  # the user may have forbidden transfers to find those of experiments
             numbers = jax.device_put(traced_components(experiment), self._replicated)  # weakly typed, as constants are
@@ -268,7 +268,7 @@ class Program:
         return summarise(experiment.inspect(state, jax.random.fold_in(key, 0)))
 
 
-def program_of(experiment: Experiment, block: int) -> Program:
+def program_of(experiment: CompiledExperiment, block: int) -> Program:
     """Return the program of an experiment: an earlier one if the two differ in the values of traced components only."""
     if not traced_components(experiment):
         return Program(experiment, block)

@@ -1,7 +1,7 @@
 """The result of training some seeds. Nothing here loads JAX: curves are stored, judged and drawn without it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -24,20 +24,39 @@ class NonFinite:
 
 
 @dataclass(frozen=True)
+class SeedError:
+    """An error that ended the training of a seed.
+
+    Attributes:
+        seed: The seed, counted from 0.
+        epoch: The epoch in which it was raised, counted from 1.
+        error: The error in one line.
+        traceback: Its traceback, from the experiment's code on; empty if a process died without one.
+    """
+
+    seed: int
+    epoch: int
+    error: str
+    traceback: str
+
+
+@dataclass(frozen=True)
 class Trained:
     """The result of training one experiment on some seeds.
 
     Attributes:
-        curves: Metric to values of shape (seed, epoch).
-        traces: Trace to values of shape (seed, epoch, step).
+        curves: Metric to values of shape (seed, epoch); NaN from the epoch on in which a seed raised an error.
+        traces: Trace to values of shape (seed, epoch, step), likewise.
         compile_seconds: Time to trace and compile, spent once.
         run_seconds: Time to initialise and train.
+        errors: The errors of the seeds that raised one, in the order of the seeds.
     """
 
     curves: dict[str, Float[np.ndarray, "seed epoch"]]
     traces: dict[str, Float[np.ndarray, "seed epoch step"]]
     compile_seconds: float
     run_seconds: float
+    errors: tuple[SeedError, ...] = ()
 
     @classmethod
     def from_epochs(
@@ -66,13 +85,13 @@ class Trained:
 
     @cached_property
     def first_non_finite(self) -> tuple[NonFinite, ...]:
-        """The first non-finite value of each seed that has one.
+        """The first non-finite value of each seed that has one and did not raise an error.
 
         The step is known from the traces; if only a metric is non-finite, it is the last step of that epoch. Among values that
         become non-finite in the same step, the first is the one computed first: stages in forward order, loss, gradients,
         updates, weights, then metrics; ties are broken by name. Without traces every epoch counts as one step.
         """
-        steps = max([1, *(trace.shape[2] for trace in self.traces.values())])
+        steps = self._steps
         traces = sorted(self.traces, key=lambda name: (_TRACE_ORDER.get(name.partition("/")[0], _LOSS_ORDER), name))
         first: dict[int, NonFinite] = {}
         for name, values in [
@@ -85,15 +104,26 @@ class Trained:
                     candidate = NonFinite(seed, epoch * steps + (step + 1 if name in self.traces else steps), name)
                     if seed not in first or candidate.step < first[seed].step:
                         first[seed] = candidate
-        return tuple(first[seed] for seed in sorted(first))
+        raised = {error.seed for error in self.errors}
+        return tuple(first[seed] for seed in sorted(first) if seed not in raised)
 
     @cached_property
     def first_non_finite_step(self) -> Int[np.ndarray, " seed"]:
-        """The step of ``first_non_finite`` for each seed, 0 for one that stayed finite."""
+        """The step of ``first_non_finite`` for each seed, 0 for one that stayed finite.
+
+        The values of a seed that raised an error end with the epoch before; its step is the first of the epoch.
+        """
         steps = np.zeros(self.seeds, int)
         for bad in self.first_non_finite:
             steps[bad.seed] = bad.step
+        for error in self.errors:
+            steps[error.seed] = (error.epoch - 1) * self._steps + 1
         return steps
+
+    @property
+    def _steps(self) -> int:
+        """The number of steps of an epoch; 1 without traces."""
+        return max((trace.shape[2] for trace in self.traces.values()), default=1)
 
     def continues(self, other: "Trained") -> bool:
         """Return whether both have the same curves and traces, over the same number of epochs and steps."""
@@ -106,11 +136,14 @@ class Trained:
 
     def select(self, seeds: Sequence[int] | slice) -> "Trained":
         """Return the results of these seeds only."""
+        raised = {error.seed: error for error in self.errors}
+        selected = np.arange(self.seeds)[seeds].tolist()
         return Trained(
             {name: curve[seeds] for name, curve in self.curves.items()},
             {name: trace[seeds] for name, trace in self.traces.items()},
             self.compile_seconds,
             self.run_seconds,
+            tuple(replace(raised[seed], seed=row) for row, seed in enumerate(selected) if seed in raised),
         )
 
     def head(self, seeds: int) -> "Trained":
@@ -124,4 +157,5 @@ class Trained:
             {name: np.concatenate([trace, more.traces[name]]) for name, trace in self.traces.items()},
             self.compile_seconds + more.compile_seconds,
             self.run_seconds + more.run_seconds,
+            (*self.errors, *(replace(error, seed=self.seeds + error.seed) for error in more.errors)),
         )

@@ -19,9 +19,10 @@ GATE_STREAM, CALIBRATION_STREAM = 0x6A7E, 0xCA11B
 
 @dataclass(frozen=True)
 class Seeds:
-    """The origin of seeds: seed ``i`` is ``fold_in(fold_in(key(stream), root), i)``.
+    """The origin of seeds, by their numbers.
 
-    The same seed number gives the same keys to every rung, which is what makes comparisons paired.
+    In JAX, seed ``i`` is the key ``fold_in(fold_in(key(stream), root), i)``; for host experiments it is a whole number that is
+    mixed from stream, root and ``i``. The same number gives the same seed to every rung, which is what makes comparisons paired.
     """
 
     root: int = 0
@@ -36,12 +37,22 @@ class Seeds:
             base = jax.random.fold_in(jax.random.key(self.stream), self.root)
             return jax.vmap(lambda i: jax.random.fold_in(base, i))(jnp.asarray(numbers, jnp.uint32))
 
+    def integers(self, numbers: Sequence[int]) -> list[int]:
+        """Return one whole number below 2**32 for each seed number.
+
+        They are mixed, because programs use ``seed + 1`` for a second generator.
+        """
+        mixed = (np.random.SeedSequence([self.stream, self.root, number]) for number in numbers)
+        return [int(sequence.generate_state(1)[0]) for sequence in mixed]
+
 
 @runtime_checkable
 class Trainer(Protocol):
     """A trainer of one experiment on any seeds, a block of them at a time.
 
     An attribute ``at_once`` may say how many seeds cost about as much as one: the seeds up to a multiple of it are trained ahead.
+    An attribute ``block`` may say how many seeds one call should train, after which their curves are stored. A method ``stop()``
+    may end a call that runs in another thread.
     """
 
     def __call__(self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None) -> Trained:

@@ -15,6 +15,7 @@ from toys import HEAD, INI, TEST, Coin
 from ladder import Control, Ladder, Rung, Verdict, below, better_than
 from ladder.plugin import workers
 from ladder.plugin.workers import Handover, groups, take_gpu
+from ladder.train import devices
 
 LEARNS = below("loss", 0.5, by=3, source="made up for the test")
 
@@ -412,7 +413,7 @@ def test_no_gpu(tmp_path, monkeypatch, visible):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(workers, "DRIVER", tmp_path / "none")
+    monkeypatch.setattr(devices, "DRIVER", tmp_path / "none")
     take_gpu(tmp_path, 2)
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
 
@@ -422,7 +423,7 @@ def test_gpu_count(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / "gpus" / name).mkdir(parents=True)
-    monkeypatch.setattr(workers, "DRIVER", tmp_path / "gpus")
+    monkeypatch.setattr(devices, "DRIVER", tmp_path / "gpus")
     take_gpu(tmp_path, 1)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
 
