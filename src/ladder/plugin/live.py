@@ -68,4 +68,5 @@ class Line:
         self._update(first, last, f"epoch {epoch}/{self._rung.experiment.epochs}  {metric} {value:.4g}")
 
     def _update(self, first: int, last: int, what: str) -> None:
-        self._show(printable(f"{self._rung.id}  seeds {first + 1}–{last}  {what}"))
+        seeds = f"seed {last}" if last == first + 1 else f"seeds {first + 1}–{last}"
+        self._show(printable(f"{self._rung.id}  {seeds}  {what}"))

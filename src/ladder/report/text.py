@@ -237,10 +237,18 @@ def remarks(entry: Entry) -> list[str]:
     if entry["seeds"] and (bad := entry["seeds"]["non_finite"]):
         seeds = ", ".join(f"{seed['seed']} at step {seed['step']} ({seed['tensor']})" for seed in bad)
         lines.append(f"seeds that turned non-finite, and what did first: {seeds}")
-    if entry["seeds"] and (raised := entry["seeds"]["errors"]):
-        seeds = ", ".join(f"{seed['seed']} in epoch {seed['epoch']} ({seed['error']})" for seed in raised)
-        lines.append(f"seeds that raised an error: {seeds}")
+    lines += [
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} raised {error}" for error, seeds in _raised(entry).items()
+    ]
     return lines
+
+
+def _raised(entry: Entry) -> dict[str, list[int]]:
+    """Return the seeds that raised an error, by error."""
+    seeds: dict[str, list[int]] = {}
+    for raised in entry["seeds"]["errors"] if entry["seeds"] else []:
+        seeds.setdefault(raised["error"], []).append(raised["seed"])
+    return seeds
 
 
 def tracebacks(entry: Entry) -> list[tuple[str, list[str]]]:

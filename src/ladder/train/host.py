@@ -161,7 +161,8 @@ class HostTrainer:
 
     def _in_this_process(self, runs: Sequence[_Run], seeds: Sequence[int], progress: ProgressMeter | None) -> None:
         for run, seed in zip(runs, seeds, strict=True):
-            worker.train(self.experiment, seed, lambda message, run=run: self._take(run, message, progress))  # type: ignore[misc]
+            for message in worker.train(self.experiment, seed):
+                self._take(run, message, progress)
 
     def _take(self, run: _Run, message: worker.Message, progress: ProgressMeter | None) -> None:
         """Add a message to the run that it belongs to.

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from multiprocessing import connection
@@ -99,7 +99,8 @@ def serve(tasks: connection.Connection) -> None:
             except BaseException as error:
                 tasks.send(Invalid(f"it cannot be loaded in a worker process: {_one_line(error)}"))
                 continue
-        train(experiment, task.seed, tasks.send)
+        for message in train(experiment, task.seed):
+            tasks.send(message)
 
 
 def _end_with_parent() -> None:
@@ -111,32 +112,30 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def train(experiment: "HostExperiment", seed: int, send: Callable[[Message], None]) -> None:
-    """Train one seed, and send a report of every epoch and at last how it ended."""
+def train(experiment: "HostExperiment", seed: int) -> Iterator[Message]:
+    """Train one seed; yield the reports and inspections of every epoch, and at last how it ended."""
     _seed_generators(seed)
     epochs, done = int(experiment.epochs), 0
-    name = type(experiment).__qualname__
     reports: Any = None
     try:
-        reports = iter(experiment.train(seed))
         while done < epochs:
             try:
+                reports = iter(experiment.train(seed)) if reports is None else reports
                 report = next(reports)
             except StopIteration:
                 raise _InvalidReportError(
                     f"train() ended after {done} of {epochs} epochs; yield one mapping after every epoch, or set epochs={done}"
                 ) from None
-            for message in _messages(report):
-                send(message)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # also SystemExit, by which scripts end
+                yield Raised(_one_line(error), _traceback(error))
+                return
+            yield from _messages(report)
             done += 1
+        yield Done()
     except _InvalidReportError as error:
-        send(Invalid(f"{name}.{error}"))
-    except BaseException as error:  # also SystemExit, by which scripts end
-        if isinstance(error, KeyboardInterrupt | GeneratorExit):
-            raise
-        send(Raised(_one_line(error), _traceback(error)))
-    else:
-        send(Done())
+        yield Invalid(f"{type(experiment).__qualname__}.{error}")
     finally:
         if hasattr(reports, "close"):
             with suppress(Exception):
