@@ -137,3 +137,11 @@ class Endless:
 def halving(config: Any, seed: int) -> Iterator[Mapping[str, Any]]:
     """Train as :class:`Halving` does, from a configuration."""
     return Halving(config.rate, config.epochs).train(seed)
+
+
+def is_running(pid: str) -> bool:
+    """Return whether a process runs: a dead one may stay until its parent has asked for its exit code."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

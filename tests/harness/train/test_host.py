@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hosts import Declared, Endless, Fails, Halving, Observed, Reports, Short, Varies
+from hosts import Declared, Endless, Fails, Halving, Observed, Reports, Short, Varies, is_running
 
 from ladder import HostTrainer, Seeds
 from ladder.inspection import Inspection
@@ -203,15 +203,6 @@ def test_progress():
     meter = Meter()
     HostTrainer(Halving(), 16)(Seeds(), range(3), meter)
     assert sorted(meter.calls) == [(seed, seed + 1, epoch) for seed in range(3) for epoch in range(1, 4)]
-
-
-def is_running(pid):
-    """Whether a process runs: a dead one may stay until its parent has asked for its exit code."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")  # noqa: PTH112
