@@ -39,9 +39,8 @@ SETTINGS = (
     "disable_jit",
 )
 
-# Part of every fingerprint: the module that derives the seeds and trains.
-TRAINING_MODULES = {True: ("ladder.train.host",), False: ("ladder.train.compiled",)}
-"""By whether an experiment trains in worker processes."""
+# Part of every fingerprint: the module that derives the seeds and trains, and that for host experiments.
+TRAINING_MODULES, HOST_MODULES = ("ladder.train.compiled",), ("ladder.train.host",)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def fingerprint(experiment: object, *modules: str, trainer: TrainerFactory = def
     This starts JAX's backend if the experiment is to be compiled.
     """
     custom, host = trainer is not default_trainer, is_host(experiment)
-    trained_by = _defining_modules(trainer) if custom else TRAINING_MODULES[host]
+    trained_by = _defining_modules(trainer) if custom else HOST_MODULES if host else TRAINING_MODULES
     code = closure(type(experiment).__module__, *_defining_modules(experiment), *trained_by, *modules)
     versions = {"python": platform.python_version(), **dependency_versions(code.packages)}
     return Fingerprint(

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from multiprocessing import connection
 
 from ladder.train import worker
 from ladder.train.devices import VISIBLE, cores, gpus
@@ -42,7 +43,8 @@ class Worker:
         context = multiprocessing.get_context(
             "spawn"
         )  # a fork would copy held locks, among others those of JAX and CUDA
-        self.connection, theirs = context.Pipe()
+        ours, theirs = context.Pipe()
+        self.connection: connection.Connection = ours
         self._process = context.Process(target=worker.serve, args=(theirs,), name="ladder-worker")
         self._experiment: bytes | None = None
         with _set(variables):
@@ -113,7 +115,7 @@ class WorkerPool:
     """
 
     def __init__(self, size: int):
-        self.size = size
+        self.size: int = size
         self._workers: list[Worker | None] = [None] * size
         self._busy: set[int] = set()
 

@@ -93,7 +93,7 @@ def test_invalid_rung(change, message):
     ("change", "message"),
     [
         ({"why": " "}, "say why it must fail"),
-        ({"expects": ("game",)}, r"expects=\('game',\)\): give names of findings, of non-finite, never-moves"),
+        ({"expects": ("game",)}, r"expects=\('game',\)\): give names of findings, of raised, non-finite, never-moves"),
         ({"expects": "gamed"}, r"Control\(expects='gamed'\): give a tuple, each entry a string"),
         ({"each_gate_fails": "no"}, r"Control\(each_gate_fails='no'\): give True or False"),
     ],
@@ -302,7 +302,7 @@ def test_invalid_component(experiment, message):
 @pytest.mark.parametrize("experiment", [object(), Coin, Layer(), Thawed()])
 def test_invalid_experiment(experiment):
     """An object that is not a frozen dataclass with init and epoch raises an error."""
-    with pytest.raises(TypeError, match=r"rung1: .*(is not an experiment|is not an instance of a frozen dataclass)"):
+    with pytest.raises(TypeError, match=r"rung1: .*(is not an experiment|is not an instance of a frozen dataclass|is a class; give an instance)"):
         Rung(number=1, name="x", experiment=experiment, gates=(LEARNS,))
 
 
