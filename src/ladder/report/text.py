@@ -238,7 +238,8 @@ def remarks(entry: Entry) -> list[str]:
         seeds = ", ".join(f"{seed['seed']} at step {seed['step']} ({seed['tensor']})" for seed in bad)
         lines.append(f"seeds that turned non-finite, and what did first: {seeds}")
     lines += [
-        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} raised {error}" for error, seeds in _raised(entry).items()
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} raised {error}"
+        for error, seeds in _raised(entry).items()
     ]
     return lines
 
