@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ladder.declare.experiment import CompiledExperiment, check_name
+from ladder.declare.values import equal, shortened
+from ladder.declare.values import is_array as is_other_array
+from ladder.train.state import is_array
 
 
 class InvalidExperimentError(ValueError):
@@ -22,7 +25,7 @@ def checked_init(experiment: CompiledExperiment) -> Callable[[Any], Any]:
     def init(key: Any) -> Any:
         __tracebackhide__ = True
         state = experiment.init(key)
-        _leaf_forms(f"{type(experiment).__qualname__}.init()", state)
+        _leaves(f"{type(experiment).__qualname__}.init()", state)
         return state
 
     return init
@@ -35,7 +38,7 @@ def checked_epoch(experiment: CompiledExperiment) -> Callable[[Any, Any], tuple[
     @wraps(experiment.epoch)
     def epoch(state: Any, key: Any) -> tuple[Any, dict[str, Any]]:
         __tracebackhide__ = True
-        before = _leaf_forms(name, state)  # before the call, which may change the state in place
+        before = _leaves(name, state)  # before the call, which may change the state in place
         structure: object = jax.tree.structure(state)
         returned: object = experiment.epoch(state, key)
         if not isinstance(returned, tuple | list) or len(returned) != 2:
@@ -46,7 +49,7 @@ def checked_epoch(experiment: CompiledExperiment) -> Callable[[Any, Any], tuple[
         if isinstance(report, Mapping):
             report = {metric: _as_array(value) for metric, value in report.items()}
         _check_report(name, report, experiment.metrics)
-        _check_state(name, before, _leaf_forms(f"{name}.epoch()", after), structure == jax.tree.structure(after))
+        _check_state(name, before, _leaves(f"{name}.epoch()", after), structure == jax.tree.structure(after))
         return after, report
 
     return epoch
@@ -77,12 +80,12 @@ def _check_report(experiment: str, report: Any, metrics: Sequence[str]) -> None:
         )
 
 
-def _check_state(experiment: str, before: dict[str, str], after: dict[str, str], same_structure: bool) -> None:
+def _check_state(experiment: str, before: dict[str, Any], after: dict[str, Any], same_structure: bool) -> None:
     __tracebackhide__ = True
     changes = [
-        f"state{path} was {before.get(path, 'nothing')} and is {after.get(path, 'nothing')}"
+        f"state{path} was {_form_at(before, path)} and is {_form_at(after, path)}"
         for path in {**before, **after}
-        if before.get(path) != after.get(path)
+        if not (path in before and path in after and _is_same_leaf(before[path], after[path]))
     ]
     if not changes and not same_structure:
         changes = ["its static data, everything besides arrays, has changed"]
@@ -94,22 +97,39 @@ def _check_state(experiment: str, before: dict[str, str], after: dict[str, str],
         )
 
 
-def _leaf_forms(source: str, state: Any) -> dict[str, str]:
-    """Return the form of every leaf of a state, by path."""
+def _leaves(source: str, state: Any) -> dict[str, Any]:
+    """Return the leaves of a state by path: arrays by their form, because their values are traced, and all others themselves."""
     __tracebackhide__ = True
     leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
     for path, leaf in leaves.items():
-        if not _is_array(leaf):
+        if not is_array(leaf) and is_other_array(leaf):
             raise InvalidExperimentError(
-                f"{source} returns a state in which state{path} is {_form(leaf)}; a state consists of arrays; make anything "
-                "else a field of the experiment"
+                f"{source} returns a state in which state{path} is {_form(leaf)}, which JAX cannot train; use jnp.asarray"
             )
-    return {path: _form(leaf) for path, leaf in leaves.items()}
+    return {path: _ArrayForm(_form(leaf)) if is_array(leaf) else leaf for path, leaf in leaves.items()}
+
+
+class _ArrayForm(str):
+    """The form of an array, such as ``float32[3]``."""
+
+
+def _is_same_leaf(before: Any, after: Any) -> bool:
+    if isinstance(before, _ArrayForm) or isinstance(after, _ArrayForm):
+        return type(before) is type(after) and bool(before == after)
+    try:
+        return equal(before, after)
+    except TypeError:
+        return False
+
+
+def _form_at(leaves: dict[str, Any], path: str) -> str:
+    leaf = leaves.get(path, _ArrayForm("nothing"))
+    return leaf if isinstance(leaf, _ArrayForm) else shortened(leaf)
 
 
 def _form(value: Any) -> str:
     """Describe a value: ``float32[3]`` for an array, else its type."""
-    if _is_array(value):
+    if is_array(value):
         return f"{jnp.result_type(value)}{list(np.shape(value))}"
     if isinstance(value, tuple):
         return f"a tuple of {len(value)}"
@@ -118,15 +138,11 @@ def _form(value: Any) -> str:
 
 def _as_array(value: Any) -> Any:
     """Return the array that a value wraps, as a variable of flax does; the value itself if it wraps none."""
-    convert = None if _is_array(value) else getattr(value, "__jax_array__", None)
+    convert = None if is_array(value) else getattr(value, "__jax_array__", None)
     return convert() if convert else value
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, jax.Array | np.ndarray | np.generic | bool | int | float | complex)
-
-
 def _is_real(value: Any) -> bool:
-    return _is_array(value) and any(
+    return is_array(value) and any(
         jnp.issubdtype(jnp.result_type(value), kind) for kind in (jnp.bool_, jnp.integer, jnp.floating)
     )

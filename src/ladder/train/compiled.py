@@ -154,7 +154,7 @@ class CompiledTrainer:
         observed: list[dict[str, np.ndarray]] = []
 
         def one(_: Any, state: Any, key: jax.Array) -> Any:
-            return observe(state, jax.random.fold_in(key, 0))
+            return observe(self._program.join(state), jax.random.fold_in(key, 0))
 
         def on_state(state: Any) -> None:
             nonlocal program

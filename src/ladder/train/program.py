@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from operator import itemgetter
@@ -17,7 +18,9 @@ from ladder.declare.experiment import CompiledExperiment
 from ladder.declare.traced import differ_in_numbers_only, traced_components, with_components
 from ladder.inspection import Inspectable, summarise
 from ladder.train.checks import InvalidExperimentError, checked_epoch, checked_init
+from ladder.train.constants import TracedFunction
 from ladder.train.devices import devices
+from ladder.train.state import Form, is_same_number, split
 from ladder.train.timelimit import in_thread
 
 MOST_EPOCHS = 64  # that one call trains
@@ -64,10 +67,12 @@ class Program:
             NamedSharding(mesh, PartitionSpec("seed")),
             NamedSharding(mesh, PartitionSpec()),
         )
-        self._init, self._epoch = (
-            jax.jit(self._initialise),
-            jax.jit(self._train_epoch),
-        )  # jitted, to be traced only once
+        self._epoch = jax.jit(self._train_epoch)  # jitted, to be traced only once
+        self._form: Form  # of the state, known once init has been traced
+        self._fixed: frozenset[int] = frozenset()  # places in it of Python's numbers that training leaves as they are
+        self._constants: dict[
+            Any, tuple[Any, jax.Array]
+        ] = {}  # large constants, which keep their keys valid, and on all devices
         self._most_epochs = 1
         self._compiled: tuple[Any, Any] | None = None
         self._inspect: Any = None
@@ -115,25 +120,25 @@ class Program:
         __tracebackhide__ = True
         if self._compiled is not None:
             return
-        init, train = self.over_seeds(self._init), self.over_seeds(self._train)
         if self._eager:
-            self._compiled = init, train
+            self._fixed = self._fixed_numbers(numbers, keys)
+            self._compiled = partial(_loop, self._initialise), partial(_loop, self._train)
             return
         try:
-            initialise = jax.jit(init).lower(numbers, counts, keys)
+            initialise = self._lower(self._initialise, numbers, counts, keys)
+            if self._form.numbers and (fixed := self._fixed_numbers(numbers, keys)):
+                self._fixed = fixed
+                initialise = self._lower(self._initialise, numbers, counts, keys)
             # Optimising initialisation, which runs once, costs more than it saves. At LLVM's first level training was as fast
             # as at the highest, and compiled in two thirds of the time. XLA compiles without the interpreter's lock, so the
             # two programs compile in parallel; not in an executor, whose threads the interpreter joins at its end.
-            initialised = in_thread(partial(initialise.compile, compiler_options=self._options(0)))
+            initialised = in_thread(partial(initialise.compile, self._options(0)))
             try:
-                # This program's own structure of the state: objects that init creates, such as an optimiser, differ in every
-                # trace.
-                state = jax.tree.map(
-                    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._by_seed),
-                    initialise.out_info,
-                )
-                lowered = jax.jit(train, donate_argnums=2).lower((numbers, *self._span(1, 1)), counts, state, keys)
-                trained = lowered.compile(compiler_options=self._options(1))
+                state = [
+                    jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._by_seed) for leaf in initialise.out_info
+                ]
+                train = self._lower(self._train, (numbers, *self._span(1, 1)), counts, state, keys, donated=True)
+                trained = train.compile(self._options(1))
             finally:
                 wait([initialised])
         except InvalidExperimentError as error:
@@ -141,9 +146,17 @@ class Program:
         self._compiled = initialised.result(), trained
 
     def compile_for(self, one: Callable[..., Any], *args: Any) -> Callable[..., Any]:
-        """Compile a function of one seed for a block, with little optimisation because it runs a few times only."""
-        program = self.over_seeds(one)
-        return program if self._eager else jax.jit(program).lower(*args).compile(compiler_options=self._options(0))
+        """Compile a function of one seed for a block, with little optimisation because it runs a few times only.
+
+        Args:
+            one: A function of arguments that all seeds share and of arguments for this seed.
+            args: The former, the number of seeds of each device, and the latter with an axis of rows.
+        """
+        return partial(_loop, one) if self._eager else self._lower(one, *args).compile(self._options(0))
+
+    def join(self, arrays: list[jax.Array]) -> Any:
+        """Return the state of a seed, as the experiment knows it, from its arrays."""
+        return self._form.join(arrays)
 
     def _options(self, level: int) -> dict[str, str | bool]:
         return _cpu_options(level) if self._sequential else {}
@@ -176,55 +189,91 @@ class Program:
             take = jax.jit(_take, out_shardings=self._by_seed)
             return take(tuple(states), np.asarray(rows, np.int32))
 
-    def over_seeds(self, one: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function of a block of seeds from a function of one seed.
+    def _lower(
+        self, one: Callable[..., Any], shared: Any, counts: jax.Array, *rows: Any, donated: bool = False
+    ) -> "_Lowered":
+        """Trace a function of one seed, and lower it for a block of seeds.
+
+        It is traced outside ``jax.shard_map``, in which some libraries, among them diffrax, cannot be traced.
 
         Args:
             one: A function of arguments that all seeds share and of arguments for this seed.
-
-        Returns:
-            A function of the former, of the number of seeds of each device, and of the latter with an axis of rows.
+            shared: The former.
+            counts: The number of seeds of each device.
+            rows: The latter with an axis of rows.
+            donated: Whether the first of the rows is donated.
         """
+        traced = TracedFunction(one, shared, *jax.tree.map(_of_one, rows))
 
-        def loop(shared: Any, counts: jax.Array, *rows: Any) -> Any:
-            __tracebackhide__ = True
-            try:
-                results = [one(shared, *jax.tree.map(itemgetter(row), rows)) for row in range(int(counts[0]))]
-            except InvalidExperimentError as error:
-                raise ValueError(str(error)) from None
-            return jax.tree.map(lambda *leaves: _stacked(leaves), *results)
-
-        def shard(shared: Any, counts: jax.Array, rows: tuple[Any, ...]) -> Any:
+        def shard(constants: Any, shared: Any, counts: jax.Array, rows: tuple[Any, ...]) -> Any:
+            of_one = partial(traced, constants, shared)
             if not self._sequential:
-                return jax.vmap(partial(one, shared))(*rows)
-
-            def each(row: int | jax.Array) -> Any:
-                return one(shared, *jax.tree.map(itemgetter(row), rows))
-
-            blank = jax.tree.map(
-                lambda leaf: jnp.zeros((self._device_rows, *leaf.shape), leaf.dtype), jax.eval_shape(each, 0)
+                return jax.vmap(of_one)(*rows)
+            results = jax.tree.map(
+                lambda leaf: jnp.zeros((self._device_rows, *leaf.shape), leaf.dtype), traced.result_shape
             )
-            return jax.lax.fori_loop(0, counts[0], lambda row, results: _update(results, each(row), row), blank)
+            return jax.lax.fori_loop(
+                0,
+                counts[0],
+                lambda row, results: _update(results, of_one(*jax.tree.map(itemgetter(row), rows)), row),
+                results,
+            )
 
-        if self._eager:
-            return loop
-        each, all_of = self._by_seed.spec, self._replicated.spec
-        block: Callable[..., Any] = jax.shard_map(
-            shard, mesh=self._by_seed.mesh, in_specs=(all_of, each, each), out_specs=each, check_vma=False
+        block: Callable[..., Any] = shard
+        if self._by_seed.mesh.size > 1:
+            each, all_of = self._by_seed.spec, self._replicated.spec
+            block = jax.shard_map(
+                shard, mesh=self._by_seed.mesh, in_specs=(all_of, all_of, each, each), out_specs=each, check_vma=False
+            )
+        program = jax.jit(
+            lambda constants, shared, counts, *rows: block(constants, shared, counts, rows),
+            donate_argnums=(3,) if donated else (),
         )
-        return lambda shared, counts, *rows: block(shared, counts, rows)
+        constants = [self._on_all_devices(key, constant) for key, constant in traced.constants.items()]
+        return _Lowered(program.lower(constants, shared, counts, *rows), constants)
+
+    def _on_all_devices(self, key: Any, constant: Any) -> jax.Array:
+        """Return a large constant on all devices, once for all programs."""
+        if key not in self._constants:
+            with jax.transfer_guard("allow"):
+                self._constants[key] = constant, jax.device_put(constant, self._replicated)
+        return self._constants[key][1]
+
+    def _fixed_numbers(self, numbers: Any, keys: jax.Array) -> frozenset[int]:
+        """Return the places in the state of Python's numbers that training leaves as they are, such as the rate of a dropout.
+
+        A module may test such a number, which is not possible with an array. Other numbers, such as a counter, are arrays.
+        """
+        fixed: frozenset[int] = frozenset()
+
+        def trace(numbers: Any, key: jax.Array) -> None:
+            nonlocal fixed
+            experiment = with_components(self._experiment, numbers)
+            state = experiment.init(key)
+            form, _ = split(state)
+            before = jax.tree.leaves(state)
+            after = jax.tree.leaves(experiment.epoch(state, key)[0]) if form.numbers else []
+            if len(after) == len(before):
+                fixed = frozenset(place for place in form.numbers if is_same_number(before[place], after[place]))
+
+        with suppress(Exception):  # the trace that follows raises the same error
+            jax.eval_shape(trace, numbers, _of_one(keys))
+        return fixed
 
     def _span(self, first: int, epochs: int) -> tuple[Any, Any]:
         with jax.transfer_guard("allow"):
             return tuple(jax.device_put((np.int32(first), np.int32(epochs)), self._replicated))
 
-    def _initialise(self, numbers: Any, key: jax.Array) -> Any:
+    def _initialise(self, numbers: Any, key: jax.Array) -> list[Any]:
         __tracebackhide__ = True
-        return checked_init(with_components(self._experiment, numbers))(key)
+        state = checked_init(with_components(self._experiment, numbers))(key)
+        self._form, arrays = split(state, self._fixed)
+        return arrays
 
-    def _train_epoch(self, numbers: Any, state: Any, key: jax.Array) -> Any:
+    def _train_epoch(self, numbers: Any, arrays: list[Any], key: jax.Array) -> tuple[list[Any], dict[str, Any]]:
         __tracebackhide__ = True
-        return checked_epoch(with_components(self._experiment, numbers))(state, key)
+        state, report = checked_epoch(with_components(self._experiment, numbers))(self._form.join(arrays), key)
+        return self._form.arrays(state), report
 
     def _train(self, shared: Any, state: Any, key: jax.Array) -> Any:
         """Train one seed for several epochs."""
@@ -265,7 +314,39 @@ class Program:
     def _summarise(self, numbers: Any, state: Any, key: jax.Array) -> dict[str, jax.Array]:
         experiment = with_components(self._experiment, numbers)
         assert isinstance(experiment, Inspectable)
-        return summarise(experiment.inspect(state, jax.random.fold_in(key, 0)))
+        return summarise(experiment.inspect(self._form.join(state), jax.random.fold_in(key, 0)))
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """A program for a block of seeds, before it is compiled, with the constants that are its first argument."""
+
+    program: Any
+    constants: list[jax.Array]
+
+    @property
+    def out_info(self) -> Any:
+        """The shapes and dtypes of its results."""
+        return self.program.out_info
+
+    def compile(self, options: dict[str, str | bool]) -> Callable[..., Any]:
+        """Compile it with options of XLA."""
+        return partial(self.program.compile(compiler_options=options), self.constants)
+
+
+def _loop(one: Callable[..., Any], shared: Any, counts: jax.Array, *rows: Any) -> Any:
+    """Compute a function of one seed for all seeds of a block, on concrete arrays."""
+    __tracebackhide__ = True
+    try:
+        results = [one(shared, *jax.tree.map(itemgetter(row), rows)) for row in range(int(counts[0]))]
+    except InvalidExperimentError as error:
+        raise ValueError(str(error)) from None
+    return jax.tree.map(lambda *leaves: _stacked(leaves), *results)
+
+
+def _of_one(leaf: Any) -> jax.ShapeDtypeStruct:
+    """Return shape and dtype of one row."""
+    return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
 
 
 def program_of(experiment: CompiledExperiment, block: int) -> Program:
