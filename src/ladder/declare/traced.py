@@ -4,8 +4,9 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from ladder.declare.values import PLAIN, contents, equal, fields_by_path, has_fields, shortened
 
@@ -16,7 +17,8 @@ def traced_components(experiment: object) -> dict[str, Any]:
     """Return the numbers that the experiment and its components declare as traced, by dotted path.
 
     Raises:
-        ValueError: for a declaration that is not a tuple of names of fields, and for a field that is not a number.
+        ValueError: for a declaration that is not a tuple of names of fields, for a field that is not a number, and for a
+            declaration by a component inside a container, which has no path.
     """
     numbers: dict[str, Any] = {}
     name = type(experiment).__qualname__
@@ -37,12 +39,27 @@ def traced_components(experiment: object) -> dict[str, Any]:
                     f"{type(owner).__qualname__}.{ATTRIBUTE} names {declared_path!r}, which is not a field; the fields are "
                     f"{', '.join(fields_by_path(owner))}"
                 )
-            if not isinstance(value := values[path], Real):
+            if not isinstance(value := values[path], bool | int | float | np.bool_ | np.integer | np.floating):
                 raise ValueError(
-                    f"{name}: {ATTRIBUTE} names {path!r}, whose value {shortened(value)} is not a number; leave it out"
+                    f"{name}: {ATTRIBUTE} names {path!r}, but {shortened(value)} is not a float, int or bool; leave it out"
                 )
             numbers[path] = value
+    for path, value in values.items():
+        if not has_fields(value):
+            _check_container(path, value)
     return numbers
+
+
+def _check_container(path: str, value: Any) -> None:
+    """Check that nothing in a container declares traced components, which would stay constants."""
+    for inner in (contents(value) or {}).values():
+        if has_fields(inner) and getattr(inner, ATTRIBUTE, None):
+            raise ValueError(
+                f"component {path!r} contains a {type(inner).__qualname__}, which declares {ATTRIBUTE}; only a field that is a "
+                "dataclass itself can, so give it a field of its own, or leave the declaration out"
+            )
+        if type(inner) not in PLAIN:
+            _check_container(path, inner)
 
 
 def with_components(experiment: Any, values: Mapping[str, Any]) -> Any:

@@ -1,8 +1,12 @@
 """Values of components: their contents, their equality, and a short repr."""
 
 import dataclasses
+import hashlib
+import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from numbers import Number
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -63,7 +67,12 @@ ABSENT = _Absent()
 
 
 def contents(value: Any) -> dict[Any, Any] | None:
-    """Return the contents of a container, dataclass instance or array of objects by key; None for any other value."""
+    """Return the contents of a value by key; None for one that has none.
+
+    Contents are the entries of a container or array of objects, the fields of a dataclass, and of a closure, partial function or
+    bound method its code and the values that it is bound to. A function that can be imported has none: it is known by its name.
+    A node of a pytree, such as a module of flax, has its structure and its leaves.
+    """
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, list | tuple | set | frozenset):
@@ -73,7 +82,69 @@ def contents(value: Any) -> dict[Any, Any] | None:
     if has_fields(value):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return _function_contents(value) or _node_contents(value)
+
+
+def _function_contents(value: Any) -> dict[Any, Any] | None:
+    if isinstance(value, MethodType):
+        return {"function": value.__func__, "self": value.__self__}
+    if isinstance(value, partial):
+        return {"function": value.func, "arguments": value.args, "keywords": value.keywords}
+    if is_importable(value):
+        return None
+    if isinstance(value, FunctionType):
+        bound = dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
+        cells = {name: cell.cell_contents for name, cell in bound.items() if _is_filled(cell)}
+        closure = {
+            name: inner for name, inner in cells.items() if inner is not value
+        }  # a recursive function contains itself
+        defaults = {"defaults": value.__defaults__, "keywords": value.__kwdefaults__}
+        return {"module": value.__module__, "code": code_digest(value.__code__)} | defaults | closure
+    if callable(value) and callable(inner := getattr(value, "__wrapped__", None)):  # by jax.jit, for example
+        return {"wrapper": type(value).__qualname__, "function": inner}
     return None
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018  # raises if the variable has no value yet
+    except ValueError:
+        return False
+    return True
+
+
+def _node_contents(value: Any) -> dict[Any, Any] | None:
+    jax = sys.modules.get("jax")  # no value is a node before JAX is loaded
+    if jax is None or type(value) in PLAIN:
+        return None
+    leaves, structure = jax.tree_util.tree_flatten_with_path(value)
+    if jax.tree_util.treedef_is_leaf(structure):
+        return None
+    return {"structure": str(structure)} | {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def is_importable(value: Any) -> bool:
+    """Return whether a value is a class or function that its module defines under its qualified name."""
+    if not hasattr(value, "__qualname__"):
+        return False
+    candidate: object = sys.modules.get(str(value.__module__))
+    for part in value.__qualname__.split("."):
+        candidate = getattr(candidate, part, None)
+    return candidate is value
+
+
+def code_digest(code: CodeType) -> str:
+    """Return a digest of what code does, without its file and line numbers."""
+    digest = hashlib.sha256()
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    digest.update(f"{names} {counts} ".encode() + code.co_code)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            digest.update(code_digest(constant).encode())
+        else:
+            digest.update(repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant).encode())
+    return digest.hexdigest()[:16]
 
 
 def has_fields(value: object) -> bool:
@@ -116,7 +187,7 @@ def is_too_deep(value: Any) -> bool:
 def equal(one: Any, other: Any) -> bool:
     """Return whether two values are equal, where NaN equals NaN, also inside containers and arrays.
 
-    Containers and dataclasses are compared by their contents, arrays by dtype, shape and entries, tables by their method
+    Values with contents are compared by these (:func:`contents`), arrays by dtype, shape and entries, tables by their method
     ``equals``, and everything else by ``==``.
 
     Raises:
@@ -186,12 +257,23 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"
 
 
+def _short_function(value: FunctionType, inner: Mapping[str, Any], depth: int) -> str:
+    """Return the name of a function with the values that it is bound to: ``scale(step_size=-0.001)``."""
+    name = value.__qualname__.replace(".<locals>.", ".")
+    names = [name for name in value.__code__.co_freevars if name in inner]
+    if not names or depth == 0:
+        return name
+    return f"{name}({', '.join(f'{each}={_short_repr(inner[each], depth - 1)}' for each in names)})"
+
+
 def _short_repr(value: Any, depth: int) -> str:
     if is_array(value) and value.shape != ():
         return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
     inner = None if isinstance(value, np.ndarray) else contents(value)
     cls = type(value)
-    if inner is None:
+    if isinstance(value, FunctionType):
+        return _short_function(value, inner or {}, depth)
+    if inner is None or "structure" in inner:
         try:
             return cut(repr(value), REPR_LENGTH)
         except Exception:

@@ -4,19 +4,19 @@ import hashlib
 import os
 import pickle
 import platform
-import sys
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
 import ladder
 from ladder.declare.experiment import components, is_host
-from ladder.declare.values import contents, has_fields, is_array
+from ladder.declare.values import contents, has_fields, is_array, is_importable
 from ladder.evidence.closure import closure
 from ladder.evidence.provenance import dependency_versions
 from ladder.evidence.syntax import Source, read_source
@@ -142,11 +142,17 @@ def _stable_repr(value: Any) -> str:
     if is_array(value):
         with suppress(Exception):  # a deleted array, or one that NumPy cannot convert
             return _stable_array_repr(value)
-    if _is_importable(value):
+    if is_importable(value):
         return _name(value)
+    if (inner := contents(value)) is not None:  # a closure, or a module of flax
+        parts = (f"{name}={_stable_repr(each)}" for name, each in inner.items())
+        is_function = (
+            isinstance(value, FunctionType | MethodType) or "wrapper" in inner
+        )  # whose types no module knows by name
+        return f"{_name(type(value)) if is_function else _type_name(value)}({', '.join(parts)})"
     try:
         return f"{_type_name(value)} {hashlib.sha256(pickle.dumps(value)).hexdigest()[:16]}"
-    except Exception:  # a closure, for example: its address identifies it in this process only
+    except Exception:  # an open file, for example: its address identifies it in this process only
         return f"{_type_name(value)} {id(value)} in {PROCESS}"
 
 
@@ -165,21 +171,11 @@ def _stable_array_repr(value: Any) -> str:
 def _type_name(value: object) -> str:
     """Return the name of a value's class; a class that cannot be imported by it differs between processes."""
     cls = type(value)
-    return _name(cls) if _is_importable(cls) else f"{_name(cls)} {id(cls)} in {PROCESS}"
+    return _name(cls) if is_importable(cls) else f"{_name(cls)} {id(cls)} in {PROCESS}"
 
 
 def _name(value: Any) -> str:
     return f"{value.__module__}.{value.__qualname__}".removeprefix("builtins.")
-
-
-def _is_importable(value: Any) -> bool:
-    """Return whether a value is a class or function that its module defines under its qualified name."""
-    if not hasattr(value, "__qualname__"):
-        return False
-    candidate: object = sys.modules.get(str(value.__module__))
-    for part in value.__qualname__.split("."):
-        candidate = getattr(candidate, part, None)
-    return candidate is value
 
 
 def _defining_modules(experiment: object) -> list[str]:

@@ -1,7 +1,9 @@
 """Checks of the values that an experiment's ``init`` and ``epoch`` return, made while JAX traces them."""
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,9 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ladder.declare.experiment import CompiledExperiment, check_name
+from ladder.declare.traced import traced_components
 from ladder.declare.values import equal, shortened
 from ladder.declare.values import is_array as is_other_array
 from ladder.train.state import is_array
+
+VALUE_NEEDED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerBoolConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+"""The errors that JAX raises for code which needs the values of arrays while it is traced."""
 
 
 class InvalidExperimentError(ValueError):
@@ -53,6 +65,26 @@ def checked_epoch(experiment: CompiledExperiment) -> Callable[[Any, Any], tuple[
         return after, report
 
     return epoch
+
+
+def value_needed(experiment: CompiledExperiment, error: BaseException) -> str:
+    """Return a sentence on code that needs the value of an array while it is traced, with its place."""
+    name = type(experiment).__qualname__
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_of_a_library(frame.filename)]
+    where = f" ({frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""
+    traced = ", ".join(traced_components(experiment))
+    hint = (
+        f"; if it is a number among the traced components {traced}, take it out of traced_components" if traced else ""
+    )
+    return (
+        f"{name} cannot be compiled: it needs the value of an array before the program runs{where}; use jnp.where or "
+        f"jax.lax.cond, or make it a host experiment, with train(seed){hint}"
+    )
+
+
+def _is_of_a_library(file: str) -> bool:
+    parts = Path(file).parts
+    return "site-packages" in parts or "dist-packages" in parts or Path(file).is_relative_to(Path(__file__).parent)
 
 
 def _check_report(experiment: str, report: Any, metrics: Sequence[str]) -> None:

@@ -17,10 +17,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ladder.declare.experiment import CompiledExperiment
 from ladder.declare.traced import differ_in_numbers_only, traced_components, with_components
 from ladder.inspection import Inspectable, summarise
-from ladder.train.checks import InvalidExperimentError, checked_epoch, checked_init
+from ladder.train.checks import VALUE_NEEDED, InvalidExperimentError, checked_epoch, checked_init, value_needed
 from ladder.train.constants import TracedFunction
 from ladder.train.devices import devices
-from ladder.train.state import Form, is_same_number, split
+from ladder.train.state import Form, is_changed_number, split
 from ladder.train.timelimit import in_thread
 
 MOST_EPOCHS = 64  # that one call trains
@@ -108,7 +108,7 @@ class Program:
     def put(self, experiment: CompiledExperiment, counts: np.ndarray, *keys: jax.Array) -> tuple[Any, ...]:
         """Return the traced components, the counts of a layout and arrays of keys, on the devices."""
         with jax.transfer_guard("allow"):  # the user may have forbidden transfers to find those of experiments
-            numbers = jax.device_put(traced_components(experiment), self._replicated)  # weakly typed, as constants are
+            numbers = _as_arrays(traced_components(experiment), self._replicated)
             return numbers, *(jax.device_put(array, self._by_seed) for array in (counts, *keys))
 
     def compile(self, numbers: Any, counts: jax.Array, keys: jax.Array) -> None:
@@ -143,6 +143,8 @@ class Program:
                 wait([initialised])
         except InvalidExperimentError as error:
             raise ValueError(str(error)) from None  # without JAX's notes on its traceback
+        except VALUE_NEEDED as error:
+            raise ValueError(value_needed(self._experiment, error)) from None
         self._compiled = initialised.result(), trained
 
     def compile_for(self, one: Callable[..., Any], *args: Any) -> Callable[..., Any]:
@@ -152,7 +154,10 @@ class Program:
             one: A function of arguments that all seeds share and of arguments for this seed.
             args: The former, the number of seeds of each device, and the latter with an axis of rows.
         """
-        return partial(_loop, one) if self._eager else self._lower(one, *args).compile(self._options(0))
+        try:
+            return partial(_loop, one) if self._eager else self._lower(one, *args).compile(self._options(0))
+        except VALUE_NEEDED as error:
+            raise ValueError(value_needed(self._experiment, error)) from None
 
     def join(self, arrays: list[jax.Array]) -> Any:
         """Return the state of a seed, as the experiment knows it, from its arrays."""
@@ -254,7 +259,7 @@ class Program:
             before = jax.tree.leaves(state)
             after = jax.tree.leaves(experiment.epoch(state, key)[0]) if form.numbers else []
             if len(after) == len(before):
-                fixed = frozenset(place for place in form.numbers if is_same_number(before[place], after[place]))
+                fixed = frozenset(place for place in form.numbers if not is_changed_number(before[place], after[place]))
 
         with suppress(Exception):  # the trace that follows raises the same error
             jax.eval_shape(trace, numbers, _of_one(keys))
@@ -380,6 +385,21 @@ def _is_known(option: dict[str, str | bool]) -> bool:
     except Exception:  # the type of the error differs between versions
         return False
     return True
+
+
+def _as_arrays(numbers: dict[str, Any], sharding: NamedSharding) -> dict[str, jax.Array]:
+    """Return traced components as arrays, weakly typed as constants are.
+
+    Raises:
+        ValueError: for a whole number that JAX's integers cannot hold.
+    """
+    try:
+        return {name: jax.device_put(value, sharding) for name, value in numbers.items()}
+    except OverflowError as error:
+        raise ValueError(
+            f"a traced component of {numbers} is too large for JAX's integers ({error}); make it a float, or leave it out of "
+            "traced_components"
+        ) from None
 
 
 def _update(results: Any, result: Any, index: int | jax.Array) -> Any:

@@ -56,6 +56,6 @@ def is_array(value: Any) -> bool:
     return isinstance(value, jax.Array | np.ndarray | np.generic | bool | int | float | complex)
 
 
-def is_same_number(one: Any, other: Any) -> bool:
-    """Return whether two values are equal numbers of Python."""
-    return type(one) is type(other) and type(one) in NUMBERS and repr(one) == repr(other)
+def is_changed_number(before: Any, after: Any) -> bool:
+    """Return whether a number of Python has become another number, or an array."""
+    return is_array(after) and not (type(after) is type(before) and repr(after) == repr(before))

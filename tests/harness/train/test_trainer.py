@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -231,8 +232,7 @@ MISTAKES = {
     ),
     "object in the state": (
         lambda s, r: ({"w": s, "name": "x"}, r),
-        "Returns.epoch() returns a state in which state['name'] is an object of type str; a state consists of arrays; make "
-        "anything else a field of the experiment",
+        FORM.format("state was float32[] and is nothing (and 2 more)"),
     ),
 }
 
@@ -250,14 +250,86 @@ def test_invalid_epoch(done, message, jit):
     assert not hasattr(refused.value, "__notes__")
 
 
-def test_a_state_holds_arrays_alone():
-    """A state with anything other than arrays raises an error."""
+class Foreign:
+    """An array of another library."""
+
+    dtype, shape = np.dtype("float32"), (2,)
+
+    def __array__(self, dtype=None, copy=None):
+        """Return it as one of NumPy."""
+        return np.zeros(2, np.float32)
+
+
+def test_array_of_another_library():
+    """A state with an array that JAX does not know raises an error, because it would never be trained."""
     with pytest.raises(
-        ValueError, match=r"^Returns.init\(\) returns a state in which state\['f'\] is an object of type func"
+        ValueError, match=r"^Returns.init\(\) returns a state in which state\['f'\] is an object of type Foreign"
     ):
-        CompiledTrainer(Returns(done=lambda s, r: (s, r), start=lambda key: {"f": test_a_state_holds_arrays_alone}), 2)(
-            Seeds(), range(2)
-        )
+        CompiledTrainer(Returns(done=lambda s, r: (s, r), start=lambda key: {"f": Foreign()}), 2)(Seeds(), range(2))
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        lambda s, r: (s, r) if s > 0.5 else (s + 1.0, r),
+        lambda s, r: (s, {"loss": float(s)}),
+        lambda s, r: (s, {"loss": len(range(s.astype(int)))}),
+        lambda s, r: (s, {"loss": np.sum(np.asarray(s))}),
+        lambda s, r: (s, {"loss": jnp.sum(jnp.ones(3)[jnp.ones(3) > s])}),
+    ],
+    ids=["branch", "float", "range", "NumPy", "mask"],
+)
+def test_values_needed_in_advance(done):
+    """Code that needs the value of an array while it is traced is named by its line, with what to use instead."""
+    with pytest.raises(ValueError, match=r"Returns cannot be compiled: it needs the value of an array") as refused:
+        CompiledTrainer(Returns(done=done), 2)(Seeds(), range(2))
+    assert "test_trainer.py:" in str(refused.value)
+    assert "lambda s, r: " in str(refused.value)
+    assert "jnp.where" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traced:
+    """An experiment that branches on a traced component."""
+
+    rate: Any = 0.5
+    parts: Any = ()
+    epochs: int = 1
+    metrics: tuple[str, ...] = ("loss",)
+    traced_components = ("rate",)
+
+    def init(self, key):
+        """Return a number."""
+        return jnp.ones(())
+
+    def epoch(self, state, key):
+        """Branch."""
+        return state, {"loss": state if self.rate > 0.0 else -state}
+
+
+def test_traced_component_in_a_branch():
+    """A branch on a traced component is refused with a sentence that names the component."""
+    with pytest.raises(
+        ValueError, match=r"if self.rate > 0.0.*the traced components rate, take it out of traced_components"
+    ):
+        CompiledTrainer(Traced(), 2)(Seeds(), range(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rate": Fraction(1, 2)}, r"Fraction\(1, 2\) is not a float, int or bool; leave it out"),
+        ({"rate": 2**40}, "is too large for JAX's integers .*; make it a float, or leave it out"),
+        ({"parts": (Traced(),)}, "component 'parts' contains a Traced, which declares traced_components"),
+        ({"parts": {"a": [Traced()]}}, "component 'parts' contains a Traced, which declares traced_components"),
+    ],
+)
+def test_invalid_traced_component(change, message):
+    """A traced component that JAX cannot hold, or that has no path, is refused with one sentence."""
+    with pytest.raises(ValueError, match=message) as refused:
+        CompiledTrainer(Traced(**change), 2)(Seeds(), range(1))
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("jit", [True, False], ids=["compiled", "not compiled"])
@@ -510,7 +582,7 @@ def test_several_epochs_in_a_call(monkeypatch):
             ("speed",),
             "Declares.traced_components names 'speed', which is not a field; the fields are done, start, epochs",
         ),
-        (("done",), "traced_components names 'done', whose value .* is not a number; leave it out"),
+        (("done",), "traced_components names 'done', but .* is not a float, int or bool; leave it out"),
         ("rate", r"traced_components='rate': give a tuple of names of fields, such as \('learning_rate',\)"),
     ],
 )
