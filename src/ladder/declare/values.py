@@ -26,9 +26,9 @@ class Configuration(Mapping[str, Any]):
         ValueError: for an entry whose name is not an identifier.
     """
 
-    def __init__(self, entries: Mapping[str, Any]):
-        for name in map(str, entries):
-            if not name.isidentifier() or name.startswith("__"):
+    def __init__(self, entries: Mapping[Any, Any]):
+        for name in entries:
+            if not (isinstance(name, str) and name.isidentifier()) or name.startswith("__"):
                 raise ValueError(
                     f"entry {shortened(name)} of a configuration: name it by an identifier, such as 'rate'"
                 )
@@ -71,7 +71,7 @@ def contents(value: Any) -> dict[Any, Any] | None:
 
     Contents are the entries of a container or array of objects, the fields of a dataclass, and of a closure, partial function or
     bound method its code and the values that it is bound to. A function that can be imported has none: it is known by its name.
-    A node of a pytree, such as a module of flax, has its structure and its leaves.
+    A node of a pytree, such as a module of flax, has its structure and its children.
     """
     if isinstance(value, Mapping):
         return dict(value)
@@ -117,10 +117,8 @@ def _node_contents(value: Any) -> dict[Any, Any] | None:
     jax = sys.modules.get("jax")  # no value is a node before JAX is loaded
     if jax is None or type(value) in PLAIN:
         return None
-    leaves, structure = jax.tree_util.tree_flatten_with_path(value)
-    if jax.tree_util.treedef_is_leaf(structure):
-        return None
-    return {"structure": str(structure)} | {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    node = jax.tree_util.default_registry.flatten_one_level(value)
+    return None if node is None else {"structure": node[1]} | dict(enumerate(node[0]))
 
 
 def is_importable(value: Any) -> bool:

@@ -1,14 +1,19 @@
 """Values of components: the same whatever they are nested in, shown in short, and not without an end."""
 
+import pickle
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import linen, nnx
 
-from ladder.declare.values import MAX_DEPTH, equal, is_too_deep, shortened
+from ladder.declare.values import MAX_DEPTH, Configuration, equal, is_too_deep, shortened
 
 NAN = float("nan")
 
@@ -203,3 +208,70 @@ def test_depth():
     assert not is_too_deep(value)
     assert is_too_deep([value])
     assert not is_too_deep([leaf, [leaf]])
+
+
+def power(exponent, scale=1.0):
+    """A closure, which also has a default."""
+
+    def apply(x, factor=scale):
+        return factor * x**exponent
+
+    return apply
+
+
+def factorial():
+    """A closure that contains itself."""
+
+    def apply(n):
+        return n * apply(n - 1) if n else 1
+
+    return apply
+
+
+MADE = {
+    "closure": (lambda: power(2), lambda: power(3)),
+    "default": (lambda: power(2), lambda: power(2, 0.5)),
+    "recursive closure": (factorial, lambda: power(2)),
+    "lambda": (lambda: lambda x: x + 1, lambda: lambda x: x + 2),
+    "partial": (lambda: partial(power(2), factor=2.0), lambda: partial(power(2), factor=3.0)),
+    "method": (lambda: Layer(1.0).__eq__, lambda: Layer(2.0).__eq__),
+    "jitted": (lambda: jax.jit(power(2)), lambda: jax.jit(power(3))),
+    "optax": (lambda: optax.adam(1e-3), lambda: optax.adam(1e-2)),
+    "chain": (
+        lambda: optax.chain(optax.clip(1.0), optax.adamw(optax.cosine_decay_schedule(1e-3, 100))),
+        lambda: optax.chain(optax.clip(1.0), optax.adamw(optax.cosine_decay_schedule(1e-3, 101))),
+    ),
+    "equinox": (
+        lambda: eqx.nn.MLP(2, 1, 4, 1, key=jax.random.key(0)),
+        lambda: eqx.nn.MLP(2, 1, 4, 1, key=jax.random.key(1)),
+    ),
+    "linen": (lambda: linen.Dense(3), lambda: linen.Dense(4)),
+    "nnx": (lambda: nnx.Linear(2, 3, rngs=nnx.Rngs(0)), lambda: nnx.Linear(2, 3, rngs=nnx.Rngs(1))),
+}
+
+
+@pytest.mark.parametrize(("make", "other"), MADE.values(), ids=MADE)
+def test_functions_and_modules(make, other):
+    """Functions, transformations and modules are equal if they were made alike, and shown on one line."""
+    assert equal(make(), make())
+    assert not equal(make(), other())
+    assert not is_too_deep(make())
+    assert "\n" not in shortened(make())
+    assert len(shortened(make())) <= 200
+
+
+def test_short_function():
+    """A closure is shown with the values that it is bound to."""
+    assert shortened(power(2)) == "power.apply(exponent=2)"
+
+
+def test_configuration():
+    """A configuration is a mapping whose entries are attributes too, also in it, and cannot be changed."""
+    config = Configuration({"rate": 0.1, "optimizer": {"name": "adam", "betas": [0.9, 0.99]}})
+    assert config.optimizer.name == config["optimizer"]["name"] == "adam"
+    assert {**config} == {"rate": 0.1, "optimizer": config.optimizer}
+    assert pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(AttributeError, match="the configuration has no entry 'lr'; it has rate, optimizer"):
+        _ = config.lr
+    with pytest.raises(ValueError, match="entry 'a b' of a configuration: name it by an identifier"):
+        Configuration({"a b": 1})

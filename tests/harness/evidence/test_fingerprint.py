@@ -314,11 +314,19 @@ def test_stability_between_processes():
         "object()",
         "np.array([None, 'a', (1, 2.5)], dtype=object)",
         "jax.random.key(7)",
+        "lambda x: x + 1",
+        "functools.partial(lambda x: x, 2)",
+        "optax.chain(optax.clip(1.0), optax.adam(optax.cosine_decay_schedule(1e-3, 100)))",
+        "equinox.nn.MLP(2, 1, 4, 1, key=jax.random.key(0))",
+        "linen.Dense(3)",
+        "nnx.Linear(2, 3, rngs=nnx.Rngs(0))",
+        "jax.jit(lambda x: -x)",
     ]
-    addresses = ["[].append", "lambda x: x", "functools.partial(lambda x: x, 2)", "type('Local', (), {})()"]
+    addresses = ["[].append", "type('Local', (), {})()"]
     components = ", ".join([*stay, *addresses])
     program = (
-        "import functools, jax, numpy as np, ladder.evidence.fingerprint as f\n"
+        "import equinox, functools, jax, optax, numpy as np, ladder.evidence.fingerprint as f\n"
+        "from flax import linen, nnx\n"
         f"for component in ({components}): print(f._stable_repr(component))"
     )
     one, other = (
