@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ladder.declare.experiment import check_reported
+from ladder.declare.fields import check_argument
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.declare.verdict import Verdict
@@ -117,6 +118,14 @@ class Climb:
         report_seeds: int = REPORT_SEEDS,
         through: bool = False,
     ):
+        for name, value, annotation in (
+            ("ladder", ladder, Ladder),
+            ("test", test, SequentialTest | None),
+            ("seeds", seeds, Seeds | None),
+            ("evidence", evidence, Evidence | None),
+            ("report_seeds", report_seeds, int),
+        ):
+            check_argument("Climb", name, value, annotation)
         self.ladder = ladder
         self.test: SequentialTest = test or SequentialTest()
         self.curves: CurveSource = CurveSource(seeds or Seeds(), BLOCK, evidence, trainer)

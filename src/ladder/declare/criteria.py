@@ -4,16 +4,16 @@ A criterion turns a seed's curves into a series, one number an epoch, and holds 
 number from epoch ``by`` on: what a calibration measures and what the report prints.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
-from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from ladder.declare.arrays import Bool, Float
+from ladder.declare.fields import check_fields
+from ladder.declare.values import shortened
 
 MetricCurves = Mapping[str, Float[np.ndarray, "seed epoch"]]
 """Metric to learning curves; the metrics are evaluated after each epoch, so column ``n - 1`` is epoch ``n``."""
@@ -29,18 +29,16 @@ class HasId(Protocol):
 
 
 def rung_id(rung: HasId | str) -> str:
-    """Return the id of a rung that is given by itself or by its id."""
-    return rung if isinstance(rung, str) else rung.id
+    """Return the id of a rung that is given by itself or by its id.
 
-
-def _check_epoch(criterion: object, by: int) -> None:
-    if by < 1:
-        raise ValueError(f"{criterion}: epochs count from 1")
-
-
-def _check_source(criterion: object, source: str) -> None:
-    if not source.strip():
-        raise ValueError(f"{criterion}: say in source= where the number comes from")
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(rung, str):
+        return rung
+    if isinstance(rung, type) or not isinstance(id := getattr(rung, "id", None), str):
+        raise ValueError(f"{shortened(rung)} is not a rung; give a Rung, or its id, such as 'rung1'")
+    return id
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,7 @@ class Floor:
     source: str
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.value, Real) and math.isfinite(self.value)):
-            raise ValueError(f"Floor({self.value!r}): choose a finite number")
+        check_fields(self)
         if not self.source.strip():
             raise ValueError(f"Floor({self.value!r}): say in source= where the number comes from")
 
@@ -72,15 +69,14 @@ class Criterion(ABC):
     Attributes:
         metric: The metric that is read.
         by: The epoch from which on it must be met, from 1.
-        source: Where the limit comes from.
+        source: Where the limit comes from; may be left out, and the report says so.
         calibrated: Ask the ladder to tighten the limit to the one that a calibration measured for the rung, kept in
             ``reports/calibration``; the limit given here is then what no calibration may exceed.
         floor: The best value of the statistic that any model could reach. A rung refuses a gate whose limit is beyond it.
             A goal's may be, as a published one is: the report says so.
 
     Raises:
-        ValueError: for a limit that is not finite or cannot be met, an epoch below 1, no source, or a floor that is not a
-            ``Floor``.
+        ValueError: for a value of another type, a limit that is not finite or cannot be met, or an epoch below 1.
     """
 
     kind: ClassVar[str]
@@ -89,7 +85,7 @@ class Criterion(ABC):
     metric: str
     _: KW_ONLY
     by: int
-    source: str
+    source: str = ""
     calibrated: bool = False
     floor: Floor | None = None
 
@@ -100,13 +96,9 @@ class Criterion(ABC):
             """The number that the statistic is compared with."""
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.limit):
-            raise ValueError(f"{self.kind}({self.metric!r}, {self.limit}): choose a finite limit")
-        _check_epoch(self, self.by)
-        _check_source(self, self.source)
-        floor: object = self.floor
-        if not isinstance(floor, Floor | None):
-            raise ValueError(f"{self}: floor={floor!r}: give Floor(value, source) or None")
+        check_fields(self, f"{self.kind}({shortened(self.metric)})")
+        if self.by < 1:
+            raise ValueError(f"{self}: epochs count from 1")
 
     @property
     def beyond_floor(self) -> bool:
@@ -378,20 +370,20 @@ class Comparison:
     below ``margin``: 0 for *better*, a positive number fixed beforehand for *no worse*.
 
     Raises:
-        ValueError: for a margin that is negative or not finite, or no source.
+        ValueError: for a value of another type, or a margin that is negative or not finite.
     """
 
     metric: str
     against: str
     margin: float
-    source: str
+    source: str = ""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.margin) and self.margin >= 0.0):
+        check_fields(self, "comparison")
+        if self.margin < 0.0:
             raise ValueError(
                 f"comparison of {self.metric!r} with {self.against} at margin {self.margin}: choose 0 or a positive number"
             )
-        _check_source(self, self.source)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -415,11 +407,11 @@ falls = Falls
 agrees = Agrees
 
 
-def better_than(against: HasId | str, metric: str, *, source: str) -> Comparison:
+def better_than(against: HasId | str, metric: str, *, source: str = "") -> Comparison:
     """Return the condition that ``metric`` ends lower than on the rung ``against``, paired over seeds."""
     return Comparison(metric=metric, against=rung_id(against), margin=0.0, source=source)
 
 
-def no_worse_than(against: HasId | str, metric: str, *, margin: float, source: str) -> Comparison:
+def no_worse_than(against: HasId | str, metric: str, *, margin: float, source: str = "") -> Comparison:
     """Return the condition that ``metric`` ends at most ``margin`` higher than on the rung ``against``, paired over seeds."""
     return Comparison(metric=metric, against=rung_id(against), margin=margin, source=source)

@@ -28,10 +28,21 @@ def check_fields(configuration: Any, label: str = "") -> None:
     annotations = _annotations(cls)
     for field in fields(configuration):
         value = getattr(configuration, field.name)
-        if not _allows(annotations[field.name], value):
+        if label:
+            check_argument(label, field.name, value, annotations[field.name])
+        elif not _allows(annotations[field.name], value):
             given = f"{field.name}={shortened(value)}"
-            where = f"{label}: {given}" if label else f"{cls.__name__}({given})"
-            raise ValueError(f"{where}: {_advice(annotations[field.name])}")
+            raise ValueError(f"{cls.__name__}({given}): {_advice(annotations[field.name])}")
+
+
+def check_argument(label: str, name: str, value: object, annotation: Any) -> None:
+    """Check that an argument has the type of its annotation, one of those that :func:`check_fields` supports.
+
+    Raises:
+        ValueError: with the value, and what to give instead.
+    """
+    if not _allows(annotation, value):
+        raise ValueError(f"{label}: {name}={shortened(value)}: {_advice(annotation)}")
 
 
 @cache

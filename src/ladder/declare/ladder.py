@@ -1,10 +1,12 @@
 """A ladder: rungs in climbing order, checked against each other, and the rule that a rung adds one component."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from ladder.declare.criteria import Comparison
 from ladder.declare.experiment import declared_metrics, differences
+from ladder.declare.fields import check_argument
 from ladder.declare.rung import Rung
 from ladder.declare.values import shortened
 
@@ -24,13 +26,14 @@ class Ladder(Mapping[str, Rung]):
 
     def __init__(self, rungs: Sequence[Rung]):
         self._rungs: dict[str, Rung] = {}
+        check_argument("Ladder", "rungs", tuple(rungs) if isinstance(rungs, list) else rungs, tuple[Rung, ...])
         for rung in sorted(rungs, key=lambda rung: rung.number):
             if rung.id in self._rungs:
                 raise LadderError(f"{rung.id} is declared twice; give one of them another number or variant")
             self._rungs[rung.id] = rung
         for rung in self._rungs.values():
             self._check_names(rung)
-        self._rungs = {id: self._rungs[id] for id in self._sorted()}
+        self._rungs = {id: self._with_comparison(self._rungs[id]) for id in self._sorted()}
         for rung in self._rungs.values():
             self._check_component(rung)
 
@@ -91,11 +94,18 @@ class Ladder(Mapping[str, Rung]):
         for condition in (*rung.gates, *rung.goals):
             if isinstance(condition, Comparison) and not self._reports(condition.against, condition.metric):
                 raise LadderError(f"{rung.id}: {condition}: {condition.against} does not report {condition.metric!r}")
-        for metric in rung.compare:
+        for metric in rung.compare or ():
             if rung.parent_id and not self._reports(rung.parent_id, metric):
                 raise LadderError(
                     f"{rung.id}: it is compared with {rung.parent_id} on {metric!r}, which that rung does not report"
                 )
+
+    def _with_comparison(self, rung: Rung) -> Rung:
+        """Return a rung whose comparison with its parent is on metrics that the parent reports."""
+        if rung.compare is not None or not rung.compared:
+            return rung
+        reported = {metric: "" for metric in rung.compared if self._reports(rung.parent_id, metric)}
+        return replace(rung, compare=reported)
 
     def _reports(self, id: str, metric: str) -> bool:
         """Return whether a rung reports a metric, as far as its experiment declares that."""

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ladder.declare.causes import CAUSES
 from ladder.declare.criteria import Comparison, Criterion, rung_id
 from ladder.declare.experiment import Experiment, changed, check_experiment, declared_metrics
-from ladder.declare.fields import check_fields
+from ladder.declare.fields import check_argument, check_fields
 from ladder.declare.values import equal, shortened
 
 VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
@@ -44,10 +44,13 @@ class Control:
 
 
 def _make_tuples(configuration: object, *names: str) -> None:
-    """Replace lists by tuples, for users write either."""
+    """Replace lists, and single entries, by tuples, for users write either."""
     for name in names:
-        if isinstance(given := getattr(configuration, name), list):
+        given = getattr(configuration, name)
+        if isinstance(given, list):
             object.__setattr__(configuration, name, tuple(given))
+        elif isinstance(given, Criterion | Comparison | Rung | str):
+            object.__setattr__(configuration, name, (given,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,8 @@ class Rung:
         parent: The rung it differs from in one component and is compared with, or its id; empty for a root.
         adds: Path of that component.
         requires: The rungs, or their ids, that block it unless they pass; by default a gated rung's parent.
-        compare: Metrics of the paired comparison with the parent, each with what was published of it.
+        compare: Metrics of the paired comparison with the parent, each with what was published of it, or their names alone; by
+            default the metrics of a gated rung's gates, as far as the parent reports them.
         control: Why it is expected to FAIL; None for a rung that is not a control.
         calibration: Id of the rung whose calibration tightens its limits; by default its own.
         claim: The sentence that the rung tests.
@@ -87,7 +91,7 @@ class Rung:
     parent: "Rung | str" = ""
     adds: str = ""
     requires: "tuple[Rung | str, ...] | None" = None
-    compare: Mapping[str, str] = field(default_factory=dict)
+    compare: Mapping[str, str] | None = None
     control: Control | None = None
     calibration: str = ""
     claim: str = ""
@@ -96,6 +100,7 @@ class Rung:
         _make_tuples(self, "gates", "goals", "requires")
         self._check_id()
         self._name_by_id()
+        self._name_compared()
         try:
             check_experiment(self.experiment)
         except (TypeError, ValueError) as error:
@@ -109,27 +114,33 @@ class Rung:
             raise ValueError(f"{self.id}: a control is a rung whose gates must fail; give it gates")
         if bool(self.parent) != bool(self.adds):
             raise ValueError(f"{self.id}: parent={self.parent_id!r}, adds={self.adds!r}; a rung has both or neither")
-        if self.role == "gate" and self.parent and not self.compare:
-            raise ValueError(
-                f"{self.id}: say in compare= on which metrics it is compared with {self.parent_id}, such as "
-                f"{{{self.headline.metric!r}: 'not published'}}"
-            )
         for condition in (*self.gates, *self.goals):
             self._check(condition)
         for gate in self.criteria:
             self._check_floor(gate)
-        for metric in self.compare:
+        for metric in self.compare or ():
             self._check_metric(f"the comparison of {metric!r} with {self.parent_id}", metric)
 
     def _name_by_id(self) -> None:
         """Replace the parent and the required rungs by their ids, and keep the rungs for the ladder to compare with its own."""
-        named = [rung for rung in (self.parent, *(self.requires or ())) if isinstance(rung, Rung)]
+        required = self.requires if isinstance(self.requires, tuple) else ()
+        named = [rung for rung in (self.parent, *required) if isinstance(rung, Rung)]
         object.__setattr__(self, "_named_rungs", tuple(named))
         if isinstance(self.parent, Rung):
             object.__setattr__(self, "parent", self.parent.id)
         if isinstance(self.requires, tuple):
             ids = tuple(rung.id if isinstance(rung, Rung) else rung for rung in self.requires)
             object.__setattr__(self, "requires", ids)
+
+    def _name_compared(self) -> None:
+        """Replace a list of metrics by a mapping without published values."""
+        given: object = self.compare
+        if isinstance(given, str):
+            raise ValueError(
+                f"{self.id}: compare={given!r}: give a tuple of metrics, such as {(given,)!r}, or a dict with published values"
+            )
+        if isinstance(given, tuple | list) and all(isinstance(name, str) for name in given):
+            object.__setattr__(self, "compare", dict.fromkeys(given, ""))
 
     @property
     def named_rungs(self) -> "tuple[Rung, ...]":
@@ -139,13 +150,13 @@ class Rung:
 
     def _check_id(self) -> None:
         """Check what the id is made of, before a message begins with it."""
-        variant: object = self.variant  # of the wrong type it is refused with all fields
-        scale: object = self.scale
+        for name, annotation in (("number", int), ("variant", str), ("scale", str)):
+            check_argument("Rung", name, getattr(self, name), annotation)
         id = self.id if self.id.isprintable() else f"rung{self.number}"
-        if isinstance(variant, str) and not VARIANT.fullmatch(variant):
-            raise ValueError(f"{id}: variant {variant!r}: use letters, digits and + - . , = _")
-        if isinstance(scale, str) and not SCALE.fullmatch(scale):
-            raise ValueError(f"{id}: scale {scale!r}: use letters, digits and _, and for the full one nothing")
+        if not VARIANT.fullmatch(self.variant):
+            raise ValueError(f"{id}: variant {self.variant!r}: use letters, digits and + - . , = _")
+        if not SCALE.fullmatch(self.scale):
+            raise ValueError(f"{id}: scale {self.scale!r}: use letters, digits and _, and for the full one nothing")
 
     def _check(self, condition: Criterion | Comparison) -> None:
         for metric in condition.metrics:
@@ -205,7 +216,24 @@ class Rung:
     def metrics(self) -> tuple[str, ...]:
         """The metrics of its own that its conditions and the comparison with its parent name, each once."""
         named = [metric for condition in (*self.gates, *self.goals) for metric in condition.metrics]
-        return tuple(dict.fromkeys((*named, *self.compare)))
+        return tuple(dict.fromkeys((*named, *self.compared)))
+
+    @property
+    def compared(self) -> Mapping[str, str]:
+        """The metrics of the paired comparison with its parent, each with what was published of it."""
+        if self.compare is not None:
+            return self.compare
+        gated = [metric for gate in self.gates for metric in gate.metrics]
+        return dict.fromkeys(gated, "") if self.parent and self.role == "gate" else {}
+
+    @property
+    def without_source(self) -> list[str]:
+        """What of its declaration has no source: conditions, and the comparison with its parent."""
+        missing = [str(condition) for condition in (*self.gates, *self.goals) if not condition.source.strip()]
+        published = "" if self.compare is None else " ".join(self.compare.values())
+        if self.parent and self.role == "gate" and not published.strip():
+            missing.append(f"the comparison with {self.parent_id} (compare=)")
+        return missing
 
     @property
     def headline(self) -> Criterion | Comparison:
@@ -222,14 +250,14 @@ class Rung:
     @property
     def partners(self) -> tuple[str, ...]:
         """Ids of the rungs whose curves it is compared with, in order, each once."""
-        parent = [self.parent_id] if self.parent and self.compare else []
+        parent = [self.parent_id] if self.parent and self.compared else []
         compared = [c.against for c in (*self.gates, *self.goals) if isinstance(c, Comparison)]
         return tuple(dict.fromkeys((*parent, *compared)))
 
     def compared_with(self, id: str) -> tuple[str, ...]:
         """Return the metrics on which it is compared with another rung."""
         compared = [c.metric for c in (*self.gates, *self.goals) if isinstance(c, Comparison) and c.against == id]
-        return tuple(dict.fromkeys((*compared, *(self.compare if id == self.parent_id else ()))))
+        return tuple(dict.fromkeys((*compared, *(self.compared if id == self.parent_id else ()))))
 
     def as_control(
         self,

@@ -246,7 +246,7 @@ def _effects(rung: Rung, trained: Trained, partners: Mapping[str, Trained]) -> t
     if rung.parent_id not in partners:
         return ()
     effects = []
-    for metric, published in rung.compare.items():
+    for metric, published in rung.compared.items():
         differences = paired_differences(trained, partners[rung.parent_id], metric)
         result = _paired_result(metric, rung.parent_id, differences, REPORT_LEVEL)
         effects.append(replace(result, published=published))

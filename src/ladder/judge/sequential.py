@@ -6,6 +6,7 @@ Nothing here knows a model, JAX or pytest.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import NamedTuple
 
 from ladder.declare.verdict import Verdict
@@ -67,6 +68,15 @@ class SequentialTest:
     looks: tuple[int, ...] = (4, 10, 16, 24, 32, 48, 64)
 
     def __post_init__(self) -> None:
+        for name in ("p0", "p1", "alpha", "beta"):
+            if not isinstance(value := getattr(self, name), Real):
+                raise ValueError(f"{name} is of type {type(value).__name__}: give a number between 0 and 1")
+        looks: object = self.looks
+        if not isinstance(looks, tuple | list | range) or not all(isinstance(look, Integral) for look in looks):
+            raise ValueError(
+                f"looks is a {type(looks).__name__}: give a tuple of numbers of seeds, such as (4, 10, 16, 32)"
+            )
+        object.__setattr__(self, "looks", tuple(looks))
         if not 0.0 < self.p0 < self.p1 < 1.0:
             raise ValueError(f"p0={self.p0}, p1={self.p1}: choose 0 < p0 < p1 < 1")
         for name in ("alpha", "beta"):

@@ -140,6 +140,19 @@ def climbing_order(
     return [*items[:first], *climbed, *others]
 
 
+def check_sources(rungs: Iterable[Rung]) -> None:
+    """Check that every number of every rung has a source, as ``ladder_strict`` requires.
+
+    Raises:
+        LadderError: with the first rung that lacks one, and what lacks it.
+    """
+    for rung in rungs:
+        if missing := rung.without_source:
+            raise LadderError(
+                f"{rung.id}: no source for {'; '.join(missing)}; give each its source=, or set ladder_strict = false"
+            )
+
+
 class Selection:
     """The rungs of a run, and which of them are climbed.
 
@@ -281,6 +294,8 @@ class Selection:
             rungs = list(collected.rungs.values())
             if self._settings.calibrate is None:
                 rungs = [calibration.tightened(rung, self._settings.calibrations) for rung in rungs]
+            if self._settings.strict:
+                check_sources(rungs)
             self.ladder = Ladder(rungs)
         for number in numbers - set(self._settings.rung_files):
             self._config.addinivalue_line("markers", f"rung{number}: rung {number} and the rungs it requires")

@@ -96,6 +96,11 @@ INI: dict[str, dict[str, Any]] = {
         "default": [],
     },
     "ladder_reports": {"help": "folder of the ladder's reports", "default": "reports"},
+    "ladder_strict": {
+        "help": "every condition of a rung must have a source, and every gated rung say what was published of its effect",
+        "type": "bool",
+        "default": False,
+    },
     "ladder_pictures": {"help": "draw every climbed rung, beside the report", "type": "bool", "default": False},
     "ladder_evidence": {"help": "folder of the curves of earlier runs", "default": "reports/evidence"},
     "ladder_time_limit": {"help": "seconds that a rung may take; no limit by default", "default": "inf"},
@@ -149,6 +154,7 @@ class Settings:
         marks: The marks of rungs that ``-m`` selects, such as ``rung`` and ``rung3``, without those after ``not``.
         climbs: Whether rungs are climbed, and not only listed or calibrated.
         leave_out: The marks of tests that are deselected unless the command line names them.
+        strict: Whether rungs must give sources.
         scale: The scale to climb of rungs that have several; empty for the full one.
         scale_given: Whether the user has given the scale; rungs without that scale are then deselected.
         calibrate: ``missing``, ``overwrite``, or None to climb.
@@ -173,6 +179,7 @@ class Settings:
     marks: frozenset[str]
     climbs: bool
     leave_out: tuple[str, ...]
+    strict: bool
     scale: str
     scale_given: bool
     calibrate: str | None
@@ -205,6 +212,7 @@ class Settings:
             marks=frozenset(_rungs_in(option.markexpr)),
             climbs=climbs(option),
             leave_out=tuple(config.getini("ladder_leave_out")),
+            strict=config.getini("ladder_strict"),
             scale=_scale(config),
             scale_given=bool(option.ladder_scale),
             calibrate=_calibrate(config),

@@ -189,7 +189,7 @@ def _curves(outcome: Outcome) -> schema.Curves:
     if trained is None:
         return {"epochs": [], "curves": {}, "others": {}}
     conditions = (*rung.gates, *rung.goals)
-    judged = {metric for condition in conditions for metric in condition.metrics} | set(rung.compare)
+    judged = {metric for condition in conditions for metric in condition.metrics} | set(rung.compared)
     roles = ("objective", "reference")
     judged |= {name for role in roles if isinstance(name := getattr(rung.experiment, role, None), str)}
     total = _last_epoch(trained) if outcome.verdict is Verdict.TIMED_OUT else rung.experiment.epochs

@@ -12,7 +12,7 @@ from ladder.inspection import Inspectable
 from ladder.train.program import Layout, program_of
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
-from ladder.train.trainer import Seeds
+from ladder.train.trainer import Seeds, check_block
 
 UPDATE = 0.5  # seconds that one call trains, if an epoch is shorter
 
@@ -38,6 +38,7 @@ class CompiledTrainer:
 
     def __init__(self, experiment: CompiledExperiment, block: int):
         check_experiment(experiment)
+        check_block(block)
         self.experiment: CompiledExperiment = experiment
         self.block: int = block
         self._program = program_of(experiment, block)

@@ -17,7 +17,7 @@ from ladder.train import worker
 from ladder.train.pool import Worker, WorkerDiedError, worker_count, worker_pool
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import SeedError, Trained
-from ladder.train.trainer import Seeds
+from ladder.train.trainer import Seeds, check_block
 
 POLL = 0.2  # seconds between two looks at whether the run was stopped
 PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
@@ -64,6 +64,7 @@ class HostTrainer:
 
     def __init__(self, experiment: HostExperiment, block: int):
         check_experiment(experiment)
+        check_block(block)
         self.experiment: HostExperiment = experiment
         self.at_once: int = min(block, worker_count() or 1)
         self.block: int = self.at_once

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ladder.declare.fields import check_argument
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
 
@@ -44,6 +45,13 @@ class Seeds:
         """
         mixed = (np.random.SeedSequence([self.stream, self.root, number]) for number in numbers)
         return [int(sequence.generate_state(1)[0]) for sequence in mixed]
+
+
+def check_block(block: int) -> None:
+    """Raise a ValueError for a number of seeds that no block can have."""
+    check_argument("trainer", "block", block, int)
+    if block < 1:
+        raise ValueError(f"trainer: block={block}: give at least 1")
 
 
 @runtime_checkable

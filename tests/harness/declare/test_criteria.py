@@ -133,11 +133,11 @@ def test_comparisons(comparison, margin, text):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: below("loss", NAN, by=1, source=SOURCE), "finite limit"),
-        (lambda: above("loss", NAN, by=1, source=SOURCE), "finite limit"),
-        (lambda: falls("loss", NAN, by=2, source=SOURCE), "finite limit"),
-        (lambda: agrees("a", "b", within=NAN, by=1, source=SOURCE), "finite limit"),
-        (lambda: below("loss", math.inf, by=1, source=SOURCE), "finite limit"),
+        (lambda: below("loss", NAN, by=1, source=SOURCE), "give a finite number"),
+        (lambda: above("loss", NAN, by=1, source=SOURCE), "give a finite number"),
+        (lambda: falls("loss", NAN, by=2, source=SOURCE), "give a finite number"),
+        (lambda: agrees("a", "b", within=NAN, by=1, source=SOURCE), "give a finite number"),
+        (lambda: below("loss", math.inf, by=1, source=SOURCE), "give a finite number"),
         (lambda: below("loss", -1.0, by=1, source=SOURCE), "signed=True"),
         (lambda: below("loss", 0.0, by=1, source=SOURCE), "positive limit"),
         (lambda: falls("loss", 0.0, by=2, source=SOURCE), "factor between 0 and 1"),
@@ -150,11 +150,18 @@ def test_comparisons(comparison, margin, text):
         (lambda: falls("loss", 0.5, by=1, source=SOURCE), "earlier epoch with a later one"),
         (lambda: falls("loss", 0.5, by=2, since=3, source=SOURCE), "earlier epoch with a later one"),
         (lambda: falls("loss", 0.5, by=2, since=0, source=SOURCE), "earlier epoch with a later one"),
-        (lambda: below("loss", 1.0, by=1, source=""), "where the number comes from"),
-        (lambda: above("loss", 1.0, by=1, source="  "), "where the number comes from"),
-        (lambda: better_than("rung1", "loss", source=""), "where the number comes from"),
+        (lambda: below(1, 2.0, by=1), r"below\(1\): metric=1: give a string"),
+        (lambda: below("loss", "x", by=1), r"below\('loss'\): limit='x': give a finite number"),
+        (lambda: below("loss", 1.0, by="5"), r"below\('loss'\): by='5': give a whole number"),
+        (lambda: below("loss", 1.0, by=5.0), "by=5.0: give a whole number"),
+        (lambda: falls("loss", 0.5, by=2, since=None), "since=None: give a whole number"),
+        (lambda: above("loss", True, by=1), "limit=True: give a finite number"),
+        (lambda: below("loss", 1.0, by=1, source=None), "source=None: give a string"),
+        (lambda: below("loss", 1.0, by=1, calibrated="yes"), "calibrated='yes': give True or False"),
+        (lambda: better_than(3, "loss"), "3 is not a rung; give a Rung, or its id, such as 'rung1'"),
+        (lambda: better_than("rung1", 3), "metric=3: give a string"),
         (lambda: no_worse_than("rung1", "loss", margin=-0.1, source=SOURCE), "choose 0 or a positive number"),
-        (lambda: no_worse_than("rung1", "loss", margin=NAN, source=SOURCE), "choose 0 or a positive number"),
+        (lambda: no_worse_than("rung1", "loss", margin=NAN, source=SOURCE), "margin=nan: give a finite number"),
     ],
 )
 def test_invalid_criterion(make, message):
@@ -202,9 +209,9 @@ def test_floor_of_a_tightened_limit():
     [
         (0.5, "", r"Floor\(0.5\): say in source= where the number comes from"),
         (0.5, " ", "say in source="),
-        (NAN, "theorem 1", r"Floor\(nan\): choose a finite number"),
-        (math.inf, "theorem 1", "choose a finite number"),
-        pytest.param("0.5", "theorem 1", r"Floor\('0.5'\): choose a finite number", marks=pytest.mark.ill_typed),
+        (NAN, "theorem 1", r"Floor\(value=nan\): give a finite number"),
+        (math.inf, "theorem 1", "give a finite number"),
+        pytest.param("0.5", "theorem 1", r"Floor\(value='0.5'\): give a finite number", marks=pytest.mark.ill_typed),
     ],
 )
 def test_floor(floor, source, message):
@@ -216,5 +223,5 @@ def test_floor(floor, source, message):
 @pytest.mark.ill_typed
 def test_floor_type():
     """A criterion's floor is a ``Floor``, not a bare number without a source."""
-    with pytest.raises(ValueError, match=r"loss < 1 by epoch 1: floor=0.5: give Floor\(value, source\) or None"):
+    with pytest.raises(ValueError, match=r"below\('loss'\): floor=0.5: give Floor\(...\) or None"):
         below("loss", 1.0, by=1, source=SOURCE, floor=0.5)

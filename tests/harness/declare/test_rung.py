@@ -72,13 +72,14 @@ class Nest(Coin):
         ({"scale": "full"}, "scale 'full': use letters, digits and _, and for the full one nothing"),
         ({"parent": "rung1"}, "a rung has both or neither"),
         ({"adds": "shift"}, "a rung has both or neither"),
-        ({"parent": "rung1", "adds": "shift"}, "say in compare= on which metrics"),
         ({"parent": 1, "adds": "shift"}, r"rung1: parent=1: give Rung\(...\) or a string$"),
-        ({"compare": ("loss",)}, r"rung1: compare=\('loss',\): give a dict, from a string to a string$"),
+        ({"compare": "loss"}, r"rung1: compare='loss': give a tuple of metrics, such as \('loss',\), or a dict"),
+        ({"compare": (1,)}, r"rung1: compare=\(1,\): give a dict, from a string to a string or None$"),
         ({"compare": {"loss": 0.1}}, r"rung1: compare=\{'loss': 0.1\}: give a dict"),
-        ({"gates": LEARNS}, r"rung1: gates=Below\(.*\): give a tuple, each entry Criterion"),
-        ({"requires": "rung1"}, r"rung1: requires='rung1': give a tuple, each entry Rung\(...\) or a string or None$"),
-        ({"number": "1"}, "rung1: number='1': give a whole number$"),
+        ({"gates": 3}, "rung1: gates=3: give a tuple, each entry Criterion"),
+        ({"gates": "loss"}, r"rung1: gates=\('loss',\): give a tuple, each entry Criterion"),
+        ({"requires": 3}, r"rung1: requires=3: give a tuple, each entry Rung\(...\) or a string or None$"),
+        ({"number": "1"}, "Rung: number='1': give a whole number$"),
         ({"name": None}, "rung1: name=None: give a string$"),
     ],
 )
@@ -94,7 +95,7 @@ def test_invalid_rung(change, message):
     [
         ({"why": " "}, "say why it must fail"),
         ({"expects": ("game",)}, r"expects=\('game',\)\): give names of findings, of raised, non-finite, never-moves"),
-        ({"expects": "gamed"}, r"Control\(expects='gamed'\): give a tuple, each entry a string"),
+        ({"expects": 3}, r"Control\(expects=3\): give a tuple, each entry a string"),
         ({"each_gate_fails": "no"}, r"Control\(each_gate_fails='no'\): give True or False"),
     ],
 )
@@ -548,3 +549,31 @@ def test_climbing_order():
     # A partner is trained for the comparison, not climbed: it is not stood on.
     assert ladder.with_required(["rung2"]) == ["rung1", "rung2"]
     assert ladder.with_required(["rung3", "rung2"]) == ["rung1", "rung4", "rung2", "rung3"]
+
+
+def test_single_entries():
+    """A single gate, requirement or expected finding needs no tuple."""
+    rung = Rung(number=1, name="one", experiment=Coin(), gates=LEARNS, requires="rung2")
+    assert (rung.gates, rung.requires) == ((LEARNS,), ("rung2",))
+    assert Control("it stays", expects="gamed").expects == ("gamed",)
+
+
+def test_comparison_by_default():
+    """A gated rung is compared with its parent on the metrics of its gates, as far as the parent reports them."""
+    one = Rung(number=1, name="one", experiment=Coin(), gates=LEARNS)
+    made = {"number": 2, "name": "two", "experiment": Coin(shift=0.1), "parent": one, "adds": "shift"}
+    two = Rung(**made, gates=LEARNS)
+    assert Ladder([one, two])["rung2"].compare == {"loss": ""}
+    assert Ladder([one, Rung(**made, gates=LEARNS, compare={})])["rung2"].compared == {}
+    assert Rung(**made, gates=LEARNS, compare=("loss",)).compare == {"loss": ""}
+    assert Rung(**made, goals=LEARNS).compared == {}
+
+
+def test_missing_sources():
+    """A rung lists what has no source: its conditions, and its comparison."""
+    bare = below("loss", 0.5, by=3)
+    one = Rung(number=1, name="one", experiment=Coin(), gates=bare, goals=LEARNS)
+    assert one.without_source == ["loss < 0.5 by epoch 3"]
+    made = {"number": 2, "name": "two", "experiment": Coin(shift=0.1), "parent": one, "adds": "shift", "gates": LEARNS}
+    assert Rung(**made).without_source == ["the comparison with rung1 (compare=)"]
+    assert Rung(**made, compare={"loss": "0.2"}).without_source == []
