@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ladder.climb import Climb, Outcome
-    from ladder.declare.criteria import Floor, above, agrees, below, better_than, falls, no_worse_than
+    from ladder.declare.criteria import Criterion, Floor, above, agrees, below, better_than, falls, no_worse_than
     from ladder.declare.experiment import CompiledExperiment, Experiment, HostExperiment
     from ladder.declare.function import experiment
     from ladder.declare.ladder import Ladder, LadderError
     from ladder.declare.rung import Control, Rung
     from ladder.declare.verdict import Verdict
+    from ladder.diagnose.findings import FailedRun, Finding
     from ladder.judge.sequential import SequentialTest
     from ladder.train.compiled import CompiledTrainer
     from ladder.train.compiled import CompiledTrainer as Trainer
@@ -29,6 +30,9 @@ _STARTED = time.time()
 _HOMES = {
     "Rung": "declare.rung",
     "Control": "declare.rung",
+    "Criterion": "declare.criteria",
+    "FailedRun": "diagnose.findings",
+    "Finding": "diagnose.findings",
     "Floor": "declare.criteria",
     "Ladder": "declare.ladder",
     "LadderError": "declare.ladder",
@@ -54,9 +58,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Climb", "CompiledExperiment", "CompiledTrainer", "Control", "Experiment", "Floor", "HostExperiment", "HostTrainer", "Ladder",
-    "LadderError", "Outcome", "Rung", "Seeds", "SequentialTest", "Trained", "Trainer", "Verdict", "above", "agrees", "below",
-    "better_than", "experiment", "falls", "json_lines", "no_worse_than",
+    "Climb", "CompiledExperiment", "CompiledTrainer", "Control", "Criterion", "Experiment", "FailedRun", "Finding", "Floor",
+    "HostExperiment", "HostTrainer", "Ladder", "LadderError", "Outcome", "Rung", "Seeds", "SequentialTest", "Trained", "Trainer",
+    "Verdict", "above", "agrees", "below", "better_than", "experiment", "falls", "json_lines", "no_worse_than",
 ]  # fmt: skip
 
 __version__ = metadata.version("pytest-ladder")

@@ -13,6 +13,7 @@ from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
 from ladder.declare.verdict import Verdict
 from ladder.diagnose.diagnosis import Diagnosis, diagnose
+from ladder.diagnose.findings import FailedRun, Finding, own_findings
 from ladder.evidence.archive import Origin
 from ladder.evidence.source import CurveSource
 from ladder.evidence.store import Evidence
@@ -102,6 +103,7 @@ class Climb:
         trainer: Makes the trainer of an experiment; by default one that compiles it with JAX.
         report_seeds: The number of seeds that goals and effects are reported on, at least, if the looks go so far: a rung with
             any goes on after a PASS until it has them.
+        findings: Returns further findings on a rung that failed, which come before those of ladder.
         through: Whether rungs are climbed that stand on one that did not pass. They stay BLOCKED, with the judgement of their
             curves.
     """
@@ -117,6 +119,7 @@ class Climb:
         trainer: TrainerFactory = default_trainer,
         report_seeds: int = REPORT_SEEDS,
         through: bool = False,
+        findings: Callable[[FailedRun], Sequence[Finding]] = lambda run: (),
     ):
         for name, value, annotation in (
             ("ladder", ladder, Ladder),
@@ -131,6 +134,7 @@ class Climb:
         self.curves: CurveSource = CurveSource(seeds or Seeds(), BLOCK, evidence, trainer)
         self.report_seeds: int = min(report_seeds, self.test.looks[-1])
         self.through = through
+        self._own_findings = findings
         self.time_limit = time_limit
         self.outcomes: dict[str, Outcome] = {}
         self._evidence = evidence
@@ -200,9 +204,15 @@ class Climb:
             return outcome
         inspected, note = self._inspected(rung, judgement.failing, deadline)
         try:
-            return replace(outcome, diagnosis=diagnose(rung, judgement, trained, inspected), note=note)
+            diagnosis = diagnose(rung, judgement, trained, inspected)
         except Exception as error:  # traces or an inspection of unexpected shapes; the verdict stands
             return replace(outcome, note=f"not diagnosed: {error!r}")
+        try:
+            own = own_findings(self._own_findings, FailedRun(rung, judgement, trained, inspected or {}))
+            diagnosis = replace(diagnosis, findings=(*own, *diagnosis.findings))
+        except Exception as error:
+            note = "; ".join(filter(None, (note, f"the findings of pytest_ladder_findings are lost: {error!r}")))
+        return replace(outcome, diagnosis=diagnosis, note=note)
 
     def _check_reported(self, rung: Rung, trained: Trained, partners: Mapping[str, Trained]) -> None:
         """Check that all metrics were reported, also by curves from evidence and by the rungs that it is compared with."""

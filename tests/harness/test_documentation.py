@@ -67,7 +67,7 @@ def options():
 
     nightly = (ROOT / ".ci" / "nightly.py").read_text()  # it passes to pytest what it does not know itself
     helps = {"pytest": of(pytest.main), "nightly.py": of(pytest.main) + nightly}
-    for command in ("show", "explain", "list", "open", "compare", "history"):
+    for command in ("show", "explain", "list", "open", "compare", "history", "export"):
         helps[f"ladder {command}"] = of(main, command)
     return {program: set(OPTION.findall(text)) | set(INI_OPTION.findall(text)) for program, text in helps.items()}
 

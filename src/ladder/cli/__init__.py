@@ -13,13 +13,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ladder.cli import compare, explain, history, listing, opening, show
+from ladder.cli import compare, explain, exporting, history, listing, opening, show
 from ladder.cli.project import last_report
 from ladder.naming import REPORT_FILES
 from ladder.report.reading import ReportError
 from ladder.report.text import one_line
 
-COMMANDS = (show, explain, listing, opening, compare, history)
+COMMANDS = (show, explain, listing, opening, compare, history, exporting)
 
 
 class _Console(Console):

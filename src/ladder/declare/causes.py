@@ -17,3 +17,8 @@ CAUSES = (
     "below-floor",
 )
 """Names of findings, in order of precedence; ``docs/findings.md`` says what each means."""
+
+
+def is_own_finding(name: str) -> bool:
+    """Return whether a name is that of a finding that a user has written, which has a dot."""
+    return "." in name

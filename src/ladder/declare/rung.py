@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ladder.declare.causes import CAUSES
+from ladder.declare.causes import CAUSES, is_own_finding
 from ladder.declare.criteria import Comparison, Criterion, rung_id
 from ladder.declare.experiment import Experiment, changed, check_experiment, declared_metrics
 from ladder.declare.fields import check_argument, check_fields
@@ -22,7 +22,8 @@ class Control:
     Attributes:
         why: Why it must fail, and by whom this was found.
         each_gate_fails: Ask that every gate fails by itself, not only all of them together.
-        expects: Names of the findings that its diagnosis must come to: it must fail, and for this reason.
+        expects: Names of the findings that its diagnosis must come to: it must fail, and for this reason. A name with a dot is
+            that of a finding of your own.
 
     Raises:
         ValueError: for no reason, or a finding of an unknown name.
@@ -37,7 +38,7 @@ class Control:
         check_fields(self)
         if not self.why.strip():
             raise ValueError("Control(why=''): say why it must fail")
-        if not all(name in CAUSES for name in self.expects):
+        if not all(name in CAUSES or is_own_finding(name) for name in self.expects):
             raise ValueError(
                 f"Control(expects={shortened(self.expects)}): give names of findings, of {', '.join(CAUSES)}"
             )

@@ -5,14 +5,14 @@ in ``docs/findings.md``.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from ladder.declare.arrays import Float, Shaped
-from ladder.declare.causes import CAUSES
+from ladder.declare.causes import CAUSES, is_own_finding
 from ladder.declare.rung import Rung
 from ladder.judge.judgement import CriterionResult, Judgement
 from ladder.train.result import Trained
@@ -42,7 +42,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class FailedRun:
-    """The data a finding is computed from."""
+    """The data a finding is computed from.
+
+    Attributes:
+        rung: The rung; its experiment's ``objective`` and ``reference`` are used, if it has them.
+        judgement: The verdict, with the seeds that failed.
+        trained: The curves and traces of all seeds.
+        inspected: :func:`ladder.inspection.summarise` of some of the failing seeds, stacked, before training under ``start/``
+            and after it under ``end/``; empty if the experiment cannot be inspected.
+    """
 
     rung: Rung
     judgement: Judgement
@@ -310,6 +318,19 @@ def findings(run: FailedRun) -> tuple[Finding, ...]:
     """Return all findings, in order of precedence."""
     with np.errstate(all="ignore"):  # a ratio to zero is NaN or infinite, and medians are over finite values
         return tuple(finding for detect in DETECTORS.values() if (finding := detect(run)) is not None)
+
+
+def own_findings(detect: Callable[[FailedRun], Sequence[Finding]], run: FailedRun) -> tuple[Finding, ...]:
+    """Return the findings of a function that a user has written.
+
+    Raises:
+        ValueError: for one whose name has no dot, and could be that of one of ladder's findings.
+    """
+    found = tuple(detect(run))
+    for finding in found:
+        if not is_own_finding(finding.name):
+            raise ValueError(f"the finding {finding.name!r} needs a name with a dot, such as 'vision.aliasing'")
+    return found
 
 
 def median(values: Shaped[np.ndarray, " seed"]) -> float:

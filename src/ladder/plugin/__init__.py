@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ladder.plugin import signals, workers
+from ladder.plugin import hooks, signals, workers
 from ladder.plugin.collector import Collector
 from ladder.plugin.earlier import EARLIER, EarlierReport, is_started_by_xdist
 from ladder.plugin.leaving_out import LeavingOut
@@ -27,6 +27,11 @@ from ladder.plugin.settings import Settings, add_options, climbs, reports_folder
 if TYPE_CHECKING:
     from ladder.climb import Outcome
     from ladder.declare.rung import Rung
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks."""
+    pluginmanager.add_hookspecs(hooks)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:

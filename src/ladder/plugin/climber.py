@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from ladder.climb import Climb, Outcome
 from ladder.declare.experiment import CompiledExperiment
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
+from ladder.diagnose.findings import FailedRun, Finding
 from ladder.evidence.provenance import commit
 from ladder.evidence.store import Evidence
 from ladder.files import check_writable
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from ladder.train.compilation import CompilationCache
 
 ENTRY = pytest.StashKey[Entry]()
+CURVES = pytest.StashKey[Mapping[str, np.ndarray]]()
 NOTE = pytest.StashKey[str]()
 PROPERTIES = pytest.StashKey[list[tuple[str, object]]]()
 
@@ -145,6 +148,7 @@ class Climber:
             pictures=drawn.pictures if drawn else (),
             notes=drawn.trouble if drawn else (),
         )
+        item.stash[CURVES] = outcome.trained.curves if outcome.trained else {}
         item.stash[ENTRY] = rung_entry = entry(outcome, self.select.ladder, self.settings.test, record)
         if self._handover:
             self._handover.end(rung.id, outcome.verdict)
@@ -154,6 +158,10 @@ class Climber:
         if not outcome.green:
             pytest.fail(why(rung_entry), pytrace=False)
         return outcome
+
+    def _findings(self, run: FailedRun) -> list[Finding]:
+        """Return the findings of all implementations of the hook."""
+        return [finding for found in self.config.hook.pytest_ladder_findings(run=run) for finding in found]
 
     def _draw(self, climb: Climb, outcome: Outcome, deadline: float, progress: ProgressMeter | None) -> Drawn:
         """Draw the rung."""
@@ -175,6 +183,7 @@ class Climber:
                 evidence=self.evidence,
                 time_limit=self.settings.time_limit,
                 elsewhere=self._handover.verdict if self._handover else lambda id: None,
+                findings=self._findings,
             )
         return self._climb
 
@@ -245,13 +254,21 @@ class Climber:
         item.stash[NOTE] = printable(f"{rung.id}: {limits} (worst of {measured.seeds} seeds), wrote {file}")
         live.close(item.stash[NOTE])
 
+    def _finish(self, entry: Entry, curves: Mapping[str, np.ndarray]) -> list[str]:
+        """Call the hook for a rung that has its outcome; return the error that it raised, if any."""
+        try:
+            self.config.hook.pytest_ladder_rung_finished(entry=entry, curves=curves)
+        except Exception as error:
+            return [f"pytest_ladder_rung_finished raised {error!r} for {entry['id']}; the verdict stands"]
+        return []
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Remove what an earlier attempt has attached, because a plugin may run a test again."""
-        if ENTRY in item.stash:
-            del item.stash[ENTRY]
-        if NOTE in item.stash:
-            del item.stash[NOTE]
+        keys: tuple[pytest.StashKey[Any], ...] = (ENTRY, CURVES, NOTE)
+        for key in keys:
+            if key in item.stash:
+                del item.stash[key]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -287,8 +304,9 @@ class Climber:
             rung_entry
         )
         report.user_properties = list(item.user_properties)
-        if "evidence" in self.__dict__:
-            report.ladder_problems = [printable(problem) for problem in self.evidence.problems]  # type: ignore[attr-defined]
+        problems = self.evidence.problems if "evidence" in self.__dict__ else []
+        problems = [*problems, *self._finish(rung_entry, item.stash.get(CURVES, {}))]
+        report.ladder_problems = [printable(problem) for problem in problems]  # type: ignore[attr-defined]
         if not rung_entry["green"] and not report.failed:
             report.outcome = "failed"
             report.longrepr = why(rung_entry)

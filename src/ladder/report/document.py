@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -33,6 +33,7 @@ ATTEMPTS = 10  # listed for each rung; the evidence has them all
 EPOCHS = 50  # of each curve, about: as many points as a small picture can show
 FEW_EPOCHS = 5  # of them at which a metric that judges nothing has every seed: what compares reports needs no more
 LONGEST = 1000  # characters of a component's value, at most
+KINDS = get_args(schema.CriterionKind)
 DIGITS = 5  # significant digits of drawn numbers: more than any limit is stated to; the evidence has every digit
 
 
@@ -357,7 +358,7 @@ def _comparison(judged: ComparisonResult) -> schema.Comparison:
 def _criterion(judged: CriterionResult) -> schema.Criterion:
     criterion = judged.criterion
     return {
-        "kind": cast("schema.CriterionKind", criterion.kind),
+        "kind": cast("schema.CriterionKind", criterion.kind if criterion.kind in KINDS else "other"),
         "text": criterion.text,
         "metric": criterion.metric,
         "source": criterion.source,

@@ -20,7 +20,7 @@ WHOLE = 2**63
 Role: TypeAlias = Literal["gate", "goal", "control"]
 Verdict: TypeAlias = Literal["PASS", "FAIL", "UNDECIDED", "BLOCKED", "CRASHED", "TIMED OUT"]
 ConditionVerdict: TypeAlias = Literal["PASS", "FAIL", "UNDECIDED", "BLOCKED"]
-CriterionKind: TypeAlias = Literal["below", "above", "falls", "agrees"]
+CriterionKind: TypeAlias = Literal["below", "above", "falls", "agrees", "other"]
 Stale: TypeAlias = Literal["experiment", "code", "versions", "backend", "missing"]
 
 

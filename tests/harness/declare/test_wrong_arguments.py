@@ -88,7 +88,17 @@ def test_signatures(target):
 
 def test_public_names():
     """The table has every public callable but results, which users do not make, and programs that they are given."""
-    given = {"Outcome", "Trained", "Verdict", "LadderError", "json_lines", "Trainer"}
+    given = {
+        "Criterion",
+        "FailedRun",
+        "Finding",
+        "Outcome",
+        "Trained",
+        "Verdict",
+        "LadderError",
+        "json_lines",
+        "Trainer",
+    }
     protocols = {"CompiledExperiment", "Experiment", "HostExperiment"}
     assert {getattr(ladder, name) for name in set(ladder.__all__) - given - protocols} == set(VALID)
 
