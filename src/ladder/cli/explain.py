@@ -112,4 +112,4 @@ def _line(kind: str, line: Text, condition: Condition | Unjudged, console: Conso
     console.print(Text.assemble((f"{kind:>8}  ", "dim"), line))
     floor = text.floor_of(condition)
     best = f"; best possible value {text.format_number(floor['value'])}: {floor['source']}" if floor else ""
-    console.print(Text(f"{'':>8}  {text.source(condition)}{best}", style="dim"))
+    console.print(Text(f"{'':>8}  {condition['source']}{best}", style="dim"))

@@ -33,6 +33,7 @@ ATTEMPTS = 10  # listed for each rung; the evidence has them all
 EPOCHS = 50  # of each curve, about: as many points as a small picture can show
 FEW_EPOCHS = 5  # of them at which a metric that judges nothing has every seed: what compares reports needs no more
 LONGEST = 1000  # characters of a component's value, at most
+NO_SOURCE = "no source given"
 KINDS = get_args(schema.CriterionKind)
 DIGITS = 5  # significant digits of drawn numbers: more than any limit is stated to; the evidence has every digit
 
@@ -327,7 +328,7 @@ def _unjudged(rung: Rung) -> list[schema.Unjudged]:
 
     def unjudged(kind: Literal["gate", "goal"], condition: Criterion | Comparison) -> schema.Unjudged:
         floor = _floor(condition) if isinstance(condition, Criterion) else None
-        return {"kind": kind, "text": condition.text, "source": condition.source, "floor": floor}
+        return {"kind": kind, "text": condition.text, "source": condition.source or NO_SOURCE, "floor": floor}
 
     return [*(unjudged("gate", gate) for gate in rung.gates), *(unjudged("goal", goal) for goal in rung.goals)]
 
@@ -347,7 +348,7 @@ def _comparison(judged: ComparisonResult) -> schema.Comparison:
         "kind": "comparison",
         "text": judged.comparison.text,
         "metric": judged.metric,
-        "source": judged.comparison.source,
+        "source": judged.comparison.source or NO_SOURCE,
         "verdict": cast("schema.ConditionVerdict", judged.verdict.value),
         "against": judged.against,
         "margin": judged.comparison.margin,
@@ -361,7 +362,7 @@ def _criterion(judged: CriterionResult) -> schema.Criterion:
         "kind": cast("schema.CriterionKind", criterion.kind if criterion.kind in KINDS else "other"),
         "text": criterion.text,
         "metric": criterion.metric,
-        "source": criterion.source,
+        "source": criterion.source or NO_SOURCE,
         "verdict": cast("schema.ConditionVerdict", judged.verdict.value),
         "limit": criterion.limit,
         "by": criterion.by,

@@ -110,12 +110,12 @@ def _section(rung: Entry) -> str:
             text.seeds_met(c),
             text.median_and_range(c),
             text.floor(c),
-            text.source(c),
+            c["source"],
         )
         for kind, conditions in (("gate", rung["gates"]), ("goal", rung["goals"]))
         for c in conditions
     ]
-    rows += [(c["kind"], c["text"], "–", "–", text.floor(c), text.source(c)) for c in rung["asks"]]
+    rows += [(c["kind"], c["text"], "–", "–", text.floor(c), c["source"]) for c in rung["asks"]]
     table = [_table(("", "condition", "met by", "median [range]", "floor", "source"), rows)] if rows else []
     table += _diagnosis(rung)
     table += _pictures(rung)

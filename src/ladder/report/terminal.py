@@ -161,7 +161,7 @@ def why(rung: Entry) -> str:
     if rung["adds"]:
         message.append(f"  adds {text.changed_components(rung)} to {rung['parent']}")
     message += [
-        f"  {text.seeds_met(gate)}  {text.condition_text(gate)}: {text.median_and_range(gate)}  ({text.source(gate)})"
+        f"  {text.seeds_met(gate)}  {text.condition_text(gate)}: {text.median_and_range(gate)}  ({gate['source']})"
         for gate in rung["gates"]
     ]
     return "\n".join([*message, *(f"  {remark}" for remark in (*text.findings(rung), *text.remarks(rung)))])

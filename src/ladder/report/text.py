@@ -313,11 +313,6 @@ def floor_of(condition: Condition | Unjudged) -> Floor | None:
     return None if condition["kind"] == "comparison" else condition["floor"]
 
 
-def source(condition: Condition | Unjudged) -> str:
-    """Return the source of a condition's limit, or that none was given."""
-    return condition["source"] or "no source given"
-
-
 def floor(condition: Condition | Unjudged) -> str:
     """Return the best possible value and its source as text; a dash if it is unknown."""
     best = floor_of(condition)

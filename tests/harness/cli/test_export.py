@@ -23,12 +23,18 @@ def report(tmp_path):
     return file
 
 
+def read(file):
+    """The rows of a file."""
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_curves(report, tmp_path, capsys):
     """The values of all curves, with rung, metric, seed and epoch, are those of the report."""
     file = tmp_path / "curves.csv"
     assert main(["export", str(report), "--to", str(file)]) == 0
     assert capsys.readouterr().out == f"wrote {file}: 96 rows\n"
-    rows = list(csv.DictReader(file.open(newline="")))
+    rows = read(file)
     written = {(row["rung"], row["metric"], int(row["seed"]), int(row["epoch"])): float(row["value"]) for row in rows}
     for entry in json.loads(report.read_text())["rungs"]:
         for seed, curve in enumerate(entry["curves"]["loss"]):
@@ -40,7 +46,7 @@ def test_rungs(report, tmp_path, capsys):
     file = tmp_path / "rungs.csv"
     assert main(["export", str(report), "--what", "rungs", "--to", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"file": str(file), "rows": 2}
-    first, second = csv.DictReader(file.open(newline=""))
+    first, second = read(file)
     assert (first["rung"], first["verdict"], first["passed"], first["seeds"], first["adds"]) == (
         "rung1",
         "PASS",

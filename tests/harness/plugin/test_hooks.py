@@ -119,7 +119,7 @@ def test_own_criterion(rungs, pytester):
     assert result.ret == 0
     result.stdout.fnmatch_lines(["rung1  PASS*loss never rises by epoch 3: 0 *"])
     gate = report(pytester)["rungs"][0]["gates"][0]
-    assert (gate["kind"], gate["source"]) == ("other", "")
+    assert (gate["kind"], gate["source"]) == ("other", "no source given")
     shown = pytester.run(sys.executable, "-m", "ladder", "show")
     assert shown.ret == 0
     assert "no source given" in (pytester.path / "reports" / "ladder.md").read_text()
