@@ -1,13 +1,18 @@
 """Extension points: hooks, findings and criteria of one's own, and strictness about sources."""
 
 import json
+import re
+import struct
 import sys
+from pathlib import Path
 
 import pytest
 from test_plugin import report
 
 CONFTEST = """
 import json
+import re
+import struct
 from pathlib import Path
 from ladder import Finding
 
@@ -134,3 +139,30 @@ def test_strictness(rungs, pytester):
     result = pytester.runpytest_subprocess("-o", "ladder_strict=true")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*rung1: no source for loss never rises by epoch 3; give each its source=*"])
+
+
+def events(file):
+    """The metrics, epochs and values of an event file of TensorBoard."""
+    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+    data, values = file.read_bytes(), []
+    while data:  # a record: length and its checksum, content and its checksum
+        (length,) = struct.unpack("<Q", data[:8])
+        event = event_pb2.Event.FromString(data[12 : 12 + length])
+        values += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        data = data[16 + length :]
+    return values
+
+
+def test_tensorboard(rungs, pytester):
+    """The hook in the documentation writes the curves of every seed in the format of TensorBoard."""
+    pytest.importorskip("tensorboardX")
+    page = (Path(__file__).parents[3] / "docs" / "extending.md").read_text()
+    example = re.search(r"```python\n# conftest.py\n(.*?)```", page, re.DOTALL)[1]
+    assert len(example.splitlines()) <= 15
+    rungs(coin="Coin()")
+    pytester.makeconftest(example)
+    assert pytester.runpytest_subprocess("-W", "ignore").ret == 0
+    curve = report(pytester)["rungs"][0]["curves"]["loss"][7]
+    (file,) = (pytester.path / "runs" / "rung1" / "seed7").iterdir()
+    assert [(tag, step) for tag, step, _ in events(file)] == [("loss", 1), ("loss", 2), ("loss", 3)]
+    assert [value for *_, value in events(file)] == pytest.approx(curve, rel=1e-4)
