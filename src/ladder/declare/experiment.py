@@ -27,9 +27,10 @@ METHODS = ("init", "epoch", "train", "inspect")  # names that no component may h
 class CompiledExperiment(Protocol):
     """An experiment in pure JAX: a frozen dataclass whose fields are its components. All seeds train in one compiled program.
 
-    It does not depend on seeds, rungs or pytest. ``init(key)`` returns the state (any pytree of arrays);
-    ``epoch(state, key)`` trains for an epoch and returns the state and a dict: each scalar is a metric, evaluated after
-    the epoch; each vector is a trace with one number for each step. ``metrics`` names the scalars.
+    It does not depend on seeds, rungs or pytest. ``init(key)`` returns the state: a pytree, such as a model and its optimiser,
+    of which training changes the arrays alone; ``epoch(state, key)`` trains for an epoch and returns the state and a dict:
+    each scalar is a metric, evaluated after the epoch; each vector is a trace with one number for each step. ``metrics`` names
+    the scalars.
 
     The following are optional and add to the diagnosis of a failing rung: class attributes ``objective`` and ``reference``,
     the metric that is trained on and the one that shows whether the task is solved, both better the lower they are; traces of
