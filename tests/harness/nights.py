@@ -66,7 +66,7 @@ def rung(id, gates=(), *, role="gate", goals=(), effects=(), values=None, passed
         "error": "", "note": "", "asks": [], "stale_calibration": [], "evidence": [], "attempts": {"total": 0, "latest": []},
         "diagnosis": None, "pictures": [], "test": None, "repeat": "",
         "seeds": {"passed": passed, "of": of, "log_e": 0.0, "pass_at": None, "fail_at": None, "names_culprit": False,
-                  "verdict": None, "rate": None, "decision": None, "non_finite": []},
+                  "verdict": None, "rate": None, "decision": None, "non_finite": [], "errors": []},
         "gates": list(gates), "goals": list(goals), "effects": list(effects), "epochs": epochs,
         "curves": {} if values is None else {"loss": [[v] * len(epochs) for v in values]},
         "others": {}, "seconds": None,

@@ -229,7 +229,7 @@ class Rung:
 
     @property
     def without_source(self) -> list[str]:
-        """What of its declaration has no source: conditions, and the comparison with its parent."""
+        """The conditions without a source, and the comparison with its parent if nothing says what was published."""
         missing = [str(condition) for condition in (*self.gates, *self.goals) if not condition.source.strip()]
         published = "" if self.compare is None else " ".join(self.compare.values())
         if self.parent and self.role == "gate" and not published.strip():

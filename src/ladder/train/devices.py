@@ -26,7 +26,9 @@ def gpus() -> list[str]:
 
 def gpu_models() -> list[str]:
     """Return the models of the GPUs of this machine, each once, as its driver names them."""
-    lines = [line for file in sorted(DRIVER.glob("*/information")) for line in file.read_text().splitlines()]
+    lines = [
+        line for file in sorted(DRIVER.glob("*/information")) for line in file.read_text(encoding="utf-8").splitlines()
+    ]
     return sorted({line.partition(":")[2].strip() for line in lines if line.startswith("Model:")})
 
 

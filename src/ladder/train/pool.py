@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from multiprocessing import connection
+from typing import Any
 
 from ladder.train import worker
 from ladder.train.devices import VISIBLE, cores, gpus
@@ -44,7 +44,7 @@ class Worker:
             "spawn"
         )  # a fork would copy held locks, among others those of JAX and CUDA
         ours, theirs = context.Pipe()
-        self.connection: connection.Connection = ours
+        self.connection: Any = ours  # its class is another one on Windows
         self._process = context.Process(target=worker.serve, args=(theirs,), name="ladder-worker")
         self._experiment: bytes | None = None
         with _set(variables):
@@ -100,7 +100,7 @@ class Worker:
     def kill(self) -> None:
         """End the process and all that it has started, at once."""
         self.connection.close()
-        if self._process.pid is not None and hasattr(os, "killpg"):
+        if self._process.pid is not None and hasattr(os, "killpg") and hasattr(signal, "SIGKILL"):
             with suppress(OSError):  # the group does not exist any more, or not yet
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()

@@ -107,7 +107,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
-    if hasattr(os, "killpg"):
+    if hasattr(os, "killpg") and hasattr(signal, "SIGKILL"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 

@@ -339,7 +339,7 @@ def test_invalid_report(command, content, tmp_path, capsys):
 @pytest.mark.parametrize("module", COMMANDS)
 def test_help(module, capsys):
     """The help of every command contains an example and the exit codes."""
-    name = {"listing": "list", "opening": "open"}.get(
+    name = {"listing": "list", "opening": "open", "exporting": "export"}.get(
         module.__name__.rpartition(".")[2], module.__name__.rpartition(".")[2]
     )
     with pytest.raises(SystemExit) as stopped:

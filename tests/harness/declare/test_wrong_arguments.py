@@ -57,6 +57,7 @@ VALID = {
     Climb: {
         "ladder": Ladder([ROOT]), "test": None, "seeds": None, "evidence": None, "time_limit": math.inf,
         "elsewhere": lambda id: None, "trainer": CompiledTrainer, "report_seeds": 16, "through": False,
+        "findings": lambda run: (),
     },
 }  # fmt: skip
 """Valid arguments of each public callable that a user writes; a new argument must be added here."""
