@@ -1,17 +1,19 @@
 """Numbers from inside an experiment: traces at every training step, and an inspection of one batch when a rung has failed.
 
-Both are pure functions of arrays, for use inside compiled code; :mod:`ladder.diagnose.diagnosis` reads what they return.
+Both are pure functions of arrays, for use inside compiled code; :mod:`ladder.diagnose.diagnosis` reads what they return. An
+inspection may also have arrays of NumPy. JAX is an optional dependency, so the functions that need it import it themselves.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-import jax
-import jax.numpy as jnp
-from jax import Array
+import numpy as np
 
 from ladder.declare.arrays import Float
+
+Array: TypeAlias = Any
+"""An array of NumPy or JAX."""
 
 SHIFTS = 3  # largest shift, in samples, at which a prediction is compared with its target
 
@@ -23,6 +25,7 @@ def step_traces(*, stages: Mapping[str, Array], params: Any, gradient: Any, upda
     experiment's scan stacks these numbers and the experiment reports them, each becomes a trace. The names sort in the order
     of the data flow: ``stage/0/input``, ``stage/1/...``, then ``gradient/<group>``, ``update/<group>`` and ``weight/<group>``.
 
+    >>> import jax, jax.numpy as jnp
     >>> x, params = jnp.ones((8, 20, 3)), {"encoder": {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}}
     >>> gradient = update = jax.tree.map(jnp.ones_like, params)
     >>> traces = step_traces(stages={"input": x}, params=params, gradient=gradient, update=update)
@@ -35,7 +38,7 @@ def step_traces(*, stages: Mapping[str, Array], params: Any, gradient: Any, upda
         gradient: The gradient of the loss with respect to them, the same pytree.
         update: The change that the step added to them, the same pytree.
     """
-    traces = {name: _rms(stage) for name, stage in _numbered(stages).items()}
+    traces = {name: _rms(stage) for name, stage in numbered(stages).items()}
     for kind, tree in (("gradient", gradient), ("update", update), ("weight", params)):
         traces |= {f"{kind}/{group}": _norm(*leaves) for group, leaves in _groups(tree).items()}
     return traces
@@ -72,7 +75,7 @@ class Inspectable(Protocol):
 
 
 def summarise(inspection: Inspection) -> dict[str, Array]:
-    """Summarise an inspection in small arrays of fixed shape, for use inside compiled code.
+    """Summarise an inspection in small arrays of fixed shape, of the same library; for use inside compiled code, too.
 
     The keys are:
 
@@ -96,49 +99,54 @@ def summarise(inspection: Inspection) -> dict[str, Array]:
         )
     if inspection.latent is not None and inspection.latent not in inspection.stages:
         raise ValueError(f"latent={inspection.latent!r} is not one of the stages {', '.join(inspection.stages)}")
-    summary = _stage_summary(inspection.stages)
-    if inspection.latent is not None:
-        summary |= _latent_summary(inspection.stages[inspection.latent])
-    summary["target/rank"] = effective_rank(covariance_spectrum(y))
-    summary |= _prediction_summary(p, y)
-    if inspection.noise is not None:
-        summary["noise/length"] = jnp.mean(inspection.noise)
-        summary["noise/radius"] = jnp.asarray(jnp.inf if inspection.radius is None else inspection.radius)
+    with np.errstate(all="ignore"):  # what is not finite is NaN or infinite in the summary
+        summary = _stage_summary(inspection.stages)
+        if inspection.latent is not None:
+            summary |= _latent_summary(inspection.stages[inspection.latent])
+        summary["target/rank"] = effective_rank(covariance_spectrum(y))
+        summary |= _prediction_summary(p, y)
+        if inspection.noise is not None:
+            xp = _namespace(inspection.noise)
+            summary["noise/length"] = xp.mean(inspection.noise)
+            summary["noise/radius"] = xp.asarray(xp.inf if inspection.radius is None else inspection.radius)
     return summary
 
 
 def _stage_summary(stages: Mapping[str, Array]) -> dict[str, Array]:
     summary: dict[str, Array] = {}
-    for name, x in _numbered(stages).items():
+    for name, x in numbered(stages).items():
+        xp = _namespace(x)
         summary |= {
-            f"{name}/shape": jnp.asarray(x.shape),
-            f"{name}/mean": jnp.mean(x),
+            f"{name}/shape": xp.asarray(x.shape),
+            f"{name}/mean": xp.mean(x),
             f"{name}/rms": _rms(x),
-            f"{name}/min": jnp.min(x),
-            f"{name}/max": jnp.max(x),
+            f"{name}/min": xp.min(x),
+            f"{name}/max": xp.max(x),
         }
     return summary
 
 
 def _latent_summary(z: Float[Array, "*batch time dim"]) -> dict[str, Array]:
+    xp = _namespace(z)
     spectrum = covariance_spectrum(z)
-    mean_square = jnp.mean(jnp.sum(z * z, axis=-1))
+    mean_square = xp.mean(xp.sum(z * z, axis=-1))
     return {
         "latent/spectrum": spectrum,
         "latent/rank": effective_rank(spectrum),
-        "latent/variance": jnp.sum(spectrum) / jnp.where(mean_square > 0.0, mean_square, 1.0),
+        "latent/variance": xp.sum(spectrum) / xp.where(mean_square > 0.0, mean_square, 1.0),
     }
 
 
 def _prediction_summary(
     p: Float[Array, "*batch time channel"], y: Float[Array, "*batch time channel"]
 ) -> dict[str, Array]:
-    p_size, y_size = jnp.std(p), jnp.std(y)
-    size_or_nan = jnp.where(y_size > 0.0, y_size, jnp.nan)
-    covariance = jnp.mean((p - jnp.mean(p)) * (y - jnp.mean(y)))
+    xp = _namespace(p)
+    p_size, y_size = xp.std(p), xp.std(y)
+    size_or_nan = xp.where(y_size > 0.0, y_size, xp.nan)
+    covariance = xp.mean((p - xp.mean(p)) * (y - xp.mean(y)))
     return {
         "prediction/amplitude": p_size / size_or_nan,
-        "prediction/correlation": covariance / (size_or_nan * jnp.where(p_size > 0.0, p_size, 1.0)),
+        "prediction/correlation": covariance / (size_or_nan * xp.where(p_size > 0.0, p_size, 1.0)),
         "prediction/shifted": _shifted(p, y),
     }
 
@@ -146,43 +154,55 @@ def _prediction_summary(
 def covariance_spectrum(z: Float[Array, "*batch dim"]) -> Float[Array, " dim"]:
     """Return the eigenvalues of the covariance of the points ``z``, the largest first.
 
-    >>> covariance_spectrum(jnp.array([[-1.0, 0.0], [1.0, 0.0]])).tolist()
+    >>> covariance_spectrum(np.array([[-1.0, 0.0], [1.0, 0.0]])).tolist()
     [1.0, 0.0]
     """
+    xp = _namespace(z)
     points = z.reshape(-1, z.shape[-1])
-    centred = points - jnp.mean(points, axis=0, keepdims=True)
-    return jnp.maximum(jnp.linalg.eigvalsh(centred.T @ centred / len(points))[::-1], 0.0)
+    centred = points - xp.mean(points, axis=0, keepdims=True)
+    covariance = centred.T @ centred / len(points)
+    if xp is np and not np.isfinite(covariance).all():  # JAX returns NaN, but NumPy raises an error or returns anything
+        return np.full_like(covariance[0], np.nan)
+    return xp.maximum(xp.linalg.eigvalsh(covariance)[::-1], 0.0)
 
 
 def effective_rank(spectrum: Float[Array, " dim"]) -> Float[Array, ""]:
     """Compute ``exp(-sum p log p)`` of the shares ``p`` of a spectrum: ``r`` for ``r`` equal eigenvalues, 0 for none.
 
-    >>> round(float(effective_rank(jnp.array([2.0, 2.0, 0.0]))), 4)
+    >>> round(float(effective_rank(np.array([2.0, 2.0, 0.0]))), 4)
     2.0
 
     Source: Roy and Vetterli, *The effective rank: a measure of effective dimensionality* (2007), applied to the covariance
     matrix, whose singular values are its eigenvalues.
     """
-    total = jnp.sum(spectrum)
-    share = spectrum / jnp.where(total > 0.0, total, 1.0)
-    entropy = -jnp.sum(jnp.where(share > 0.0, share * jnp.log(jnp.where(share > 0.0, share, 1.0)), 0.0))
-    return jnp.where(total > 0.0, jnp.exp(entropy), total)
+    xp = _namespace(spectrum)
+    total = xp.sum(spectrum)
+    share = spectrum / xp.where(total > 0.0, total, 1.0)
+    entropy = -xp.sum(xp.where(share > 0.0, share * xp.log(xp.where(share > 0.0, share, 1.0)), 0.0))
+    return xp.where(total > 0.0, xp.exp(entropy), total)
 
 
 def _shifted(p: Float[Array, "*batch time channel"], y: Float[Array, "*batch time channel"]) -> Float[Array, " shift"]:
+    xp = _namespace(p)
     time = p.shape[-2]
     k = min(SHIFTS, (time - 1) // 2)
     inner = p[..., k : time - k, :]
-    return jnp.stack([jnp.mean((inner - y[..., k + s : time - k + s, :]) ** 2) for s in range(-k, k + 1)])
+    return xp.stack([xp.mean((inner - y[..., k + s : time - k + s, :]) ** 2) for s in range(-k, k + 1)])
 
 
-def _numbered(stages: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the stages under names that sort in data-flow order: JAX sorts the keys of what a compiled function returns."""
+def numbered(stages: Mapping[str, Array]) -> dict[str, Array]:
+    """Return stages under names that sort in data-flow order: JAX sorts the keys of what a compiled function returns.
+
+    >>> numbered({"input": 1.0, "encoder": 2.0})
+    {'stage/0/input': 1.0, 'stage/1/encoder': 2.0}
+    """
     digits = len(str(max(len(stages) - 1, 0)))
     return {f"stage/{i:0{digits}}/{name}": stage for i, (name, stage) in enumerate(stages.items())}
 
 
 def _groups(tree: Any) -> dict[str, list[Array]]:
+    import jax  # see the docstring of the module
+
     groups: dict[str, list[Array]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         # An nnx.Variable is a node of its own, with its array at the attribute ``value``.
@@ -194,11 +214,27 @@ def _groups(tree: Any) -> dict[str, list[Array]]:
 
 def _norm(*arrays: Array) -> Float[Array, ""]:
     """Return the Euclidean norm of all entries, scaled so that squares neither overflow nor underflow: finite if they are."""
-    entries = jnp.concatenate([a.ravel() for a in arrays])
-    largest = jnp.max(jnp.abs(entries))
-    scaled = entries / jnp.where(largest > 0.0, largest, 1.0)
-    return largest * jnp.sqrt(jnp.vdot(scaled, scaled))  # on a CPU, XLA computes a product faster than a sum of squares
+    xp = _namespace(arrays[0])
+    entries = xp.concatenate([a.ravel() for a in arrays])
+    largest = xp.max(xp.abs(entries))
+    scaled = entries / xp.where(largest > 0.0, largest, 1.0)
+    return largest * xp.sqrt(xp.vdot(scaled, scaled))  # on a CPU, XLA computes a product faster than a sum of squares
 
 
 def _rms(x: Array) -> Float[Array, ""]:
-    return _norm(x) / jnp.sqrt(jnp.asarray(x.size, x.dtype))
+    xp = _namespace(x)
+    return _norm(x) / xp.sqrt(xp.asarray(x.size, x.dtype))
+
+
+def _namespace(x: Array) -> Any:
+    """Return the module with the functions for an array, as the Python array API standard defines it.
+
+    Raises:
+        TypeError: for an object that has none, such as a tensor of PyTorch.
+    """
+    if not hasattr(x, "__array_namespace__"):
+        raise TypeError(
+            f"an inspection has a value of type {type(x).__qualname__}; give arrays of NumPy or JAX, such as "
+            "x.detach().cpu().numpy()"
+        )
+    return x.__array_namespace__()
