@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,15 @@ import ladder
 
 FIRST = re.compile(r"(What|Where|Whether|How|Of|As|Without|From|Which|Who|When|Why)\b")
 SOURCES = Path(ladder.__file__).parent
-MODULES = ("ladder", "ladder.floors", "ladder.inspection", "ladder.pictures")
+MODULES = (
+    "ladder",
+    "ladder.floors",
+    "ladder.inspection",
+    "ladder.pictures",
+    pytest.param(
+        "ladder.torch", marks=pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+    ),
+)
 
 
 def seen_by_type_checkers():
