@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ladder.inspection import Inspection
+
 
 @dataclass(frozen=True)
 class Halving:
@@ -35,6 +37,18 @@ class Declared(Halving):
     """The same, which declares its metrics."""
 
     metrics: tuple[str, ...] = ("loss",)
+
+
+@dataclass(frozen=True)
+class Inspected(Halving):
+    """The same, with inspections of a model whose prediction shrinks."""
+
+    def train(self, seed: int) -> Iterator[Mapping[str, Any]]:
+        target = np.random.default_rng(seed).normal(size=(4, 8, 2))
+        start = Inspection(stages={"input": target}, prediction=target, target=target)
+        for epoch, report in enumerate(super().train(seed), 1):
+            end = Inspection(stages={"input": target}, prediction=target / 2**epoch, target=target)
+            yield report | {"start": start, "end": end}
 
 
 @dataclass(frozen=True)

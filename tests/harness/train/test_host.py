@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hosts import Declared, Endless, Fails, Halving, Observed, Reports, Short, Varies, is_running
+from hosts import Declared, Endless, Fails, Halving, Inspected, Observed, Reports, Short, Varies, is_running
 
 from ladder import HostTrainer, Seeds
 from ladder.inspection import Inspection
@@ -260,3 +260,22 @@ def test_pickled_errors():
     """A result with errors can be sent to another process."""
     trained = HostTrainer(Fails(), 16)(Seeds(), range(6))
     assert pickle.loads(pickle.dumps(trained)).errors == trained.errors
+
+
+def test_inspection():
+    """The first and last inspections of each seed are summarised, and a seed that was not trained here is trained again."""
+    trainer = HostTrainer(Inspected(), 16)
+    trainer(Seeds(), range(2))
+    calls = Meter()
+    inspected = trainer.inspect(Seeds(), [1, 3], calls)
+    assert {seed for seed, *_ in calls.calls} == {3}
+    np.testing.assert_allclose(inspected["start/prediction/amplitude"], [1.0, 1.0])
+    np.testing.assert_allclose(inspected["end/prediction/amplitude"], [0.125, 0.125])
+    assert inspected["end/stage/0/input/shape"].tolist() == [[4, 8, 2]] * 2
+    assert HostTrainer(Halving(), 16).inspect(Seeds(), [0]) is None
+
+
+def test_states():
+    """The states of a host experiment cannot be recorded, and the error says what can."""
+    with pytest.raises(TypeError, match="Halving trains in processes of its own, whose states cannot be observed"):
+        HostTrainer(Halving(), 16).record_states(Seeds(), 0, lambda state, key: {})
