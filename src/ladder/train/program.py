@@ -70,9 +70,8 @@ class Program:
         self._epoch = jax.jit(self._train_epoch)  # jitted, to be traced only once
         self._form: Form  # of the state, known once init has been traced
         self._fixed: frozenset[int] = frozenset()  # places in it of Python's numbers that training leaves as they are
-        self._constants: dict[
-            Any, tuple[Any, jax.Array]
-        ] = {}  # large constants, which keep their keys valid, and on all devices
+        # Large constants, which keep the keys valid, and the same on all devices.
+        self._constants: dict[Any, tuple[Any, jax.Array]] = {}
         self._most_epochs = 1
         self._compiled: tuple[Any, Any] | None = None
         self._inspect: Any = None
@@ -375,13 +374,14 @@ def _cpu_options(level: int) -> dict[str, str | bool]:
     newer: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
     if level == 0:
         newer["xla_cpu_use_fusion_emitters"] = False
-    return options | {name: value for name, value in newer.items() if _is_known({name: value})}
+    return options | {name: value for name, value in newer.items() if _is_known(name, value)}
 
 
-def _is_known(option: dict[str, str | bool]) -> bool:
+@cache
+def _is_known(option: str, value: str | bool) -> bool:
     """Return whether this XLA has the option."""
     try:
-        jax.jit(jnp.negative).lower(0.0).compile(compiler_options=option)
+        jax.jit(jnp.negative).lower(0.0).compile(compiler_options={option: value})
     except Exception:  # the type of the error differs between versions
         return False
     return True
