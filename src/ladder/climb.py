@@ -189,7 +189,7 @@ class Climb:
             trained, *others = (self.curves(each, look, progress(each), deadline, self.time_limit) for each in compared)
             partners = dict(zip(rung.partners, others, strict=True))
             self._check_reported(rung, trained, partners)
-            judgement = judge(rung, trained, partners, self.test, self.ladder.gate_count(rung.scale))
+            judgement = judge(rung, trained, partners, self.test, self.ladder.gate_count(rung.scale, rung.ladder))
             if self._is_settled(rung, judgement):
                 break
         outcome = Outcome(

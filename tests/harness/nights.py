@@ -59,7 +59,7 @@ def rung(id, gates=(), *, role="gate", goals=(), effects=(), values=None, passed
     found = verdict(passed, of)
     epochs = sorted({1, EPOCHS, *(c["by"] for c in told)})
     return {
-        "id": id, "number": 1, "name": id, "variant": "", "scale": "", "role": role, "claim": "",
+        "id": id, "ladder": "", "number": 1, "name": id, "variant": "", "scale": "", "role": role, "claim": "",
         "control": "must fail" if role == "control" else "", "expects": [], "missed": [], "adds": None, "parent": None,
         "requires": [], "experiment": {"type": "toys.Coin", "epochs": EPOCHS, "components": {"p": 1.0}},
         "verdict": found, "green": found == ("FAIL" if role == "control" else "PASS") or role == "goal", "blocked_by": [],
@@ -85,6 +85,7 @@ def report(*rungs, night=0, root=None, complete=True):
         "versions": {}, "commit": {"sha": f"{int(night):012x}{0:028x}", "dirty": False},
         "seeds": {"root": 1000 + int(night) if root is None else root, "fresh": root is None, "repeat": ""},
         "test": {"p0": 0.7, "p1": 0.95, "alpha": 0.05, "beta": 0.01, "looks": [], "report_seeds": None}, "culprit": None,
+        "other_culprits": [],
         "rungs": list(rungs), "complete": complete,
     }  # fmt: skip
 

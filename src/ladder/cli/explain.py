@@ -51,7 +51,8 @@ def _select(document: Document, rung: str) -> list[Entry]:
     return [
         entry
         for entry in document["rungs"]
-        if rung == entry["id"] or (f"rung{entry['number']}" == number and (scale == entry["scale"] or not scale))
+        if rung in (entry["id"], entry["id"].partition("/")[2])
+        or (f"rung{entry['number']}" == number and (scale == entry["scale"] or not scale))
     ]
 
 

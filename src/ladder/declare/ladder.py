@@ -18,6 +18,8 @@ class LadderError(ValueError):
 class Ladder(Mapping[str, Rung]):
     """Rungs by id, sorted so that each follows the rungs that it requires.
 
+    A repository may have several ladders with names, whose rungs are all here, one ladder after the other.
+
     Raises:
         LadderError: for two rungs with the same id, a parent, requirement or partner that does not exist or cannot be one, a
             cycle, components that cannot be compared, or a rung that does not differ from its parent in exactly the
@@ -27,7 +29,7 @@ class Ladder(Mapping[str, Rung]):
     def __init__(self, rungs: Sequence[Rung]):
         self._rungs: dict[str, Rung] = {}
         check_argument("Ladder", "rungs", tuple(rungs) if isinstance(rungs, list) else rungs, tuple[Rung, ...])
-        for rung in sorted(rungs, key=lambda rung: rung.number):
+        for rung in sorted(rungs, key=lambda rung: rung.place):
             if rung.id in self._rungs:
                 raise LadderError(f"{rung.id} is declared twice; give one of them another number or variant")
             self._rungs[rung.id] = rung
@@ -46,19 +48,18 @@ class Ladder(Mapping[str, Rung]):
     def __len__(self) -> int:
         return len(self._rungs)
 
-    def gate_count(self, scale: str) -> int:
-        """Return the number of gated rungs, each a possible culprit, in a run that climbs this scale."""
-        return sum(
-            rung.role == "gate" for rung in self.values() if rung.scale == scale or rung.number not in self.scales
-        )
+    def gate_count(self, scale: str, name: str = "") -> int:
+        """Return the number of gated rungs, each a possible culprit, of the ladder ``name`` if this scale is climbed."""
+        own = [rung for rung in self.values() if rung.ladder == name]
+        return sum(rung.role == "gate" for rung in own if rung.scale == scale or rung.place not in self.scales)
 
     @cached_property
-    def scales(self) -> dict[int, set[str]]:
-        """The scales of each rung that has several, by the rung's number."""
-        by_number: dict[int, set[str]] = {}
+    def scales(self) -> dict[tuple[str, int], set[str]]:
+        """The scales of each rung that has several, by its ladder and number."""
+        by_place: dict[tuple[str, int], set[str]] = {}
         for rung in self.values():
-            by_number.setdefault(rung.number, set()).add(rung.scale)
-        return {number: scales for number, scales in by_number.items() if scales != {""}}
+            by_place.setdefault(rung.place, set()).add(rung.scale)
+        return {place: scales for place, scales in by_place.items() if scales != {""}}
 
     def with_required(self, ids: Sequence[str]) -> list[str]:
         """Return the given rungs and all rungs that they require, directly or indirectly, in climbing order."""
@@ -84,7 +85,7 @@ class Ladder(Mapping[str, Rung]):
                 raise LadderError(f"{rung.id}: unknown {id}; known rungs: {', '.join(self._rungs)}")
         for id in rung.named:
             other = self._rungs[id]
-            if other.number in self.scales and other.scale != rung.scale:
+            if other.place in self.scales and other.scale != rung.scale:
                 raise LadderError(f"{rung.id}: {id} has a different scale; name the rung with the same scale")
         for id in rung.required:
             if (role := self._rungs[id].role) != "gate":

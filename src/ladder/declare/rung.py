@@ -12,6 +12,7 @@ from ladder.declare.fields import check_argument, check_fields
 from ladder.declare.values import equal, shortened
 
 VARIANT = re.compile(r"[\w+\-.,=]*")  # it stands in test ids, options and file names
+LADDER = re.compile(r"[\w+\-.]*")
 SCALE = re.compile(r"(?!full$)\w*")  # that is what the option calls the one without a name
 
 
@@ -75,6 +76,9 @@ class Rung:
             default the metrics of a gated rung's gates, as far as the parent reports them.
         control: Why it is expected to FAIL; None for a rung that is not a control.
         calibration: Id of the rung whose calibration tightens its limits; by default its own.
+        ladder: The name of its ladder, with which its id begins, ``vision/rung3[mse]``; empty where a repository has one ladder.
+            Rungs that it names without a ladder are of its own. Rungs in a folder of the ini setting ``ladder_folders`` have the
+            name of that folder.
         claim: The sentence that the rung tests.
 
     Raises:
@@ -96,6 +100,7 @@ class Rung:
     control: Control | None = None
     calibration: str = ""
     claim: str = ""
+    ladder: str = ""
 
     def __post_init__(self) -> None:
         _make_tuples(self, "gates", "goals", "requires")
@@ -123,15 +128,35 @@ class Rung:
             self._check_metric(f"the comparison of {metric!r} with {self.parent_id}", metric)
 
     def _name_by_id(self) -> None:
-        """Replace the parent and the required rungs by their ids, and keep the rungs for the ladder to compare with its own."""
+        """Replace rungs by their ids, all on this ladder, and keep the rungs for the ladder to compare with its own."""
         required = self.requires if isinstance(self.requires, tuple) else ()
         named = [rung for rung in (self.parent, *required) if isinstance(rung, Rung)]
-        object.__setattr__(self, "_named_rungs", tuple(named))
-        if isinstance(self.parent, Rung):
-            object.__setattr__(self, "parent", self.parent.id)
+        object.__setattr__(self, "_named_rungs", tuple(rung.on_ladder(self.ladder) for rung in named))
+        object.__setattr__(self, "parent", self._on_ladder(self.parent))
+        object.__setattr__(self, "calibration", self._on_ladder(self.calibration))
         if isinstance(self.requires, tuple):
-            ids = tuple(rung.id if isinstance(rung, Rung) else rung for rung in self.requires)
-            object.__setattr__(self, "requires", ids)
+            object.__setattr__(self, "requires", tuple(map(self._on_ladder, self.requires)))
+        for name in ("gates", "goals"):
+            if isinstance(given := getattr(self, name), tuple):
+                conditions = [
+                    replace(each, against=self._on_ladder(each.against)) if isinstance(each, Comparison) else each
+                    for each in given
+                ]
+                object.__setattr__(self, name, tuple(conditions))
+
+    def _on_ladder(self, rung: Any) -> Any:
+        """Return the id of a rung, on this ladder unless it is on another one; anything but a rung or an id as it is."""
+        id = rung.id if isinstance(rung, Rung) else rung
+        is_elsewhere = not isinstance(id, str) or not id or "/" in id
+        return id if is_elsewhere or not self.ladder else f"{self.ladder}/{id}"
+
+    def on_ladder(self, name: str) -> "Rung":
+        """Return the same rung on a ladder with this name, unless it is on another one."""
+        if self.ladder or not name:
+            return self
+        named = replace(self, ladder=name)
+        object.__setattr__(named, "_named_rungs", tuple(rung.on_ladder(name) for rung in self.named_rungs))
+        return named
 
     def _name_compared(self) -> None:
         """Replace a list of metrics by a mapping without published values."""
@@ -151,11 +176,13 @@ class Rung:
 
     def _check_id(self) -> None:
         """Check what the id is made of, before a message begins with it."""
-        for name, annotation in (("number", int), ("variant", str), ("scale", str)):
+        for name, annotation in (("number", int), ("variant", str), ("scale", str), ("ladder", str)):
             check_argument("Rung", name, getattr(self, name), annotation)
         id = self.id if self.id.isprintable() else f"rung{self.number}"
         if not VARIANT.fullmatch(self.variant):
             raise ValueError(f"{id}: variant {self.variant!r}: use letters, digits and + - . , = _")
+        if not LADDER.fullmatch(self.ladder):
+            raise ValueError(f"{id}: ladder {self.ladder!r}: use letters, digits and + - . _")
         if not SCALE.fullmatch(self.scale):
             raise ValueError(f"{id}: scale {self.scale!r}: use letters, digits and _, and for the full one nothing")
 
@@ -182,9 +209,15 @@ class Rung:
 
     @property
     def id(self) -> str:
-        """``rung3`` or, of a variant, ``rung3[mse]``; of a smaller scale ``rung3@small[mse]``."""
+        """``rung3`` or, of a variant, ``rung3[mse]``; of a smaller scale ``rung3@small[mse]``; of a ladder ``vision/rung3``."""
         sized = f"{self.marker}@{self.scale}" if self.scale else self.marker
-        return f"{sized}[{self.variant}]" if self.variant else sized
+        named = f"{self.ladder}/{sized}" if self.ladder else sized
+        return f"{named}[{self.variant}]" if self.variant else named
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its ladder and its number, which its scales and variants share."""
+        return self.ladder, self.number
 
     @property
     def marker(self) -> str:

@@ -8,7 +8,7 @@ from ladder.plugin.search import is_named
 from ladder.plugin.settings import Settings
 from ladder.plugin.stash import RUNG
 
-NUMBER = re.compile(r"rung\d+")
+NUMBER = re.compile(r"(?:[^/]*/)?rung\d+")
 
 
 class LeavingOut:

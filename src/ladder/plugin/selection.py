@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -39,7 +39,9 @@ def rung_of(item: pytest.Item) -> Rung | None:
 class CollectedRungs:
     """The rungs of a collection, each with the tests that climb it; there are several if a test is repeated."""
 
-    def __init__(self) -> None:
+    def __init__(self, ladders: Mapping[Path, str]) -> None:
+        """Start without rungs; ``ladders`` are the folders of named ladders."""
+        self._ladders = ladders
         self.rungs: dict[str, Rung] = {}
         self.items: dict[str, list[pytest.Item]] = {}
 
@@ -55,17 +57,32 @@ class CollectedRungs:
         """
         earlier, added = set(self.rungs), []
         for item in items:
-            rung = rung_of(item)
+            rung = self._named(item)
             if rung is None or rung.id in earlier or (only is not None and not {rung.id, rung.number} & set(only)):
                 continue
             if self.rungs.setdefault(rung.id, rung) is not rung:
                 raise LadderError(
                     f"{rung.id} is declared twice, by {self.items[rung.id][0].nodeid} and {item.nodeid}; "
-                    "give one of them another number or variant"
+                    "give one of them another number or variant, or list their folders in ladder_folders if these are two ladders"
                 )
             self.items.setdefault(rung.id, []).append(item)
             added.append(item)
         return added
+
+    def _named(self, item: pytest.Item) -> Rung | None:
+        """Return the rung of a test, on the ladder of its folder, also for the test itself."""
+        rung = rung_of(item)
+        folder = next((each for each in item.path.parents if each in self._ladders), None)
+        if rung is None or rung.ladder or folder is None:
+            return rung
+        named = rung.on_ladder(self._ladders[folder])
+        params = item.callspec.params  # type: ignore[attr-defined]  # a test that climbs a rung has parameters
+        params |= {name: named for name, value in params.items() if value is rung}
+        return named
+
+    def with_id(self, id: str) -> list[str]:
+        """Return the id if it is that of a rung, or else the ids with it on ladders with a name."""
+        return [id] if id in self.rungs else [each for each in self.rungs if each.partition("/")[2] == id]
 
     def missing_ids(self) -> set[str]:
         """Return the ids that the rungs name and that were not collected."""
@@ -108,7 +125,7 @@ def of_other_scales(items: Sequence[pytest.Item], ladder: Ladder, scale: str, is
     if scales and (scale or FULL) not in (FULL, *scales):
         setting = "--ladder-scale=" if is_given else "ini ladder_scale = "
         raise LadderError(f"{setting}{scale}: unknown scale; known scales: {', '.join(scales)}")
-    scaled = {item: rung for item in items if (rung := rung_of(item)) and rung.number in ladder.scales}
+    scaled = {item: rung for item in items if (rung := rung_of(item)) and rung.place in ladder.scales}
     selected = {rung.scale for rung in scaled.values()}
     if not is_given and selected and scale not in selected:
         scale, *others = sorted(selected)
@@ -241,7 +258,8 @@ class Selection:
     ) -> None:
         """Keep the selected rungs and those they require, in climbing order, and the other tests."""
         if self._settings.only:
-            items[:] = [item for id in dict.fromkeys(self._settings.only) for item in collected.items[id]]
+            only = dict.fromkeys(id for given in self._settings.only for id in collected.with_id(given))
+            items[:] = [item for id in only for item in collected.items[id]]
         elif dropped := of_other_scales(items, ladder, self._settings.scale, self._settings.scale_given):
             self._config.hook.pytest_deselected(items=dropped)
             items[:] = [item for item in items if item not in dropped]
@@ -280,14 +298,16 @@ class Selection:
 
     def _find(self, items: list[pytest.Item]) -> tuple[CollectedRungs, list[pytest.Item]]:
         """Return the rungs of a collection and those that they name, and the tests that pytest had not collected."""
-        collected = CollectedRungs()
+        collected = CollectedRungs(self._settings.ladders)
         collected.add(items)
         added = self._complete(collected, items)
         for id in self._settings.only:
-            if id not in collected.rungs:
+            if not (found := collected.with_id(id)):
                 raise LadderError(
                     f"--ladder-only={id}: unknown rung; known rungs: {', '.join(collected.rungs) or 'none'}"
                 )
+            if len(found) > 1:
+                raise LadderError(f"--ladder-only={id}: several ladders have it; give one of {', '.join(found)}")
         numbers = {rung.number for rung in collected.rungs.values()}
         check_markers(self._config.option.markexpr, numbers | set(self._settings.rung_files))
         if collected.rungs:
@@ -312,7 +332,7 @@ class Selection:
 
         def missing() -> set[str | int]:
             numbers = {rung.number for rung in collected.rungs.values()}
-            ids = collected.missing_ids() | (set(self._settings.only) - set(collected.rungs))
+            ids = collected.missing_ids() | {id for id in self._settings.only if not collected.with_id(id)}
             return ids | (self._settings.numbers - numbers)
 
         selected = rung_numbers(self._config.option.markexpr)

@@ -90,6 +90,11 @@ INI: dict[str, dict[str, Any]] = {
         "help": "scale of rungs that have several, unless --ladder-scale is given or -m names a rung",
         "default": FULL,
     },
+    "ladder_folders": {
+        "help": "folders each of which has a ladder of its own, named after the folder",
+        "type": "args",
+        "default": [],
+    },
     "ladder_leave_out": {
         "help": "marks of tests that are deselected unless -m names the mark, or an id the test",
         "type": "args",
@@ -155,6 +160,7 @@ class Settings:
         climbs: Whether rungs are climbed, and not only listed or calibrated.
         leave_out: The marks of tests that are deselected unless the command line names them.
         strict: Whether rungs must give sources.
+        ladders: The folders that have a ladder of their own, with its name.
         scale: The scale to climb of rungs that have several; empty for the full one.
         scale_given: Whether the user has given the scale; rungs without that scale are then deselected.
         calibrate: ``missing``, ``overwrite``, or None to climb.
@@ -180,6 +186,7 @@ class Settings:
     climbs: bool
     leave_out: tuple[str, ...]
     strict: bool
+    ladders: dict[Path, str]
     scale: str
     scale_given: bool
     calibrate: str | None
@@ -213,6 +220,7 @@ class Settings:
             climbs=climbs(option),
             leave_out=tuple(config.getini("ladder_leave_out")),
             strict=config.getini("ladder_strict"),
+            ladders=_ladders(config),
             scale=_scale(config),
             scale_given=bool(option.ladder_scale),
             calibrate=_calibrate(config),
@@ -300,6 +308,20 @@ def _report_seeds(config: pytest.Config) -> int:
             f"ladder_report_seeds = {given!r}: give a number of seeds, at least 1, such as {REPORT_SEEDS}"
         )
     return int(given)
+
+
+def _ladders(config: pytest.Config) -> dict[Path, str]:
+    ladders: dict[Path, str] = {}
+    for given in config.getini("ladder_folders"):
+        folder = (config.rootpath / given).resolve()
+        if not folder.is_dir():
+            raise pytest.UsageError(f"ladder_folders = {given}: there is no such folder below {config.rootpath}")
+        if folder.name in ladders.values():
+            raise pytest.UsageError(
+                f"ladder_folders: two folders have the name {folder.name}; a ladder's name must be unique"
+            )
+        ladders[folder] = folder.name
+    return ladders
 
 
 def _scale(config: pytest.Config) -> str:

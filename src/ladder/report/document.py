@@ -72,6 +72,7 @@ def entry(outcome: Outcome, ladder: Ladder, test: SequentialTest, record: RunRec
     rung = outcome.rung
     fields: Entry = {
         "id": rung.id,
+        "ladder": rung.ladder,
         "number": rung.number,
         "name": rung.name,
         "variant": rung.variant,
@@ -260,6 +261,7 @@ def document(
         report_seeds: The number of seeds that goals and effects are reported on.
         complete: Whether the run was not broken off.
     """
+    found = culprits(entries)
     report: Document = {
         "schema": VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -276,25 +278,30 @@ def document(
             ],
             "report_seeds": report_seeds,
         },
-        "culprit": culprit(entries),
+        "culprit": found[0] if found else None,
+        "other_culprits": found[1:],
         "rungs": list(entries),
     }
     return all_printable(report)
 
 
-def culprit(entries: Sequence[Entry]) -> schema.Culprit | None:
-    """Return the component that the first failing rung added, only a suspect if its FAIL is too weak for the ladder's length."""
+def culprits(entries: Sequence[Entry]) -> list[schema.Culprit]:
+    """Return the component that the first failing rung of each ladder added.
+
+    It is only a suspect if its FAIL is too weak for the ladder's length.
+    """
+    first: dict[str, schema.Culprit] = {}
     for rung in entries:
-        if rung["role"] == "gate" and rung["verdict"] == Verdict.FAIL:
+        if rung["role"] == "gate" and rung["verdict"] == Verdict.FAIL and rung["ladder"] not in first:
             assert rung["seeds"] is not None  # a rung that failed was judged
-            return {
+            first[rung["ladder"]] = {
                 "rung": rung["id"],
                 "name": rung["name"],
                 "adds": rung["adds"],
                 "certain": rung["seeds"]["names_culprit"],
                 "blocks": _blocked(entries, rung["id"]),
             }
-    return None
+    return list(first.values())
 
 
 def _blocked(entries: Sequence[Entry], by: str) -> list[str]:

@@ -30,6 +30,7 @@ def overview(document: Document) -> list[str]:
     rungs = document["rungs"]
     parts = [
         f"# {_cell(text.headline(document))}",
+        *(f"**{_cell(line)}**" for line in list(text.culprits(document).values())[1:]),
         "Seeds that met every gate and the bound of the rate at which they do; the first gate's median and range over seeds; the "
         f"median paired difference from the parent and its interval. {text.rule(document['test'])}",
         _table(

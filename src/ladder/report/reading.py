@@ -98,7 +98,8 @@ def _completed(document: Raw, later: bool) -> Raw:
     """Return a report of this major version, with the fields that an earlier minor version lacks."""
     version = document["schema"] if later else VERSION
     rungs = [_with_new_fields(entry) for entry in document["rungs"]]
-    return {**document, "schema": version, "test": {"report_seeds": None, **document["test"]}, "rungs": rungs}
+    test = {"report_seeds": None, **document["test"]}
+    return {"other_culprits": [], **document, "schema": version, "test": test, "rungs": rungs}
 
 
 def _with_new_fields(entry: Raw) -> Raw:
@@ -112,7 +113,7 @@ def _with_new_fields(entry: Raw) -> Raw:
         completed["seeds"] = {"verdict": None, "rate": None, "decision": None, "errors": [], **entry["seeds"]}
     if isinstance(others := entry.get("others"), dict):
         completed["others"] = {name: {"epochs": [], "seeds": [], **spread} for name, spread in others.items()}
-    return {"asks": [], **entry, **completed}
+    return {"asks": [], "ladder": "", **entry, **completed}
 
 
 def _contradiction(document: Document) -> str:
@@ -126,9 +127,10 @@ def _contradiction(document: Document) -> str:
         return "it has no rungs"
     if len(ids) > MOST:
         return f"it has {len(ids)} rungs, more than {MOST}"
-    accused = document["culprit"]["rung"] if document["culprit"] else None
-    if accused is not None and accused not in ids:
-        return f"the culprit, {accused}, is not one of its rungs"
+    first = [document["culprit"]] if document["culprit"] else []
+    accused = {culprit["rung"] for culprit in (*first, *document["other_culprits"])}
+    if unknown := accused - set(ids):
+        return f"the culprit, {min(unknown)}, is not one of its rungs"
     if len(set(ids)) < len(ids):
         return f"{Counter(ids).most_common(1)[0][0]} occurs twice"
     for entry in document["rungs"]:
@@ -142,8 +144,8 @@ def _contradiction(document: Document) -> str:
             return f"{entry['id']} was judged without conditions"
         if entry["green"] and entry["verdict"] != GREEN.get(entry["role"], entry["verdict"]):
             return f"{entry['id']}, a {entry['role']}, is green and {entry['verdict']}"
-        if entry["id"] == accused and (entry["verdict"] != Verdict.FAIL or not conditions):
-            return f"the culprit, {accused}, is {entry['verdict']}, by {len(conditions)} conditions"
+        if entry["id"] in accused and (entry["verdict"] != Verdict.FAIL or not conditions):
+            return f"the culprit, {entry['id']}, is {entry['verdict']}, by {len(conditions)} conditions"
         criteria = [condition for condition in conditions if condition["kind"] != "comparison"]
         for counted in (*([entry["seeds"]] if entry["seeds"] else []), *criteria):
             if not 0 <= counted["passed"] <= counted["of"] <= SEEDS:

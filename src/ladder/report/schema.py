@@ -318,6 +318,7 @@ class Entry(Result, Curves):
     """A rung in a report."""
 
     id: str
+    ladder: str
     number: int
     name: str
     variant: str
@@ -405,4 +406,5 @@ class Document(Environment):
     seeds: Root
     test: Rule
     culprit: Culprit | None
+    other_culprits: list[Culprit]
     rungs: list[Entry]

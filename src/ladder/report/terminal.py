@@ -34,10 +34,12 @@ def lines(document: Document, verbose: bool = False) -> list[Line]:
     for rung in expected:
         output.append((text.expected_culprit(rung, document), {}))
         output += [(f"  {why}", {}) for why in text.findings(rung)]
-    if document["culprit"] or not document["complete"]:
+    first, *others = [*text.culprits(document).items()] or [("", "")]
+    if first[0] or not document["complete"]:
         output.append((text.headline(document), {"red": True, "bold": True}))
-    accused = document["culprit"]["rung"] if document["culprit"] else None
-    output += [(f"  {why}", {"red": True}) for rung in rungs if rung["id"] == accused for why in text.findings(rung)]
+    for number, (id, named) in enumerate((first, *others)):
+        output += [(named, {"red": True, "bold": True})] if number else []
+        output += [(f"  {why}", {"red": True}) for rung in rungs if rung["id"] == id for why in text.findings(rung)]
     return output
 
 

@@ -339,14 +339,21 @@ def find(document: Document, id: str | None) -> Entry | None:
 
 
 def culprit(document: Document) -> str:
-    """Return the line that names the component that broke the model; empty if nothing failed."""
-    record = document["culprit"]
-    if record is None:
-        return ""
-    entry = find(document, record["rung"])
-    assert entry is not None
-    blocks = f"; blocks {who(record['blocks'])}" if record["blocks"] else ""
-    return f"{'CULPRIT' if record['certain'] else 'SUSPECT'} {_broken(entry, document)}{blocks}"
+    """Return the line that names the component that broke the model, on the first ladder with one; empty if nothing failed."""
+    return next(iter(culprits(document).values()), "")
+
+
+def culprits(document: Document) -> dict[str, str]:
+    """Return the line of each ladder's culprit, by the rung's id."""
+    lines: dict[str, str] = {}
+    first = [document["culprit"]] if document["culprit"] else []
+    for record in (*first, *document["other_culprits"]):
+        entry = find(document, record["rung"])
+        assert entry is not None
+        blocks = f"; blocks {who(record['blocks'])}" if record["blocks"] else ""
+        word = "CULPRIT" if record["certain"] else "SUSPECT"
+        lines[entry["id"]] = f"{word} {_broken(entry, document)}{blocks}"
+    return lines
 
 
 def who(ids: Sequence[str], listed: int = LISTED) -> str:
@@ -357,7 +364,7 @@ def who(ids: Sequence[str], listed: int = LISTED) -> str:
 def numbers(ids: Sequence[str]) -> str:
     """Return the numbers of rungs, each once: ``1–3, 5``."""
     spans: list[tuple[int, int]] = []
-    for number in sorted({int(match[1]) for id in ids if (match := re.match(r"rung(\d{1,9})", id))}):
+    for number in sorted({int(match[1]) for id in ids if (match := re.search(r"(?:^|/)rung(\d{1,9})", id))}):
         first = spans.pop()[0] if spans and spans[-1][1] == number - 1 else number
         spans.append((first, number))
     return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in spans)

@@ -495,7 +495,7 @@ def test_scales():
     """A ladder lists the scales of every number that has a rung with a scale."""
     small = replace(ROOT, number=3, scale="small")
     rungs = [ROOT, replace(ROOT, variant="mse"), on_root(), replace(small, scale=""), small, replace(small, number=4)]
-    assert Ladder(rungs).scales == {3: {"", "small"}, 4: {"small"}}
+    assert Ladder(rungs).scales == {("", 3): {"", "small"}, ("", 4): {"small"}}
     assert Ladder([ROOT]).scales == {}
 
 

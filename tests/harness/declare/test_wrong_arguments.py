@@ -38,7 +38,7 @@ LIMIT = {"by": 3, "source": "", "calibrated": False, "floor": None}
 VALID = {
     Rung: CHILD | {
         "goals": (), "variant": "", "scale": "", "requires": None, "compare": None, "control": None, "calibration": "",
-        "claim": "",
+        "claim": "", "ladder": "",
     },
     Control: {"why": "it stays", "each_gate_fails": True, "expects": ()},
     Floor: {"value": 0.1, "source": "theorem 1"},

@@ -24,7 +24,7 @@ from ladder import (
     no_worse_than,
 )
 from ladder.climb import Outcome
-from ladder.report.document import culprit, entry
+from ladder.report.document import culprits, entry
 from ladder.train.trainer import Trainer
 
 LEARNS = below("loss", 0.5, by=1, source=SOURCE)
@@ -96,9 +96,9 @@ def healthy_ladder(p1):
 class WithoutTests(Ladder):
     """A ladder whose union bound is over rungs alone, and not over the tests of each."""
 
-    def gate_count(self, scale):
+    def gate_count(self, scale, name=""):
         """Return the number of gated rungs over that of the tests of a rung, which the judge multiplies it with."""
-        return super().gate_count(scale) / (1 + len(Draw.metrics[1:]))
+        return super().gate_count(scale, name) / (1 + len(Draw.metrics[1:]))
 
 
 def named(ladder, test, number):
@@ -154,7 +154,7 @@ def test_culprit_role_and_verdict():
             seen.add((outcome.rung.role, outcome.verdict))
             if outcome.judgement and outcome.judgement.names_culprit:
                 named.add((outcome.rung.role, outcome.verdict))
-        found = culprit([entry(outcome, ladder, climb.test) for outcome in outcomes])
+        found = next(iter(culprits([entry(outcome, ladder, climb.test) for outcome in outcomes])), None)
         first_fail = next((o for o in outcomes if o.rung.role == "gate" and o.verdict is Verdict.FAIL), None)
         assert (found and found["rung"]) == (first_fail and first_fail.rung.id)
         assert (found and found["certain"]) == (first_fail and first_fail.judgement.names_culprit)
