@@ -57,7 +57,7 @@ def _from_experiment(traceback: TracebackType | None) -> TracebackType | None:
     while frame:
         if (
             frame.tb_frame.f_globals.get("__name__")
-            in ("ladder.train.compiled", "ladder.train.program", "ladder.train.checks", "ladder.train.worker")
+            in ("ladder.train.compiled", "ladder.train.program", "ladder.train.checks")
             and "__tracebackhide__" in frame.tb_frame.f_locals
         ):
             start = frame
