@@ -96,7 +96,7 @@ class Rung:
     parent: "Rung | str" = ""
     adds: str = ""
     requires: "tuple[Rung | str, ...] | None" = None
-    compare: Mapping[str, str] | None = None
+    compare: Mapping[str, str] | tuple[str, ...] | None = None
     control: Control | None = None
     calibration: str = ""
     claim: str = ""
@@ -255,7 +255,7 @@ class Rung:
     @property
     def compared(self) -> Mapping[str, str]:
         """The metrics of the paired comparison with its parent, each with what was published of it."""
-        if self.compare is not None:
+        if isinstance(self.compare, Mapping):
             return self.compare
         gated = [metric for gate in self.gates for metric in gate.metrics]
         return dict.fromkeys(gated, "") if self.parent and self.role == "gate" else {}
@@ -264,7 +264,7 @@ class Rung:
     def without_source(self) -> list[str]:
         """The conditions without a source, and the comparison with its parent if nothing says what was published."""
         missing = [str(condition) for condition in (*self.gates, *self.goals) if not condition.source.strip()]
-        published = "" if self.compare is None else " ".join(self.compare.values())
+        published = " ".join(self.compared.values())
         if self.parent and self.role == "gate" and not published.strip():
             missing.append(f"the comparison with {self.parent_id} (compare=)")
         return missing

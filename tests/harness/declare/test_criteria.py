@@ -150,16 +150,6 @@ def test_comparisons(comparison, margin, text):
         (lambda: falls("loss", 0.5, by=1, source=SOURCE), "earlier epoch with a later one"),
         (lambda: falls("loss", 0.5, by=2, since=3, source=SOURCE), "earlier epoch with a later one"),
         (lambda: falls("loss", 0.5, by=2, since=0, source=SOURCE), "earlier epoch with a later one"),
-        (lambda: below(1, 2.0, by=1), r"below\(1\): metric=1: give a string"),
-        (lambda: below("loss", "x", by=1), r"below\('loss'\): limit='x': give a finite number"),
-        (lambda: below("loss", 1.0, by="5"), r"below\('loss'\): by='5': give a whole number"),
-        (lambda: below("loss", 1.0, by=5.0), "by=5.0: give a whole number"),
-        (lambda: falls("loss", 0.5, by=2, since=None), "since=None: give a whole number"),
-        (lambda: above("loss", True, by=1), "limit=True: give a finite number"),
-        (lambda: below("loss", 1.0, by=1, source=None), "source=None: give a string"),
-        (lambda: below("loss", 1.0, by=1, calibrated="yes"), "calibrated='yes': give True or False"),
-        (lambda: better_than(3, "loss"), "3 is not a rung; give a Rung, or its id, such as 'rung1'"),
-        (lambda: better_than("rung1", 3), "metric=3: give a string"),
         (lambda: no_worse_than("rung1", "loss", margin=-0.1, source=SOURCE), "choose 0 or a positive number"),
         (lambda: no_worse_than("rung1", "loss", margin=NAN, source=SOURCE), "margin=nan: give a finite number"),
     ],
@@ -202,6 +192,28 @@ def test_floor_of_a_tightened_limit():
     """A tightened criterion keeps its floor."""
     asked = below("loss", 2.0, by=2, source=SOURCE, floor=Floor(1.5, "theorem 1"))
     assert asked.tightened(1.0, "measured").beyond_floor
+
+
+@pytest.mark.ill_typed
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: below(1, 2.0, by=1), r"below\(1\): metric=1: give a string"),
+        (lambda: below("loss", "x", by=1), r"below\('loss'\): limit='x': give a finite number"),
+        (lambda: below("loss", 1.0, by="5"), r"below\('loss'\): by='5': give a whole number"),
+        (lambda: below("loss", 1.0, by=5.0), "by=5.0: give a whole number"),
+        (lambda: falls("loss", 0.5, by=2, since=None), "since=None: give a whole number"),
+        (lambda: above("loss", True, by=1), "limit=True: give a finite number"),
+        (lambda: below("loss", 1.0, by=1, source=None), "source=None: give a string"),
+        (lambda: below("loss", 1.0, by=1, calibrated="yes"), "calibrated='yes': give True or False"),
+        (lambda: better_than(3, "loss"), "3 is not a rung; give a Rung, or its id, such as 'rung1'"),
+        (lambda: better_than("rung1", 3), "metric=3: give a string"),
+    ],
+)
+def test_wrong_types(make, message):
+    """A value of a wrong type is refused with its argument and what to give instead."""
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_invalid_arguments(arguments, message):
         experiment(*arguments)
 
 
+@pytest.mark.ill_typed
 def test_invalid_epochs():
     """The number of epochs is checked when a rung is declared."""
     with pytest.raises(ValueError, match="rung1: epochs='3': give a whole number"):

@@ -74,7 +74,7 @@ class Nest(Coin):
         ({"adds": "shift"}, "a rung has both or neither"),
         ({"parent": 1, "adds": "shift"}, r"rung1: parent=1: give Rung\(...\) or a string$"),
         ({"compare": "loss"}, r"rung1: compare='loss': give a tuple of metrics, such as \('loss',\), or a dict"),
-        ({"compare": (1,)}, r"rung1: compare=\(1,\): give a dict, from a string to a string or None$"),
+        ({"compare": (1,)}, r"rung1: compare=\(1,\): give a dict, from a string to a string or a tuple, each entry a string or None$"),
         ({"compare": {"loss": 0.1}}, r"rung1: compare=\{'loss': 0.1\}: give a dict"),
         ({"gates": 3}, "rung1: gates=3: give a tuple, each entry Criterion"),
         ({"gates": "loss"}, r"rung1: gates=\('loss',\): give a tuple, each entry Criterion"),
@@ -551,6 +551,7 @@ def test_climbing_order():
     assert ladder.with_required(["rung3", "rung2"]) == ["rung1", "rung4", "rung2", "rung3"]
 
 
+@pytest.mark.ill_typed
 def test_single_entries():
     """A single gate, requirement or expected finding needs no tuple."""
     rung = Rung(number=1, name="one", experiment=Coin(), gates=LEARNS, requires="rung2")
@@ -560,20 +561,27 @@ def test_single_entries():
 
 def test_comparison_by_default():
     """A gated rung is compared with its parent on the metrics of its gates, as far as the parent reports them."""
-    one = Rung(number=1, name="one", experiment=Coin(), gates=LEARNS)
+    one = Rung(number=1, name="one", experiment=Coin(), gates=(LEARNS,))
     made = {"number": 2, "name": "two", "experiment": Coin(shift=0.1), "parent": one, "adds": "shift"}
-    two = Rung(**made, gates=LEARNS)
+    two = Rung(**made, gates=(LEARNS,))
     assert Ladder([one, two])["rung2"].compare == {"loss": ""}
-    assert Ladder([one, Rung(**made, gates=LEARNS, compare={})])["rung2"].compared == {}
-    assert Rung(**made, gates=LEARNS, compare=("loss",)).compare == {"loss": ""}
-    assert Rung(**made, goals=LEARNS).compared == {}
+    assert Ladder([one, Rung(**made, gates=(LEARNS,), compare={})])["rung2"].compared == {}
+    assert Rung(**made, gates=(LEARNS,), compare=("loss",)).compare == {"loss": ""}
+    assert Rung(**made, goals=(LEARNS,)).compared == {}
 
 
 def test_missing_sources():
     """A rung lists what has no source: its conditions, and its comparison."""
     bare = below("loss", 0.5, by=3)
-    one = Rung(number=1, name="one", experiment=Coin(), gates=bare, goals=LEARNS)
+    one = Rung(number=1, name="one", experiment=Coin(), gates=(bare,), goals=(LEARNS,))
     assert one.without_source == ["loss < 0.5 by epoch 3"]
-    made = {"number": 2, "name": "two", "experiment": Coin(shift=0.1), "parent": one, "adds": "shift", "gates": LEARNS}
+    made = {
+        "number": 2,
+        "name": "two",
+        "experiment": Coin(shift=0.1),
+        "parent": one,
+        "adds": "shift",
+        "gates": (LEARNS,),
+    }
     assert Rung(**made).without_source == ["the comparison with rung1 (compare=)"]
     assert Rung(**made, compare={"loss": "0.2"}).without_source == []

@@ -31,7 +31,7 @@ from ladder import (
 )
 
 LEARNS = below("loss", 0.5, by=3)
-ROOT = Rung(number=1, name="one", experiment=Coin(), gates=LEARNS)
+ROOT = Rung(number=1, name="one", experiment=Coin(), gates=(LEARNS,))
 CHILD = {"number": 2, "name": "two", "experiment": Coin(shift=0.1), "gates": (LEARNS,), "parent": ROOT, "adds": "shift"}
 LIMIT = {"by": 3, "source": "", "calibrated": False, "floor": None}
 
