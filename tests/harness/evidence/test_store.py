@@ -506,7 +506,12 @@ def test_evidence_in_the_summary(tmp_path, trained):
 
     def told(commit):
         climb = Climb(ladder, test, Seeds(), Evidence(tmp_path, run=commit, commit=commit), trainer=Player)
-        document = {"rungs": [entry(climb("rung1"), ladder, test)], "culprit": None, "complete": True}
+        document = {
+            "rungs": [entry(climb("rung1"), ladder, test)],
+            "culprit": None,
+            "other_culprits": [],
+            "complete": True,
+        }
         return [line for line, _ in lines(document) if "from evidence" in line]
 
     CurveSource(Seeds(), 16, Evidence(tmp_path, run="a", commit="aaa"), Player)(ladder["rung1"], 16)
