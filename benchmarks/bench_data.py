@@ -1,4 +1,4 @@
-"""What a data set costs: time to compile and to train with 100 MB of data against 100 KB of it: ``python bench_data.py``.
+"""The cost of a data set: time to compile and to train with 100 MB of data against 100 KB of it: ``python bench_data.py``.
 
 The data are a field of the experiment and an array of the module, as one writes them. Both sizes are measured in turns.
 """

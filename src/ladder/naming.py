@@ -16,6 +16,9 @@ REPORT_FILES = {"ladder.json": "previous.json", "ladder.md": "previous.md", "lad
 NORECURSE_DIRS = ("*.egg", ".*", "_darcs", "build", "CVS", "dist", "node_modules", "venv", "{arch}")
 """The folders that pytest does not search, unless its ``norecursedirs`` says otherwise."""
 
+PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
+"""The folders of installed packages."""
+
 RUNG_FILE = re.compile(r"test_rung([0-9]+)_(.+)")
 
 

@@ -446,7 +446,7 @@ SEEDS = 3
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with the twins, in numbers, so that JAX compiles one program; the defaults are healthy."""
+    """The fault of the twins, in numbers, so that JAX compiles one program; the defaults are healthy."""
 
     rate: float = 0.01
     to_encoder: float = 1.0  # factor on the gradient that reaches the encoder

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ladder.evidence.syntax import read_source
+from ladder.naming import PACKAGE_FOLDERS
 
-PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
 PUBLIC_MODULE = (
     "ladder"  # re-exports names and computes nothing: the modules that define the names are followed instead
 )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ladder.declare.experiment import HostExperiment, check_experiment, declared_metrics
+from ladder.naming import PACKAGE_FOLDERS
 from ladder.train import worker
 from ladder.train.pool import Worker, WorkerDiedError, worker_count, worker_pool
 from ladder.train.progress import ProgressMeter
@@ -20,7 +21,6 @@ from ladder.train.result import SeedError, Trained
 from ladder.train.trainer import Seeds, check_block
 
 POLL = 0.2  # seconds between two looks at whether the run was stopped
-PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
 
 
 class StoppedError(Exception):

@@ -40,9 +40,8 @@ class Worker:
     """
 
     def __init__(self, variables: Mapping[str, str]):
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would copy held locks, among others those of JAX and CUDA
+        # A fork would copy held locks, among others those of JAX and CUDA.
+        context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self.connection: Any = ours  # its class is another one on Windows
         self._process = context.Process(target=worker.serve, args=(theirs,), name="ladder-worker")

@@ -74,7 +74,7 @@ def test_parquet(report, tmp_path):
 
 
 def test_parquet_without_pyarrow(report, tmp_path, capsys, monkeypatch):
-    """Without pyarrow the message says how to install it."""
+    """The message without pyarrow says how to install it."""
     monkeypatch.setattr("ladder.cli.exporting.find_spec", lambda name: None)
     assert main(["export", str(report), "--to", str(tmp_path / "x.parquet")]) == 2
     assert "pip install pyarrow" in capsys.readouterr().err

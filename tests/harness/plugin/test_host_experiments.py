@@ -8,7 +8,7 @@ import time
 import pytest
 from hosts import is_running
 from test_plugin import report
-from toys import INI
+from toys import INI, TEST
 
 HEAD = """
 import sys
@@ -18,11 +18,6 @@ from hosts import Endless, Fails, Halving, halving
 from ladder import Rung, below, experiment
 
 LEARNS = below("loss", 0.5, by=3, source="made up for the test")
-"""
-CLIMB = """
-@pytest.mark.parametrize("rung", RUNGS)
-def test_it(climb, rung):
-    climb(rung)
 """
 BOTH = """
 one = Rung(number=1, name="one", experiment=Halving(), gates=(LEARNS,))
@@ -43,7 +38,7 @@ def write(rungs, pytester):
     pytester.makeini(f"{INI}ladder_seeds = 4,10,16\nladder_report_seeds = 4\n")
 
     def write(declared, name="test_rung1_host"):
-        pytester.makepyfile(**{name: f"{HEAD}{declared}{CLIMB}"})
+        pytester.makepyfile(**{name: f"{HEAD}{declared}{TEST}"})
 
     return write
 

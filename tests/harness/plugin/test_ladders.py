@@ -133,7 +133,7 @@ def test_invalid_folders(ladders, pytester, folders, message):
 
 
 def test_clash(ladders, pytester):
-    """Without names, rungs of the same id are refused, and the message says how to name their ladders."""
+    """Rungs of the same id on ladders without names are refused, and the message says how to name the ladders."""
     pytester.makeini(f"{INI}ladder_seeds = 16\n")
     result = pytester.runpytest_subprocess()
     assert result.ret == 4
