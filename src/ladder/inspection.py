@@ -37,6 +37,9 @@ def step_traces(*, stages: Mapping[str, Array], params: Any, gradient: Any, upda
         params: The parameters after the step, a pytree.
         gradient: The gradient of the loss with respect to them, the same pytree.
         update: The change that the step added to them, the same pytree.
+
+    Raises:
+        ValueError: for a stage without entries.
     """
     traces = {name: _rms(stage) for name, stage in numbered(stages).items()}
     for kind, tree in (("gradient", gradient), ("update", update), ("weight", params)):
@@ -90,7 +93,8 @@ def summarise(inspection: Inspection) -> dict[str, Array]:
     - ``noise/length``: the mean length of the noise. ``noise/radius``: the radius, infinite for a flat latent.
 
     Raises:
-        ValueError: if ``latent`` is not one of the stages, or prediction and target differ in shape or have no time axis.
+        ValueError: if ``latent`` is not one of the stages, a stage has no entries, or prediction and target differ in shape or
+            have no time axis.
     """
     p, y = inspection.prediction, inspection.target
     if p.shape != y.shape or p.ndim < 2:
@@ -193,9 +197,15 @@ def _shifted(p: Float[Array, "*batch time channel"], y: Float[Array, "*batch tim
 def numbered(stages: Mapping[str, Array]) -> dict[str, Array]:
     """Return stages under names that sort in data-flow order: JAX sorts the keys of what a compiled function returns.
 
-    >>> numbered({"input": 1.0, "encoder": 2.0})
-    {'stage/0/input': 1.0, 'stage/1/encoder': 2.0}
+    >>> numbered({"input": np.ones(3), "encoder": np.ones(2)})
+    {'stage/0/input': array([1., 1., 1.]), 'stage/1/encoder': array([1., 1.])}
+
+    Raises:
+        ValueError: for a stage without entries, which has neither an RMS nor a mean.
     """
+    for name, stage in stages.items():
+        if 0 in np.shape(stage):
+            raise ValueError(f"stage {name!r} has the shape {stage.shape}, without entries; leave it out, or mend the model")
     digits = len(str(max(len(stages) - 1, 0)))
     return {f"stage/{i:0{digits}}/{name}": stage for i, (name, stage) in enumerate(stages.items())}
 

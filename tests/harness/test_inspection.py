@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ladder.inspection import Inspection, summarise
+from ladder.inspection import Inspection, step_traces, summarise
 
 RNG = np.random.default_rng(0)
 X, Y = (RNG.normal(size=(3, 9, 4)).astype(np.float32) for _ in range(2))
@@ -39,6 +39,18 @@ def test_summary_of_constants():
     found = summary(np.ones_like(X), np.zeros_like(Y))
     assert (found["latent/rank"], found["latent/variance"]) == (0.0, 0.0)
     assert np.isnan(found["prediction/amplitude"])
+
+
+@pytest.mark.parametrize("convert", [np.asarray, jnp.asarray])
+def test_stages_without_entries(convert):
+    """A stage of size zero is one error that names it, of an inspection and of the traces of a step."""
+    stages = {"input": convert(X), "crop": convert(X[:, 9:])}
+    message = r"^stage 'crop' has the shape \(3, 0, 4\), without entries; leave it out"
+    with pytest.raises(ValueError, match=message):
+        summarise(Inspection(stages=stages, prediction=X, target=Y))
+    weights = {"kernel": convert(X)}
+    with pytest.raises(ValueError, match=message):
+        step_traces(stages=stages, params=weights, gradient=weights, update=weights)
 
 
 @pytest.mark.ill_typed

@@ -36,13 +36,13 @@ class TracedFunction:
         """Compute the function, where ``constants`` take the place of its own."""
         leaves = jax.tree.leaves(arguments)
         if constants:
-            results = _evaluate(self._closed, leaves, partial(self._lift, constants))
+            given = dict(zip(self.constants, constants, strict=True))
+            results = _evaluate(
+                self._closed, leaves, lambda constant: given[_identity(constant)] if _is_large(constant) else constant
+            )
         else:
             results = jax.core.eval_jaxpr(self._closed.jaxpr, self._closed.consts, *leaves)
         return jax.tree.unflatten(jax.tree.structure(self.result_shape), results)
-
-    def _lift(self, constants: Sequence[jax.Array], constant: Any) -> Any:
-        return constants[list(self.constants).index(_identity(constant))] if _is_large(constant) else constant
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
