@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ladder.declare.experiment import check_reported
 from ladder.declare.fields import check_argument
 from ladder.declare.ladder import Ladder
@@ -198,17 +196,18 @@ class Climb:
             judgement=judgement,
             trained=trained,
             evidence=self.curves.origins(rung, trained.seeds),
+            note=trained.inspection_error,
         )
         diagnosed = rung.role == "gate" or (rung.expected_findings and judgement.verdict is Verdict.FAIL)
         if not diagnosed or judgement.verdict is Verdict.PASS:
             return outcome
-        inspected, note = self._inspected(rung, judgement.failing, deadline)
+        note = outcome.note
         try:
-            diagnosis = diagnose(rung, judgement, trained, inspected)
+            diagnosis = diagnose(rung, judgement, trained)
         except Exception as error:  # traces or an inspection of unexpected shapes; the verdict stands
             return replace(outcome, note=f"not diagnosed: {error!r}")
         try:
-            own = own_findings(self._own_findings, FailedRun(rung, judgement, trained, inspected or {}))
+            own = own_findings(self._own_findings, FailedRun(rung, judgement, trained))
             diagnosis = replace(diagnosis, findings=(*own, *diagnosis.findings))
         except Exception as error:
             note = "; ".join(filter(None, (note, f"the findings of pytest_ladder_findings are lost: {error!r}")))
@@ -240,17 +239,6 @@ class Climb:
         if judgement.verdict is Verdict.FAIL:
             return judgement.names_culprit
         return judgement.n >= self.report_seeds or not (rung.goals or rung.compare)
-
-    def _inspected(
-        self, rung: Rung, failing: Sequence[int], deadline: float
-    ) -> tuple[Mapping[str, np.ndarray] | None, str]:
-        """Inspect the failing seeds; if that fails, the inspection is lost but the verdict stands."""
-        try:
-            return self.curves.inspect(rung, failing, deadline, self.time_limit), ""
-        except TimedOutError:
-            return None, f"not inspected: the time limit of {self.time_limit:g} s was over"
-        except Exception as error:
-            return None, f"the inspection raised {error!r}"
 
     def _begin(self, rung: Rung) -> None:
         if self._evidence and rung.id not in self._begun:

@@ -1,4 +1,4 @@
-"""Numbers from inside an experiment: traces at every training step, and an inspection of one batch when a rung has failed.
+"""Numbers from inside an experiment: traces at every training step, and an inspection of one batch before and after training.
 
 Both are pure functions of arrays, for use inside compiled code; :mod:`ladder.diagnose.diagnosis` reads what they return. An
 inspection may also have arrays of NumPy. JAX is an optional dependency, so the functions that need it import it themselves.
@@ -71,7 +71,7 @@ class Inspection:
 
 @runtime_checkable
 class Inspectable(Protocol):
-    """An experiment with an inspection method, which is called only when its rung has failed."""
+    """An experiment with an inspection method, which is called for every seed before and after training."""
 
     def inspect(self, state: Any, key: Any) -> Inspection:
         """Run a batch of the experiment's own choice through the model in this state, in pure JAX."""
@@ -205,7 +205,9 @@ def numbered(stages: Mapping[str, Array]) -> dict[str, Array]:
     """
     for name, stage in stages.items():
         if 0 in np.shape(stage):
-            raise ValueError(f"stage {name!r} has the shape {stage.shape}, without entries; leave it out, or mend the model")
+            raise ValueError(
+                f"stage {name!r} has the shape {stage.shape}, without entries; leave it out, or mend the model"
+            )
     digits = len(str(max(len(stages) - 1, 0)))
     return {f"stage/{i:0{digits}}/{name}": stage for i, (name, stage) in enumerate(stages.items())}
 

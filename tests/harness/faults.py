@@ -26,7 +26,7 @@ from ladder.evidence.store import Evidence
 from ladder.files import write_atomically
 from ladder.train.result import Trained
 
-RUNGS, BLOCK = 8, 8
+RUNGS, BLOCK = 9, 8
 CREATES = ("mkdir", "open", "write")  # what a full disk has no room for
 OPERATIONS = {
     **dict.fromkeys(
@@ -71,11 +71,6 @@ def run(folder: Path, name: str, begins: Callable[[str], None], ends: Callable[[
             found.append(trained(rung, first))
             with step(f"keep {key}/{first}-{first + BLOCK}.npz"):
                 kept.curves.save(key, first, found[-1])
-        if rung % 5 == 0 and kept.curves.load_inspection(key) is None:
-            with step(f"keep {key}/inspected.npz"):
-                kept.curves.save_inspection(
-                    key, {"seeds": np.arange(rung), "end/weights": np.arange(rung, dtype=np.float64)}
-                )
         if begun or not any(attempt.verdict for attempt in kept.attempts.for_rung(id)):
             with step(f"end {id}"):
                 kept.attempts.end(id, key, 0, verdict="PASS", k=seeds, n=seeds)

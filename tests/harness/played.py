@@ -25,16 +25,20 @@ BETTER = Rung(
 
 
 def play(coin, seeds, numbers):
-    """What a coin's seeds come to, of which every sixteen ``16 p`` learn; with a trace, and not a number for seed 40."""
+    """What a coin's seeds come to, of which every sixteen ``16 p`` learn; with a trace, and not a number for seed 40.
+
+    A coin that is shifted far enough shows its weights.
+    """
     start = 1.0 + np.array([np.random.default_rng([seeds.root, number]).random() for number in numbers])
     start[np.asarray(numbers) == 40] = np.nan
     pace = np.where(np.asarray(numbers) % 16 < 16 * coin.p, 0.5, 1.0)
     loss = start[:, None] * pace[:, None] ** np.arange(1, coin.epochs + 1) + coin.shift
-    return Trained({"loss": loss}, {"step_loss": np.stack([loss, loss / 3.0], axis=2)}, 0.25, 1.5)
+    weights = {"end/weights": np.asarray(numbers) / 7.0} if coin.shift >= 1.0 else {}
+    return Trained({"loss": loss}, {"step_loss": np.stack([loss, loss / 3.0], axis=2)}, 0.25, 1.5, inspected=weights)
 
 
 class Player(Trainer):
-    """A trainer that plays what is trained, and what an experiment shows of itself; it logs experiments and seeds, in order."""
+    """A trainer that plays what is trained; it logs experiments and seeds, in order."""
 
     log: ClassVar[list] = []
 
@@ -45,13 +49,6 @@ class Player(Trainer):
         """Play these seeds."""
         self.log.append((self.experiment, list(numbers)))
         return play(self.experiment, seeds, numbers)
-
-    def inspect(self, seeds, numbers, progress=None):
-        """Show weights where the experiment is shifted far enough."""
-        if self.experiment.shift < 1.0:
-            return None
-        self.log.append((self.experiment, [f"inspect {number}" for number in numbers]))
-        return {"end/weights": np.asarray(numbers) / 7.0}
 
 
 def climb(folder, *rungs, looks=(16,), root=0, run="", trainer=Player, **options):
@@ -64,7 +61,12 @@ def climb(folder, *rungs, looks=(16,), root=0, run="", trainer=Player, **options
 def same(one, other):
     """Whether two things trained are the same, bit for bit."""
     ours, theirs = (
-        {**each.curves, **{f"trace {name}": trace for name, trace in each.traces.items()}} for each in (one, other)
+        {
+            **each.curves,
+            **{f"trace {name}": trace for name, trace in each.traces.items()},
+            **{f"inspected {name}": values for name, values in each.inspected.items()},
+        }
+        for each in (one, other)
     )
     return ours.keys() == theirs.keys() and all(
         ours[name].dtype == theirs[name].dtype

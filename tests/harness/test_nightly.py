@@ -53,6 +53,7 @@ def nights(folder):
     return sorted(path.parent for path in folder.glob("nights/*/ladder.json"))
 
 
+@pytest.mark.nightly
 def test_planted_regression(night, tmp_path, monkeypatch):
     """A planted regression is detected and confirmed on a second set of fresh seeds."""
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")

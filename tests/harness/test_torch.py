@@ -600,7 +600,7 @@ class TorchTwin:
 
 
 def by_hand(experiment):
-    """Train a host experiment in this process: what a trainer of host experiments returns, and the inspections."""
+    """Train a host experiment in this process: what a trainer of host experiments returns."""
     seeds = [list(experiment.train(seed)) for seed in range(SEEDS)]
     inspections = [
         {
@@ -617,29 +617,31 @@ def by_hand(experiment):
         for name in seeds[0][0]
         if name not in ("start", "end")
     }
-    trained = Trained(
-        {n: v for n, v in values.items() if v.ndim == 2}, {n: v for n, v in values.items() if v.ndim == 3}, 0.0, 0.0
+    return Trained(
+        {n: v for n, v in values.items() if v.ndim == 2},
+        {n: v for n, v in values.items() if v.ndim == 3},
+        0.0,
+        0.0,
+        inspected={name: np.stack([each[name] for each in inspections]) for name in inspections[0]},
     )
-    return trained, {name: np.stack([each[name] for each in inspections]) for name in inspections[0]}
 
 
-def diagnosed(experiment, trained, inspected):
+def diagnosed(experiment, trained):
     gate = below("loss", 1e-9, by=4, source="made up for the test")  # never met, so that there is a diagnosis
     rung = Rung(number=1, name="twin", experiment=experiment, gates=(gate,))
-    return diagnose(rung, judge(rung, trained, {}, SequentialTest(), 1), trained, inspected)
+    return diagnose(rung, judge(rung, trained, {}, SequentialTest(), 1), trained)
 
 
 def in_jax(fault):
-    trainer = CompiledTrainer(Twin(fault), block=SEEDS)
-    return trainer(Seeds(), range(SEEDS)), trainer.inspect(Seeds(), range(SEEDS))
+    return CompiledTrainer(Twin(fault), block=SEEDS)(Seeds(), range(SEEDS))
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_twins(name):
     """The same fault in JAX and in PyTorch is the same first finding, with the same numbers; a healthy twin has none."""
     fault = FAULTS[name]
-    ours = diagnosed(Twin(fault), *in_jax(fault))
-    theirs = diagnosed(TorchTwin(fault), *by_hand(TorchTwin(fault)))
+    ours = diagnosed(Twin(fault), in_jax(fault))
+    theirs = diagnosed(TorchTwin(fault), by_hand(TorchTwin(fault)))
     assert [f.name for f in theirs.findings][:1] == ([name] if name else [])
     assert [f.name for f in theirs.findings] == [f.name for f in ours.findings]
     if name:
@@ -654,13 +656,13 @@ def test_twins(name):
 
 def test_twin_traces():
     """All traces and inspections of the healthy twins agree."""
-    (ours, inspected), (theirs, their_inspected) = in_jax(Fault()), by_hand(TorchTwin())
+    ours, theirs = in_jax(Fault()), by_hand(TorchTwin())
     assert sorted(ours.traces) == sorted(theirs.traces)
     for name, trace in ours.traces.items():
         np.testing.assert_allclose(theirs.traces[name], trace, rtol=2e-3, err_msg=name)
-    assert sorted(inspected) == sorted(their_inspected)
-    for name, values in inspected.items():
-        np.testing.assert_allclose(their_inspected[name], values, rtol=1e-2, atol=1e-4, err_msg=name)
+    assert sorted(ours.inspected) == sorted(theirs.inspected)
+    for name, values in ours.inspected.items():
+        np.testing.assert_allclose(theirs.inspected[name], values, rtol=1e-2, atol=1e-4, err_msg=name)
 
 
 def test_evaluation_is_not_training():

@@ -1,12 +1,10 @@
 """The diagnosis of a failed rung: findings with numbers, the most likely cause first, and tables of the model's inside."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ladder.declare.arrays import Shaped
 from ladder.declare.rung import Rung
 from ladder.declare.verdict import Verdict
 from ladder.diagnose.findings import FailedRun, Finding, findings, median
@@ -73,21 +71,17 @@ class Diagnosis:
     latent: Latent | None = None
 
 
-def diagnose(
-    rung: Rung, judgement: Judgement, trained: Trained, inspected: Mapping[str, Shaped[np.ndarray, "seed ..."]] | None
-) -> Diagnosis:
+def diagnose(rung: Rung, judgement: Judgement, trained: Trained) -> Diagnosis:
     """Return the diagnosis of the failing seeds; it is empty for a rung that passed.
 
     Args:
         rung: The rung; its experiment's ``objective`` and ``reference`` are used, if it has them.
         judgement: The verdict, with the seeds that failed.
-        trained: The curves and traces of all seeds.
-        inspected: :func:`ladder.inspection.summarise` of some of the failing seeds, stacked, before training under
-            ``start/`` and after it under ``end/``; None if the experiment cannot be inspected.
+        trained: The curves, traces and inspections of all seeds.
     """
     if judgement.verdict is Verdict.PASS:
         return Diagnosis()
-    run = FailedRun(rung, judgement, trained, inspected or {})
+    run = FailedRun(rung, judgement, trained)
     return Diagnosis(findings(run), _stages(run), _groups(run), _latent(run))
 
 
@@ -99,8 +93,10 @@ def _stages(run: FailedRun) -> tuple[Stage, ...]:
     for key, shapes in sorted(run.inspected.items()):
         if key.startswith("end/stage/") and key.endswith("/shape"):
             name = key.removeprefix("end/").removesuffix("/shape")
-            shape = tuple(int(size) for size in shapes[0])
-            stages.append(Stage(name.split("/", 2)[2], shape, scale("start", name), scale("end", name)))
+            shape = tuple(median(sizes) for sizes in shapes.T)
+            if not np.isnan(shape).any():  # of a failing seed
+                sizes = tuple(map(int, shape))
+                stages.append(Stage(name.split("/", 2)[2], sizes, scale("start", name), scale("end", name)))
     return tuple(stages)
 
 
@@ -128,8 +124,5 @@ def _groups(run: FailedRun) -> tuple[Group, ...]:
 def _latent(run: FailedRun) -> Latent | None:
     if "end/latent/spectrum" not in run.inspected:
         return None
-    start, end = (
-        tuple(float(value) for value in np.median(run.inspected[f"{when}/latent/spectrum"], axis=0))
-        for when in ("start", "end")
-    )
+    start, end = (tuple(map(median, run.inspected[f"{when}/latent/spectrum"].T)) for when in ("start", "end"))
     return Latent(median(run.inspected["start/latent/rank"]), run.end("latent/rank"), start, end)

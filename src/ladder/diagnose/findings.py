@@ -47,15 +47,17 @@ class FailedRun:
     Attributes:
         rung: The rung; its experiment's ``objective`` and ``reference`` are used, if it has them.
         judgement: The verdict, with the seeds that failed.
-        trained: The curves and traces of all seeds.
-        inspected: :func:`ladder.inspection.summarise` of some of the failing seeds, stacked, before training under ``start/``
-            and after it under ``end/``; empty if the experiment cannot be inspected.
+        trained: The curves, traces and inspections of all seeds.
     """
 
     rung: Rung
     judgement: Judgement
     trained: Trained
-    inspected: Mapping[str, Shaped[np.ndarray, "..."]]
+
+    @cached_property
+    def inspected(self) -> Mapping[str, Shaped[np.ndarray, "seed ..."]]:
+        """The inspections of the failing seeds, NaN for a seed without one; empty if the experiment cannot be inspected."""
+        return self.trained.select([*self.judgement.failing]).inspected
 
     @cached_property
     def finite(self) -> Trained:

@@ -26,7 +26,6 @@ Arrays = dict[str, np.ndarray]
 T = TypeVar("T")
 
 BLOCK_FILE = re.compile(r"(\d+)-(\d+)\.npz")
-INSPECTION_FILE = "inspected.npz"
 MAX_BYTES = 2**32  # of a file, compressed or not
 
 
@@ -104,26 +103,20 @@ class CurveArchive:
         self._folder.warn(f"{self._curves(key)} is not used: its seeds have different traces; they are trained again")
 
     def save(self, key: str, first: int, trained: Trained) -> None:
-        """Save the curves and traces of the seeds from ``first`` on."""
+        """Save the curves, traces and inspections of the seeds from ``first`` on."""
         arrays = {f"curve {name}": curve for name, curve in trained.curves.items()}
         arrays |= {f"trace {name}": trace for name, trace in trained.traces.items()}
+        arrays |= {f"inspected {name}": values for name, values in trained.inspected.items()}
         header = {
             "compile_seconds": trained.compile_seconds,
             "run_seconds": trained.run_seconds,
             "errors": [asdict(error) for error in trained.errors],
+            "inspection_error": trained.inspection_error,
         }
         target = self._curves(key) / f"{first}-{first + trained.seeds}.npz"
         self._save(target, arrays, header)
         if self._rerun and first == 0:
             self._remove_others(target)
-
-    def load_inspection(self, key: str) -> dict[str, np.ndarray] | None:
-        """Return the arrays of the last inspection; None if the experiment was never inspected."""
-        return self._open(self._curves(key) / INSPECTION_FILE, _inspection)
-
-    def save_inspection(self, key: str, inspection: Mapping[str, np.ndarray]) -> None:
-        """Save the arrays of an inspection, with the ``seeds`` that were inspected among them."""
-        self._save(self._curves(key) / INSPECTION_FILE, inspection, {})
 
     def _remove_others(self, newest: Path) -> None:
         """Remove the files of earlier runs beside the first block of a rerun, so that the two are never joined."""
@@ -192,7 +185,7 @@ def _block(path: Path, arrays: Arrays, header: dict[str, Any], metrics: Sequence
     Raises:
         ValueError: if the arrays are not those of these metrics over these epochs, one row for each seed in the file's name.
     """
-    kinds: dict[str, dict[str, np.ndarray]] = {"curve": {}, "trace": {}}
+    kinds: dict[str, dict[str, np.ndarray]] = {"curve": {}, "trace": {}, "inspected": {}}
     for name, values in arrays.items():
         kind, _, metric = name.partition(" ")
         kinds[kind][metric] = values
@@ -207,13 +200,19 @@ def _block(path: Path, arrays: Arrays, header: dict[str, Any], metrics: Sequence
                 raise ValueError(
                     f"{kind} {name!r} has the shape {values.shape}, not {last - first} seeds and {epochs} epochs"
                 )
+    for name, values in kinds["inspected"].items():
+        if values.shape[:1] != (last - first,):
+            raise ValueError(f"inspected {name!r} has the shape {values.shape}, not {last - first} seeds")
     seconds = [header[name] for name in ("compile_seconds", "run_seconds")]
     if not all(type(value) in (int, float) and 0.0 <= value < MAX_INTEGER for value in seconds):
         raise ValueError(f"it took {seconds} seconds")
-    errors = tuple(
-        _seed_error(error, last - first, epochs) for error in header.get("errors", [])
-    )  # older files have none
-    trained = Trained(kinds["curve"], kinds["trace"], seconds[0], seconds[1], errors)
+    # Older files have no errors.
+    errors = tuple(_seed_error(error, last - first, epochs) for error in header.get("errors", []))
+    inspection_error = header.get("inspection_error", "")
+    check_text(inspection_error)
+    trained = Trained(
+        kinds["curve"], kinds["trace"], seconds[0], seconds[1], errors, kinds["inspected"], inspection_error
+    )
     return Block(trained, Origin(header["date"], header["commit"]))
 
 
@@ -230,22 +229,3 @@ def _seed_error(stored: Any, seeds: int, epochs: int) -> SeedError:
     ):
         raise ValueError(f"an error is of seed {error.seed!r:.20} in epoch {error.epoch!r:.20}")
     return error
-
-
-def _inspection(path: Path, arrays: Arrays, header: dict[str, Any]) -> Arrays:
-    """Return the arrays of an inspection.
-
-    Raises:
-        ValueError: if an array has not one row of real numbers for each seed.
-    """
-    seeds = arrays["seeds"]
-    if seeds.ndim != 1 or seeds.dtype.kind not in "iu":
-        raise ValueError(
-            f"the seeds have the shape {seeds.shape} and the dtype {seeds.dtype}, not a list of whole numbers"
-        )
-    for name, values in arrays.items():
-        if values.dtype.kind not in "fiu" or values.shape[:1] != seeds.shape:
-            raise ValueError(
-                f"{name!r} has the shape {values.shape} and the dtype {values.dtype}, not real numbers for {len(seeds)} seeds"
-            )
-    return dict(arrays)

@@ -1,7 +1,7 @@
 """The source of a rung's curves: trained earlier in this run, stored by an earlier run, or trained now."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -131,29 +131,6 @@ class CurveSource:
             curves.add(more)
         assert curves.trained is not None
         return curves.trained.head(seeds)
-
-    def inspect(
-        self, rung: Rung, failing: Sequence[int], deadline: float = math.inf, grace: float = 0.0
-    ) -> dict[str, np.ndarray] | None:
-        """Inspect the first block of the failing seeds; they are trained again unless they were trained last.
-
-        Returns:
-            Name to values of shape (seed, ...); None for an experiment that cannot be inspected.
-
-        Raises:
-            TimedOutError: if it is not done at the deadline.
-        """
-        curves, numbers = self._load(rung, 0), list(failing[: self._block])
-        stored = self._evidence.curves.load_inspection(curves.key) if self._evidence else None
-        if stored is not None and np.array_equal(stored.pop("seeds"), numbers):
-            return stored
-        recorder = ProgressRecorder(rung.experiment.epochs, None)
-        trainer = self._trainer(rung)
-        work = partial(trainer.inspect, self.seeds, numbers, recorder)
-        inspected = run_until(deadline, grace, work, _stop(trainer, recorder))
-        if self._evidence and inspected is not None:
-            self._evidence.curves.save_inspection(curves.key, inspected | {"seeds": np.asarray(numbers)})
-        return inspected
 
     def record_states(
         self,

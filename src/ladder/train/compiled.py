@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 
 from ladder.declare.experiment import CompiledExperiment, check_experiment
-from ladder.inspection import Inspectable
 from ladder.train.program import Layout, program_of
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
@@ -25,7 +25,8 @@ def trace(experiment: CompiledExperiment) -> None:
 class CompiledTrainer:
     """A trainer that compiles an experiment for at most a block of seeds and trains any seeds in such blocks.
 
-    One compilation serves every number of seeds, and every experiment that differs in traced components only.
+    One compilation serves every number of seeds, and every experiment that differs in traced components only. Every seed is
+    inspected before and after training, if the experiment can be.
 
     Training raises a ValueError if the experiment reports metrics other than those it declares, reports a value that is
     neither a real scalar nor a vector of them, or returns a state whose form has changed.
@@ -43,7 +44,6 @@ class CompiledTrainer:
         self.block: int = block
         self._program = program_of(experiment, block)
         self.at_once: int = self._program.at_once
-        self._states: list[tuple[Seeds, list[int], list[int], Any]] = []  # seeds, numbers, rows and states trained last
 
     def __call__(self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None) -> Trained:
         """Train the seeds with these numbers.
@@ -76,6 +76,7 @@ class CompiledTrainer:
         program.compile(values, counts, init_keys)
         compiled = time.perf_counter()
         state = program.initialise(values, counts, init_keys)
+        inspected = self._inspect("start", layout, values, counts, state, keys)
         if on_state:
             on_state(state)
         history: list[dict[str, np.ndarray]] = []
@@ -93,50 +94,19 @@ class CompiledTrainer:
             else:
                 pace = UPDATE / (time.perf_counter() - called)  # calls
                 epochs = max(1, min(program.most_epochs, int(epochs * pace)))
-        self._states.append((seeds, list(numbers), layout.rows, state))
-        while sum(len(numbers) for _, numbers, _, _ in self._states) > self.block:
-            del self._states[0]
-        return Trained.from_epochs(history, compiled - start, time.perf_counter() - compiled)
+        inspected |= self._inspect("end", layout, values, counts, state, keys)
+        trained = Trained.from_epochs(history, compiled - start, time.perf_counter() - compiled)
+        return replace(trained, inspected=inspected, inspection_error=program.inspection_error)
+
+    def _inspect(self, when: str, layout: Layout, *arguments: Any) -> dict[str, np.ndarray]:
+        """Return the inspection of a block, as it is stored; empty for an experiment that cannot be inspected."""
+        summary = jax.device_get(self._program.inspect(*arguments))
+        return {f"{when}/{name}": np.asarray(value[layout.rows], np.float64) for name, value in summary.items()}
 
     def _arguments(self, seeds: Seeds, layout: Layout) -> tuple[Any, ...]:
         """Return the traced components, the counts, and the keys for initialisation and for training of a block."""
         with jax.transfer_guard("allow"):
             return self._program.put(self.experiment, layout.counts, *_split(seeds.keys(layout.filled)))
-
-    def inspect(
-        self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None
-    ) -> dict[str, np.ndarray] | None:
-        """Inspect at most a block of seeds before and after training; they are trained again unless they were trained last.
-
-        Returns:
-            Names that start with ``start/`` and ``end/``, with values of shape (seed, ...); None for an experiment that cannot
-            be inspected.
-        """
-        if not isinstance(self.experiment, Inspectable):
-            return None
-        layout = self._program.layout(numbers)
-        if (end := self._trained_last(seeds, layout)) is None:
-            self._train(seeds, numbers, progress)
-            end = self._trained_last(seeds, layout)
-        values, counts, init_keys, keys = self._arguments(seeds, layout)
-        start = self._program.initialise(values, counts, init_keys)
-        return {
-            f"{when}/{name}": value[layout.rows]
-            for when, state in (("start", start), ("end", end))
-            for name, value in jax.device_get(self._program.inspect(values, counts, state, keys)).items()
-        }
-
-    def _trained_last(self, seeds: Seeds, layout: Layout) -> Any:
-        """Return the states of the seeds of a layout after training; None if one of them was not trained last."""
-        blocks = [block for block in self._states if block[0] == seeds]
-        rows: dict[int, int] = {}
-        before = 0
-        for _, numbers, used, state in blocks:
-            rows |= {number: before + row for number, row in zip(numbers, used, strict=True)}
-            before += len((jax.tree.leaves(state) or [numbers])[0])
-        if not rows.keys() >= set(layout.filled):
-            return None
-        return self._program.take([state for *_, state in blocks], [rows[number] for number in layout.filled])
 
     def record_states(
         self,

@@ -70,7 +70,6 @@ class HostTrainer:
         self.block: int = self.at_once
         self._name = type(experiment).__qualname__
         self._pickled: tuple[bytes, Mapping[str, str]] | None = None
-        self._inspected: dict[tuple[Seeds, int], Mapping[str, np.ndarray]] = {}
         self._stopped = False
 
     def __call__(self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None) -> Trained:
@@ -86,27 +85,11 @@ class HostTrainer:
         runs = [_Run(number) for number in numbers]
         train = self._in_workers if worker_count() else self._in_this_process
         train(runs, seeds.integers(numbers), progress)
-        for run in runs:
-            self._inspected[seeds, run.number] = _summary(run)
         return self._trained(runs, time.perf_counter() - started)
 
     def stop(self) -> None:
         """End the call that runs in another thread, and the processes that train for it."""
         self._stopped = True
-
-    def inspect(
-        self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None
-    ) -> dict[str, np.ndarray] | None:
-        """Return the inspections of these seeds, which are trained again unless this trainer has trained them.
-
-        Returns:
-            Names that start with ``start/`` and ``end/``, with values of shape (seed, ...); None if a seed has no inspection.
-        """
-        if missing := [number for number in numbers if (seeds, number) not in self._inspected]:
-            self(seeds, missing, progress)
-        summaries = [self._inspected[seeds, number] for number in numbers]
-        names = set.intersection(*(set(summary) for summary in summaries))
-        return {name: np.stack([summary[name] for summary in summaries]) for name in sorted(names)} or None
 
     def record_states(
         self,
@@ -252,6 +235,7 @@ class HostTrainer:
                 for row, run in enumerate(runs)
                 if run.error is not None
             ),
+            _inspected(runs),
         )
 
     def _pickle(self) -> tuple[bytes, Mapping[str, str]]:
@@ -290,5 +274,13 @@ def _form(value: float | np.ndarray | None) -> str:
     return f"a vector of {len(value)}" if isinstance(value, np.ndarray) else "a number"
 
 
-def _summary(run: _Run) -> dict[str, np.ndarray]:
-    return {f"{when}/{name}": value for when, summary in run.inspected.items() for name, value in summary.items()}
+def _inspected(runs: Sequence[_Run]) -> dict[str, np.ndarray]:
+    """Return the summaries of all runs, NaN where a run has none or one of another shape than those before it."""
+    inspected: dict[str, np.ndarray] = {}
+    for row, run in enumerate(runs):
+        for when, summary in run.inspected.items():
+            for name, value in summary.items():
+                rows = inspected.setdefault(f"{when}/{name}", np.full((len(runs), *np.shape(value)), np.nan))
+                if rows.shape[1:] == np.shape(value):
+                    rows[row] = value
+    return inspected

@@ -1,9 +1,9 @@
 """The compiled program of an experiment: a block of seeds for several epochs, on all devices."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from operator import itemgetter
@@ -75,6 +75,7 @@ class Program:
         self._most_epochs = 1
         self._compiled: tuple[Any, Any] | None = None
         self._inspect: Any = None
+        self.inspection_error: str = ""
         self._report: list[tuple[str, str, tuple[int, ...]]] = []  # name, dtype and shape of what an epoch reports
 
     def serves(self, experiment: CompiledExperiment, block: int) -> bool:
@@ -111,7 +112,7 @@ class Program:
             return numbers, *(jax.device_put(array, self._by_seed) for array in (counts, *keys))
 
     def compile(self, numbers: Any, counts: jax.Array, keys: jax.Array) -> None:
-        """Trace and compile initialisation and training, once.
+        """Trace and compile initialisation, training and inspection, once.
 
         Raises:
             ValueError: for an experiment that returns what cannot be trained.
@@ -122,6 +123,8 @@ class Program:
         if self._eager:
             self._fixed = self._fixed_numbers(numbers, keys)
             self._compiled = partial(_loop, self._initialise), partial(_loop, self._train)
+            if isinstance(self._experiment, Inspectable):
+                self._inspect = partial(_loop, self._summarise)
             return
         try:
             initialise = self._lower(self._initialise, numbers, counts, keys)
@@ -130,21 +133,24 @@ class Program:
                 initialise = self._lower(self._initialise, numbers, counts, keys)
             # Optimising initialisation, which runs once, costs more than it saves. At LLVM's first level training was as fast
             # as at the highest, and compiled in two thirds of the time. XLA compiles without the interpreter's lock, so the
-            # two programs compile in parallel; not in an executor, whose threads the interpreter joins at its end.
-            initialised = in_thread(partial(initialise.compile, self._options(0)))
+            # programs compile in parallel; not in an executor, whose threads the interpreter joins at its end.
+            compiling = [initialised := in_thread(partial(initialise.compile, self._options(0)))]
             try:
                 state = [
                     jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._by_seed) for leaf in initialise.out_info
                 ]
                 train = self._lower(self._train, (numbers, *self._span(1, 1)), counts, state, keys, donated=True)
-                trained = train.compile(self._options(1))
+                compiling.append(trained := in_thread(partial(train.compile, self._options(1))))
+                with self._inspecting():
+                    if isinstance(self._experiment, Inspectable):
+                        self._inspect = self.compile_for(self._summarise, numbers, counts, state, keys)
             finally:
-                wait([initialised])
+                wait(compiling)
         except InvalidExperimentError as error:
             raise ValueError(str(error)) from None  # without JAX's notes on its traceback
         except VALUE_NEEDED as error:
             raise ValueError(value_needed(self._experiment, error)) from None
-        self._compiled = initialised.result(), trained
+        self._compiled = initialised.result(), trained.result()
 
     def compile_for(self, one: Callable[..., Any], *args: Any) -> Callable[..., Any]:
         """Compile a function of one seed for a block, with little optimisation because it runs a few times only.
@@ -182,16 +188,20 @@ class Program:
         return state, self._unpacked(jax.device_get(packed))
 
     def inspect(self, numbers: Any, counts: jax.Array, state: Any, keys: jax.Array) -> dict[str, jax.Array]:
-        """Return the summary of each seed's inspection."""
-        if self._inspect is None:
-            self._inspect = self.compile_for(self._summarise, numbers, counts, state, keys)
-        return self._inspect(numbers, counts, state, keys)  # type: ignore[no-any-return]
+        """Return the summary of each seed's inspection; empty for an experiment that cannot be inspected."""
+        with self._inspecting():
+            if self._inspect is not None:
+                return self._inspect(numbers, counts, state, keys)  # type: ignore[no-any-return]
+        return {}
 
-    def take(self, states: Sequence[Any], rows: Sequence[int]) -> Any:
-        """Return some rows of the states of several blocks, counted through all of them, as the state of one block."""
-        with jax.transfer_guard("allow"):
-            take = jax.jit(_take, out_shardings=self._by_seed)
-            return take(tuple(states), np.asarray(rows, np.int32))
+    @contextmanager
+    def _inspecting(self) -> Iterator[None]:
+        """Keep what an inspection raises as ``inspection_error``: no verdict needs an inspection."""
+        try:
+            yield
+        except Exception as error:
+            self._inspect = None
+            self.inspection_error = f"the inspection raised {error!r}"
 
     def _lower(
         self, one: Callable[..., Any], shared: Any, counts: jax.Array, *rows: Any, donated: bool = False
@@ -404,10 +414,6 @@ def _as_arrays(numbers: dict[str, Any], sharding: NamedSharding) -> dict[str, ja
 
 def _update(results: Any, result: Any, index: int | jax.Array) -> Any:
     return jax.tree.map(lambda every, one: jax.lax.dynamic_update_index_in_dim(every, one, index, 0), results, result)
-
-
-def _take(states: tuple[Any, ...], rows: jax.Array) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[rows], *states)
 
 
 def _stacked(leaves: Sequence[Any]) -> jax.Array:

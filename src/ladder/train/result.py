@@ -1,7 +1,7 @@
 """The result of training some seeds. Nothing here loads JAX: curves are stored, judged and drawn without it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -50,6 +50,9 @@ class Trained:
         compile_seconds: Time to trace and compile, spent once.
         run_seconds: Time to initialise and train.
         errors: The errors of the seeds that raised one, in the order of the seeds.
+        inspected: :func:`ladder.inspection.summarise` of each seed, values of shape (seed, ...), before training under ``start/``
+            and after it under ``end/``; NaN for a seed without one, and empty if the experiment cannot be inspected.
+        inspection_error: The error of an inspection that failed, in one line.
     """
 
     curves: dict[str, Float[np.ndarray, "seed epoch"]]
@@ -57,6 +60,8 @@ class Trained:
     compile_seconds: float
     run_seconds: float
     errors: tuple[SeedError, ...] = ()
+    inspected: dict[str, Float[np.ndarray, "seed ..."]] = field(default_factory=dict)
+    inspection_error: str = ""
 
     @classmethod
     def from_epochs(
@@ -144,6 +149,8 @@ class Trained:
             self.compile_seconds,
             self.run_seconds,
             tuple(replace(raised[seed], seed=row) for row, seed in enumerate(selected) if seed in raised),
+            {name: values[seeds] for name, values in self.inspected.items()},
+            self.inspection_error,
         )
 
     def head(self, seeds: int) -> "Trained":
@@ -158,4 +165,10 @@ class Trained:
             self.compile_seconds + more.compile_seconds,
             self.run_seconds + more.run_seconds,
             (*self.errors, *(replace(error, seed=self.seeds + error.seed) for error in more.errors)),
+            {
+                name: np.concatenate([values, more.inspected[name]])
+                for name, values in self.inspected.items()
+                if name in more.inspected and values.shape[1:] == more.inspected[name].shape[1:]
+            },
+            self.inspection_error or more.inspection_error,
         )

@@ -66,11 +66,6 @@ class Trainer(Protocol):
     def __call__(self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None) -> Trained:
         """Train the seeds with these numbers."""
 
-    def inspect(
-        self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None
-    ) -> dict[str, np.ndarray] | None:
-        """Inspect these seeds before and after training; return None for an experiment that cannot be inspected."""
-
     def record_states(
         self,
         seeds: Seeds,

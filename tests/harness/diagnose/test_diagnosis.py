@@ -119,13 +119,13 @@ def rung(experiment=None, **more):
     return Rung(number=3, name="sphere", experiment=experiment or Faulty(), **({"gates": (GATE,)} | more))
 
 
-def diagnosed(trained, inspected=None, of=None):
+def diagnosed(trained, of=None):
     of = of or rung()
-    return diagnose(of, judge(of, trained, {}, SequentialTest(), 1), trained, inspected)
+    return diagnose(of, judge(of, trained, {}, SequentialTest(), 1), trained)
 
 
 @pytest.fixture(scope="module")
-def runs() -> dict[str, tuple[Trained, dict[str, np.ndarray]]]:
+def runs() -> dict[str, Trained]:
     """Every fault trained on the same seeds, in one program."""
 
     def one(key: Array, fault: Fault):
@@ -144,23 +144,23 @@ def runs() -> dict[str, tuple[Trained, dict[str, np.ndarray]]]:
         mine = {n: np.asarray(value[i * SEEDS : (i + 1) * SEEDS], float) for n, value in report.items()}
         curves, traces = ({n: v for n, v in mine.items() if v.ndim == ndim} for ndim in (2, 3))
         inspected = {n: np.asarray(value[i * SEEDS : (i + 1) * SEEDS], float) for n, value in shown.items()}
-        found[name] = Trained(curves, traces, 0.0, 0.0), inspected
+        found[name] = Trained(curves, traces, 0.0, 0.0, inspected=inspected)
     return found
 
 
 def test_healthy_rung(runs):
     """A healthy rung meets its gate and has no findings."""
-    trained, inspected = runs[""]
+    trained = runs[""]
     assert GATE.holds(trained.curves).all()
-    assert diagnosed(trained, inspected).findings == ()
+    assert diagnosed(trained).findings == ()
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name])
 def test_planted_faults(fault, runs):
     """A planted fault fails the rung and is the first finding."""
-    trained, inspected = runs[fault]
+    trained = runs[fault]
     assert not GATE.holds(trained.curves).any()
-    found = diagnosed(trained, inspected).findings
+    found = diagnosed(trained).findings
     assert found[0].name == fault.partition(" ")[0]
     assert all(np.isfinite(list(f.numbers.values())).all() for f in found)
 
@@ -180,7 +180,7 @@ def test_non_finite_stage():
         (s, step, "stage/1/encoded") for s in (0, 1)
     ]
     of = rung(Broken(), gates=(below("mse", 0.18, by=1, source=SOURCE),))
-    (finding,) = diagnosed(found, None, of).findings
+    (finding,) = diagnosed(found, of).findings
     assert (finding.name, finding.numbers) == ("non-finite", {"seeds": 2.0, "seed": 0.0, "step": step})
     assert "stage/1/encoded" in finding.text
 
@@ -251,7 +251,7 @@ def test_passed_rung():
     """A rung that passed has an empty diagnosis."""
     trained = curves(**LOUD)
     passed = replace(judge(rung(), trained, {}, SequentialTest(), 1), verdict=Verdict.PASS)
-    assert diagnose(rung(), passed, trained, None) == Diagnosis()
+    assert diagnose(rung(), passed, trained) == Diagnosis()
 
 
 def test_failing_seeds():
@@ -291,8 +291,8 @@ def test_goal_beyond_its_floor(condition, beyond):
 
 def test_tables(runs):
     """The tables of a diagnosis equal values that are computed by hand."""
-    trained, inspected = runs["off-by-one"]
-    found = diagnosed(trained, inspected)
+    trained = runs["off-by-one"]
+    found = diagnosed(trained)
     signal = Faulty().data.clean
     assert [(s.name, s.shape) for s in found.stages] == [
         ("input", signal.shape), ("encoded", signal.shape), ("moved", signal.shape), ("output", signal.shape)
@@ -339,8 +339,14 @@ def test_constant_latent():
     assert np.isnan(found["prediction/amplitude"])
     assert np.isnan(found["prediction/correlation"])
     assert found["prediction/shifted"].shape == (3,)
-    inspected = {f"{when}/{name}": value[None] for when in ("start", "end") for name, value in found.items()}
-    assert [f.name for f in diagnosed(curves([1.0, 0.9, 0.8, 0.7]), inspected).findings] == ["collapsed-latent"]
+    trained = curves([1.0, 0.9, 0.8, 0.7])
+    inspected = {
+        f"{when}/{name}": np.stack([value] * trained.seeds)
+        for when in ("start", "end")
+        for name, value in found.items()
+    }
+    trained = replace(trained, inspected=inspected)
+    assert [f.name for f in diagnosed(trained).findings] == ["collapsed-latent"]
 
 
 @pytest.mark.parametrize(("spectrum", "rank"), [([1, 0, 0], 1), ([2, 2, 0], 2), ([1, 1, 1], 3), ([0, 0, 0], 0)])

@@ -271,6 +271,7 @@ RUNGS = [Rung(number=i, name="coin", experiment=Coin(shift=i / 100, p=float(i !=
 {TEST}"""
 
 
+@pytest.mark.nightly
 def test_repeated_kills(pytester, rungs, monkeypatch):
     """A run that was killed three times ends like an undisturbed one and uses all evidence."""
     rungs()

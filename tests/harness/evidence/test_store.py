@@ -319,22 +319,18 @@ def test_experiment_on_another_rung(tmp_path, trained):
 
 
 def test_inspection(tmp_path, trained):
-    """An inspection of failing seeds is stored and repeated only for other seeds."""
+    """Inspections are stored with the curves of the seeds, and their error with them."""
     shows = replace(ROOT, experiment=Coin(shift=2.0))
-
-    def inspect(failing):
-        return CurveSource(Seeds(), 4, Evidence(tmp_path, run=os.urandom(4).hex()), Player).inspect(shows, failing)
-
-    first = inspect([3, 5, 8, 9, 12])
-    assert [numbers for _, numbers in trained] == [["inspect 3", "inspect 5", "inspect 8", "inspect 9"]]
-    assert {name: value.tolist() for name, value in inspect([3, 5, 8, 9]).items()} == {
-        name: value.tolist() for name, value in first.items()
-    }
+    first, _ = climb(tmp_path, shows)
+    second, _ = climb(tmp_path, shows)
     assert len(trained) == 1
-    inspect([3, 5])
-    assert len(trained) == 2, "other seeds failed"
-    inspect([3, 5])
-    assert len(trained) == 2
+    np.testing.assert_array_equal(second["rung1"].trained.inspected["end/weights"], np.arange(16) / 7.0)
+    assert same(second["rung1"].trained, first["rung1"].trained)
+    lost = replace(first["rung1"].trained, inspected={}, inspection_error="the inspection raised IndexError()")
+    evidence = Evidence(tmp_path, run="writer")
+    evidence.curves.save("key", 0, lost)
+    [(found, _)] = evidence.curves.blocks("key", 0, 16, ["loss"], 3)
+    assert (found.inspected, found.inspection_error) == ({}, lost.inspection_error)
 
 
 def test_round_trip(tmp_path):

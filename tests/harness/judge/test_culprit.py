@@ -108,6 +108,7 @@ def named(ladder, test, number):
     return len(fails), any(fail.judgement.names_culprit for fail in fails)
 
 
+@pytest.mark.nightly
 @pytest.mark.ill_typed  # a number of rungs that is not whole leaves comparisons out of the union bound
 def test_culprit_error_rate(monkeypatch):
     """And would be on more, were it not for the union bound over rungs, or for that over the tests of one rung.

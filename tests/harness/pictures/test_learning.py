@@ -249,6 +249,7 @@ def test_unwritable_folder(folder):
     result.stdout.fnmatch_lines(["rung1: its picture 'curves' is missing: *"])
 
 
+@pytest.mark.nightly
 def test_workers(folder, tmp_path):
     """Workers draw the same pictures as a single process."""
     found = []

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from played import LEARNS, at, climb, play, same
 from toys import HEAD, SOURCE, TEST, Coin, SeenFit, report_of
 
-from ladder import Control, Floor, Ladder, Rung, Seeds, SequentialTest, Verdict, below, falls
+from ladder import Control, Floor, Ladder, Rung, Seeds, SequentialTest, Trained, Verdict, below, falls
 from ladder.cli import main
 from ladder.evidence import archive as module
 from ladder.evidence.attempts import Attempt
@@ -368,10 +368,6 @@ class Player(Trainer):
         self.log.append((self.experiment, numbers[0]))
         return play(self.experiment, seeds, numbers)
 
-    def inspect(self, seeds, numbers, progress=None):
-        self.log.append((self.experiment, "inspect"))
-        return {"start/weights": np.asarray(numbers) / 3.0, "end/weights": np.asarray(numbers) / 7.0}
-
 
 @contextmanager
 def played():
@@ -456,7 +452,8 @@ def check_climb(folder, outcomes):
         now = again[id]
         assert now.verdict is outcome.verdict
         assert (now.judgement.k, now.judgement.n) == (outcome.judgement.k, outcome.judgement.n)
-        assert same(replace(now.trained, traces={}), replace(outcome.trained, traces={}))
+        bare = {"traces": {}, "inspected": {}}
+        assert same(replace(now.trained, **bare), replace(outcome.trained, **bare))
         assert (now.diagnosis is None, now.note) == (outcome.diagnosis is None, outcome.note)
     assert len(evidence.problems) <= 1, evidence.problems
     ladder, test = Ladder(CLIMBED), SequentialTest(looks=LOOKS)
@@ -621,19 +618,16 @@ def test_blocks_of_other_traces(tmp_path, first):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"seeds": None}, {"seeds": np.zeros(4)}, {"seeds": np.zeros((4, 1), int)}, {"seeds": np.arange(3)}, {"end/x": np.zeros(3)},
-     {"end/x": np.asarray(1.0)}, {"end/x": np.asarray(["x"] * 4)}, {"end/x": np.zeros(4, complex)}],
-)  # fmt: skip
-def test_inconsistent_inspection(tmp_path, change):
-    """A stored inspection whose arrays do not fit its seeds is dropped with one warning."""
-    shown = {"seeds": np.arange(4), "start/x": np.zeros((4, 2)), "end/x": np.zeros((4, 2))}
-    writer = Evidence(tmp_path, run="writer")
-    writer.curves.save_inspection("key", shown)
-    assert Evidence(tmp_path, run="reader").curves.load_inspection("key").keys() == shown.keys()
-    writer.curves.save_inspection("key", {name: array for name, array in (shown | change).items() if array is not None})
-    reader = Evidence(tmp_path, run="reader")
-    assert (reader.curves.load_inspection("key"), len(reader.problems)) == (None, 1)
+    "values", [np.zeros(3), np.asarray(1.0), np.asarray(["x"] * 4), np.zeros(4, complex), np.zeros(4, int)]
+)
+def test_inconsistent_inspection(tmp_path, values):
+    """A block with an inspection that does not fit its seeds is dropped with one warning."""
+    loss = np.zeros((4, 3))
+    evidence = Evidence(tmp_path, run="writer")
+    for inspected, used in (({"end/x": np.zeros((4, 2))}, 1), ({"end/x": values}, 0)):
+        evidence.curves.save("key", 0, replace(Trained({"loss": loss}, {}, 0.0, 0.0), inspected=inspected))
+        reader = Evidence(tmp_path, run="reader")
+        assert (len(list(reader.curves.blocks("key", 0, 4, ["loss"], 3))), len(reader.problems)) == (used, 1 - used)
 
 
 def test_zip_bomb(tmp_path, monkeypatch):

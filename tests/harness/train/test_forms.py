@@ -207,7 +207,7 @@ def test_learning(experiment):
 def test_inspection():
     """The state that is inspected, or recorded, is that of the library."""
     trainer = CompiledTrainer(Nnx(), 2)
-    inspected = trainer.inspect(Seeds(), range(2))
+    inspected = trainer(Seeds(), range(2)).inspected
     assert inspected["end/prediction/amplitude"].shape == (2,)
     recorded = trainer.record_states(Seeds(), 0, lambda state, key: {"kernel": state[0].layers[0].kernel[...]})
     assert recorded["kernel"].shape == (4, 2, 8)

@@ -398,15 +398,13 @@ def test_state_of_python_numbers():
 )
 def test_training_without_jit(experiment):
     """But for roundings: an operation by itself rounds where a fused one does not."""
-    trainer = CompiledTrainer(experiment, 2)
-    compiled, seen = trainer(Seeds(), range(3)), trainer.inspect(Seeds(), range(2))
+    compiled = CompiledTrainer(experiment, 2)(Seeds(), range(3))
     with jax.disable_jit():
-        trainer = CompiledTrainer(experiment, 2)
-        same(trainer(Seeds(), range(3)), compiled, rtol=1e-5, atol=1e-6)
-        found = trainer.inspect(Seeds(), range(2))
-    assert (found is None) == (seen is None)
-    for name, value in (seen or {}).items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5)
+        looped = CompiledTrainer(experiment, 2)(Seeds(), range(3))
+    same(looped, compiled, rtol=1e-5, atol=1e-6)
+    assert looped.inspected.keys() == compiled.inspected.keys()
+    for name, value in compiled.inspected.items():
+        np.testing.assert_allclose(looped.inspected[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_recording_without_jit():
@@ -554,15 +552,27 @@ def test_layout(count):
 
 
 def test_inspection_of_seeds_from_several_calls():
-    """Seeds of several calls are inspected without training them again."""
-    trainer, log = CompiledTrainer(SeenFit(), 8), Log()
-    whole = trainer.inspect(Seeds(), [5, 1, 3])
-    for numbers in (range(2), range(2, 8)):
-        trainer(Seeds(), numbers)
-    found = trainer.inspect(Seeds(), [5, 1, 3], log)
-    assert log.told == []
+    """A seed is inspected before and after training, with the same numbers whichever seeds are trained beside it."""
+    trainer = CompiledTrainer(SeenFit(), 8)
+    whole = trainer(Seeds(), range(11)).inspected
+    assert {name.partition("/")[0] for name in whole} == {"start", "end"}
+    found = trainer(Seeds(), [5, 1, 10]).inspected
     for name, value in whole.items():
-        np.testing.assert_array_equal(found[name], value)
+        np.testing.assert_array_equal(found[name], value[[5, 1, 10]])
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_inspection_that_raises(jit):
+    """An inspection that raises is lost, with its error; the seeds are trained all the same."""
+
+    class Raises(SeenFit):
+        def inspect(self, state, key):
+            raise IndexError("no such layer")
+
+    with jax.disable_jit(not jit):
+        trained = CompiledTrainer(Raises(epochs=2), 2)(Seeds(), range(2))
+    assert trained.curves["loss"].shape == (2, 2)
+    assert (trained.inspected, trained.inspection_error) == ({}, "the inspection raised IndexError('no such layer')")
 
 
 def test_several_epochs_in_a_call(monkeypatch):
