@@ -203,11 +203,12 @@ class Climb:
             return outcome
         note = outcome.note
         try:
-            diagnosis = diagnose(rung, judgement, trained)
+            parent = self._parent(rung, trained.seeds, progress, deadline)
+            diagnosis = diagnose(rung, judgement, trained, parent)
         except Exception as error:  # traces or an inspection of unexpected shapes; the verdict stands
             return replace(outcome, note=f"not diagnosed: {error!r}")
         try:
-            own = own_findings(self._own_findings, FailedRun(rung, judgement, trained))
+            own = own_findings(self._own_findings, FailedRun(rung, judgement, trained, parent))
             diagnosis = replace(diagnosis, findings=(*own, *diagnosis.findings))
         except Exception as error:
             note = "; ".join(filter(None, (note, f"the findings of pytest_ladder_findings are lost: {error!r}")))
@@ -239,6 +240,13 @@ class Climb:
         if judgement.verdict is Verdict.FAIL:
             return judgement.names_culprit
         return judgement.n >= self.report_seeds or not (rung.goals or rung.compare)
+
+    def _parent(self, rung: Rung, seeds: int, progress: MeterFactory, deadline: float) -> Trained | None:
+        """Return the healthy twin of a failing rung: its parent, trained on seeds of the same numbers."""
+        if not rung.parent:
+            return None
+        parent = self.ladder[rung.parent_id]
+        return self.curves(parent, min(seeds, self.report_seeds), progress(parent), deadline, self.time_limit)
 
     def _begin(self, rung: Rung) -> None:
         if self._evidence and rung.id not in self._begun:

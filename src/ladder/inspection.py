@@ -15,6 +15,7 @@ from ladder.declare.arrays import Float
 Array: TypeAlias = Any
 """An array of NumPy or JAX."""
 
+SAMPLES = 256  # at most, between which distances are computed
 SHIFTS = 3  # largest shift, in samples, at which a prediction is compared with its target
 
 
@@ -82,10 +83,12 @@ def summarise(inspection: Inspection) -> dict[str, Array]:
 
     The keys are:
 
-    - ``stage/<i>/<name>/`` followed by ``shape``, ``mean``, ``rms``, ``min`` and ``max``, for each stage.
+    - ``stage/<i>/<name>/`` followed by ``shape``, ``mean``, ``rms``, ``min`` and ``max``, for each stage, and by ``constant``:
+      the share of its units, which are its last axis, with one value everywhere. ``prediction/`` and ``target/`` likewise.
     - ``latent/spectrum``: the eigenvalues of the latent's covariance over batch and time, the largest first. ``latent/rank``:
       their :func:`effective_rank`. ``latent/variance``: their sum over the mean square of a point, in [0, 1].
-    - ``target/rank``: the effective rank of the target's covariance.
+    - ``target/rank``: the effective rank of the target's covariance. ``target/dependence``: the :func:`distance_correlation` of
+      the first stage and the target, whose first axes are samples; NaN if they differ in length.
     - ``prediction/amplitude``: the standard deviation of the prediction over that of the target. ``prediction/correlation``:
       Pearson's coefficient. Both are NaN where the target is constant.
     - ``prediction/shifted``: the mean squared errors of ``p[t]`` against ``y[t + s]`` for ``s = -k ... k`` with
@@ -104,10 +107,14 @@ def summarise(inspection: Inspection) -> dict[str, Array]:
     if inspection.latent is not None and inspection.latent not in inspection.stages:
         raise ValueError(f"latent={inspection.latent!r} is not one of the stages {', '.join(inspection.stages)}")
     with np.errstate(all="ignore"):  # what is not finite is NaN or infinite in the summary
-        summary = _stage_summary(inspection.stages)
+        summary: dict[str, Array] = {}
+        for name, stage in numbered(inspection.stages).items():
+            summary |= _tensor_summary(name, stage)
         if inspection.latent is not None:
             summary |= _latent_summary(inspection.stages[inspection.latent])
+        summary |= _tensor_summary("prediction", p) | _tensor_summary("target", y)
         summary["target/rank"] = effective_rank(covariance_spectrum(y))
+        summary["target/dependence"] = _dependence(next(iter(inspection.stages.values()), y), y)
         summary |= _prediction_summary(p, y)
         if inspection.noise is not None:
             xp = _namespace(inspection.noise)
@@ -116,18 +123,17 @@ def summarise(inspection: Inspection) -> dict[str, Array]:
     return summary
 
 
-def _stage_summary(stages: Mapping[str, Array]) -> dict[str, Array]:
-    summary: dict[str, Array] = {}
-    for name, x in numbered(stages).items():
-        xp = _namespace(x)
-        summary |= {
-            f"{name}/shape": xp.asarray(x.shape),
-            f"{name}/mean": xp.mean(x),
-            f"{name}/rms": _rms(x),
-            f"{name}/min": xp.min(x),
-            f"{name}/max": xp.max(x),
-        }
-    return summary
+def _tensor_summary(name: str, x: Array) -> dict[str, Array]:
+    xp = _namespace(x)
+    units = x.reshape(-1, x.shape[-1] if x.ndim else 1)
+    return {
+        f"{name}/shape": xp.asarray(x.shape),
+        f"{name}/mean": xp.mean(x),
+        f"{name}/rms": _rms(x),
+        f"{name}/min": xp.min(x),
+        f"{name}/max": xp.max(x),
+        f"{name}/constant": xp.mean(xp.asarray(xp.all(units == units[:1], axis=0), xp.float32)),
+    }
 
 
 def _latent_summary(z: Float[Array, "*batch time dim"]) -> dict[str, Array]:
@@ -184,6 +190,39 @@ def effective_rank(spectrum: Float[Array, " dim"]) -> Float[Array, ""]:
     share = spectrum / xp.where(total > 0.0, total, 1.0)
     entropy = -xp.sum(xp.where(share > 0.0, share * xp.log(xp.where(share > 0.0, share, 1.0)), 0.0))
     return xp.where(total > 0.0, xp.exp(entropy), total)
+
+
+def distance_correlation(x: Float[Array, "sample ..."], y: Float[Array, "sample ..."]) -> Float[Array, ""]:
+    """Compute the distance correlation of paired samples: near 0 if they are independent, 1 if one is a multiple of the other.
+
+    >>> x = np.array([[0.0], [1.0], [2.0]])
+    >>> round(float(distance_correlation(x, 3.0 * x)), 4)
+    1.0
+
+    Source: Szekely, Rizzo and Bakirov, *Measuring and testing dependence by correlation of distances* (2007).
+    """
+    xp = _namespace(x)
+    a, b = _centred_distances(x), _centred_distances(y)
+    size = xp.sqrt(xp.sum(a * a) * xp.sum(b * b))
+    return xp.where(size > 0.0, xp.sqrt(xp.maximum(xp.sum(a * b), 0.0) / xp.where(size > 0.0, size, 1.0)), 0.0)
+
+
+def _centred_distances(x: Float[Array, "sample ..."]) -> Float[Array, "sample sample"]:
+    xp = _namespace(x)
+    points = x.reshape(x.shape[0], -1)
+    points = points - xp.mean(points, axis=0, keepdims=True)
+    products = points @ points.T
+    squares = xp.diagonal(products)
+    distances = xp.sqrt(xp.maximum(squares[:, None] + squares[None, :] - 2.0 * products, 0.0))
+    rows = xp.mean(distances, axis=0, keepdims=True)
+    return distances - rows - rows.T + xp.mean(distances)
+
+
+def _dependence(x: Array, y: Array) -> Float[Array, ""]:
+    xp = _namespace(y)
+    if x.ndim == 0 or x.shape[0] != y.shape[0]:
+        return xp.asarray(xp.nan)
+    return distance_correlation(x[:SAMPLES], y[:SAMPLES])
 
 
 def _shifted(p: Float[Array, "*batch time channel"], y: Float[Array, "*batch time channel"]) -> Float[Array, " shift"]:

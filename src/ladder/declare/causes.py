@@ -15,8 +15,9 @@ CAUSES = (
     "squashed-amplitude",
     "too-few-steps",
     "below-floor",
+    "first-departure",
 )
-"""Names of findings, in order of precedence; ``docs/findings.md`` says what each means."""
+"""Names of findings, in order of precedence among those of one place; ``docs/findings.md`` says what each means."""
 
 
 def is_own_finding(name: str) -> bool:

@@ -7,9 +7,12 @@ import numpy as np
 
 from ladder.declare.rung import Rung
 from ladder.declare.verdict import Verdict
+from ladder.diagnose.departure import Departure
 from ladder.diagnose.findings import FailedRun, Finding, findings, median
 from ladder.judge.judgement import Judgement
 from ladder.train.result import Trained
+
+DEPARTURES = 12  # that are listed
 
 
 @dataclass(frozen=True)
@@ -63,26 +66,54 @@ class Group:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The causes of a failure. Findings are in order of precedence; a table is empty if the experiment reports nothing for it."""
+    """The causes of a failure; a table is empty if the experiment reports nothing for it.
+
+    Attributes:
+        findings: The causes, the most likely first.
+        departures: The first quantities in which the rung departs from its parent.
+        missing: What would tell more, and where to give it.
+        stages: The tensors of the forward pass.
+        groups: The parameters by module.
+        latent: The latent's covariance.
+    """
 
     findings: tuple[Finding, ...] = ()
+    departures: tuple[Departure, ...] = ()
+    missing: tuple[str, ...] = ()
     stages: tuple[Stage, ...] = ()
     groups: tuple[Group, ...] = ()
     latent: Latent | None = None
 
 
-def diagnose(rung: Rung, judgement: Judgement, trained: Trained) -> Diagnosis:
+def diagnose(rung: Rung, judgement: Judgement, trained: Trained, parent: Trained | None = None) -> Diagnosis:
     """Return the diagnosis of the failing seeds; it is empty for a rung that passed.
 
     Args:
         rung: The rung; its experiment's ``objective`` and ``reference`` are used, if it has them.
         judgement: The verdict, with the seeds that failed.
         trained: The curves, traces and inspections of all seeds.
+        parent: Those of its parent, which passed; None for a rung without one.
     """
     if judgement.verdict is Verdict.PASS:
         return Diagnosis()
-    run = FailedRun(rung, judgement, trained)
-    return Diagnosis(findings(run), _stages(run), _groups(run), _latent(run))
+    run = FailedRun(rung, judgement, trained, parent)
+    return Diagnosis(
+        findings(run), run.departures[:DEPARTURES], _missing(run), _stages(run), _groups(run), _latent(run)
+    )
+
+
+def _missing(run: FailedRun) -> tuple[str, ...]:
+    """Return what an experiment does not report, without which causes are not found."""
+    missing = []
+    if run.parent is None:
+        missing.append("a parent to compare with: parent=")
+    if not run.groups and run.finite.seeds:
+        missing.append("traces of gradients, updates and weights: step_traces or watch")
+    if not run.inspected:
+        missing.append("an inspection of a batch: inspect or watch's probe=")
+    if run.curve("objective") is None:
+        missing.append("the name of the metric that is trained on: objective")
+    return tuple(missing)
 
 
 def _stages(run: FailedRun) -> tuple[Stage, ...]:

@@ -6,7 +6,7 @@ in ``docs/findings.md``.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from ladder.declare.arrays import Float, Shaped
 from ladder.declare.causes import CAUSES, is_own_finding
 from ladder.declare.rung import Rung
+from ladder.diagnose.departure import Departure, Place, departures
 from ladder.judge.judgement import CriterionResult, Judgement
 from ladder.train.result import Trained
 
@@ -48,16 +49,38 @@ class FailedRun:
         rung: The rung; its experiment's ``objective`` and ``reference`` are used, if it has them.
         judgement: The verdict, with the seeds that failed.
         trained: The curves, traces and inspections of all seeds.
+        parent: Those of its parent; None for a rung without one.
     """
 
     rung: Rung
     judgement: Judgement
     trained: Trained
+    parent: Trained | None = None
+
+    @property
+    def failed(self) -> Trained:
+        """The failing seeds."""
+        return self.trained.select([*self.judgement.failing])
+
+    @cached_property
+    def departures(self) -> tuple[Departure, ...]:
+        """The departures from the parent, the first one first; none without a parent."""
+        if self.parent is None:
+            return ()
+        return departures(self.failed, self.parent, str(getattr(self.rung.experiment, "objective", "")))
+
+    @property
+    def twin(self) -> "FailedRun | None":
+        """The parent as if all its seeds had failed; None without a parent."""
+        if self.parent is None:
+            return None
+        judgement = replace(self.judgement, failing=tuple(range(self.parent.seeds)), goals=())
+        return FailedRun(self.rung, judgement, self.parent)
 
     @cached_property
     def inspected(self) -> Mapping[str, Shaped[np.ndarray, "seed ..."]]:
         """The inspections of the failing seeds, NaN for a seed without one; empty if the experiment cannot be inspected."""
-        return self.trained.select([*self.judgement.failing]).inspected
+        return self.failed.inspected
 
     @cached_property
     def finite(self) -> Trained:
@@ -289,37 +312,84 @@ def _too_few_steps(run: FailedRun) -> Finding | None:
     return Finding("too-few-steps", text, {"path": middle, "steps": steps, "fall": fall, "threshold": SHORT_PATH})
 
 
+def _first_departure(run: FailedRun) -> Finding | None:
+    if not run.departures:
+        return None
+    first, parent = run.departures[0], run.rung.parent_id
+    low, high = first.spread
+    when = f"from {first.when} on" if first.step else first.when
+    text = f"{first.name} is {first.value:.3g} {when}, {first.parent:.3g} [{low:.3g}, {high:.3g}] in {parent}"
+    if first.alike:
+        text += f"; what is computed before it is alike ({first.alike} compared)"
+    numbers = {"step": float(first.step), "value": first.value, "parent": first.parent, "place": float(first.place)}
+    return Finding("first-departure", text, numbers)
+
+
 # Certain findings first, then causes before their symptoms: large updates make gradients spike, a missing gradient leaves the
 # latent unchanged, and small updates leave the loss still falling at the end.
-DETECTORS: Mapping[str, Callable[[FailedRun], Finding | None]] = dict(
+DETECTORS: Mapping[str, tuple[Callable[[FailedRun], Finding | None], Place]] = dict(
     zip(
         CAUSES,
         (
-            _raised,
-            _non_finite,
-            _never_moves,
-            _large_updates,
-            _exploding,
-            _vanishing,
-            _small_updates,
-            _sampling_noise,
-            _off_by_one,
-            _gamed,
-            _collapsed,
-            _squashed,
-            _too_few_steps,
-            _below_floor,
+            (_raised, Place.DATA),
+            (_non_finite, Place.TRAINING),
+            (_never_moves, Place.GRADIENT),
+            (_large_updates, Place.UPDATE),
+            (_exploding, Place.GRADIENT),
+            (_vanishing, Place.GRADIENT),
+            (_small_updates, Place.UPDATE),
+            (_sampling_noise, Place.STAGES),
+            (_off_by_one, Place.DATA),
+            (_gamed, Place.LOSS),
+            (_collapsed, Place.TRAINING),
+            (_squashed, Place.TRAINING),
+            (_too_few_steps, Place.TRAINING),
+            (_below_floor, Place.EVALUATION),
+            (_first_departure, Place.DATA),
         ),
         strict=True,
     )
 )
-"""The detector of each cause, in order of precedence."""
+"""The detector of each cause, and the place in a training step that it speaks of, in order of precedence."""
+
+_OF_SEEDS = (
+    "raised",
+    "non-finite",
+    "below-floor",
+    "first-departure",
+)  # not medians, of which the parent's tell of most seeds
+_PLACES = {"stage": Place.STAGES, "gradient": Place.GRADIENT, "update": Place.UPDATE, "weight": Place.UPDATE}
 
 
 def findings(run: FailedRun) -> tuple[Finding, ...]:
-    """Return all findings, in order of precedence."""
+    """Return all findings, the most likely cause first.
+
+    What the healthy parent has, too, is no cause. What comes later in a step than the first departure from the parent is a
+    symptom. Where no finding is left but symptoms, the departure itself comes first.
+    """
+    found = _detect(run)
+    if run.twin is not None:
+        healthy = {finding.name for finding in _detect(run.twin)}
+        found = [finding for finding in found if finding.name in _OF_SEEDS or finding.name not in healthy]
+    if not run.departures:
+        return tuple(found)
+    first = run.departures[0].place
+    causes = [finding for finding in found if finding.name != "first-departure" and _place(finding, run) <= first]
+    symptoms = [finding for finding in found if _place(finding, run) > first]
+    return (*(causes or [finding for finding in found if finding.name == "first-departure"]), *symptoms)
+
+
+def _detect(run: FailedRun) -> list[Finding]:
     with np.errstate(all="ignore"):  # a ratio to zero is NaN or infinite, and medians are over finite values
-        return tuple(finding for detect in DETECTORS.values() if (finding := detect(run)) is not None)
+        return [finding for detect, _ in DETECTORS.values() if (finding := detect(run)) is not None]
+
+
+def _place(finding: Finding, run: FailedRun) -> Place:
+    """Return the place that a finding speaks of. A value that turns non-finite after the first step is a symptom of training."""
+    if finding.name == "non-finite" and finding.numbers["step"] == 1.0:
+        tensor = min(run.trained.first_non_finite, key=lambda bad: bad.step).tensor
+        return _PLACES.get(tensor.partition("/")[0], Place.LOSS)
+    return DETECTORS[finding.name][1]
 
 
 def own_findings(detect: Callable[[FailedRun], Sequence[Finding]], run: FailedRun) -> tuple[Finding, ...]:

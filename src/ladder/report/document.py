@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -420,6 +421,8 @@ def _in_json(value: object) -> object:
         return {name: _in_json(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_in_json(inner) for inner in value]
+    if isinstance(value, Enum):
+        return value.name.lower()
     return number(value, DIGITS) if isinstance(value, float) else value
 
 

@@ -139,6 +139,11 @@ def _diagnosis(rung: Entry) -> list[str]:
         return []
     parts = ["\n".join(f"{number}. {_cell(why)}" for number, why in enumerate(text.findings(rung), 1)) or "No finding."]
     parts[0] = f"Why, the most likely cause first:\n\n{parts[0]}"
+    if diagnosis["departures"]:
+        rows: Iterable[tuple[str, ...]] = map(text.departure, diagnosis["departures"])
+        parts += ["First differences from the parent, in the order of computation:", _table(text.DEPARTURES, rows)]
+    if more := text.missing(rung):
+        parts.append(more)
     if diagnosis["stages"]:
         rows = (
             (

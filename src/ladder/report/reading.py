@@ -103,7 +103,7 @@ def _completed(document: Raw, later: bool) -> Raw:
 
 
 def _with_new_fields(entry: Raw) -> Raw:
-    """Return an entry with the fields that versions 2.1 to 2.3 added; what older reports do not record is empty or null."""
+    """Return an entry with the fields that versions 2.1 to 2.4 added; what older reports do not record is empty or null."""
     completed: Raw = {
         what: [{"lower": None, **each} if "differences" in each else each for each in entry[what]]
         for what in ("gates", "goals", "effects")
@@ -113,6 +113,8 @@ def _with_new_fields(entry: Raw) -> Raw:
         completed["seeds"] = {"verdict": None, "rate": None, "decision": None, "errors": [], **entry["seeds"]}
     if isinstance(others := entry.get("others"), dict):
         completed["others"] = {name: {"epochs": [], "seeds": [], **spread} for name, spread in others.items()}
+    if isinstance(diagnosis := entry.get("diagnosis"), dict):
+        completed["diagnosis"] = {"departures": [], "missing": [], **diagnosis}
     return {"asks": [], "ladder": "", **entry, **completed}
 
 

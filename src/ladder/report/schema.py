@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
 
-VERSION = "2.3.0"
+VERSION = "2.4.0"
 """The version of the reports that are written: a reader of 2.x reads every 2.y, and ``reading`` upgrades older ones."""
 
 SCHEMA = Path(__file__).with_name("schema.json")
@@ -203,6 +203,19 @@ class Finding(TypedDict):
     numbers: dict[str, float | None]
 
 
+class Departure(TypedDict):
+    """A quantity in which the rung departs from its parent, from a step on, 0 before training; medians over seeds."""
+
+    place: Literal["data", "weights", "stages", "loss", "gradient", "update", "training", "evaluation"]
+    name: str
+    step: int
+    when: str
+    alike: int
+    value: float | None
+    parent: float | None
+    spread: tuple[float | None, float | None]
+
+
 class Scale(TypedDict):
     """The scale of the numbers in a tensor."""
 
@@ -244,6 +257,8 @@ class Diagnosis(TypedDict):
     """The causes of a failure, the most likely first, and the tables that show them."""
 
     findings: list[Finding]
+    departures: list[Departure]
+    missing: list[str]
     stages: list[Stage]
     groups: list[Group]
     latent: Latent | None

@@ -12,6 +12,7 @@ from ladder.report.schema import (
     Comparison,
     Condition,
     Criterion,
+    Departure,
     Document,
     Effect,
     Entry,
@@ -232,6 +233,8 @@ def remarks(entry: Entry) -> list[str]:
         lines.append(
             f"stands on {', '.join(entry['blocked_by'])}, which did not pass; climbed because of --ladder-through"
         )
+    if entry["diagnosis"] and not entry["diagnosis"]["findings"] and (more := missing(entry)):
+        lines.append(more)
     lines += what_decides(entry)
     lines += provenance(entry)
     if entry["seeds"] and (bad := entry["seeds"]["non_finite"]):
@@ -290,6 +293,27 @@ def provenance(entry: Entry) -> list[str]:
 def findings(entry: Entry) -> list[str]:
     """Return the findings on why the rung did not pass, the most likely cause first."""
     return [finding["text"] for finding in entry["diagnosis"]["findings"]] if entry["diagnosis"] else []
+
+
+def missing(entry: Entry) -> str:
+    """Return a sentence on what an experiment does not report, and where to give it; empty if there is nothing."""
+    named = entry["diagnosis"]["missing"] if entry["diagnosis"] else []
+    return f"The diagnosis could tell more with {'; '.join(named)} (docs/findings.md)." if named else ""
+
+
+def departure(found: Departure) -> tuple[str, str, str, str]:
+    """Return a row on a departure: the quantity, since when, its value, and the parent's with its spread."""
+    low, high = map(format_number, found["spread"])
+    return (
+        found["name"],
+        found["when"],
+        format_number(found["value"]),
+        f"{format_number(found['parent'])} [{low}, {high}]",
+    )
+
+
+DEPARTURES = ("quantity", "differs from", "here", "in the parent")
+"""The heads of the columns of :func:`departure`."""
 
 
 def attempt(made: Attempt) -> str:

@@ -79,7 +79,8 @@ def test_invalid_finding(rungs, pytester, body, message):
     pytester.makeconftest(f"from ladder import Finding\ndef pytest_ladder_findings(run): {body}")
     pytester.runpytest_subprocess()
     entry = report(pytester)["rungs"][1]
-    assert (entry["verdict"], entry["diagnosis"]["findings"]) == ("FAIL", [])
+    names = [finding["name"] for finding in entry["diagnosis"]["findings"]]
+    assert (entry["verdict"], names) == ("FAIL", ["first-departure"])
     assert "the findings of pytest_ladder_findings are lost" in entry["note"]
     assert message in entry["note"]
 
