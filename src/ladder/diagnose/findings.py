@@ -318,7 +318,9 @@ def _first_departure(run: FailedRun) -> Finding | None:
     first, parent = run.departures[0], run.rung.parent_id
     low, high = first.spread
     when = f"from {first.when} on" if first.step else first.when
-    text = f"{first.name} is {first.value:.3g} {when}, {first.parent:.3g} [{low:.3g}, {high:.3g}] in {parent}"
+    text = (
+        f"unlike {parent} {when}: {first.name} is {first.value:.3g}, there {first.parent:.3g} [{low:.3g}, {high:.3g}]"
+    )
     if first.alike:
         text += f"; what is computed before it is alike ({first.alike} compared)"
     numbers = {"step": float(first.step), "value": first.value, "parent": first.parent, "place": float(first.place)}

@@ -157,7 +157,8 @@ def test_sentence(healthy):
     net = Net(evaluated="fresh")
     (finding,) = diagnosis(net, trained(net), healthy).findings
     assert re.fullmatch(
-        r"loss is \S+ from epoch 1 on, \S+ \[\S+, \S+\] in rung1; what is computed before it is alike \(\d+ compared\)",
+        r"unlike rung1 from epoch 1 on: loss is \S+, there \S+ \[\S+, \S+\]; "
+        r"what is computed before it is alike \(\d+ compared\)",
         finding.text,
     )
 
