@@ -3,12 +3,11 @@
 import copy
 import dataclasses
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ladder.declare.values import PLAIN, contents, equal, fields_by_path, has_fields, shortened
+from ladder.declare.values import PLAIN, cached_properties, contents, equal, fields_by_path, has_fields, shortened
 
 ATTRIBUTE = "traced_components"
 
@@ -46,12 +45,15 @@ def traced_components(experiment: object) -> dict[str, Any]:
             numbers[path] = value
     for path, value in values.items():
         if not has_fields(value):
-            _check_container(path, value)
+            _check_container(path, value, {})
     return numbers
 
 
-def _check_container(path: str, value: Any) -> None:
+def _check_container(path: str, value: Any, seen: dict[int, Any]) -> None:
     """Check that nothing in a container declares traced components, which would stay constants."""
+    if id(value) in seen:
+        return
+    seen[id(value)] = value
     for inner in (contents(value) or {}).values():
         if has_fields(inner) and getattr(inner, ATTRIBUTE, None):
             raise ValueError(
@@ -59,13 +61,13 @@ def _check_container(path: str, value: Any) -> None:
                 "dataclass itself can, so give it a field of its own, or leave the declaration out"
             )
         if type(inner) not in PLAIN:
-            _check_container(path, inner)
+            _check_container(path, inner, seen)
 
 
 def with_components(experiment: Any, values: Mapping[str, Any]) -> Any:
     """Return a copy with these components replaced, by dotted path; no method runs and no cached property is copied."""
     copied = copy.copy(experiment)
-    for name in _cached_properties(copied):
+    for name in cached_properties(copied):
         del vars(copied)[name]
     inner: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
@@ -85,13 +87,15 @@ def differ_in_numbers_only(one: object, other: object) -> bool:
     Values must also have the same type, because 1 and 1.0 make different programs.
     """
     traced = traced_components(one)
-    return traced.keys() == traced_components(other).keys() and _interchangeable(one, other, "", frozenset(traced))
+    return traced.keys() == traced_components(other).keys() and _interchangeable(one, other, "", frozenset(traced), {})
 
 
-def _interchangeable(one: Any, other: Any, path: str, traced: frozenset[str]) -> bool:
+def _interchangeable(
+    one: Any, other: Any, path: str, traced: frozenset[str], pairs: dict[tuple[int, int], Any]
+) -> bool:
     if type(one) is not type(other):
         return False
-    if path in traced:
+    if path in traced or (id(one), id(other)) in pairs:
         return True
     if type(one) in PLAIN:
         return repr(one) == repr(other)  # tells 0.0 from -0.0
@@ -101,10 +105,11 @@ def _interchangeable(one: Any, other: Any, path: str, traced: frozenset[str]) ->
             return equal(one, other)
         except TypeError:
             return False
+    pairs[id(one), id(other)] = one, other
     # Only fields of dataclasses have a path that can be declared; an index of a list cannot be mistaken for one.
     prefix = (f"{path}." if path else "") if has_fields(one) else f"{path}[]."
     return inner.keys() == others.keys() and all(
-        _interchangeable(inner[name], others[name], f"{prefix}{name}", traced) for name in inner
+        _interchangeable(inner[name], others[name], f"{prefix}{name}", traced, pairs) for name in inner
     )
 
 
@@ -112,11 +117,6 @@ def _attributes(value: Any) -> dict[Any, Any] | None:
     """Return the contents of a value; for a dataclass also what its ``__post_init__`` has set besides the fields."""
     inner = contents(value)
     if inner is not None and has_fields(value) and hasattr(value, "__dict__"):
-        cached = _cached_properties(value)
+        cached = cached_properties(value)
         inner |= {name: each for name, each in vars(value).items() if name not in cached}
     return inner
-
-
-def _cached_properties(value: object) -> list[str]:
-    names = list(vars(value)) if hasattr(value, "__dict__") else []
-    return [name for name in names if isinstance(getattr(type(value), name, None), cached_property)]

@@ -4,9 +4,9 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from numbers import Number
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -70,8 +70,9 @@ def contents(value: Any) -> dict[Any, Any] | None:
     """Return the contents of a value by key; None for one that has none.
 
     Contents are the entries of a container or array of objects, the fields of a dataclass, and of a closure, partial function or
-    bound method its code and the values that it is bound to. A function that can be imported has none: it is known by its name.
-    A node of a pytree, such as a module of flax, has its structure and its children.
+    bound method its code and the values that it is bound to. A node of a pytree, such as a module of flax, has its structure and
+    its children; an object whose class defines no equality has what pickle would store. A function, class or module that can be
+    imported has none: it is known by its name.
     """
     if isinstance(value, Mapping):
         return dict(value)
@@ -81,8 +82,16 @@ def contents(value: Any) -> dict[Any, Any] | None:
         return dict(np.ndenumerate(value))
     if has_fields(value):
         names = [field.name for field in dataclasses.fields(value)]
+        if not _is_own_dataclass(value):  # what a subclass adds is in no field
+            names += [
+                name for name in getattr(value, "__dict__", ()) if name not in (*names, *cached_properties(value))
+            ]
         return {name: getattr(value, name) for name in names if hasattr(value, name)}
-    return _function_contents(value) or _node_contents(value)
+    if type(value) in PLAIN or is_array(value) or isinstance(value, type | ModuleType) or is_importable(value):
+        return None
+    return (
+        _function_contents(value) or _node_contents(value) or (stored_state(value) if is_plain_object(value) else None)
+    )
 
 
 def _function_contents(value: Any) -> dict[Any, Any] | None:
@@ -90,19 +99,19 @@ def _function_contents(value: Any) -> dict[Any, Any] | None:
         return {"function": value.__func__, "self": value.__self__}
     if isinstance(value, partial):
         return {"function": value.func, "arguments": value.args, "keywords": value.keywords}
-    if is_importable(value):
-        return None
     if isinstance(value, FunctionType):
         bound = dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
         cells = {name: cell.cell_contents for name, cell in bound.items() if _is_filled(cell)}
-        closure = {
-            name: inner for name, inner in cells.items() if inner is not value
-        }  # a recursive function contains itself
         defaults = {"defaults": value.__defaults__, "keywords": value.__kwdefaults__}
-        return {"module": value.__module__, "code": code_digest(value.__code__)} | defaults | closure
+        return {"module": value.__module__, "code": code_digest(value.__code__)} | defaults | cells | _attributes(value)
     if callable(value) and callable(inner := getattr(value, "__wrapped__", None)):  # by jax.jit, for example
-        return {"wrapper": type(value).__qualname__, "function": inner}
+        return {"wrapper": type(value).__qualname__, "function": inner} | _attributes(value)
     return None
+
+
+def _attributes(function: Any) -> dict[Any, Any]:
+    """Return what a function or its wrapper has besides a name, such as the rules of ``jax.custom_vjp``."""
+    return {f".{name}": each for name, each in getattr(function, "__dict__", {}).items() if not name.startswith("_")}
 
 
 def _is_filled(cell: Any) -> bool:
@@ -121,11 +130,28 @@ def _node_contents(value: Any) -> dict[Any, Any] | None:
     return None if node is None else {"structure": node[1]} | dict(enumerate(node[0]))
 
 
+def stored_state(value: Any) -> dict[Any, Any] | None:
+    """Return what pickle would store of an object, its attributes by default; None for one that it cannot store."""
+    if type(value) in PLAIN or is_array(value) or isinstance(value, type | ModuleType) or is_importable(value):
+        return None
+    try:
+        state = value.__getstate__()
+    except Exception:  # an open file, for example
+        return None
+    return None if state is None else {"state": state}
+
+
+def is_plain_object(value: object) -> bool:
+    """Return whether a value is of a class that defines no equality: ``==`` would compare addresses."""
+    defines_equality = any("__eq__" in vars(cls) for cls in type(value).__mro__[:-1])
+    return not defines_equality and not callable(getattr(value, "equals", None))
+
+
 def is_importable(value: Any) -> bool:
     """Return whether a value is a class or function that its module defines under its qualified name."""
     if not hasattr(value, "__qualname__"):
         return False
-    candidate: object = sys.modules.get(str(value.__module__))
+    candidate: object = sys.modules.get(str(getattr(value, "__module__", None)))
     for part in value.__qualname__.split("."):
         candidate = getattr(candidate, part, None)
     return candidate is value
@@ -146,8 +172,23 @@ def code_digest(code: CodeType) -> str:
 
 
 def has_fields(value: object) -> bool:
-    """Return whether a value is an instance of a dataclass."""
-    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+    """Return whether a value is an instance of a dataclass, or of a subclass that adds no fields of its own."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return False
+    return _is_own_dataclass(value) or bool(
+        dataclasses.fields(value)
+    )  # a list of flax has an empty dataclass as a base
+
+
+def _is_own_dataclass(value: object) -> bool:
+    return "__dataclass_fields__" in vars(type(value))
+
+
+def cached_properties(value: object) -> list[str]:
+    """Return the names under which the cached properties of a value have been computed."""
+    return [
+        name for name in getattr(value, "__dict__", ()) if isinstance(getattr(type(value), name, None), cached_property)
+    ]
 
 
 def has_components(value: object) -> bool:
@@ -166,7 +207,10 @@ def fields_by_path(value: object) -> dict[str, Any]:
 
 
 def is_too_deep(value: Any) -> bool:
-    """Return whether values are nested deeper than ``MAX_DEPTH``, as in a value that contains itself."""
+    """Return whether values are nested deeper than ``MAX_DEPTH``, as in a container that contains itself.
+
+    A function or an object may contain itself.
+    """
     done: dict[int, Any] = {}  # with the values, because an id is unique only while its value exists
 
     def visit(value: Any, depth: int) -> bool:
@@ -174,6 +218,8 @@ def is_too_deep(value: Any) -> bool:
             return False
         if depth == MAX_DEPTH:
             return True
+        if callable(value) or "state" in inner:
+            done[id(value)] = value
         if any(type(each) not in PLAIN and visit(each, depth + 1) for each in inner.values()):
             return True
         done[id(value)] = value
@@ -191,19 +237,25 @@ def equal(one: Any, other: Any) -> bool:
     Raises:
         TypeError: if ``==`` raises or returns something other than True or False.
     """
-    if one is other:
+    return _equal(one, other, {})
+
+
+def _equal(one: Any, other: Any, pairs: dict[tuple[int, int], Any]) -> bool:
+    """Compare two values, which are equal if only ``pairs`` that are being compared already are left to compare."""
+    if one is other or (type(one) is object and type(other) is object):  # a mark, which has its meaning from its place
         return True
     if type(one) is type(other) and type(one) in PLAIN:
         return bool(one == other or (one != one and other != other))
     if isinstance(one, set | frozenset) and isinstance(other, set | frozenset):
         return type(one) is type(other) and _equal_sets(one, other)
+    if (id(one), id(other)) in pairs:
+        return True
     inner, others = contents(one), contents(other)
     if inner is not None or others is not None:
         if type(one) is not type(other) or inner is None or others is None or inner.keys() != others.keys():
             return False
-        return (
-            np.shape(one) == np.shape(other) if not inner else all(equal(inner[name], others[name]) for name in inner)
-        )
+        pairs[id(one), id(other)] = one, other
+        return np.shape(one) == np.shape(other) if not inner else all(_equal(inner[k], others[k], pairs) for k in inner)
     try:
         if is_array(one) and is_array(other):
             return bool(one.dtype == other.dtype and one.shape == other.shape and _equal_entries(one, other))
@@ -271,7 +323,11 @@ def _short_repr(value: Any, depth: int) -> str:
     cls = type(value)
     if isinstance(value, FunctionType):
         return _short_function(value, inner or {}, depth)
-    if inner is None or "structure" in inner:
+    if (
+        inner is None
+        or "structure" in inner
+        or ("state" in inner and any("__repr__" in vars(each) for each in cls.__mro__[:-1]))
+    ):
         try:
             return cut(repr(value), REPR_LENGTH)
         except Exception:

@@ -8,15 +8,16 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 import ladder
 from ladder.declare.experiment import components, is_host
-from ladder.declare.values import contents, has_fields, is_array, is_importable
+from ladder.declare.values import contents, has_fields, is_array, is_importable, stored_state
 from ladder.evidence.closure import closure
 from ladder.evidence.provenance import dependency_versions
 from ladder.evidence.syntax import Source, read_source
@@ -123,29 +124,32 @@ def describe(experiment: object) -> str:
     )
 
 
-def _stable_repr(value: Any) -> str:
+def _stable_repr(value: Any, within: tuple[int, ...] = ()) -> str:
     """Return a complete description of a value, the same in every process.
 
-    ``repr`` is used for plain values only: NumPy's omits the middle of an array, and a class may define any.
+    ``repr`` is used for plain values only: NumPy's omits the middle of an array, and a class may define any. A function or object
+    that is described ``within`` itself is known by its level.
     """
     if value is None or type(value) in PLAIN:
         return repr(value)
+    if id(value) in within:
+        return f"level {within.index(id(value))}"
+    described = partial(_stable_repr, within=(*within, id(value)))
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_stable_repr(name)}: {_stable_repr(inner)}' for name, inner in value.items())}}}"
+        return f"{{{', '.join(f'{described(name)}: {described(inner)}' for name, inner in value.items())}}}"
     if isinstance(value, list | tuple):
-        return f"{_type_name(value)}({', '.join(map(_stable_repr, value))})"
+        return f"{_type_name(value)}({', '.join(map(described, value))})"
     if isinstance(value, set | frozenset):
-        return f"{_type_name(value)}({', '.join(sorted(map(_stable_repr, value)))})"
-    if has_fields(value):
-        fields = (f"{name}={_stable_repr(inner)}" for name, inner in (contents(value) or {}).items())
-        return f"{_type_name(value)}({', '.join(fields)})"
+        return f"{_type_name(value)}({', '.join(sorted(map(described, value)))})"
     if is_array(value):
         with suppress(Exception):  # a deleted array, or one that NumPy cannot convert
             return _stable_array_repr(value)
+    if isinstance(value, ModuleType):
+        return f"module {value.__name__}"
     if is_importable(value):
         return _name(value)
-    if (inner := contents(value)) is not None:  # a closure, or a module of flax
-        parts = (f"{name}={_stable_repr(each)}" for name, each in inner.items())
+    if (inner := contents(value)) is not None:  # a dataclass, a closure, a module of flax, or an object
+        parts = (f"{name}={described(each)}" for name, each in inner.items())
         is_function = (
             isinstance(value, FunctionType | MethodType) or "wrapper" in inner
         )  # whose types no module knows by name
@@ -182,8 +186,11 @@ def _defining_modules(experiment: object) -> list[str]:
     """Return the modules that define the classes, base classes and functions among an experiment's components."""
     modules: set[str] = set()
     todo: list[Any] = [experiment]
+    seen: dict[int, Any] = {}  # with the values, because an id is unique only while its value exists
     while todo:
         value = todo.pop()
-        todo.extend((contents(value) or {}).values())
-        modules.update(getattr(part, "__module__", None) or "builtins" for part in (value, *type(value).__mro__))
+        if id(value) not in seen:
+            seen[id(value)] = value
+            todo.extend((contents(value) or stored_state(value) or {}).values())
+            modules.update(getattr(part, "__module__", None) or "builtins" for part in (value, *type(value).__mro__))
     return sorted(modules)

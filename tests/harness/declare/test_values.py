@@ -2,7 +2,7 @@
 
 import pickle
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, update_wrapper
 from typing import NamedTuple
 
 import equinox as eqx
@@ -228,7 +228,97 @@ def factorial():
     return apply
 
 
+def mutual(step):
+    """Two closures that call each other."""
+
+    def even(n):
+        return n == 0 or odd(n - step)
+
+    def odd(n):
+        return n != 0 and even(n - step)
+
+    return even
+
+
+def sign(slope):
+    """A function with a derivative of its own."""
+
+    @jax.custom_vjp
+    def apply(x):
+        return jnp.sign(x)
+
+    apply.defvjp(lambda x: (jnp.sign(x), None), lambda _, g: (slope * g,))
+    return apply
+
+
+def marked(mark):
+    """A function with an attribute."""
+
+    def apply(x):
+        return x
+
+    apply.mark = mark
+    return apply
+
+
+class Plain:
+    """An object that defines no equality, and knows its owner."""
+
+    def __init__(self, inner):
+        self.inner, self.owner = inner, self
+
+
+class Wrapper:
+    """A callable object around a function."""
+
+    def __init__(self, function, scale):
+        update_wrapper(self, function)
+        self.scale = scale
+
+    def __call__(self, x):
+        """Scale the result."""
+        return self.scale * self.__wrapped__(x)
+
+
+class SubLayer(Layer):
+    """An undecorated subclass of a dataclass, with an attribute of its own."""
+
+    def __init__(self, x, more):
+        super().__init__(x)
+        object.__setattr__(self, "more", more)
+
+
+def net(width, activation=jnp.tanh, rate=0.1):
+    """A model as flax nnx makes it."""
+    rngs = nnx.Rngs(0)
+    layers = nnx.Linear(2, width, rngs=rngs), activation, nnx.Dropout(rate, rngs=rngs), nnx.Linear(width, 1, rngs=rngs)
+    return nnx.Sequential(*layers)
+
+
 MADE = {
+    "mutual closures": (lambda: mutual(1), lambda: mutual(2)),
+    "custom derivative": (lambda: sign(1.0), lambda: sign(0.0)),
+    "attribute of a function": (lambda: marked(1), lambda: marked(2)),
+    "object": (lambda: Plain([1]), lambda: Plain([2])),
+    "method of an object": (lambda: Plain([1]).__init__, lambda: Plain([2]).__init__),
+    "wrapper": (lambda: Wrapper(power(2), 1.0), lambda: Wrapper(power(2), 2.0)),
+    "subclass of a dataclass": (lambda: SubLayer(1, 2), lambda: SubLayer(1, 3)),
+    "nnx widths": (lambda: net(4), lambda: net(8)),
+    "nnx activations": (lambda: net(4), lambda: net(4, jax.nn.relu)),
+    "nnx dropout": (lambda: net(4), lambda: net(4, rate=0.5)),
+    "nnx list": (
+        lambda: nnx.List([nnx.Linear(2, 3, rngs=nnx.Rngs(0))]),
+        lambda: nnx.List([nnx.Linear(2, 4, rngs=nnx.Rngs(0))]),
+    ),
+    "accumulated steps": (
+        lambda: optax.MultiSteps(optax.adam(1e-3), 4).gradient_transformation(),
+        lambda: optax.MultiSteps(optax.adam(1e-3), 5).gradient_transformation(),
+    ),
+    "equinox batch norm": (
+        lambda: eqx.nn.make_with_state(eqx.nn.BatchNorm)(4, "batch", mode="ema")[0],
+        lambda: eqx.nn.make_with_state(eqx.nn.BatchNorm)(8, "batch", mode="ema")[0],
+    ),
+    "gradient": (lambda: jax.grad(power(2)), lambda: jax.grad(power(3))),
     "closure": (lambda: power(2), lambda: power(3)),
     "default": (lambda: power(2), lambda: power(2, 0.5)),
     "recursive closure": (factorial, lambda: power(2)),

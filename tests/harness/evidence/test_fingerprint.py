@@ -457,6 +457,14 @@ def test_base_class(lab):
     assert Path(sys.modules["toys"].__file__) in closure("builtins", *module._defining_modules(own)).files.values()
 
 
+def test_objects_inside_objects(lab):
+    """The modules of objects that plain objects hold are part of the code, also in a circle."""
+    inner = sys.modules["lab.experiments"].Own()
+    outer = SimpleNamespace(inner=SimpleNamespace(deeper=inner))
+    outer.inner.owner = outer
+    assert "lab.experiments" in module._defining_modules(SimpleNamespace(component=outer))
+
+
 @pytest.mark.parametrize("part", ["experiment", "code", "versions", "backend"])
 def test_changed_since(part):
     """A comparison of two fingerprints names the part that changed."""
