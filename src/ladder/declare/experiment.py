@@ -1,7 +1,8 @@
 """Experiments: their form, their components, and the differences between two of them."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import signature
 from numbers import Integral
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -105,9 +106,14 @@ def check_experiment(experiment: object) -> None:
         if name in METHODS and name not in other:
             raise ValueError(f"component {name!r} hides the method {name}(); give the component another name")
     for name in own:
+        arguments = {"init": "key", "epoch": "state, key", "train": "seed"}[name]
         if not callable(method := getattr(experiment, name)):
-            arguments = {"init": "key", "epoch": "state, key", "train": "seed"}[name]
             raise ValueError(f"{name}={shortened(method)}: make it a method, {name}({arguments})")
+        if not _takes(method, len(arguments.split(", "))):
+            raise ValueError(
+                f"{type(experiment).__qualname__}.{name}{signature(method)} cannot be called as {name}({arguments}); let it take "
+                "these arguments"
+            )
     if not host:
         traced_components(experiment)
     if (
@@ -117,6 +123,19 @@ def check_experiment(experiment: object) -> None:
     ):
         raise ValueError(f"epochs={shortened(epochs)}: give a whole number from 1 to {MAX_EPOCHS}")
     _check_metrics(experiment)
+
+
+def _takes(method: Callable[..., object], count: int) -> bool:
+    """Return whether a method can be called with that many positional arguments, as far as its signature is known."""
+    try:
+        known = signature(method)
+    except (TypeError, ValueError):
+        return True
+    try:
+        known.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def is_host(experiment: object) -> bool:

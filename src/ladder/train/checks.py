@@ -51,7 +51,7 @@ def checked_epoch(experiment: CompiledExperiment) -> Callable[[Any, Any], tuple[
     def epoch(state: Any, key: Any) -> tuple[Any, dict[str, Any]]:
         __tracebackhide__ = True
         before = _leaves(name, state)  # before the call, which may change the state in place
-        structure: object = jax.tree.structure(state)
+        structure = jax.tree.structure(state)
         returned: object = experiment.epoch(state, key)
         if not isinstance(returned, tuple | list) or len(returned) != 2:
             raise InvalidExperimentError(
@@ -61,7 +61,9 @@ def checked_epoch(experiment: CompiledExperiment) -> Callable[[Any, Any], tuple[
         if isinstance(report, Mapping):
             report = {metric: _as_array(value) for metric, value in report.items()}
         _check_report(name, report, experiment.metrics)
-        _check_state(name, before, _leaves(f"{name}.epoch()", after), structure == jax.tree.structure(after))
+        _check_state(
+            name, before, _leaves(f"{name}.epoch()", after), _static_change(structure, jax.tree.structure(after))
+        )
         return after, report
 
     return epoch
@@ -76,9 +78,12 @@ def value_needed(experiment: CompiledExperiment, error: BaseException) -> str:
     hint = (
         f"; if it is a number among the traced components {traced}, take it out of traced_components" if traced else ""
     )
+    is_value = type(error) in (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
+    of_values = "compute with jax.numpy, and print with jax.debug.print"
+    instead = of_values if is_value else "use jnp.where, jax.lax.cond or jax.lax.fori_loop"
     return (
-        f"{name} cannot be compiled: it needs the value of an array before the program runs{where}; use jnp.where or "
-        f"jax.lax.cond, or make it a host experiment, with train(seed){hint}"
+        f"{name} cannot be compiled: it needs the value of an array before the program runs{where}; {instead}, or make it a "
+        f"host experiment, with train(seed){hint}"
     )
 
 
@@ -112,15 +117,18 @@ def _check_report(experiment: str, report: Any, metrics: Sequence[str]) -> None:
         )
 
 
-def _check_state(experiment: str, before: dict[str, Any], after: dict[str, Any], same_structure: bool) -> None:
+def _check_state(experiment: str, before: dict[str, Any], after: dict[str, Any], static_change: str) -> None:
     __tracebackhide__ = True
     changes = [
         f"state{path} was {_form_at(before, path)} and is {_form_at(after, path)}"
         for path in {**before, **after}
         if not (path in before and path in after and _is_same_leaf(before[path], after[path]))
     ]
-    if not changes and not same_structure:
-        changes = ["its static data, everything besides arrays, has changed"]
+    if not changes and static_change:
+        raise InvalidExperimentError(
+            f"{experiment}.epoch() returns a state of a different form: {static_change}; keep everything besides arrays as it "
+            "was: change a mode back before it returns, with model.train(), and count in an array"
+        )
     if changes:
         more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
         raise InvalidExperimentError(
@@ -138,7 +146,49 @@ def _leaves(source: str, state: Any) -> dict[str, Any]:
             raise InvalidExperimentError(
                 f"{source} returns a state in which state{path} is {_form(leaf)}, which JAX cannot train; use jnp.asarray"
             )
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind not in "biufcV":
+            raise InvalidExperimentError(
+                f"{source} returns a state in which state{path} is an array of dtype {leaf.dtype}; JAX computes with numbers, so "
+                "leave it out, or give a list"
+            )
+        if type(leaf) is int and not _fits(leaf):
+            raise InvalidExperimentError(
+                f"{source} returns a state in which state{path} is {shortened(leaf)}, which an integer of JAX cannot hold; make "
+                "it a float, or leave it out"
+            )
     return {path: _ArrayForm(_form(leaf)) if is_array(leaf) else leaf for path, leaf in leaves.items()}
+
+
+def _static_change(before: Any, after: Any) -> str:
+    """Return the first part of a structure that has changed besides its leaves; empty if there is none."""
+    if before == after:
+        return ""
+    kind: Any
+    new_kind: Any
+    (kind, data), (new_kind, new_data) = (each.node_data() or (None, None) for each in (before, after))
+    if kind is not new_kind:
+        return f"{getattr(kind, '__qualname__', 'a leaf')} has become {getattr(new_kind, '__qualname__', 'a leaf')}"
+    if data != new_data:
+        return f"{kind.__qualname__}{_first_change(data, new_data)}"
+    inner = (_static_change(one, other) for one, other in zip(before.children(), after.children(), strict=False))
+    return next(filter(None, inner), f"{kind.__qualname__} has other entries")
+
+
+def _first_change(before: Any, after: Any, names: Any = ()) -> str:
+    """Return the first difference between the static data of a node, with the attribute's name where flax nnx gives it."""
+    if not (type(before) is type(after) is tuple and len(before) == len(after)):
+        return f" was made with {shortened(before, 60)} and has now {shortened(after, 60)}"
+    pairs = zip(before, after, strict=True)
+    place, one, other = next((place, one, other) for place, (one, other) in enumerate(pairs) if one != other)
+    if names:
+        return f".{names[place]} was {shortened(one, 60)} and is {shortened(other, 60)}"
+    is_nnx = place == 2 and isinstance(one, tuple) and isinstance(before[1], tuple) and len(before[1]) == len(one)
+    return _first_change(one, other, before[1] if is_nnx else ())
+
+
+def _fits(number: int) -> bool:
+    limits = jnp.iinfo(jnp.result_type(int))
+    return int(limits.min) <= number <= int(limits.max)
 
 
 class _ArrayForm(str):

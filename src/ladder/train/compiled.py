@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from ladder.declare.experiment import CompiledExperiment, check_experiment
 from ladder.train.program import Layout, program_of
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
-from ladder.train.trainer import Seeds, check_block
+from ladder.train.trainer import Seeds, check_block, check_training
 
 UPDATE = 0.5  # seconds that one call trains, if an epoch is shorter
 
@@ -49,15 +50,11 @@ class CompiledTrainer:
         """Train the seeds with these numbers.
 
         Raises:
-            ValueError: if there are no numbers.
+            ValueError: if there are no numbers, or one that no seed can have.
         """
-        result: Trained | None = None
-        for start in range(0, len(numbers), self.block):
-            trained = self._train(seeds, numbers[start : start + self.block], progress)
-            result = trained if result is None else result.concatenate(trained)
-        if result is None:
-            raise ValueError("no seeds to train; give at least one")
-        return result
+        check_training(seeds, numbers)
+        blocks = (numbers[start : start + self.block] for start in range(0, len(numbers), self.block))
+        return reduce(Trained.concatenate, (self._train(seeds, block, progress) for block in blocks))
 
     def _train(
         self,

@@ -21,6 +21,7 @@ class TracedFunction:
     Attributes:
         constants: The large constants, by a key under which the same array is found in any program.
         result_shape: Its result, as shapes and dtypes.
+        is_ordered: Whether it has effects that must happen in order, which one device can do only.
     """
 
     def __init__(self, function: Callable[..., Any], *arguments: Any):
@@ -28,6 +29,7 @@ class TracedFunction:
         closed, form = jax.make_jaxpr(function, return_shape=True)(*jax.tree.map(_abstract, arguments))
         self.result_shape: Any = form
         self._closed: ClosedJaxpr = closed
+        self.is_ordered: bool = any("Ordered" in type(effect).__name__ for effect in closed.effects)
         self.constants: dict[Any, Any] = {
             _identity(constant): _plain(constant) for constant in _large_constants(closed)
         }

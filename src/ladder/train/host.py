@@ -18,7 +18,7 @@ from ladder.train import worker
 from ladder.train.pool import Worker, WorkerDiedError, worker_count, worker_pool
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import SeedError, Trained
-from ladder.train.trainer import Seeds, check_block
+from ladder.train.trainer import Seeds, check_block, check_training
 
 POLL = 0.2  # seconds between two looks at whether the run was stopped
 
@@ -76,10 +76,9 @@ class HostTrainer:
         """Train the seeds with these numbers.
 
         Raises:
-            ValueError: if there are no numbers.
+            ValueError: if there are no numbers, or one that no seed can have.
         """
-        if not len(numbers):
-            raise ValueError("no seeds to train; give at least one")
+        check_training(seeds, numbers)
         started = time.perf_counter()
         self._stopped = False
         runs = [_Run(number) for number in numbers]

@@ -16,11 +16,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ladder.declare.experiment import CompiledExperiment
 from ladder.declare.traced import differ_in_numbers_only, traced_components, with_components
-from ladder.inspection import Inspectable, summarise
+from ladder.declare.values import shortened
+from ladder.inspection import Inspectable, Inspection, summarise
 from ladder.train.checks import VALUE_NEEDED, InvalidExperimentError, checked_epoch, checked_init, value_needed
 from ladder.train.constants import TracedFunction
 from ladder.train.devices import devices
-from ladder.train.state import Form, is_changed_number, split
+from ladder.train.state import Form, flatten, is_changed_number, split
 from ladder.train.timelimit import in_thread
 
 MOST_EPOCHS = 64  # that one call trains
@@ -218,6 +219,11 @@ class Program:
             donated: Whether the first of the rows is donated.
         """
         traced = TracedFunction(one, shared, *jax.tree.map(_of_one, rows))
+        if self._by_seed.mesh.size > 1 and traced.is_ordered:
+            raise InvalidExperimentError(
+                f"{type(self._experiment).__qualname__} has an ordered effect, such as jax.debug.print(..., ordered=True); seeds "
+                f"train on {self._by_seed.mesh.size} devices at once, so leave ordered=True out"
+            )
 
         def shard(constants: Any, shared: Any, counts: jax.Array, rows: tuple[Any, ...]) -> Any:
             of_one = partial(traced, constants, shared)
@@ -242,6 +248,7 @@ class Program:
         program = jax.jit(
             lambda constants, shared, counts, *rows: block(constants, shared, counts, rows),
             donate_argnums=(3,) if donated else (),
+            out_shardings=self._by_seed,  # XLA would replicate arrays without entries
         )
         constants = [self._on_all_devices(key, constant) for key, constant in traced.constants.items()]
         return _Lowered(program.lower(constants, shared, counts, *rows), constants)
@@ -265,8 +272,8 @@ class Program:
             experiment = with_components(self._experiment, numbers)
             state = experiment.init(key)
             form, _ = split(state)
-            before = jax.tree.leaves(state)
-            after = jax.tree.leaves(experiment.epoch(state, key)[0]) if form.numbers else []
+            before = flatten(state)[0]
+            after = flatten(experiment.epoch(state, key)[0])[0] if form.numbers else []
             if len(after) == len(before):
                 fixed = frozenset(place for place in form.numbers if not is_changed_number(before[place], after[place]))
 
@@ -328,7 +335,10 @@ class Program:
     def _summarise(self, numbers: Any, state: Any, key: jax.Array) -> dict[str, jax.Array]:
         experiment = with_components(self._experiment, numbers)
         assert isinstance(experiment, Inspectable)
-        return summarise(experiment.inspect(self._form.join(state), jax.random.fold_in(key, 0)))
+        found: object = experiment.inspect(self._form.join(state), jax.random.fold_in(key, 0))
+        if not isinstance(found, Inspection):
+            raise TypeError(f"inspect() returned {shortened(found, 60)}; return an Inspection of ladder.inspection")
+        return summarise(found)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from ladder.declare.fields import check_argument
+from ladder.declare.values import shortened
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import Trained
 
@@ -28,6 +29,17 @@ class Seeds:
 
     root: int = 0
     stream: int = GATE_STREAM
+
+    def __post_init__(self) -> None:
+        """Check both.
+
+        Raises:
+            ValueError: for one that is not a whole number from 0 to 2**32 - 1.
+        """
+        for name in ("root", "stream"):
+            check_argument("Seeds", name, value := getattr(self, name), int)
+            if not 0 <= value < 2**32:
+                raise ValueError(f"Seeds: {name}={value}: give a whole number from 0 to 2**32 - 1")
 
     def keys(self, numbers: Sequence[int]) -> "jax.Array":
         """Return one key for each seed number, an array of shape (seed,)."""
@@ -52,6 +64,20 @@ def check_block(block: int) -> None:
     check_argument("trainer", "block", block, int)
     if block < 1:
         raise ValueError(f"trainer: block={block}: give at least 1")
+
+
+def check_training(seeds: Seeds, numbers: Sequence[int]) -> None:
+    """Raise a ValueError for seeds, or numbers of seeds, that no trainer can train."""
+    check_argument("trainer", "seeds", seeds, Seeds)
+    given: object = numbers
+    if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str | bytes) or not len(given):
+        raise ValueError(
+            f"trainer: numbers={shortened(numbers)}: no seeds to train; give their numbers, such as range(4)"
+        )
+    for number in numbers:
+        check_argument("trainer", "numbers", number, int)
+        if not 0 <= number < 2**32:
+            raise ValueError(f"trainer: numbers={shortened(numbers)}: {number} is not from 0 to 2**32 - 1")
 
 
 @runtime_checkable

@@ -256,6 +256,15 @@ def test_metric_names(metrics):
 
 
 @dataclass(frozen=True)
+class Forgets(Coin):
+    """An epoch that takes no key."""
+
+    def epoch(self, state):
+        """Return the state alone."""
+        return state
+
+
+@dataclass(frozen=True)
 class Hides:
     """Called like one of the methods, which therefore is none."""
 
@@ -288,6 +297,10 @@ class NoMethod:
 @pytest.mark.parametrize(
     ("experiment", "message"),
     [
+        (
+            Forgets(),
+            r"rung1: Forgets.epoch\(state\) cannot be called as epoch\(state, key\); let it take these arguments",
+        ),
         (Hides(), r"rung1: component 'init' hides the method init\(\); give the component another name"),
         (Unset(), "rung1: component 'part' has no value; give it a default or set it in __post_init__"),
         (NoMethod(), r"rung1: epoch=5: make it a method, epoch\(state, key\)"),

@@ -204,6 +204,57 @@ def test_learning(experiment):
     np.testing.assert_allclose(again.curves["loss"], whole.curves["loss"][[2, 0]], rtol=2e-5)
 
 
+class Tied(nnx.Module):
+    """A model with one layer in two places, another's kernel, and a generator that two modules draw from."""
+
+    def __init__(self, rngs):
+        self.first = nnx.Linear(2, 2, rngs=rngs)
+        self.blocks = nnx.List([self.first] * 2)
+        self.other = nnx.Linear(2, 2, rngs=rngs)
+        self.other.kernel = self.first.kernel
+        self.noises = nnx.List([nnx.Dropout(0.5, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)])
+
+    def __call__(self, x):
+        """Pass through all of them."""
+        for layer in (*self.blocks, self.other, *self.noises):
+            x = layer(x)
+        return x
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A state with a module of the model beside the model."""
+
+    epochs: int = 3
+    metrics: ClassVar = ("loss", "apart", "probe")
+
+    def init(self, key):
+        """Return the model, one of its layers, and the optimiser."""
+        model = Tied(nnx.Rngs(key))
+        return {"model": model, "probe": model.first, "optimiser": nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)}
+
+    def epoch(self, state, key):
+        """Take one step; report how far apart are weights that are one."""
+        model = state["model"]
+        loss, gradient = nnx.value_and_grad(lambda model: mean_squared_error(model(X[0]), Y[0]))(model)
+        state["optimiser"].update(model, gradient)
+        kernels = model.blocks[1].kernel[...], model.other.kernel[...]
+        apart = sum(jnp.abs(kernel - model.first.kernel[...]).max() for kernel in kernels)
+        return state, {"loss": loss, "apart": apart, "probe": state["probe"].kernel[...].sum()}
+
+
+def test_shared_variables():
+    """What is one variable in a state of nnx stays one: training gives the numbers of a plain loop."""
+    experiment, seeds = Shared(), Seeds()
+    trained = CompiledTrainer(experiment, 2)(seeds, range(2)).curves
+    with jax.disable_jit():
+        state = experiment.init(jax.random.split(seeds.keys([1])[0])[0])
+        looped = [experiment.epoch(state, jax.random.key(0))[1] for _ in range(experiment.epochs)]
+    for name in experiment.metrics:
+        np.testing.assert_allclose(trained[name][1], [report[name] for report in looped], rtol=1e-4, err_msg=name)
+    assert (trained["apart"] == 0.0).all()
+
+
 def test_inspection():
     """The state that is inspected, or recorded, is that of the library."""
     trainer = CompiledTrainer(Nnx(), 2)

@@ -15,6 +15,7 @@ from toys import Coin, Diverges, Fit, Misreports, SeenFit
 
 from ladder.studies.manifoldformer import Oscillators, Signals
 from ladder.train.compiled import CompiledTrainer
+from ladder.train.devices import devices
 from ladder.train.program import Program
 from ladder.train.result import NonFinite, Trained
 from ladder.train.trainer import CALIBRATION_STREAM, GATE_STREAM, Seeds
@@ -269,23 +270,23 @@ def test_array_of_another_library():
 
 
 @pytest.mark.parametrize(
-    "done",
+    ("done", "instead"),
     [
-        lambda s, r: (s, r) if s > 0.5 else (s + 1.0, r),
-        lambda s, r: (s, {"loss": float(s)}),
-        lambda s, r: (s, {"loss": len(range(s.astype(int)))}),
-        lambda s, r: (s, {"loss": np.sum(np.asarray(s))}),
-        lambda s, r: (s, {"loss": jnp.sum(jnp.ones(3)[jnp.ones(3) > s])}),
+        (lambda s, r: (s, r) if s > 0.5 else (s + 1.0, r), "use jnp.where"),
+        (lambda s, r: (s, {"loss": float(s)}), "compute with jax.numpy"),
+        (lambda s, r: (s, {"loss": len(range(s.astype(int)))}), "or jax.lax.fori_loop"),
+        (lambda s, r: (s, {"loss": np.sum(np.asarray(s))}), "compute with jax.numpy"),
+        (lambda s, r: (s, {"loss": jnp.sum(jnp.ones(3)[jnp.ones(3) > s])}), "use jnp.where"),
     ],
     ids=["branch", "float", "range", "NumPy", "mask"],
 )
-def test_values_needed_in_advance(done):
+def test_values_needed_in_advance(done, instead):
     """Code that needs the value of an array while it is traced is named by its line, with what to use instead."""
     with pytest.raises(ValueError, match=r"Returns cannot be compiled: it needs the value of an array") as refused:
         CompiledTrainer(Returns(done=done), 2)(Seeds(), range(2))
     assert "test_trainer.py:" in str(refused.value)
     assert "lambda s, r: " in str(refused.value)
-    assert "jnp.where" in str(refused.value)
+    assert instead in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -376,7 +377,7 @@ def test_static_data_of_a_state():
     assert CompiledTrainer(made, 2)(Seeds(), range(2)).curves["loss"].min() > 0.0
     with pytest.raises(
         ValueError,
-        match="of a different form: its static data, everything besides arrays, has changed; keep its structure",
+        match=r"of a different form: Optimiser was made with .*lambda> and has now .*lambda>; keep everything besides",
     ):
         CompiledTrainer(replace(made, done=lambda s, r: (Optimiser(s.step), r)), 2)(Seeds(), range(2))
 
@@ -559,6 +560,76 @@ def test_inspection_of_seeds_from_several_calls():
     found = trainer(Seeds(), [5, 1, 10]).inspected
     for name, value in whole.items():
         np.testing.assert_array_equal(found[name], value[[5, 1, 10]])
+
+
+def test_arrays_without_entries():
+    """A state may have arrays without entries, on any number of devices."""
+    state = {"w": jnp.ones((3, 0)), "x": jnp.ones(2)}
+    trained = CompiledTrainer(Returns(start=lambda key: state, done=lambda s, r: (s, {"loss": s["x"].sum()})), 4)
+    assert (trained(Seeds(), range(4)).curves["loss"] == 2.0).all()
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (np.asarray(["a"]), r"state\['x'\] is an array of dtype <U1; JAX computes with numbers"),
+        (10**10, r"state\['x'\] is 10000000000, which an integer of JAX cannot hold; make it a float"),
+    ],
+)
+def test_leaves_that_jax_cannot_hold(start, message):
+    """A leaf of the state that no array can hold is named, with its path."""
+    with pytest.raises(ValueError, match=message):
+        CompiledTrainer(Returns(start=lambda key: {"x": start}, done=lambda s, r: (s, {"loss": 0.0})), 2)(Seeds(), [0])
+
+
+def test_ordered_effects():
+    """An effect that one device can order only is refused on several, in one sentence."""
+
+    def done(state, report):
+        jax.debug.print("{}", state, ordered=True)
+        return state, report
+
+    if len(devices()) == 1:
+        pytest.skip("on one device it is possible")
+    with pytest.raises(
+        ValueError, match=r"Returns has an ordered effect, such as .*; seeds train on 2 devices at once"
+    ):
+        CompiledTrainer(Returns(done=done), 4)(Seeds(), range(4))
+
+
+@pytest.mark.parametrize("shown", [None, {"x": 1.0}])
+def test_inspection_of_another_type(shown):
+    """What inspect returns besides an Inspection is named."""
+
+    class Wrong(SeenFit):
+        def inspect(self, state, key):
+            return shown
+
+    trained = CompiledTrainer(Wrong(epochs=1), 2)(Seeds(), range(2))
+    assert f"inspect() returned {shown}; return an Inspection of ladder.inspection" in trained.inspection_error
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ([], "no seeds"),
+        (3, "no seeds"),
+        ([0.5], "give a whole number"),
+        ([-1], "-1 is not from 0"),
+        ([2**40], "is not from 0"),
+    ],
+)
+def test_wrong_seeds(numbers, message):
+    """Numbers that no seed can have are refused, with the value."""
+    with pytest.raises(ValueError, match=message):
+        CompiledTrainer(Coin(), 2)(Seeds(), numbers)
+
+
+@pytest.mark.parametrize("root", ["x", 1.5, -1, 2**32])
+def test_wrong_root(root):
+    """So are roots."""
+    with pytest.raises(ValueError, match=r"Seeds: root=.*: give a whole number"):
+        Seeds(root)
 
 
 @pytest.mark.parametrize("jit", [True, False])
