@@ -201,18 +201,22 @@ class Climb:
         diagnosed = rung.role == "gate" or (rung.expected_findings and judgement.verdict is Verdict.FAIL)
         if not diagnosed or judgement.verdict is Verdict.PASS:
             return outcome
-        note = outcome.note
+        notes = [outcome.note]
         try:
             parent = self._parent(rung, trained.seeds, progress, deadline)
+        except Exception as error:  # its training, or the time limit; the verdict stands
+            parent = None
+            notes.append(f"not compared with {rung.parent_id}: {str(error) or type(error).__name__}")
+        try:
             diagnosis = diagnose(rung, judgement, trained, parent)
         except Exception as error:  # traces or an inspection of unexpected shapes; the verdict stands
-            return replace(outcome, note=f"not diagnosed: {error!r}")
+            return replace(outcome, note="; ".join(filter(None, (*notes, f"not diagnosed: {error!r}"))))
         try:
             own = own_findings(self._own_findings, FailedRun(rung, judgement, trained, parent))
             diagnosis = replace(diagnosis, findings=(*own, *diagnosis.findings))
-        except Exception as error:
-            note = "; ".join(filter(None, (note, f"the findings of pytest_ladder_findings are lost: {error!r}")))
-        return replace(outcome, diagnosis=diagnosis, note=note)
+        except (Exception, SystemExit) as error:
+            notes.append(f"the findings of pytest_ladder_findings are lost: {error!r}")
+        return replace(outcome, diagnosis=diagnosis, note="; ".join(filter(None, notes)))
 
     def _check_reported(self, rung: Rung, trained: Trained, partners: Mapping[str, Trained]) -> None:
         """Check that all metrics were reported, also by curves from evidence and by the rungs that it is compared with."""

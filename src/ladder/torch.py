@@ -423,6 +423,11 @@ def _check(model: object, optimisers: Sequence[object], probe: object, latent: s
     if not optimisers:
         raise ValueError("watch() got no optimiser; give those that train the model, watch(model, optimiser)")
     for module in model.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TypeError(
+                f"watch() cannot see into {module.original_name}, which was compiled by torch.jit; watch and train the model "
+                "as it was before"
+            )
         if isinstance(module, nn.DataParallel):
             raise TypeError(
                 "watch() cannot follow DataParallel, which runs copies of the model; train on one device or with "
@@ -456,8 +461,13 @@ def _check(model: object, optimisers: Sequence[object], probe: object, latent: s
             raise ValueError(f"latent={latent!r} is looked at on a probe; give probe=(inputs, target)")
         if latent not in (paths := [path for path, _ in model.named_modules() if path]):
             raise ValueError(f"latent={latent!r} is not a module of {type(model).__qualname__}: {', '.join(paths)}")
-    if probe is not None and not (isinstance(probe, tuple | list) and len(probe) == 2 and isinstance(probe[1], Tensor)):
-        raise TypeError(f"probe={shortened(probe)}: give a pair of inputs and target, the target a tensor")
+    if probe is not None:
+        pair = tuple(probe) if isinstance(probe, tuple | list) else ()
+        inputs = pair[0] if pair and isinstance(pair[0], tuple) else pair[:1]
+        if len(pair) != 2 or not isinstance(pair[1], Tensor) or any(isinstance(each, np.ndarray) for each in inputs):
+            raise TypeError(
+                f"probe={shortened(probe)}: give a pair of inputs and target, tensors of the model's device"
+            )
 
 
 def _stage_names(model: nn.Module, latent: str | None) -> dict[nn.Module, str]:

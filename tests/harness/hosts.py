@@ -134,15 +134,16 @@ class Observed:
 
 @dataclass(frozen=True)
 class Endless:
-    """An experiment that writes its process, and that of a child, to files, and goes on for ever."""
+    """An experiment that writes its process and its children, one in a session of its own, to files, and never ends."""
 
     folder: Path
     epochs: int = 2
 
     def train(self, seed: int) -> Iterator[Mapping[str, Any]]:
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        (self.folder / f"{os.getpid()}").touch()
-        (self.folder / f"{child.pid}").touch()
+        sleeps = [sys.executable, "-c", "import time; time.sleep(600)"]
+        children = [subprocess.Popen(sleeps, start_new_session=own) for own in (False, sys.platform == "linux")]
+        for number in (os.getpid(), *(child.pid for child in children)):
+            (self.folder / f"{number}").touch()
         yield {"loss": 1.0}
         while True:
             time.sleep(0.1)

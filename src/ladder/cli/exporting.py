@@ -41,7 +41,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
             f"{options.to} ends in {suffix or 'nothing'}; choose a name that ends in {' or '.join(WRITERS)}"
         )
     rows = list(TABLES[options.what](load(options.report)))
-    WRITERS[suffix](rows, options.to)
+    try:
+        WRITERS[suffix](rows, options.to)
+    except OSError as error:
+        raise ReportError(f"{options.to} cannot be written: {error}") from None
     if options.json:
         print_json(console, {"file": str(options.to), "rows": len(rows)})
     else:

@@ -304,11 +304,14 @@ def _too_few_steps(run: FailedRun) -> Finding | None:
 
     name, loss = objective
     fall = median(loss[:, -2] - loss[:, -1])
-    middle = median(np.array(list(run.by_group(path).values())))
+    middle = median(np.array([length for length in run.by_group(path).values() if length > 0.0]))
     if not (middle < SHORT_PATH and fall > 0.0):
         return None
     steps = run.steps("update", run.groups[0]).shape[1]
-    text = f"too few steps: {name} still falls, and in {steps} steps the median group has moved by {middle:.3g} of its weight"
+    text = (
+        f"too few steps: {name} still falls, and in {steps} steps the median group of those that move went {middle:.3g} of its "
+        "weight"
+    )
     return Finding("too-few-steps", text, {"path": middle, "steps": steps, "fall": fall, "threshold": SHORT_PATH})
 
 

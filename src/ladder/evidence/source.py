@@ -17,7 +17,7 @@ from ladder.train.factory import TrainerFactory, default_trainer
 from ladder.train.progress import ProgressMeter, ProgressRecorder
 from ladder.train.result import Trained
 from ladder.train.timelimit import TimedOutError, run_until
-from ladder.train.trainer import Seeds, Trainer
+from ladder.train.trainer import NoReportError, Seeds, Trainer
 
 
 @dataclass
@@ -111,10 +111,12 @@ class CurveSource:
             TimedOutError: if training is not done at the deadline.
         """
         curves = self._load(rung, seeds)
+        tried = 0  # seeds that did not report anything
         while curves.seeds < seeds:
             trainer = self._trainer(rung)
             at_once, block = getattr(trainer, "at_once", 1), getattr(trainer, "block", self._block)
-            numbers = range(curves.seeds, min(-(-seeds // at_once) * at_once, curves.seeds + block))
+            last = max(min(-(-seeds // at_once) * at_once, curves.seeds + block), curves.seeds + tried)
+            numbers = range(curves.seeds, last)
             recorder = ProgressRecorder(rung.experiment.epochs, progress, numbers[0], rung.metrics)
             work = partial(trainer, self.seeds, numbers, recorder)
             try:
@@ -122,12 +124,22 @@ class CurveSource:
             except TimedOutError:
                 curves.unfinished = recorder.so_far()
                 raise
+            except NoReportError:
+                if len(numbers) >= self._block:
+                    raise
+                tried = min(2 * len(numbers), self._block)  # once more, together with others
+                continue
             if self._evidence:
                 self._evidence.curves.save(curves.key, numbers[0], more)
-                if curves.trained is not None and not more.continues(curves.trained):
-                    self._evidence.curves.warn_of_mismatch(curves.key)
-                    curves.trained, curves.origins = None, []
-                    continue
+            if curves.trained is not None and not more.continues(curves.trained):
+                if self._evidence is None or not curves.origins:
+                    raise ValueError(
+                        f"seed {numbers[0]} reports other metrics or traces than the seeds before it; report the same in every "
+                        "epoch of every seed, and one entry for each step"
+                    )
+                self._evidence.curves.warn_of_mismatch(curves.key)
+                curves.trained, curves.origins = None, []
+                continue
             curves.add(more)
         assert curves.trained is not None
         return curves.trained.head(seeds)

@@ -258,7 +258,7 @@ class Climber:
         """Call the hook for a rung that has its outcome; return the error that it raised, if any."""
         try:
             self.config.hook.pytest_ladder_rung_finished(entry=entry, curves=curves)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return [f"pytest_ladder_rung_finished raised {error!r} for {entry['id']}; the verdict stands"]
         return []
 

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from ladder.declare.experiment import HostExperiment, check_experiment, declared_metrics
+from ladder.declare.function import FunctionExperiment
+from ladder.declare.values import shortened
 from ladder.naming import PACKAGE_FOLDERS
 from ladder.train import worker
 from ladder.train.pool import Worker, WorkerDiedError, worker_count, worker_pool
 from ladder.train.progress import ProgressMeter
 from ladder.train.result import SeedError, Trained
-from ladder.train.trainer import Seeds, check_block, check_training
+from ladder.train.trainer import NoReportError, Seeds, check_block, check_training
 
 POLL = 0.2  # seconds between two looks at whether the run was stopped
 
@@ -71,6 +73,7 @@ class HostTrainer:
         self._name = type(experiment).__qualname__
         self._pickled: tuple[bytes, Mapping[str, str]] | None = None
         self._stopped = False
+        self._first: _Run | None = None  # that has reported, as all others must
 
     def __call__(self, seeds: Seeds, numbers: Sequence[int], progress: ProgressMeter | None = None) -> Trained:
         """Train the seeds with these numbers.
@@ -202,22 +205,23 @@ class HostTrainer:
         """Return the result of all runs.
 
         Raises:
-            RuntimeError: if no run has ended its first epoch.
+            NoReportError: if no run has ended its first epoch.
             ValueError: if runs report different things.
         """
         reported = [run for run in runs if run.reports]
         if not reported:
             first = runs[0]
             assert first.error is not None
-            error = RuntimeError(
-                f"every seed raised an error in its first epoch; {self._name}.train() raised in seed {first.number}: "
-                f"{first.error.error}"
+            error = NoReportError(
+                f"every seed raised an error in its first epoch, {first.number} to {runs[-1].number}; {self._name}.train() "
+                f"raised in seed {first.number}: {first.error.error}"
             )
             error.add_note(first.error.traceback)
             raise error
-        form = reported[0].reports[0]
-        for run in reported[1:]:
-            self._check_same_form(form, run.reports[0], f"seed {run.number}", f"seed {reported[0].number}")
+        self._first = self._first or reported[0]
+        form = self._first.reports[0]
+        for run in reported:
+            self._check_same_form(form, run.reports[0], f"seed {run.number}", f"seed {self._first.number}")
         epochs = int(self.experiment.epochs)
         arrays = {name: np.full((len(runs), epochs, *np.shape(value)), np.nan) for name, value in form.items()}
         for row, run in enumerate(runs):
@@ -247,6 +251,12 @@ class HostTrainer:
             try:
                 pickled = pickle.dumps(self.experiment, pickle.HIGHEST_PROTOCOL)
             except Exception as error:
+                if isinstance(self.experiment, FunctionExperiment):
+                    raise ValueError(
+                        f"{shortened(self.experiment.function)} cannot be sent to worker processes ({error}); define the "
+                        "function, and those in its configuration, by def at the top level of a module, or train with "
+                        "--ladder-workers=0"
+                    ) from None
                 raise ValueError(
                     f"{self._name} cannot be sent to worker processes ({error}); define its class, and the classes and functions "
                     "among its components, at the top level of a module, or open what cannot be pickled in train()"

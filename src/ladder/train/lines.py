@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ladder.declare.values import shortened
+
 
 def json_lines(command: Sequence[object], **options: Any) -> Iterator[Mapping[str, Any]]:
     r"""Run a command and yield each line of its output that is a JSON object; other lines are printed.
@@ -22,11 +24,20 @@ def json_lines(command: Sequence[object], **options: Any) -> Iterator[Mapping[st
         options: Further arguments of :class:`subprocess.Popen`, such as ``cwd`` and ``env``.
 
     Raises:
+        TypeError: for a command that is not a list, and for options that say how its output is read.
         subprocess.CalledProcessError: if the command ends with an exit code other than 0.
     """
+    given: object = command
+    if not isinstance(given, list | tuple) or not given:
+        raise TypeError(
+            f"json_lines({shortened(given)}): give a list, such as ['python', 'train.py'] or shlex.split(...)"
+        )
+    if taken := options.keys() & {"stdout", "encoding", "errors", "text", "universal_newlines", "bufsize"}:
+        raise TypeError(f"json_lines(..., {min(taken)}=...): it reads the output as text itself; leave this option out")
     arguments = [str(argument) for argument in command]
-    options.setdefault("env", os.environ | {"PYTHONUNBUFFERED": "1"})
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, encoding="utf-8", **options) as process:
+    options["env"] = {"PYTHONUNBUFFERED": "1"} | (os.environ if options.get("env") is None else options["env"])
+    output: dict[str, Any] = {"stdout": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
+    with subprocess.Popen(arguments, **output, **options) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -99,9 +99,8 @@ class Worker:
     def kill(self) -> None:
         """End the process and all that it has started, at once."""
         self.connection.close()
-        if self._process.pid is not None and hasattr(os, "killpg") and hasattr(signal, "SIGKILL"):
-            with suppress(OSError):  # the group does not exist any more, or not yet
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.pid is not None:
+            worker.kill_tree(self._process.pid)
         self._process.kill()
         self._process.join()
 

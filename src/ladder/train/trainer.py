@@ -59,6 +59,10 @@ class Seeds:
         return [int(sequence.generate_state(1)[0]) for sequence in mixed]
 
 
+class NoReportError(RuntimeError):
+    """An error for seeds none of which ended its first epoch, so that nobody knows what they would report."""
+
+
 def check_block(block: int) -> None:
     """Raise a ValueError for a number of seeds that no block can have."""
     check_argument("trainer", "block", block, int)

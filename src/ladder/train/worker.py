@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from multiprocessing import connection
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,9 +108,24 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
-    if hasattr(os, "killpg") and hasattr(signal, "SIGKILL"):
-        os.killpg(0, signal.SIGKILL)
+    kill_tree(os.getpid())
     os._exit(1)
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and its group; on Linux also those of its descendants that have left it. Without groups, do nothing."""
+    if not (hasattr(os, "killpg") and hasattr(signal, "SIGKILL")):
+        return
+    parents: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            parents[int(status.parent.name)] = int(status.read_bytes().rpartition(b")")[2].split()[1])
+    tree = [pid]
+    for each in tree:
+        tree += [child for child, parent in parents.items() if parent == each]
+    for kill, target in (*((os.kill, each) for each in tree[1:]), (os.killpg, pid)):
+        with suppress(OSError):  # it has ended meanwhile, or its group does not exist yet
+            kill(target, signal.SIGKILL)
 
 
 def train(experiment: "HostExperiment", seed: int) -> Iterator[Message]:
@@ -123,8 +139,9 @@ def train(experiment: "HostExperiment", seed: int) -> Iterator[Message]:
                 reports = iter(experiment.train(seed)) if reports is None else reports
                 report = next(reports)
             except StopIteration:
+                fewer = f", or set epochs={done}" if done else ""
                 raise _InvalidReportError(
-                    f"train() ended after {done} of {epochs} epochs; yield one mapping after every epoch, or set epochs={done}"
+                    f"train() ended after {done} of {epochs} epochs; yield one mapping after every epoch{fewer}"
                 ) from None
             except KeyboardInterrupt:
                 raise
@@ -222,7 +239,10 @@ def _traceback(error: BaseException) -> str:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """A finder of modules by their files, for those that no other finder knows, such as test modules that pytest has imported."""
+    """A finder of modules by the files from which the process that sends tasks has loaded them.
+
+    Folders on ``sys.path`` may have modules of the same name; test modules and others are in none of them.
+    """
 
     def __init__(self, files: Mapping[str, str]):
         self._files = files
@@ -230,14 +250,28 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of a module whose file is known, or of a package that contains one."""
-        if file := self._files.get(fullname):
-            return importlib.util.spec_from_file_location(fullname, file)
-        if any(name.startswith(f"{fullname}.") for name in self._files):
-            return ModuleSpec(fullname, None, is_package=True)
-        return None
+        """Return the spec of a module whose file is known."""
+        if not (file := self._files.get(fullname)):
+            return None
+        folder = [str(Path(file).parent)] if Path(file).name == "__init__.py" else None
+        return importlib.util.spec_from_file_location(fullname, file, submodule_search_locations=folder)
+
+
+class _FinderOfPackages(_Finder):
+    """A finder of packages without a file of their own, which contain a module whose file is known."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of such a package."""
+        is_package = any(name.startswith(f"{fullname}.") for name in self._files)
+        return ModuleSpec(fullname, None, is_package=True) if is_package else None
 
 
 def _load(pickled: bytes, files: Mapping[str, str]) -> Any:
-    sys.meta_path.append(_Finder(files))  # for good: training may import further modules
+    sys.meta_path.insert(0, _Finder(files))  # for good: training may import further modules
+    sys.meta_path.append(_FinderOfPackages(files))  # last: a folder on sys.path may be the package
+    for name, file in files.items():
+        if (getattr(sys.modules.get(name), "__file__", None) or file) != file:  # for an earlier experiment
+            del sys.modules[name]
     return pickle.loads(pickled)

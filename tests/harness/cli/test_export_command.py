@@ -85,3 +85,10 @@ def test_unknown_format(report, tmp_path, capsys):
     assert main(["export", str(report), "--to", str(tmp_path / "x.xlsx")]) == 2
     assert "ends in .xlsx; choose a name that ends in .csv or .parquet" in capsys.readouterr().err
     assert not (tmp_path / "x.xlsx").exists()
+
+
+def test_missing_folder(report, tmp_path, capsys):
+    """A table that cannot be written is named, and not the report."""
+    target = tmp_path / "missing" / "curves.csv"
+    assert main(["export", str(report), "--to", str(target)]) == 2
+    assert f"{target} cannot be written: " in capsys.readouterr().err

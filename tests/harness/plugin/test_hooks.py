@@ -45,15 +45,14 @@ def test_rung_finished(rungs, pytester, options):
     assert finished(pytester) == expected
 
 
-def test_failing_hook(rungs, pytester):
-    """A hook that raises an error is named, and the verdict stands."""
+@pytest.mark.parametrize("error", ["OSError('disk full')", "SystemExit('no key')"])
+def test_failing_hook(rungs, pytester, error):
+    """A hook that raises an error, or exits, is named, and the verdict stands."""
     rungs(coin="Coin()")
-    pytester.makeconftest("def pytest_ladder_rung_finished(entry): raise OSError('disk full')")
+    pytester.makeconftest(f"def pytest_ladder_rung_finished(entry): raise {error}")
     result = pytester.runpytest_subprocess()
     assert result.ret == 0
-    result.stdout.fnmatch_lines(
-        ["*pytest_ladder_rung_finished raised OSError('disk full') for rung1; the verdict stands*"]
-    )
+    result.stdout.fnmatch_lines([f"*pytest_ladder_rung_finished raised {error} for rung1; the verdict stands*"])
 
 
 def test_own_finding(rungs, pytester):
@@ -71,6 +70,7 @@ def test_own_finding(rungs, pytester):
     [
         ("return [Finding('large', 'x', {})]", "the finding 'large' needs a name with a dot"),
         ("raise KeyError('x')", "KeyError"),
+        ("raise SystemExit('x')", "SystemExit"),
     ],
 )
 def test_invalid_finding(rungs, pytester, body, message):

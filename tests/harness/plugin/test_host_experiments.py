@@ -105,6 +105,83 @@ def test_every_seed_raises(write, pytester):
     )
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2, 8])
+def test_first_seeds_raise(pytester, write, workers):
+    """A rung whose first seeds raise an error is judged on the others, with any number of workers."""
+    write("""
+from dataclasses import dataclass, field
+from ladder import Seeds
+
+@dataclass(frozen=True)
+class Late:
+    epochs: int = 2
+
+    def train(self, seed):
+        if seed in Seeds().integers([0, 1, 2]):
+            raise ZeroDivisionError("as planned")
+        yield {"loss": 0.1}
+        yield {"loss": 0.1}
+
+RUNGS = [Rung(number=1, name="late", experiment=Late(), gates=below("loss", 0.5, by=2, source="made up for the test"))]
+""")
+    pytester.runpytest_subprocess(f"--ladder-workers={workers}", "--ladder-seeds=4,10")
+    seeds = entries(pytester)["rung1"]["seeds"]
+    assert (seeds["passed"], seeds["of"]) == (1, 4)
+    assert [error["seed"] for error in seeds["errors"]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_blocks_that_report_otherwise(pytester, write, workers):
+    """Seeds that report other metrics than those before them end the rung with one sentence."""
+    write("""
+from dataclasses import dataclass
+from ladder import Seeds
+
+@dataclass(frozen=True)
+class Other:
+    epochs: int = 1
+
+    def train(self, seed):
+        yield {"loss": 0.1} if seed in Seeds().integers([0, 1]) else {"loss": 0.1, "extra": 0.1}
+
+RUNGS = [Rung(number=1, name="other", experiment=Other(), gates=below("loss", 0.5, by=1, source="made up for the test"))]
+""")
+    result = pytester.runpytest_subprocess(f"--ladder-workers={workers}")
+    result.stdout.fnmatch_lines(["*Other.train() reports 'extra' as a number in seed 2 and as nothing in seed 0*"])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_modules_of_one_name(pytester, write, workers):
+    """A worker trains the code of the run, though a folder before it on the path has a module of the same name."""
+    body = "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass M:\n    epochs: int = 1\n\n"
+    for folder, loss in (("one", 0.1), ("two", 0.9)):
+        (pytester.mkdir(folder) / "model.py").write_text(
+            f"{body}    def train(self, seed):\n        yield {{'loss': {loss}}}\n"
+        )
+    write("""
+sys.path.insert(0, "two")
+from model import M
+sys.path.insert(0, "one")
+RUNGS = [Rung(number=1, name="named", experiment=M(), gates=below("loss", 0.5, by=1, source="made up for the test"))]
+""")
+    pytester.runpytest_subprocess(f"--ladder-workers={workers}", "--ladder-seeds=4,10")
+    assert entries(pytester)["rung1"]["curves"]["loss"][0] == [0.9]
+
+
+def test_function_of_no_module(pytester, write):
+    """A function that no worker can import is named, with the fix."""
+    write("""
+config = {"epochs": 1}
+made = experiment(lambda config, seed: iter([{"loss": 0.1}]), config)
+RUNGS = [Rung(number=1, name="lambda", experiment=made, gates=below("loss", 0.5, by=1, source="made up for the test"))]
+""")
+    result = pytester.runpytest_subprocess("--ladder-seeds=4,10")
+    result.stdout.fnmatch_lines(
+        ["*<lambda> cannot be sent to worker processes*define the function*by def at the top level*"]
+    )
+    assert pytester.runpytest_subprocess("--ladder-seeds=4,10", "--ladder-workers=0").parseoutcomes() == {"passed": 1}
+
+
 def test_metric_not_reported(write, pytester):
     """A metric that the experiment does not report is named after the first epoch, and also if the curves are from evidence."""
     write(BOTH)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 import time
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from hosts import Declared, Endless, Fails, Halving, Inspected, Observed, Reports, Short, Varies, is_running
 
-from ladder import HostTrainer, Seeds
+from ladder import HostTrainer, Seeds, json_lines
 from ladder.inspection import Inspection
 from ladder.train import pool
 from ladder.train.pool import share_machine, worker_count, worker_pool
@@ -216,7 +217,7 @@ def test_stop(workers, tmp_path):
         run_with_timeout(3.0, 10.0, lambda: trainer(Seeds(), range(4)), trainer.stop)
     assert time.monotonic() - started < 12.0
     processes = [path.name for path in tmp_path.iterdir()]
-    assert len(processes) == 4
+    assert len(processes) == 6
     time.sleep(0.2)
     assert not any(map(is_running, processes))
     trained = HostTrainer(Halving(), 16)(Seeds(), range(2))  # by new workers
@@ -275,3 +276,24 @@ def test_states():
     """The states of a host experiment cannot be recorded, and the error says what can."""
     with pytest.raises(TypeError, match="Halving trains in processes of its own, whose states cannot be observed"):
         HostTrainer(Halving(), 16).record_states(Seeds(), 0, lambda state, key: {})
+
+
+def test_lines_that_are_not_text():
+    """Bytes that are no text, and variables of one's own, do not end the reports of a program."""
+    program = "import os, sys; sys.stdout.buffer.write(b'\\xff\\n'); print('{\"loss\": ' + os.environ['LOSS'] + '}')"
+    command = [sys.executable, "-c", program + "; print(os.environ['PYTHONUNBUFFERED'])"]
+    assert list(json_lines(command, env={"LOSS": "0.5"})) == [{"loss": 0.5}]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("echo hi", {}, r"json_lines\('echo hi'\): give a list, such as .* or shlex.split"),
+        ([], {}, r"json_lines\(\[\]\): give a list"),
+        (["echo"], {"encoding": "latin1"}, r"encoding=\.\.\.\): it reads the output as text itself"),
+    ],
+)
+def test_wrong_command(command, options, message):
+    """A command or option that cannot be used is an error with the fix."""
+    with pytest.raises(TypeError, match=message):
+        list(json_lines(command, **options))
