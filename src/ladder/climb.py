@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ladder.declare.experiment import check_reported
+import numpy as np
+
+from ladder.declare.experiment import check_reported, is_host
 from ladder.declare.fields import check_argument
 from ladder.declare.ladder import Ladder
 from ladder.declare.rung import Rung
@@ -196,7 +198,7 @@ class Climb:
             judgement=judgement,
             trained=trained,
             evidence=self.curves.origins(rung, trained.seeds),
-            note=trained.inspection_error,
+            note="; ".join(filter(None, (_identical_seeds(rung, trained), trained.inspection_error))),
         )
         diagnosed = rung.role == "gate" or (rung.expected_findings and judgement.verdict is Verdict.FAIL)
         if not diagnosed or judgement.verdict is Verdict.PASS:
@@ -269,3 +271,17 @@ class Climb:
             self._evidence.attempts.end(
                 rung.id, key, self.curves.seeds.root, verdict=outcome.verdict.value, k=k, n=n, error=outcome.error
             )
+
+
+def _identical_seeds(rung: Rung, trained: Trained) -> str:
+    """Return a sentence on seeds that are not independent: what changes in training is the same in all of them, bit for bit."""
+    series = [np.ascontiguousarray(each) for each in (*trained.curves.values(), *trained.traces.values())]
+    changes = any((each[0] != each[0].flat[0]).any() for each in series)
+    if trained.seeds < 2 or not changes or any((each != each[:1]).any() for each in series):
+        return ""
+    use = (
+        "train() use its seed"
+        if is_host(rung.experiment)
+        else "init() and epoch() use their key, and nothing draw from NumPy"
+    )
+    return f"all {trained.seeds} seeds are the same to the last digit, and tell no more than one; let {use}"

@@ -43,7 +43,7 @@ class Script:
     epochs: int = 1
     metrics = ("loss",)
 
-    def init(self, key):
+    def init(self, *arguments):
         """Scripts are played."""
         raise AssertionError("a script is not trained")
 
@@ -385,6 +385,22 @@ def test_failing_seeds():
     assert outcome.judgement.failing == tuple(range(16))
     (outcome,) = climbed(root(experiment=Script(bad=some(*range(6)))))
     assert outcome.judgement.failing == tuple(range(6))
+
+
+@pytest.mark.parametrize(
+    ("loss", "differ", "told"), [([1.0, 0.1], 0.0, True), ([1.0, 0.1], 1e-12, False), ([0.1, 0.1], 0.0, False)]
+)
+def test_identical_seeds(loss, differ, told):
+    """Seeds that are the same to the last digit are told, unless what they report never changes."""
+
+    class Same(Player):
+        def __call__(self, seeds, numbers, progress=None):
+            losses = np.array([loss] * len(numbers))
+            losses[0] += differ
+            return Trained({"loss": losses}, {}, 0.0, 0.0)
+
+    climb = Climb(Ladder([root(experiment=Script(epochs=2))]), FROM_16, trainer=Same)
+    assert climb("rung1").note.startswith("all 16 seeds are the same to the last digit") == told
 
 
 def test_failed_diagnosis(monkeypatch):

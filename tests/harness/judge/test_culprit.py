@@ -45,7 +45,7 @@ class Draw:
     epochs: int = 1
     metrics = ("loss", *"abcdefghi")
 
-    def init(self, key):
+    def init(self, *arguments):
         """Draws are played."""
         raise AssertionError("a draw is not trained")
 
