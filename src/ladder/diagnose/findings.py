@@ -369,19 +369,21 @@ _PLACES = {"stage": Place.STAGES, "gradient": Place.GRADIENT, "update": Place.UP
 def findings(run: FailedRun) -> tuple[Finding, ...]:
     """Return all findings, the most likely cause first.
 
-    What the healthy parent has, too, is no cause. What comes later in a step than the first departure from the parent is a
-    symptom. Where no finding is left but symptoms, the departure itself comes first.
+    What comes later in a step than the first departure from the parent is a symptom. Where no finding is left but symptoms, the
+    departure itself comes first. What the healthy parent has, too, comes last.
     """
     found = _detect(run)
-    if run.twin is not None:
-        healthy = {finding.name for finding in _detect(run.twin)}
-        found = [finding for finding in found if finding.name in _OF_SEEDS or finding.name not in healthy]
-    if not run.departures:
-        return tuple(found)
+    of_parent = {finding.name for finding in _detect(run.twin)} if run.twin else set[str]()
+    shared = [finding for finding in found if finding.name in of_parent and finding.name not in _OF_SEEDS]
+    departed = [finding for finding in found if finding.name == "first-departure"]
+    others = [finding for finding in found if finding not in (*shared, *departed)]
+    last = [replace(finding, text=f"{finding.text}; {run.rung.parent_id} has it, too") for finding in shared]
+    if not departed:
+        return (*others, *last)
     first = run.departures[0].place
-    causes = [finding for finding in found if finding.name != "first-departure" and _place(finding, run) <= first]
-    symptoms = [finding for finding in found if _place(finding, run) > first]
-    return (*(causes or [finding for finding in found if finding.name == "first-departure"]), *symptoms)
+    causes = [finding for finding in others if _place(finding, run) <= first]
+    symptoms = [finding for finding in others if _place(finding, run) > first]
+    return (*(causes or departed), *symptoms, *last)
 
 
 def _detect(run: FailedRun) -> list[Finding]:

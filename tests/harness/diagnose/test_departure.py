@@ -175,10 +175,16 @@ def test_missing(healthy):
 
 
 def test_finding_of_the_parent(healthy):
-    """A finding that the healthy parent has, too, is no cause."""
-    slow = trained(Net(rate=1e-7))
-    assert "small-updates" in [finding.name for finding in diagnosis(Net(), slow, healthy).findings]
-    assert "small-updates" not in [finding.name for finding in diagnosis(Net(), slow, slow).findings]
+    """A finding that the healthy parent has, too, comes last and says so."""
+    slow, slower = trained(Net(rate=1e-7)), trained(Net(rate=1e-8))
+    first = diagnosis(Net(), slow, healthy).findings[0]
+    assert (first.name, "has it, too" in first.text) == ("small-updates", False)
+    found = diagnosis(Net(), slower, slow).findings
+    assert found[0].name == "first-departure"
+    assert [finding.name for finding in found if finding.text.endswith("; rung1 has it, too")] == [
+        "small-updates",
+        "too-few-steps",
+    ]
 
 
 def test_values_that_are_not_finite(healthy):
