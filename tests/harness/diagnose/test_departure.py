@@ -137,7 +137,7 @@ def test_no_departure(healthy):
 
 def diagnosis(net, of, parent):
     gate = below("loss", 1e-9, by=3, source=SOURCE)  # met by none, so that there is a diagnosis
-    rung = Rung(number=2, name="faulty", experiment=net, gates=gate, parent="rung1", adds="fault", compare=("loss",))
+    rung = Rung(number=2, name="faulty", experiment=net, gates=(gate,), parent="rung1", adds="fault", compare=("loss",))
     judgement = judge(replace(rung, parent="", adds="", compare=()), of, {}, SequentialTest(), 1)
     return diagnose(rung, judgement, of, parent)
 

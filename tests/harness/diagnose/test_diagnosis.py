@@ -341,7 +341,7 @@ def test_constant_latent():
     assert found["prediction/shifted"].shape == (3,)
     trained = curves([1.0, 0.9, 0.8, 0.7])
     inspected = {
-        f"{when}/{name}": np.stack([value] * trained.seeds)
+        f"{when}/{name}": np.stack([np.asarray(value, float)] * trained.seeds)
         for when in ("start", "end")
         for name, value in found.items()
     }
