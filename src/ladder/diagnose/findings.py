@@ -377,7 +377,7 @@ def findings(run: FailedRun) -> tuple[Finding, ...]:
     shared = [finding for finding in found if finding.name in of_parent and finding.name not in _OF_SEEDS]
     departed = [finding for finding in found if finding.name == "first-departure"]
     others = [finding for finding in found if finding not in (*shared, *departed)]
-    last = [replace(finding, text=f"{finding.text}; {run.rung.parent_id} has it, too") for finding in shared]
+    last = [Finding(each.name, f"{each.text}; {run.rung.parent_id} has it, too", each.numbers) for each in shared]
     if not departed:
         return (*others, *last)
     first = run.departures[0].place
