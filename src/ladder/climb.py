@@ -198,7 +198,7 @@ class Climb:
             judgement=judgement,
             trained=trained,
             evidence=self.curves.origins(rung, trained.seeds),
-            note="; ".join(filter(None, (_identical_seeds(rung, trained), trained.inspection_error))),
+            note=_joined(_identical_seeds(rung, trained), trained.inspection_error),
         )
         diagnosed = rung.role == "gate" or (rung.expected_findings and judgement.verdict is Verdict.FAIL)
         if not diagnosed or judgement.verdict is Verdict.PASS:
@@ -212,13 +212,13 @@ class Climb:
         try:
             diagnosis = diagnose(rung, judgement, trained, parent)
         except Exception as error:  # traces or an inspection of unexpected shapes; the verdict stands
-            return replace(outcome, note="; ".join(filter(None, (*notes, f"not diagnosed: {error!r}"))))
+            return replace(outcome, note=_joined(*notes, f"not diagnosed: {error!r}"))
         try:
             own = own_findings(self._own_findings, FailedRun(rung, judgement, trained, parent))
             diagnosis = replace(diagnosis, findings=(*own, *diagnosis.findings))
         except (Exception, SystemExit) as error:
             notes.append(f"the findings of pytest_ladder_findings are lost: {error!r}")
-        return replace(outcome, diagnosis=diagnosis, note="; ".join(filter(None, notes)))
+        return replace(outcome, diagnosis=diagnosis, note=_joined(*notes))
 
     def _check_reported(self, rung: Rung, trained: Trained, partners: Mapping[str, Trained]) -> None:
         """Check that all metrics were reported, also by curves from evidence and by the rungs that it is compared with."""
@@ -271,6 +271,10 @@ class Climb:
             self._evidence.attempts.end(
                 rung.id, key, self.curves.seeds.root, verdict=outcome.verdict.value, k=k, n=n, error=outcome.error
             )
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _identical_seeds(rung: Rung, trained: Trained) -> str:

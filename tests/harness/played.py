@@ -25,7 +25,7 @@ BETTER = Rung(
 
 
 def play(coin, seeds, numbers):
-    """What a coin's seeds come to, of which every sixteen ``16 p`` learn; with a trace, and not a number for seed 40.
+    """Return the curves of a coin's seeds, of which every sixteen ``16 p`` learn; with a trace, and not a number for seed 40.
 
     A coin that is shifted far enough shows its weights.
     """

@@ -116,9 +116,9 @@ def _quantities(trained: Trained, objective: str) -> Iterator[_Quantity]:
 
 def _data(trained: Trained) -> Iterator[_Quantity]:
     yield from _tensor(trained, Place.DATA, "target", "the target")
-    stages = _stage_keys(trained)
+    stages = stage_keys(trained, "start")
     if stages:
-        yield from _tensor(trained, Place.DATA, stages[0], f"the first stage, {_stage_name(stages[0])}")
+        yield from _tensor(trained, Place.DATA, stages[0], f"the first stage, {stage_name(stages[0])}")
     if (dependence := trained.inspected.get("start/target/dependence")) is not None:
         name = "the distance correlation of the first stage and the target"
         yield _Quantity(Place.DATA, name, dependence[:, None], is_size=False)
@@ -126,15 +126,15 @@ def _data(trained: Trained) -> Iterator[_Quantity]:
 
 def _initial_weights(trained: Trained) -> Iterator[_Quantity]:
     """Yield the norms of the weights after the first step, if it is so small that they are still the initial ones."""
-    for group in _groups(trained):
+    for group in traced_groups(trained):
         weight, update = trained.traces[f"weight/{group}"][:, 0, :1], trained.traces[f"update/{group}"][:, 0, :1]
         if (update <= SMALL_FIRST_UPDATE * weight).all():
             yield _Quantity(Place.WEIGHTS, f"the norm of the weights of {group}", weight)
 
 
 def _stages(trained: Trained) -> Iterator[_Quantity]:
-    for key in _stage_keys(trained)[1:]:
-        yield from _tensor(trained, Place.STAGES, key, f"stage {_stage_name(key)}")
+    for key in stage_keys(trained, "start")[1:]:
+        yield from _tensor(trained, Place.STAGES, key, f"stage {stage_name(key)}")
     yield from _tensor(trained, Place.STAGES, "prediction", "the prediction")
 
 
@@ -157,10 +157,10 @@ def _steps(trained: Trained, objective: str) -> Iterator[_Quantity]:
     series = {name: trace.reshape(len(trace), -1) for name, trace in trained.traces.items()}
     for name in sorted(series):
         if name.startswith("stage/"):
-            yield _Quantity(Place.STAGES, f"the RMS of stage {_stage_name(name)} in training", series[name], every=1)
+            yield _Quantity(Place.STAGES, f"the RMS of stage {stage_name(name)} in training", series[name], every=1)
     if (loss := series.get(f"step_{objective}")) is not None:
         yield _Quantity(Place.LOSS, f"the loss {objective}", loss, every=1)
-    for group in _groups(trained):
+    for group in traced_groups(trained):
         gradient, update, weight = (series[f"{kind}/{group}"] for kind in ("gradient", "update", "weight"))
         yield _Quantity(Place.GRADIENT, f"the gradient's norm of {group}", gradient, every=1)
         relative = update / np.where(weight > 0.0, weight, 1.0)
@@ -200,20 +200,22 @@ def _differ(
     return np.asarray(np.abs(np.median(one, axis=0) - np.median(other, axis=0)) > np.maximum(least, spread))
 
 
-def _stage_keys(trained: Trained) -> list[str]:
-    """Return the stages that were inspected, in the order of the data flow."""
+def stage_keys(trained: Trained, when: str) -> list[str]:
+    """Return the keys of the stages that were inspected at the ``start`` or ``end``, in the order of the data flow."""
     return sorted(
-        name.removeprefix("start/").removesuffix("/shape")
+        name.removeprefix(f"{when}/").removesuffix("/shape")
         for name in trained.inspected
-        if name.startswith("start/stage/") and name.endswith("/shape")
+        if name.startswith(f"{when}/stage/") and name.endswith("/shape")
     )
 
 
-def _stage_name(key: str) -> str:
+def stage_name(key: str) -> str:
+    """Return the name that the experiment gave a stage."""
     return key.split("/", 2)[2]
 
 
-def _groups(trained: Trained) -> list[str]:
-    """Return the parameter groups that were traced."""
-    groups = sorted(name.removeprefix("gradient/") for name in trained.traces if name.startswith("gradient/"))
-    return [group for group in groups if {f"update/{group}", f"weight/{group}"} <= trained.traces.keys()]
+def traced_groups(trained: Trained) -> tuple[str, ...]:
+    """Return the parameter groups whose gradients, updates and weights were traced."""
+    names = (name.partition("/") for name in trained.traces)
+    groups = sorted(group for kind, _, group in names if kind == "gradient" and group)
+    return tuple(group for group in groups if {f"update/{group}", f"weight/{group}"} <= trained.traces.keys())

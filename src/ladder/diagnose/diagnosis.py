@@ -7,7 +7,7 @@ import numpy as np
 
 from ladder.declare.rung import Rung
 from ladder.declare.verdict import Verdict
-from ladder.diagnose.departure import Departure
+from ladder.diagnose.departure import Departure, stage_keys, stage_name
 from ladder.diagnose.findings import FailedRun, Finding, findings, median
 from ladder.judge.judgement import Judgement
 from ladder.train.result import Trained
@@ -121,13 +121,10 @@ def _stages(run: FailedRun) -> tuple[Stage, ...]:
         return Scale(*(median(run.inspected[f"{when}/{name}/{what}"]) for what in ("mean", "rms", "min", "max")))
 
     stages = []
-    for key, shapes in sorted(run.inspected.items()):
-        if key.startswith("end/stage/") and key.endswith("/shape"):
-            name = key.removeprefix("end/").removesuffix("/shape")
-            shape = tuple(median(sizes) for sizes in shapes.T)
-            if not np.isnan(shape).any():  # of a failing seed
-                sizes = tuple(map(int, shape))
-                stages.append(Stage(name.split("/", 2)[2], sizes, scale("start", name), scale("end", name)))
+    for key in stage_keys(run.failed, "end"):
+        shape = tuple(median(sizes) for sizes in run.inspected[f"end/{key}/shape"].T)
+        if not np.isnan(shape).any():  # of a failing seed
+            stages.append(Stage(stage_name(key), tuple(map(int, shape)), scale("start", key), scale("end", key)))
     return tuple(stages)
 
 

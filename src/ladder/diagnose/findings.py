@@ -14,7 +14,7 @@ import numpy as np
 from ladder.declare.arrays import Float, Shaped
 from ladder.declare.causes import CAUSES, is_own_finding
 from ladder.declare.rung import Rung
-from ladder.diagnose.departure import Departure, Place, departures
+from ladder.diagnose.departure import Departure, Place, departures, traced_groups
 from ladder.judge.judgement import CriterionResult, Judgement
 from ladder.train.result import Trained
 
@@ -57,7 +57,7 @@ class FailedRun:
     trained: Trained
     parent: Trained | None = None
 
-    @property
+    @cached_property
     def failed(self) -> Trained:
         """The failing seeds."""
         return self.trained.select([*self.judgement.failing])
@@ -69,7 +69,7 @@ class FailedRun:
             return ()
         return departures(self.failed, self.parent, str(getattr(self.rung.experiment, "objective", "")))
 
-    @property
+    @cached_property
     def twin(self) -> "FailedRun | None":
         """The parent as if all its seeds had failed; None without a parent."""
         if self.parent is None:
@@ -77,7 +77,7 @@ class FailedRun:
         judgement = replace(self.judgement, failing=tuple(range(self.parent.seeds)), goals=())
         return FailedRun(self.rung, judgement, self.parent)
 
-    @cached_property
+    @property
     def inspected(self) -> Mapping[str, Shaped[np.ndarray, "seed ..."]]:
         """The inspections of the failing seeds, NaN for a seed without one; empty if the experiment cannot be inspected."""
         return self.failed.inspected
@@ -92,9 +92,7 @@ class FailedRun:
     @cached_property
     def groups(self) -> tuple[str, ...]:
         """The parameter groups that were traced."""
-        names = (name.partition("/") for name in self.finite.traces)
-        traced = sorted(group for kind, _, group in names if kind == "gradient" and group)
-        return tuple(g for g in traced if {f"update/{g}", f"weight/{g}"} <= self.finite.traces.keys())
+        return traced_groups(self.finite)
 
     def steps(self, kind: str, group: str) -> Float[np.ndarray, "seed step"]:
         """Return the norms of a group over all steps of the failing seeds that stayed finite."""
@@ -357,12 +355,8 @@ DETECTORS: Mapping[str, tuple[Callable[[FailedRun], Finding | None], Place]] = d
 )
 """The detector of each cause, and the place in a training step that it speaks of, in order of precedence."""
 
-_OF_SEEDS = (
-    "raised",
-    "non-finite",
-    "below-floor",
-    "first-departure",
-)  # not medians, of which the parent's tell of most seeds
+# They are no medians, so that the parent's would not tell of most of its seeds.
+_OF_SEEDS = ("raised", "non-finite", "below-floor", "first-departure")
 _PLACES = {"stage": Place.STAGES, "gradient": Place.GRADIENT, "update": Place.UPDATE, "weight": Place.UPDATE}
 
 

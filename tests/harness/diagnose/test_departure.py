@@ -123,7 +123,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_first_departure(fault, healthy):
-    """What a fault changes first in a step is the first departure, at the step from which on it acts."""
+    """A fault departs first where a step first computes what it changes, at the step from which on it acts."""
     net, place, name, step = FAULTS[fault]
     first = departures(trained(net), healthy, "loss")[0]
     assert (first.place, first.name, first.step) == (place, name, step)
@@ -164,7 +164,7 @@ def test_sentence(healthy):
 
 
 def test_missing(healthy):
-    """What would tell more is named: a parent, traces, an inspection, the objective."""
+    """A diagnosis names what would tell more: a parent, traces, an inspection, the objective."""
     bare = Trained({"loss": healthy.curves["loss"]}, {}, 0.0, 0.0)
     found = diagnosis(Net(), bare, None)
     assert found.findings == ()

@@ -244,7 +244,7 @@ class Shared:
 
 
 def test_shared_variables():
-    """What is one variable in a state of nnx stays one: training gives the numbers of a plain loop."""
+    """A variable of nnx at two places of a state stays one: training gives the numbers of a plain loop."""
     experiment, seeds = Shared(), Seeds()
     trained = CompiledTrainer(experiment, 2)(seeds, range(2)).curves
     with jax.disable_jit():

@@ -599,7 +599,7 @@ def test_ordered_effects():
 
 @pytest.mark.parametrize("shown", [None, {"x": 1.0}])
 def test_inspection_of_another_type(shown):
-    """What inspect returns besides an Inspection is named."""
+    """A value that inspect returns, but for an Inspection, is named."""
 
     class Wrong(SeenFit):
         def inspect(self, state, key):
